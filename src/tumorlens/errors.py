@@ -1,0 +1,102 @@
+"""Everything that can go wrong, in one tree.
+
+    TumorLensError
+    ├── InputError             a file or folder could not be read as scans; carries `.source`
+    │   ├── UnreadableFile     missing, forbidden, empty, truncated or corrupt
+    │   ├── UnsupportedFile    sound, but nothing we read, or without pixels
+    │   ├── TooLarge           more pixels than we accept
+    │   └── NotAScan           readable, but no scan: constant, not a number, a few pixels small
+    ├── DataError              a data set, manifest or split that cannot be used
+    │   └── DownloadError      a public set could not be fetched
+    ├── ModelError             a network or its weights cannot be used
+    │   └── ChecksumMismatch   weights differ from what their card says
+    ├── ConfigError            a setting is unknown or out of range
+    └── MissingExtra           an optional dependency is not installed
+
+Every message is one line that names the file and the remedy, and none holds patient data.
+
+    try:
+        scans = read_scans("scan.png")
+    except InputError as error:
+        print(error)            # scan.png: the file is truncated; export it again
+"""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+
+
+class TumorLensError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class InputError(TumorLensError):
+    """A file or folder could not be read as scans.
+
+    Args:
+        source: The file or folder, as the caller named it.
+        problem: What is wrong with it, without the file's name.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, source: str | PathLike[str], problem: str, remedy: str) -> None:
+        self.source = fspath(source)
+        self.problem = " ".join(problem.split())
+        self.remedy = " ".join(remedy.split())
+        super().__init__(f"{self.source}: {self.problem}; {self.remedy}")
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        # Errors cross process borders (data workers), and the default would call __init__ with one argument.
+        return type(self), (self.source, self.problem, self.remedy)
+
+
+class UnreadableFile(InputError):
+    """Missing, forbidden, empty, truncated or corrupt."""
+
+
+class UnsupportedFile(InputError):
+    """Sound, but nothing we read, or without pixels."""
+
+
+class TooLarge(InputError):
+    """More pixels than we accept."""
+
+
+class NotAScan(InputError):
+    """Readable, but no scan: constant, not a number, or a few pixels small."""
+
+
+class DataError(TumorLensError):
+    """A data set, manifest or split that cannot be used."""
+
+
+class DownloadError(DataError):
+    """A public set could not be fetched."""
+
+
+class ModelError(TumorLensError):
+    """A network or its weights cannot be used."""
+
+
+class ChecksumMismatch(ModelError):
+    """Weights differ from what their card says."""
+
+
+class ConfigError(TumorLensError):
+    """A setting is unknown or out of range."""
+
+
+class MissingExtra(TumorLensError):
+    """An optional dependency is not installed.
+
+    Args:
+        what: What the user asked for, such as "training".
+        extra: The extra that brings it, such as "train".
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        self.what, self.extra = what, extra
+        super().__init__(f"{what} needs packages that are not installed; run: pip install 'tumorlens[{extra}]'")
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
+        return type(self), (self.what, self.extra)
