@@ -1,0 +1,112 @@
+"""The weights card: what one must know to use weights, and to judge them. It loads no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tumorlens.classes import ClassSet
+from tumorlens.errors import ModelError
+from tumorlens.preprocess import Preprocessing
+
+SHIPPED = Path(__file__).parent / "model" / "weights"
+DEFAULT = "cnn_lstm"
+"""Name of the weights every surface uses unless told otherwise."""
+
+
+class WeightsCard(BaseModel):
+    """What one must know to use weights, and to judge them.
+
+    Attributes:
+        name: How tables and JSON call the weights.
+        network: Name of the network, as `build_network` knows it.
+        options: The network's own settings.
+        preprocessing: The rule that makes its input.
+        classes: What its outputs mean, in order.
+        temperature: Divides the logits before the softmax; 1 where none was fitted.
+        data: What it was trained on, in words.
+        split: How training, validation and test were divided, in words.
+        cautions: What speaks against trusting it, one sentence each.
+        scores: Measured figures on the test part, each with its 95% interval.
+        training: Settings and facts of the run.
+        licence: Of the weights.
+        version: Of the package that made them.
+        sha256: Of the weights file.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    schema_version: int = 1
+    name: str
+    network: str
+    options: dict[str, Any] = {}
+    preprocessing: Preprocessing
+    classes: ClassSet
+    temperature: float = Field(1.0, gt=0)
+    data: str = ""
+    split: str = ""
+    cautions: tuple[str, ...] = ()
+    scores: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    licence: str = "Apache-2.0"
+    version: str = ""
+    sha256: str = ""
+
+
+def find_weights(name_or_path: str | Path) -> Path:
+    """The .safetensors file a name or path means.
+
+    Args:
+        name_or_path: Name of weights in the package, a .safetensors file, or a folder of a training run.
+
+    Raises:
+        ModelError: If there is none.
+    """
+    shipped = SHIPPED / f"{name_or_path}.safetensors"
+    if shipped.is_file():
+        return shipped
+    path = Path(name_or_path)
+    for candidate in (path, path / "weights.safetensors"):
+        if candidate.is_file():
+            return candidate
+    names = ", ".join(shipped_weights())
+    raise ModelError(f"{name_or_path}: no such weights; give a .safetensors file, a run's folder, or one of: {names}")
+
+
+def shipped_weights() -> list[str]:
+    """Names of the weights in the package."""
+    return sorted(p.stem for p in SHIPPED.glob("*.safetensors"))
+
+
+def shipped_cards() -> list[WeightsCard]:
+    """Cards of the weights in the package."""
+    return [read_card(find_weights(name)) for name in shipped_weights()]
+
+
+def read_card(weights: Path) -> WeightsCard:
+    """Reads the card beside a weights file.
+
+    Raises:
+        ModelError: If it is missing or no card.
+    """
+    path = weights.with_suffix(".json")
+    try:
+        return WeightsCard.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: the weights' card is missing; keep it beside the weights") from error
+    except (ValidationError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelError(f"{path}: is no weights card; take the pair from one training run") from error
+
+
+def write_card(card: WeightsCard, weights: Path) -> None:
+    """Writes a card beside its weights file, in place of the one there."""
+    write_whole(weights.with_suffix(".json"), (card.model_dump_json(indent=1) + "\n").encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)

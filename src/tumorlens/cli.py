@@ -1,0 +1,297 @@
+"""The command line: a thin shell, one command, one call. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import tumorlens
+from tumorlens.errors import ConfigError, TumorLensError
+
+if TYPE_CHECKING:
+    from tumorlens.ui import Console
+
+app = typer.Typer(
+    name="tumorlens",
+    help="Explainable deep learning for brain tumours on MRI. A scan comes in, a finding goes out. "
+    "For research use only: not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data = typer.Typer(help="Get public data sets, make phantoms, look at what a folder holds.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+Data = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        "-d",
+        help="Folder of class folders, or a CSV manifest with the columns path and label; or the name of a set in the "
+        "folder that the environment variable TUMORLENS_DATA names. Give it twice for two sets.",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the best there is.")]
+Weights = Annotated[
+    str, typer.Option("--weights", "-w", help="Weights in the package, a .safetensors file, or a run's folder.")
+]
+
+
+def main() -> None:
+    """Runs the command line and exits: 0 for done, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
+    try:
+        app(standalone_mode=True)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)  # whoever read our output has gone
+    except TumorLensError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+def _console(quiet: bool = False) -> Console:
+    from tumorlens.ui import Console
+
+    return Console(quiet=quiet)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tumorlens {tumorlens.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def predict(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Scans: files and folders, in any format.")],
+    weights: Weights = "cnn_lstm",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for overlays, heat maps (.npy) and findings.json.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document, and nothing else, to stdout.")
+    ] = False,
+    axis: Annotated[str, typer.Option(help="Plane to cut NIfTI volumes in: axial, coronal or sagittal.")] = "axial",
+    target: Annotated[
+        str | None, typer.Option(help="Class to explain, such as meningioma; the most probable one by default.")
+    ] = None,
+    explain: Annotated[bool, typer.Option(help="Make heat maps and regions.")] = True,
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Say what scans show, how sure that is, and where the evidence lies.
+
+    Reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI and Cheng's MATLAB files, known by their content. Exits with 0 if all
+    were read, 1 if some could not be (the others are still done), 2 for wrong usage.
+    """
+    from tumorlens.batch import Job, find_in_files
+    from tumorlens.classifier import Classifier
+
+    if axis not in ("axial", "coronal", "sagittal"):
+        raise ConfigError(f"--axis {axis}: choose axial, coronal or sagittal")
+    console = _console(quiet)
+    classifier = Classifier.load(weights, device=device)
+    if target is not None and target not in classifier.card.classes.keys:
+        raise ConfigError(f"--target {target}: choose one of {', '.join(classifier.card.classes.keys)}")
+    job = Job(output=output, axis=axis, explain=explain, target=target)  # type: ignore[arg-type]
+    with console.progress("reading scans") as progress:
+        document = find_in_files(paths, classifier, job, progress=progress)
+    if as_json:
+        typer.echo(document.to_json())
+    else:
+        console.findings(document, classifier.card.classes)
+        if output is not None:
+            console.say(f"overlays, heat maps and findings.json are in {output}")
+    for failure in document.failures:
+        typer.echo(f"error: {failure.source}: {failure.error}", err=True)
+    if document.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    data: Data = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")] = Path("runs/latest"),
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="YAML file of settings; flags go before.")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Folder of a run to go on with.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the weights.")] = None,
+    model: Annotated[str | None, typer.Option(help="Network: cnn_lstm, the paper's, or cnn, without LSTM.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="grouped (by patient, series or duplicates), random (the paper's), publisher, or fold:K."),
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Height and width of the input, in pixels.")] = None,
+    channels: Annotated[int | None, typer.Option(help="1 for greyscale, 3 for colour.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", help="Any other setting, as name=value; `tumorlens settings` lists them."),
+    ] = None,
+    tensorboard: Annotated[bool, typer.Option(help="Also log to TensorBoard, in the run's folder.")] = False,
+    mlflow: Annotated[bool, typer.Option(help="Also log to MLflow, where MLFLOW_TRACKING_URI says.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a network on labelled scans, test it, and write its report.
+
+    Ctrl-C, or a kill, loses no more than the epoch it falls into: go on with --resume.
+    """
+    from tumorlens.ui import needs_extra
+
+    console = _console(quiet)
+    with needs_extra("training", "train"):
+        from tumorlens.experiment import run_experiment
+        from tumorlens.training.config import parse_settings, read_config
+        from tumorlens.training.fit import Interrupted
+        from tumorlens.training.run import Run
+        from tumorlens.training.trackers import make_loggers
+
+    if resume is not None:
+        run = Run.open(resume)
+    else:
+        changes: dict[str, Any] = parse_settings(settings or [])
+        changes["preprocessing"] = {"size": size, "channels": channels, **changes.get("preprocessing", {})}
+        changes |= {k: v for k, v in {"name": name, "model": model, "split": split}.items() if v is not None}
+        run = Run.create(output, read_config(config, changes), _need(data))
+    try:
+        scores = run_experiment(
+            run, console.listener(), loggers=make_loggers(run, tensorboard=tensorboard, mlflow=mlflow)
+        )
+    except Interrupted:
+        console.say(f"stopped; go on with: tumorlens train --resume {run.folder}")
+        raise
+    console.scores(scores, run.folder / "evaluation" / "report.html")
+
+
+@app.command()
+def settings() -> None:
+    """List every setting of a training run, with its default."""
+    from tumorlens.training.config import describe_settings
+
+    _console().table(("setting", "default", "what it is"), describe_settings())
+
+
+@app.command()
+def evaluate(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="Folder of a training run, tested on its own test part.")
+    ] = None,
+    weights: Weights = "cnn_lstm",
+    data: Data = None,
+    split: Annotated[
+        str, typer.Option(help="Which scans of --data to test on: all, publisher (its testing part), or fold:K.")
+    ] = "all",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.html and metrics.json.")] = Path(
+        "evaluation"
+    ),
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Test a run, or any weights on any labelled scans, and write report.html, metrics.json and plots."""
+    from tumorlens.ui import needs_extra
+
+    console = _console(quiet)
+    with needs_extra("evaluation", "train"):
+        from tumorlens.experiment import evaluate_weights, run_experiment
+        from tumorlens.training.run import Run
+
+    if run is not None:
+        opened = Run.open(run)
+        if not opened.finished:
+            raise ConfigError(f"{run}: is not trained to its end; go on with: tumorlens train --resume {run}")
+        scores, folder = run_experiment(opened, console.listener()), run / "evaluation"
+    else:
+        scores = evaluate_weights(weights, _need(data), split, output, console.listener(), device=device)
+        folder = output
+    console.scores(scores, folder / "report.html")
+
+
+@app.command()
+def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show the version, and the weights in the package with their cards."""
+    import json
+
+    from tumorlens.card import shipped_cards
+
+    cards = shipped_cards()
+    if as_json:
+        typer.echo(
+            json.dumps({"version": tumorlens.__version__, "weights": [c.model_dump(mode="json") for c in cards]})
+        )
+    else:
+        _console().cards(cards)
+
+
+@data.command("list")
+def list_sets() -> None:
+    """List the public data sets `tumorlens data get` knows."""
+    from tumorlens.data.sources import SOURCES
+
+    rows = [(s.name, s.what, s.size, s.licence) for s in SOURCES.values()]
+    _console().table(("name", "what", "download", "licence"), rows)
+
+
+@data.command("get")
+def get_set(
+    name: Annotated[str, typer.Argument(help="cheng or masoud; see `tumorlens data list`.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; data/NAME by default.")] = None,
+) -> None:
+    """Download a public data set; a download that was cut off goes on where it stopped."""
+    from tumorlens.data.sources import get
+
+    folder = get(name, output or Path("data") / name)
+    _console().say(f"{name} is in {folder}; train with: tumorlens train --data {folder}")
+
+
+@data.command("phantoms")
+def make_phantoms(
+    output: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    count: Annotated[int, typer.Option("--count", "-n", min=4, help="Number of slices.")] = 1000,
+    size: Annotated[int, typer.Option(min=64, max=512, help="Height and width, in pixels.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other phantoms.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Make a synthetic data set: brain MRI slices with simulated tumours, outlines and patients."""
+    from tumorlens.ui import needs_extra
+
+    console = _console(quiet)
+    with needs_extra("making phantoms", "train"):
+        from tumorlens.data.phantom_set import write_phantoms
+    with console.progress("drawing phantoms") as progress:
+        write_phantoms(output, count, size=size, seed=seed, progress=progress)
+    console.say(f"{count} synthetic slices and manifest.csv are in {output}")
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path("demo"),
+    count: Annotated[int, typer.Option(min=80, help="Number of phantoms.")] = 1600,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of training.")] = 20,
+) -> None:
+    """Show everything on phantoms: make a data set, split, train, test, explain, and write one report."""
+    from tumorlens.ui import needs_extra
+
+    with needs_extra("the demo", "train"):
+        from tumorlens.demo import run_demo
+    run_demo(output, count, epochs, _console())
+
+
+def _need(data: list[Path] | None) -> list[Path]:
+    if not data:
+        raise ConfigError("say where the scans are, with --data FOLDER")
+    home = os.environ.get("TUMORLENS_DATA")
+    return [Path(home, d) if home and not d.exists() and Path(home, d).exists() else d for d in data]

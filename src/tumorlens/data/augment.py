@@ -1,0 +1,63 @@
+"""Random changes a brain MRI slice can really have, on whole batches.
+
+Patients lie turned, shifted and nearer or farther; the left and the right half of a head look alike; scanners differ
+in contrast, in the smooth shading of their coils and in noise. Slices are never turned upside down: no scan is.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def augment(images: Tensor, strength: float = 1.0) -> Tensor:
+    """Changes each picture of a batch in its own random way.
+
+    Args:
+        images: (B, C, S, S) float32 in [0, 1].
+        strength: 0 changes nothing, 1 is usual.
+
+    Returns:
+        (B, C, S, S) float32 in [0, 1].
+    """
+    if strength <= 0:
+        return images
+    batch = len(images)
+
+    def chance(share: float) -> Tensor:
+        return (torch.rand(batch, device=images.device) < share).float()
+
+    # Moving a picture interpolates it and so softens it. A third stays sharp, as all are when the network is used.
+    moving, shading = chance(0.67), chance(0.5)
+
+    def uniform(spread: float) -> Tensor:
+        return (torch.rand(batch, device=images.device) * 2 - 1) * spread * strength
+
+    mirror = 1 - 2 * chance(0.5)
+    angle = uniform(15 * math.pi / 180) * moving
+    scale_x, scale_y = 1 + uniform(0.12) * moving, 1 + uniform(0.12) * moving
+    shear = uniform(0.08) * moving
+    cos, sin = angle.cos(), angle.sin()
+    matrix = torch.stack(
+        [
+            torch.stack([mirror * cos * scale_x, (shear - sin) * scale_y, uniform(0.12) * moving], 1),
+            torch.stack([mirror * sin * scale_x, cos * scale_y, uniform(0.12) * moving], 1),
+        ],
+        1,
+    )
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    moved = F.grid_sample(images, grid, align_corners=False)
+
+    def per_picture(values: Tensor) -> Tensor:
+        return values[:, None, None, None]
+
+    coarse = torch.randn(batch, 1, 3, 3, device=images.device) * per_picture(shading) * 0.12 * strength
+    field = F.interpolate(coarse, images.shape[-2:], mode="bicubic", align_corners=True).exp()
+    contrasted = moved.clamp_min(1e-6) ** per_picture((uniform(0.35) * shading).exp()) * per_picture(1 + uniform(0.15))
+    noise = torch.randn_like(moved) * per_picture(
+        torch.rand(batch, device=images.device) * chance(0.5) * 0.03 * strength
+    )
+    return (contrasted * field + noise).clamp(0, 1)

@@ -1,0 +1,118 @@
+"""A manifest's scans, read once, preprocessed and kept in memory: what training and evaluation run over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tumorlens.data.manifest import Entry, Manifest, pseudonym
+from tumorlens.errors import DataError, InputError
+from tumorlens.formats import Failure, read_scans
+from tumorlens.preprocess import Preprocessing
+from tumorlens.scan import Scan
+
+_READERS = 2  # decoders release the interpreter's lock, so threads do
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, eq=False)
+class Slices:
+    """Preprocessed scans with their labels.
+
+    Attributes:
+        images: (N, C, S, S) float32 in [0, 1].
+        labels: (N,) int64 class indices.
+        manifest: N entries; those whose files name patients or series are grouped by these.
+        failures: Files that could not be read; they are left out.
+    """
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    manifest: Manifest
+    failures: tuple[Failure, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def groups(self) -> list[str]:
+        """What must not be torn apart: each scan's group, or its own name where it has none."""
+        return [e.group or e.name for e in self.manifest.entries]
+
+
+def load_slices(
+    manifest: Manifest, preprocessing: Preprocessing, *, progress: Callable[[int, int], None] | None = None
+) -> Slices:
+    """Reads and preprocesses every scan of a manifest.
+
+    Args:
+        manifest: The scans.
+        preprocessing: The rule to apply.
+        progress: Called with (done, total) after each file.
+
+    Raises:
+        DataError: If no file could be read.
+    """
+    images, entries, failures = [], [], []
+
+    def read(entry: Entry) -> list[Scan] | Failure:
+        try:
+            return read_scans(entry.path)
+        except InputError as error:
+            return Failure(entry.name, str(error))
+
+    def prepare(entry: Entry) -> tuple[Entry, list[tuple[Entry, NDArray[np.float32]]] | Failure]:
+        scans = read(entry)
+        if isinstance(scans, Failure):
+            return entry, scans
+        several = len(scans) > 1
+        return entry, [(_grouped(entry, s, several), preprocessing(s)) for s in scans]
+
+    for done, (_, result) in enumerate(_in_order(prepare, manifest.entries), 1):
+        if isinstance(result, Failure):
+            failures.append(result)
+        else:
+            for entry, image in result:
+                entries.append(entry)
+                images.append(image)
+        if progress:
+            progress(done, len(manifest))
+    if not images:
+        raise DataError(f"none of the {len(manifest)} scans could be read; the first: {failures[0].error}")
+    labels = np.array([manifest.classes.keys.index(e.label) for e in entries], np.int64)
+    found = replace(manifest, entries=tuple(entries), unit=_unit(manifest, entries))
+    return Slices(np.stack(images), labels, found, tuple(failures))
+
+
+def _grouped(entry: Entry, scan: Scan, several: bool) -> Entry:
+    """The entry of one slice, grouped by the patient or series its file names if the manifest does not say."""
+    group = entry.group
+    if group is None and (identifier := scan.patient or scan.series):
+        group = pseudonym(identifier)
+    elif group is None and several:
+        group = entry.name
+    return replace(entry, name=f"{entry.name}#{scan.frame}" if several else entry.name, group=group)
+
+
+def _unit(manifest: Manifest, entries: list[Entry]) -> str:
+    if manifest.unit == "scan" and any(e.group for e in entries):
+        return "patient or series"
+    return manifest.unit
+
+
+def _in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Maps with threads, in order, holding at most a few results that nobody took yet."""
+    remaining = iter(items)
+    with ThreadPoolExecutor(_READERS) as pool:
+        waiting = [pool.submit(function, item) for item in islice(remaining, 4 * _READERS)]
+        while waiting:
+            yield waiting.pop(0).result()
+            waiting += [pool.submit(function, item) for item in islice(remaining, 1)]

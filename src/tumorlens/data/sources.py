@@ -1,0 +1,166 @@
+"""Public data sets, fetched by well-kept libraries from where their authors put them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tumorlens.errors import ConfigError, DownloadError, MissingExtra
+
+_CHENG_DOI = "10.6084/m9.figshare.1512427.v5"
+_MASOUD = "masoudnickparvar/brain-tumor-mri-dataset"
+_SECONDS = 30  # without a byte before a connection counts as dead
+
+
+@dataclass(frozen=True)
+class PublicSet:
+    """A public data set.
+
+    Attributes:
+        name: How `tumorlens data get` calls it.
+        what: What is in it, and what speaks against it.
+        size: Of the download.
+        licence: Its licence.
+        page: Where a person can fetch it.
+        fetch: Fetches it into a folder.
+    """
+
+    name: str
+    what: str
+    size: str
+    licence: str
+    page: str
+    fetch: Callable[[Path], None]
+
+
+def get(name: str, folder: Path) -> Path:
+    """Fetches a public set; what is there already and sound is not fetched again.
+
+    Args:
+        name: A key of `SOURCES`.
+        folder: Where to; made if it is missing.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: If no set is called so.
+        DownloadError: If it cannot be fetched.
+    """
+    if name not in SOURCES:
+        raise ConfigError(f"no data set is called {name!r}; there are {', '.join(SOURCES)}")
+    source = SOURCES[name]
+    try:
+        import requests
+    except ModuleNotFoundError as error:
+        raise MissingExtra("fetching data sets", "train") from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        source.fetch(folder)
+    except (requests.RequestException, ConnectionError) as error:
+        raise DownloadError(
+            f"{name}: no connection to its server ({type(error).__name__}); check the network and run this again, it "
+            f"goes on where it stopped; or fetch it from {source.page} and unpack it into {folder}"
+        ) from error
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise DownloadError(
+            f"{name}: could not be fetched ({' '.join(str(error).split())[:200]}); run this again, or fetch it from "
+            f"{source.page} and unpack it into {folder}"
+        ) from error
+    return folder
+
+
+def _fetch_cheng(folder: Path) -> None:
+    """Four zip files of MATLAB slices. Names, addresses and checksums come from figshare's record of the DOI."""
+    try:
+        import pooch
+        from pooch.downloaders import doi_to_repository
+    except ModuleNotFoundError as error:
+        raise MissingExtra("fetching data sets", "train") from error
+
+    repository = doi_to_repository(_CHENG_DOI, timeout=_SECONDS)
+    registry = pooch.create(path=folder, base_url="")
+    repository.populate_registry(registry)
+    for file, checksum in registry.registry.items():
+        pooch.retrieve(
+            repository.download_url(file),
+            checksum,
+            fname=file,
+            path=folder,
+            downloader=resume_download,
+            processor=pooch.Unzip(extract_dir=".") if file.endswith(".zip") else None,
+        )
+
+
+def _fetch_masoud(folder: Path) -> None:
+    """Kaggle's archive. kagglehub checks it, and goes on with a download that was cut off."""
+    try:
+        import kagglehub
+        from kagglehub.exceptions import KaggleApiHTTPError
+    except ModuleNotFoundError as error:
+        raise MissingExtra("fetching data sets", "train") from error
+    try:
+        kagglehub.dataset_download(_MASOUD, output_dir=os.fspath(folder))
+    except KaggleApiHTTPError as error:
+        raise OSError(str(error)) from error
+
+
+def resume_download(url: str, output_file: Any, _pooch: Any) -> None:
+    """A pooch downloader that keeps what came of a file, shows its progress, and asks for the rest next time.
+
+    Args:
+        url: The file's address.
+        output_file: Where pooch wants it; what came so far lies beside it under a name of the address's own.
+    """
+    import requests
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    target = Path(output_file)
+    part = target.with_name("." + "".join(c if c.isalnum() else "-" for c in url)[-80:] + ".part")
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    with requests.get(url, headers=headers, stream=True, timeout=_SECONDS) as answer:
+        complete = have > 0 and answer.status_code == requests.codes.requested_range_not_satisfiable
+        if not complete:
+            answer.raise_for_status()
+            resumed = answer.status_code == requests.codes.partial_content
+            total = int(answer.headers.get("Content-Length", 0)) + (have if resumed else 0)
+            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+            with part.open("ab" if resumed else "wb") as file, Progress(*columns, transient=True) as progress:
+                task = progress.add_task("downloading", total=total or None, completed=have if resumed else 0)
+                for chunk in answer.iter_content(1 << 18):
+                    file.write(chunk)
+                    progress.update(task, advance=len(chunk))
+            if total and part.stat().st_size < total:
+                raise ConnectionError("the connection was cut")
+    shutil.move(part, target)
+
+
+SOURCES = {
+    s.name: s
+    for s in (
+        PublicSet(
+            "cheng",
+            "3,064 T1 contrast-enhanced slices of 233 patients, 512 x 512, each with a radiologist's outline: glioma, "
+            "meningioma, pituitary tumour",
+            "about 880 MB",
+            "CC BY 4.0",
+            "https://doi.org/10.6084/m9.figshare.1512427",
+            _fetch_cheng,
+        ),
+        PublicSet(
+            "masoud",
+            "7,023 slices of mixed sources and sizes, with no tumour as a fourth class. Three quarters of its test "
+            "pictures stand in its training part too, most of them mirrored",
+            "about 150 MB",
+            "CC0",
+            f"https://www.kaggle.com/datasets/{_MASOUD}",
+            _fetch_masoud,
+        ),
+    )
+}
+"""The sets `tumorlens data get` knows."""

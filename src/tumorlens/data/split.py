@@ -1,0 +1,107 @@
+"""Training, validation and test parts that share no patient, series or duplicate, as far as those are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tumorlens.errors import DataError, MissingExtra
+
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Which scans train, which stop the training early, and which are kept for the test.
+
+    Attributes:
+        train: Indices of the scans that train.
+        validation: Indices of the scans that choose the epoch. They come out of the training part.
+        test: Indices of the scans nothing was chosen on.
+    """
+
+    train: Indices
+    validation: Indices
+    test: Indices
+
+    @property
+    def parts(self) -> dict[str, Indices]:
+        """The three parts by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+def split_randomly(
+    labels: NDArray[np.int64], groups: Sequence[str], *, test: float = 0.2, validation: float = 0.1, seed: int = 0
+) -> Split:
+    """Splits stratified by class, groups kept whole.
+
+    Args:
+        labels: (N,) class indices.
+        groups: N group names; a name of its own for each scan splits scan by scan.
+        test: Share of all scans for the test, 0 to 0.5; exact scan by scan, the nearest 1/k with groups.
+        validation: Share of the training part for validation.
+        seed: Another seed, another split.
+
+    Raises:
+        DataError: If a class has too few scans or groups to be in every part.
+    """
+    everything = np.arange(len(labels))
+    _, codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    rest, held = _divide(everything, labels, codes, test, seed)
+    return split_training(labels, codes, rest, held, validation=validation, seed=seed)
+
+
+def split_training(
+    labels: NDArray[np.int64],
+    groups: Sequence[str] | NDArray,
+    training: Indices,
+    test: Indices,
+    *,
+    validation: float = 0.1,
+    seed: int = 0,
+) -> Split:
+    """Takes the validation part out of a given training part, stratified, groups kept whole.
+
+    Raises:
+        DataError: If a part is empty or a class has too few scans or groups.
+    """
+    if not len(training) or not len(test):
+        raise DataError(f"the split leaves {len(training)} scans for training and {len(test)} for the test")
+    _, codes = np.unique(np.asarray(groups), return_inverse=True)
+    train, held = _divide(training, labels, codes, validation, seed)
+    return Split(np.sort(train), np.sort(held), np.sort(test))
+
+
+def shared_groups(groups: Sequence[str], split: Split) -> float:
+    """Share of the test scans whose group also stands in the training or validation part, 0 to 1."""
+    seen = {groups[i] for i in (*split.train, *split.validation)}
+    return sum(groups[i] in seen for i in split.test) / max(1, len(split.test))
+
+
+def _divide(
+    pool: Indices, labels: NDArray[np.int64], codes: NDArray, share: float, seed: int
+) -> tuple[Indices, Indices]:
+    """Holds back about `share` of the pool: (the rest, what is held back)."""
+    try:
+        from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+    except ModuleNotFoundError as error:
+        raise MissingExtra("splitting a data set", "train") from error
+
+    if not 0 < share <= 0.5:
+        raise DataError(f"a part of {share:g} of the scans is no split; choose more than 0 and at most 0.5")
+    y, g = labels[pool], codes[pool]
+    fewest = min(len(np.unique(g[y == label])) for label in np.unique(y))
+    if fewest < 2:
+        raise DataError("a class has a single scan or group here; every class needs at least one for each part")
+    if len(np.unique(g)) == len(pool):
+        try:
+            rest, held = train_test_split(pool, test_size=share, stratify=y, random_state=seed)
+        except ValueError as error:
+            raise DataError(f"too few scans to split: {error}") from error
+        return rest, held
+    folds = max(2, min(round(1 / share), fewest))
+    rest, held = next(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(pool, y, g))
+    return pool[rest], pool[held]

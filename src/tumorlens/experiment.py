@@ -1,0 +1,248 @@
+"""An experiment, start to end: data sets in; split, training, test and report out. `tumorlens train` is this."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+import tumorlens
+from tumorlens.card import WeightsCard, read_card, write_card
+from tumorlens.classifier import Classifier
+from tumorlens.data.loader import Slices, load_slices
+from tumorlens.data.manifest import Entry, Manifest, merge, read_manifest
+from tumorlens.data.split import Split, shared_groups, split_randomly, split_training
+from tumorlens.errors import DataError
+from tumorlens.evaluation.evaluate import evaluate
+from tumorlens.evaluation.metrics import Scores
+from tumorlens.evaluation.report import ReportContext
+from tumorlens.training.callbacks import Epoch, read_log
+from tumorlens.training.config import TrainConfig
+from tumorlens.training.fit import train
+from tumorlens.training.run import Run
+
+_SYNTHETIC = "Made of phantoms: the figures say nothing about real patients."
+_HEAT_MAP = "Grad-CAM at the last convolution, for the predicted class, divided by its peak."
+
+
+@dataclass(frozen=True)
+class Listener:
+    """What an experiment tells while it runs; each defaults to silence.
+
+    Attributes:
+        say: Called with what is being done.
+        progress: Called with (done, total) while scans are read.
+        epoch: Called with (the finished epoch, how many there are at most).
+    """
+
+    say: Callable[[str], None] = lambda _: None
+    progress: Callable[[int, int], None] = lambda _done, _total: None
+    epoch: Callable[[Epoch, int], None] = lambda _epoch, _total: None
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """The loaded scans of an experiment, with their split."""
+
+    slices: Slices
+    split: Split
+
+
+def run_experiment(run: Run, listener: Listener | None = None, *, loggers: Sequence = ()) -> Scores:
+    """Trains a run, or goes on with it, and tests it. What is done already is not done again.
+
+    Raises:
+        Interrupted: If the user stopped the training; it can go on from the same folder.
+        DataError: If the data cannot be used.
+    """
+    listener = listener or Listener()
+    config = run.config
+    material = prepare(run, listener)
+    if not run.finished:
+        parts = material.split.parts
+        listener.say(
+            "training on {train}, choosing the epoch on {validation}, keeping {test} for the test".format(
+                **{name: len(part) for name, part in parts.items()}
+            )
+        )
+        train(
+            run,
+            material.slices,
+            material.split,
+            _card(run, material),
+            tell=lambda row: listener.epoch(row, config.epochs),
+            loggers=loggers,
+        )
+    return test(run, material, listener)
+
+
+def prepare(run: Run, listener: Listener) -> Material:
+    """Reads a run's data sets and splits them, or finds the split it was begun with."""
+    config = run.config
+    manifest = read_manifests(run.data)
+    slices = load_slices(manifest, config.preprocessing, progress=listener.progress)
+    for failure in slices.failures:
+        listener.say(f"left out: {failure.error}")
+    split = run.read_split(slices)
+    if split is None:
+        split = make_split(slices, config)
+        run.write_split(slices, split)
+    return Material(slices, split)
+
+
+def read_manifests(paths: Sequence[Path]) -> Manifest:
+    """Reads several data sets as one."""
+    return merge([read_manifest(path) for path in paths])
+
+
+def make_split(slices: Slices, config: TrainConfig) -> Split:
+    """Divides scans as the settings say; see `TrainConfig.split`.
+
+    Raises:
+        DataError: If the data have no such split, or too few scans for it.
+    """
+    entries = slices.manifest.entries
+    shares = {"validation": config.validation, "seed": config.seed}
+    if config.split == "random":
+        return split_randomly(slices.labels, [e.name for e in entries], test=config.test, **shares)  # type: ignore[arg-type]
+    if config.split == "grouped":
+        return split_randomly(slices.labels, slices.groups, test=config.test, **shares)  # type: ignore[arg-type]
+    held = np.array([in_test_part(e, config.split) for e in entries])
+    if not held.any():
+        raise DataError(f"no scan belongs to the test part of the split {config.split!r}; try --split grouped")
+    return split_training(slices.labels, slices.groups, np.flatnonzero(~held), np.flatnonzero(held), **shares)  # type: ignore[arg-type]
+
+
+def test(run: Run, material: Material, listener: Listener) -> Scores:
+    """Tests a trained run on its test part, writes evaluation/ in its folder, and the scores into its card."""
+    card = read_card(run.weights)
+    slices, split, config = material.slices, material.split, run.config
+    context = ReportContext(
+        title=f"{card.name}: {card.network} on {_names(run.data)}",
+        data=card.data,
+        synthetic=slices.manifest.synthetic,
+        model=card.network,
+        date=dt.date.today().isoformat(),
+        version=tumorlens.__version__,
+        weights=card.name,
+        weights_sha256=card.sha256,
+        split={name: len(part) for name, part in split.parts.items()},
+        grouped_by=slices.manifest.unit,
+        split_seed=config.seed,
+        cautions=card.cautions,
+        command=f"tumorlens evaluate {run.folder}",
+        training={k: v for k, v in card.training.items() if k != "settings"},
+        best_epoch=card.training.get("best_epoch"),
+        heat_map=_HEAT_MAP,
+    )
+    scores = evaluate(
+        Classifier.load(run.folder),
+        slices,
+        split.test,
+        run.folder / "evaluation",
+        context,
+        history=read_log(run.log),
+        tell=listener.say,
+    )
+    headline = {name: getattr(scores, name).model_dump() for name in ("accuracy", "macro_f1", "macro_auc")}
+    write_card(card.model_copy(update={"scores": {"n": scores.n, "groups": scores.groups, **headline}}), run.weights)
+    return scores
+
+
+def evaluate_weights(
+    weights: str, data: Sequence[Path], split: str, folder: Path, listener: Listener, *, device: str = "cpu"
+) -> Scores:
+    """Tests any weights on any labelled scans.
+
+    Args:
+        weights: As `Classifier.load` takes them.
+        data: The data sets; their labels must be among the weights' classes.
+        split: "all" scans, the "publisher"'s testing part, or "fold:K".
+        folder: Where the report goes.
+        listener: What to tell.
+        device: Where to compute.
+
+    Raises:
+        DataError: If no scan belongs to the part, or a label is none of the weights' classes.
+    """
+    classifier = Classifier.load(weights, device=device)
+    card = classifier.card
+    manifest = merge([read_manifest(path, card.classes) for path in data])
+    if split != "all":
+        chosen = [e for e in manifest.entries if in_test_part(e, split)]
+        if not chosen:
+            raise DataError(f"no scan belongs to --split {split}; try --split all")
+        manifest = replace(manifest, entries=tuple(chosen))
+    slices = load_slices(manifest, card.preprocessing, progress=listener.progress)
+    for failure in slices.failures:
+        listener.say(f"left out: {failure.error}")
+    found = [
+        "Whether these scans stood in the training data is not known here. The weights' card says: "
+        f"trained on {card.data or 'unnamed data'}; {card.split or 'unknown split'}."
+    ]
+    if manifest.synthetic:
+        found.append(_SYNTHETIC)
+    context = ReportContext(
+        title=f"{card.name} on {_names(data)}",
+        data=f"{_names(data)}, {split}: {len(slices)} scans",
+        synthetic=manifest.synthetic,
+        model=card.network,
+        date=dt.date.today().isoformat(),
+        version=tumorlens.__version__,
+        weights=card.name,
+        weights_sha256=card.sha256,
+        grouped_by=slices.manifest.unit,
+        cautions=found,
+        command=f"tumorlens evaluate --weights {weights} --split {split}",
+        heat_map=_HEAT_MAP,
+    )
+    return evaluate(classifier, slices, np.arange(len(slices)), folder, context, tell=listener.say)
+
+
+def in_test_part(entry: Entry, split: str) -> bool:
+    """Whether a scan belongs to the test part of a "publisher" or "fold:K" split."""
+    if split == "publisher":
+        return entry.split == "testing"
+    return entry.fold is not None and split == f"fold:{entry.fold}"
+
+
+def cautions(slices: Slices, split: Split, config: TrainConfig) -> list[str]:
+    """What speaks against trusting scores on this split, a sentence or two each."""
+    found = list(config.cautions)
+    if slices.manifest.synthetic:
+        found.append(_SYNTHETIC)
+    unit = slices.manifest.unit
+    if unit == "scan":
+        found.append(
+            "Nothing in the data says which scans belong to one patient, and this split was not checked for "
+            "duplicates: the figures may measure memory as much as diagnosis."
+        )
+    elif (shared := shared_groups(slices.groups, split)) > 0:
+        found.append(
+            f"{shared:.0%} of the test scans share their {unit} with a scan the network was trained on: the figures "
+            "measure memory as much as diagnosis. Compare with --split grouped."
+        )
+    return found
+
+
+def _card(run: Run, material: Material) -> WeightsCard:
+    config, slices = run.config, material.slices
+    counts = ", ".join(f"{count} {key}" for key, count in slices.manifest.counts.items())
+    parts = ", ".join(f"{len(part)} {name}" for name, part in material.split.parts.items())
+    return WeightsCard(
+        name=config.name or run.folder.resolve().name,
+        network=config.model,
+        options=config.options,
+        preprocessing=config.preprocessing,
+        classes=slices.manifest.classes,
+        data=f"{_names(run.data)}: {len(slices)} scans ({counts})",
+        split=f"{config.split}, by {slices.manifest.unit}, seed {config.seed}: {parts}",
+        cautions=tuple(cautions(slices, material.split, config)),
+    )
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return " and ".join(p.name if p.is_dir() else p.parent.name for p in paths)

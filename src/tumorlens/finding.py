@@ -1,0 +1,138 @@
+"""The thing that goes out: what a slice shows, how sure that is, where the evidence lies, what speaks against it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+import tumorlens
+
+Point = tuple[float, float]
+
+
+class Region(BaseModel):
+    """Where the evidence is strongest. It is no outline of a tumour.
+
+    Attributes:
+        box: (x0, y0, x1, y1) in pixels of the scan; x to the right, y down, the last ones just outside.
+        contour: Closed line of (x, y), in pixels from the top left corner of the scan.
+        area: Pixels inside.
+        box_mm: The box in mm from the top left corner; None where the scan has no spacing.
+        contour_mm: The contour in mm; None where the scan has no spacing.
+        area_mm2: The area in mm²; None where the scan has no spacing.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    box: tuple[int, int, int, int]
+    contour: tuple[Point, ...]
+    area: int
+    box_mm: tuple[float, float, float, float] | None = None
+    contour_mm: tuple[Point, ...] | None = None
+    area_mm2: float | None = None
+
+
+class WeightsId(BaseModel):
+    """Which weights made a finding."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """What the network makes of one scan.
+
+    Attributes:
+        source: The scan's file.
+        frame: Its place in that file, from 0.
+        label: Key of the most probable class.
+        probabilities: Probability of each class by key; they sum to 1.
+        heatmap: (H, W) float32 in [0, 1] on the scan's own grid: evidence for `explained`, its peak 1. All zero
+            where nothing speaks for the class; None where none was asked for.
+        region: Where the evidence is strongest; None for a class that means nothing was found, for a flat heat map,
+            and where no heat map was asked for.
+        explained: Key of the class the heat map speaks for: `label`, unless another was asked for.
+        warnings: What speaks against trusting it, a sentence each.
+        weights: Which weights made it.
+    """
+
+    source: str
+    frame: int
+    label: str
+    probabilities: dict[str, float]
+    weights: WeightsId
+    heatmap: NDArray[np.float32] | None = None
+    region: Region | None = None
+    explained: str = ""
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the most probable class, 0 to 1."""
+        return self.probabilities[self.label]
+
+    def record(self, heatmap: Path | None = None, overlay: Path | None = None) -> FindingRecord:
+        """The finding as JSON holds it, with the files its pictures went to."""
+        return FindingRecord(
+            source=self.source,
+            frame=self.frame,
+            label=self.label,
+            probabilities=self.probabilities,
+            region=self.region,
+            heatmap=None if heatmap is None else heatmap.as_posix(),
+            overlay=None if overlay is None else overlay.as_posix(),
+            explained=self.explained or self.label,
+            warnings=self.warnings,
+        )
+
+
+class FindingRecord(BaseModel):
+    """A `Finding` in JSON; arrays are named as files."""
+
+    model_config = ConfigDict(frozen=True)
+    source: str
+    frame: int
+    label: str
+    probabilities: dict[str, float]
+    region: Region | None
+    heatmap: str | None
+    overlay: str | None
+    explained: str
+    warnings: tuple[str, ...]
+
+
+class FailureRecord(BaseModel):
+    """A file that could not be read."""
+
+    model_config = ConfigDict(frozen=True)
+    source: str
+    error: str
+
+
+class FindingsDocument(BaseModel):
+    """One call's answer. `schema` counts up when a field changes its meaning or goes."""
+
+    model_config = ConfigDict(frozen=True, serialize_by_alias=True)
+    version: str
+    weights: WeightsId
+    findings: tuple[FindingRecord, ...]
+    failures: tuple[FailureRecord, ...]
+
+    def to_json(self) -> str:
+        """The document as indented JSON, schema number first."""
+        import json
+
+        return json.dumps({"schema": 1, **self.model_dump(mode="json")}, indent=1, ensure_ascii=False)
+
+    @classmethod
+    def of(
+        cls, weights: WeightsId, findings: Sequence[FindingRecord], failures: Sequence[FailureRecord]
+    ) -> FindingsDocument:
+        """The document of this version of the package."""
+        return cls(version=tumorlens.__version__, weights=weights, findings=tuple(findings), failures=tuple(failures))

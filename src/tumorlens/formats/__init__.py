@@ -1,0 +1,112 @@
+"""Files in, scans out: PNG, JPEG, TIFF, BMP, DICOM, NIfTI and Cheng's MATLAB files, known by their content.
+
+Example:
+    scans = read_scans("study/")                     # all of them, or the first error
+
+    for scan in iter_scans(["study/", "one.png"]):   # one after another, going on after a bad file
+        if isinstance(scan, Failure):
+            print(scan)
+
+    for source in track(find_sources("study/")):     # with a progress bar
+        for scan in read_source(source): ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from os import PathLike
+from typing import get_args
+
+from tumorlens.errors import ConfigError, InputError
+from tumorlens.formats.checks import check_scans
+from tumorlens.formats.nifti import Axis
+from tumorlens.formats.sources import Source, find_sources, reader_of
+from tumorlens.scan import Scan
+
+__all__ = ["Axis", "Failure", "Source", "find_sources", "iter_scans", "read_scans", "read_source"]
+
+Paths = str | PathLike[str] | Iterable[str | PathLike[str]]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file or folder that gave no scan, or not all of its scans.
+
+    Attributes:
+        source: The file or folder, as the caller named it.
+        error: What is wrong and what to do about it, one line.
+    """
+
+    source: str
+    error: str
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.error}"
+
+
+def read_scans(paths: Paths, *, axis: Axis = "axial") -> list[Scan]:
+    """Reads all scans of files and folders.
+
+    Args:
+        paths: A file or folder, or several; see `find_sources` for what is read, and in which order.
+        axis: The plane that NIfTI volumes are cut in: "axial", "coronal" or "sagittal".
+
+    Returns:
+        The scans: one per picture, page, frame or slice. Blank frames and slices are left out.
+
+    Raises:
+        InputError: The first file that cannot be read.
+        ConfigError: If the axis is unknown.
+    """
+    _check_axis(axis)
+    return [scan for source in find_sources(paths) for scan in _read(source, axis)]
+
+
+def iter_scans(paths: Paths, *, axis: Axis = "axial") -> Iterator[Scan | Failure]:
+    """Reads the scans of files and folders one after another, holding no more than one file in memory.
+
+    Args:
+        paths: As for `read_scans`.
+        axis: As for `read_scans`.
+
+    Returns:
+        Scans, and a `Failure` for each file that cannot be read and each folder without any scan.
+
+    Raises:
+        ConfigError: If the axis is unknown, at once.
+    """
+    _check_axis(axis)
+    several = [paths] if isinstance(paths, str | PathLike) else paths
+    return (item for path in several for source in find_sources(path) for item in read_source(source, axis=axis))
+
+
+def read_source(source: Source, *, axis: Axis = "axial") -> Iterator[Scan | Failure]:
+    """Reads the scans of one file that `find_sources` found.
+
+    Args:
+        source: The file.
+        axis: As for `read_scans`.
+
+    Yields:
+        Its scans; if it cannot be read (further), a `Failure` as the last.
+
+    Raises:
+        ConfigError: If the axis is unknown.
+    """
+    _check_axis(axis)
+    try:
+        yield from _read(source, axis)
+    except InputError as error:
+        yield Failure(source.path, f"{error.problem}; {error.remedy}")
+
+
+def _read(source: Source, axis: Axis) -> Iterator[Scan]:
+    if source.error:
+        raise source.error
+    yield from check_scans(source.path, reader_of(source.path).read(source.path, axis))
+
+
+def _check_axis(axis: str) -> None:
+    if axis not in get_args(Axis):
+        raise ConfigError(f"axis {axis!r} is unknown; choose one of {', '.join(get_args(Axis))}")

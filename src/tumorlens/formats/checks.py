@@ -1,0 +1,223 @@
+"""What every reader shares: the limits, the checks, the greyscale rules, and how a parser library is called."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tumorlens.errors import InputError, NotAScan, TooLarge, UnreadableFile
+from tumorlens.scan import Scan
+
+MAX_PIXELS = 64_000_000
+"""Pixels of one picture that are decoded; an 8000 × 8000 picture."""
+
+MAX_VOXELS = 2**28
+"""Voxels of one file that are decoded; as float32 they fill 1 GiB."""
+
+MIN_SIDE = 16
+"""Pixels along the shorter side below which a picture is no scan."""
+
+_PARSERS = r"(PIL|pydicom|nibabel|tumorlens\.formats)(\.|$)"  # their warnings quote the file, so patient data
+_LOGGERS = ("pydicom", "nibabel.global")
+_SAMPLE = 4_000_000  # values that percentiles are taken of
+
+
+class _Quiet:
+    """While entered, in any thread, the parser libraries neither warn nor log.
+
+    `warnings.catch_warnings` alone is not enough: left in another order than entered, as threads do, it
+    would silence the process for good. So the first thread to enter sets it and the last to leave resets it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entered = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._entered += 1
+            if self._entered > 1:
+                return
+            self._caught = warnings.catch_warnings()
+            self._caught.__enter__()
+            warnings.filterwarnings("ignore", module=_PARSERS)
+            for name in _LOGGERS:
+                logging.getLogger(name).disabled = True
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._entered -= 1
+            if self._entered:
+                return
+            for name in _LOGGERS:
+                logging.getLogger(name).disabled = False
+            self._caught.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
+
+
+@contextmanager
+def parsing(source: str) -> Iterator[None]:
+    """Around every call of a library that parses a file: silences it, and turns what it raises into ours.
+
+    Hold no `yield` of a generator in it: the silence would last until the next scan is asked for.
+
+    Args:
+        source: The file, as the caller named it.
+
+    Raises:
+        InputError: As the body raised it.
+        TooLarge: If memory ran out.
+        UnreadableFile: For anything else; the library's own error is the cause.
+    """
+    try:
+        with _QUIET:
+            yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise TooLarge(source, "the file needs more memory than there is", "split it or resample it") from error
+    except PermissionError as error:
+        raise UnreadableFile(source, "the file may not be read", "give yourself permission to read it") from error
+    # The parsers raise nearly every type there is when bytes are hostile (struct.error, KeyError, zlib.error,
+    # AttributeError, RecursionError, …). Their text may quote the file's patient data, so it stays in the cause.
+    except Exception as error:
+        raise UnreadableFile(
+            source, "the file is truncated, corrupt or of a rare kind", "export it again, or convert it to PNG"
+        ) from error
+
+
+def check_size(source: str, height: int, width: int, frames: int = 1) -> None:
+    """Checks what a file's header announces, before anything is decoded.
+
+    Args:
+        source: The file, as the caller named it.
+        height: Rows of a picture.
+        width: Columns of a picture.
+        frames: Pictures decoded at once or in a row.
+
+    Raises:
+        UnreadableFile: If a number is not positive.
+        TooLarge: If a picture has more than `MAX_PIXELS`, or all have more than `MAX_VOXELS`.
+    """
+    if min(height, width, frames) < 1:
+        raise UnreadableFile(source, f"the header says {width} × {height} pixels", "export the file again")
+    if height * width > MAX_PIXELS:
+        raise TooLarge(
+            source,
+            f"{width} × {height} pixels are more than the {MAX_PIXELS:,} we accept",
+            "scale the picture down; the network sees far fewer",
+        )
+    if height * width * frames > MAX_VOXELS:
+        raise TooLarge(
+            source,
+            f"{width} × {height} × {frames} voxels are more than the {MAX_VOXELS:,} we accept",
+            "split the file or resample it",
+        )
+
+
+def check_scans(source: str, scans: Iterable[Scan]) -> Iterator[Scan]:
+    """Passes on the slices that show something; blank ones (every pixel alike) are left out.
+
+    Args:
+        source: The file they come from, as the caller named it.
+        scans: Slices of one file.
+
+    Yields:
+        The slices that are not blank, with their own frame numbers.
+
+    Raises:
+        NotAScan: If a slice is smaller than `MIN_SIDE`, or if all are blank.
+    """
+    shown = False
+    for scan in scans:
+        if min(scan.height, scan.width) < MIN_SIDE:
+            raise NotAScan(
+                source,
+                f"{scan.width} × {scan.height} pixels are too few for a scan",
+                f"give a picture of at least {MIN_SIDE} × {MIN_SIDE}",
+            )
+        if (scan.pixels != scan.pixels[0, 0]).any():
+            shown = True
+            yield scan
+    if not shown:
+        raise NotAScan(source, "nothing is shown: every pixel has the same value", "give a picture of a head")
+
+
+def finite(source: str, values: NDArray) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Replaces values that are no numbers (NaN, infinity) by 0.
+
+    Args:
+        source: The file, as the caller named it.
+        values: Any shape, any real type. SPM and FSL write NaN where there is no head.
+
+    Returns:
+        The values as float32, and a warning if any had to be replaced.
+
+    Raises:
+        NotAScan: If more than half are no numbers.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = values.astype(np.float32, copy=False)
+    good = np.isfinite(values)
+    share = 1 - good.mean()
+    if share == 0:
+        return values, ()
+    if share > 0.5:
+        raise NotAScan(source, f"{share:.0%} of the values are no numbers", "export the file again")
+    return np.where(good, values, np.float32(0)), (f"{share:.1%} of the values are no numbers; shown as 0",)
+
+
+def robust_range(values: NDArray, *, ignore_zero: bool = False) -> tuple[float, float]:
+    """The 0.5th and 99.5th percentile: the range without a few hot or dead pixels.
+
+    Args:
+        values: Finite numbers, any shape. Of more than 4 million, evenly spread ones are taken.
+        ignore_zero: Leave out zeros, which are background in volumes.
+
+    Returns:
+        (low, high); the least and greatest value where the percentiles coincide.
+    """
+    sample = values.reshape(-1)
+    sample = sample[:: sample.size // _SAMPLE | 1]  # an odd step does not run along the columns
+    if ignore_zero and sample.any():
+        sample = sample[sample != 0]
+    low, high = (float(v) for v in np.percentile(sample, (0.5, 99.5)))
+    return (low, high) if high > low else (float(values.min()), float(values.max()))
+
+
+def divide(values: NDArray, white: float) -> NDArray[np.float32]:
+    """Values / white, clipped to [0, 1], as float32."""
+    return np.clip(values.astype(np.float32) / np.float32(white), 0, 1).astype(np.float32)
+
+
+def stretch(values: NDArray, low: float, high: float) -> NDArray[np.float32]:
+    """Maps low to 0 and high to 1, and clips; all 0 if high is not above low.
+
+    Args:
+        values: Finite numbers, any shape.
+        low: Becomes 0.
+        high: Becomes 1.
+
+    Returns:
+        The same shape, float32 in [0, 1].
+    """
+    if not high > low:
+        return np.zeros(values.shape, np.float32)
+    # In float64: the range of float32 values may itself overflow float32.
+    scaled = (values.astype(np.float64) - low) / (high - low)
+    return np.clip(scaled, 0, 1).astype(np.float32)
+
+
+def without_false_colour(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, W) if the three channels of (H, W, 3) are equal, as in a grey picture saved as RGB; else unchanged."""
+    grey = pixels[..., 0]
+    alike = (pixels[..., 1] == grey).all() and (pixels[..., 2] == grey).all()
+    return np.ascontiguousarray(grey) if alike else pixels

@@ -1,0 +1,158 @@
+"""NIfTI-1 and NIfTI-2 in one file, plain or gzipped, through nibabel."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import IOBase
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tumorlens.errors import UnreadableFile, UnsupportedFile
+from tumorlens.formats.checks import check_size, finite, parsing, robust_range, stretch
+from tumorlens.scan import Scan
+
+Axis = Literal["axial", "coronal", "sagittal"]
+"""The plane volumes are cut in."""
+
+_GZIP = b"\x1f\x8b"
+_VERSIONS = {348: 1, 540: 2}  # length of the header: version
+_ACROSS = {"sagittal": 0, "coronal": 1, "axial": 2}  # the axis that is cut across, in RAS
+_MAX_OFFSET = 2**24  # bytes before the voxels; nibabel reads all of them
+
+
+def sniff(head: bytes) -> bool:
+    """Whether a file that begins so is NIfTI, or of its kin (ANALYZE, NIfTI in two files)."""
+    return _version(_plain(head)) is not None
+
+
+def read(path: str, axis: str = "axial") -> Iterator[Scan]:
+    """Cuts a volume into slices and shows them as radiologists see them.
+
+    The volume is turned to the nearest of the canonical orientations (RAS), without resampling. The patient's
+    right is on the left of axial and coronal pictures, the front on top of axial and on the left of sagittal
+    ones, the head's top on top of coronal and sagittal ones. A file of a single slice is shown as it is cut,
+    whichever axis is asked for. One window serves the whole volume: the 0.5th to 99.5th percentile of the
+    voxels that are not zero.
+
+    Args:
+        path: The file, as the caller named it.
+        axis: The plane to cut in: "axial", "coronal" or "sagittal".
+
+    Yields:
+        The slices from foot to head, back to front, or left to right. `frame` counts them from 0.
+
+    Raises:
+        UnsupportedFile: If it holds several volumes, colours or complex numbers, or is a half of a pair.
+        TooLarge: If the header announces too many voxels; nothing is read then.
+        UnreadableFile: If it is truncated or corrupt.
+        NotAScan: If more than half of the voxels are no numbers.
+    """
+    with parsing(path):
+        volume = _load(path)
+    across = next((i for i in range(3) if volume.data.shape[i] == 1), _ACROSS[axis])
+    rows, columns = sorted({0, 1, 2} - {across}, reverse=True)  # S before A before R
+    # RAS counts to the right, the front and the top, so every picture begins at the far end of both its axes.
+    slices = np.flip(np.transpose(volume.data, (across, rows, columns)), (1, 2))
+    for frame, values in enumerate(slices):
+        yield Scan(
+            stretch(values, *volume.window),
+            path,
+            frame,
+            spacing=(volume.zooms[rows], volume.zooms[columns]),
+            series=path,
+            warnings=volume.warnings,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Volume:
+    data: NDArray[np.float32]  # (X, Y, Z) in RAS
+    zooms: tuple[float, ...]  # mm along X, Y, Z
+    window: tuple[float, float]
+    warnings: tuple[str, ...]
+
+
+def _load(path: str) -> _Volume:
+    from nibabel.nifti1 import Nifti1Image
+    from nibabel.nifti2 import Nifti2Image
+    from nibabel.orientations import apply_orientation, io_orientation
+
+    with _open(path) as file:
+        head = file.read(max(_VERSIONS))
+        version = _version(head)
+        shape = _check(path, head, version)
+        file.seek(0)
+        image = (Nifti2Image if version == 2 else Nifti1Image).from_stream(file)
+        # Not get_fdata(), which would keep a second copy.
+        data = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
+        file.read(1)  # past the voxels, where gzip checks its sum
+    data, warnings = finite(path, data)
+    window = robust_range(data.ravel(order="K"), ignore_zero=True)
+    if not (int(image.header["qform_code"]) or int(image.header["sform_code"])):
+        warnings = (*warnings, "the file does not say how the head lies; left and right may be swapped")
+    turn = io_orientation(image.affine)
+    lengths = np.linalg.norm(image.affine[:3, :3], axis=0)
+    if not (np.isfinite(turn).all() and np.isfinite(lengths).all() and lengths.all()):
+        raise UnreadableFile(path, "its affine is singular", "convert the volume again (dcm2niix)")
+    zooms = np.empty(3)
+    zooms[turn[:, 0].astype(int)] = lengths  # row i of turn begins with the canonical axis of stored axis i
+    return _Volume(apply_orientation(data, turn), tuple(zooms.tolist()), window, warnings)
+
+
+def _check(path: str, head: bytes, version: int | None) -> tuple[int, int, int]:
+    """Checks the header before any voxel is read, and returns the volume's shape."""
+    from nibabel.nifti1 import Nifti1Header
+    from nibabel.nifti2 import Nifti2Header
+
+    # A tail of zeros stands for what a truncated file lacks; such a header fails below.
+    if version == 1 and head[344:347] != b"n+1":
+        raise UnsupportedFile(
+            path, "it is ANALYZE, or one of a NIfTI pair (.hdr, .img)", "save it as one file (.nii or .nii.gz)"
+        )
+    header = Nifti2Header(head, check=False) if version == 2 else Nifti1Header(head[:348], check=False)
+    lengths = [int(n) for n in header.get_data_shape()]
+    if any(n > 1 for n in lengths[3:]):
+        raise UnsupportedFile(
+            path, f"it holds {math.prod(lengths[3:])} volumes", "save one of them (fslroi, or nibabel's slicer)"
+        )
+    x, y, z = (*lengths, 1, 1, 1)[:3]
+    check_size(path, y, x, z)
+    kind = header.get_data_dtype().kind
+    if kind not in "iuf":
+        what = "complex numbers" if kind == "c" else "colours"
+        raise UnsupportedFile(path, f"its voxels are {what}", "save one number per voxel, such as the magnitude")
+    if not 0 <= float(header["vox_offset"]) <= _MAX_OFFSET:
+        raise UnreadableFile(path, "the header does not say where the voxels begin", "export the file again")
+    return x, y, z
+
+
+def _open(path: str) -> IOBase:
+    file = open(path, "rb")  # noqa: PTH123, SIM115 - the path stays the caller's, the caller closes it
+    is_gzip = file.read(2) == _GZIP
+    file.seek(0)
+    if not is_gzip:
+        return file
+    file.close()
+    return gzip.open(path, "rb")
+
+
+def _plain(head: bytes) -> bytes:
+    """The beginning of the file inside, if it is gzipped."""
+    if not head.startswith(_GZIP):
+        return head
+    try:
+        return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(head, max(_VERSIONS))
+    except zlib.error:
+        return b""
+
+
+def _version(head: bytes) -> int | None:
+    """1 or 2, by the length of the header, which is its first number in either byte order."""
+    first = head[:4]
+    return _VERSIONS.get(int.from_bytes(first, "little")) or _VERSIONS.get(int.from_bytes(first, "big"))

@@ -1,0 +1,98 @@
+"""PNG, JPEG, TIFF and BMP, through Pillow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from tumorlens.errors import TooLarge
+from tumorlens.formats.checks import check_size, divide, finite, parsing, robust_range, stretch, without_false_colour
+from tumorlens.scan import Scan
+
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # lengths; two letters alone are too little to go by
+_WHITE_IS_ZERO = 0  # TIFF 6.0, PhotometricInterpretation
+
+
+def sniff(head: bytes) -> bool:
+    """Whether a file that begins so is one of the four."""
+    is_bmp = head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS
+    return head.startswith(_SIGNATURES) or is_bmp
+
+
+def read(path: str, _axis: str = "axial") -> Iterator[Scan]:
+    """Reads a picture, or the pages of a TIFF.
+
+    8-bit values are divided by 255. 16-bit grey is divided by the least 2ⁿ − 1 (n from 8 to 16) that is not
+    below its brightest pixel, so that 12-bit MR in a 16-bit file is not black. Float in [0, 1] stays as it is;
+    other float, 32-bit and negative values are stretched between robust percentiles, with a warning.
+    Transparency is laid on black, EXIF orientation is applied. There is no spacing: what such files carry is
+    print resolution, not the size of the head.
+
+    Args:
+        path: The file, as the caller named it.
+
+    Yields:
+        The picture; of a TIFF every page, as frames.
+
+    Raises:
+        TooLarge: If the header announces too many pixels; nothing is decoded then.
+        UnreadableFile: If the file is truncated or corrupt.
+        NotAScan: If most values are no numbers.
+    """
+    with parsing(path):
+        try:
+            image = Image.open(path, formats=_FORMATS)
+        except Image.DecompressionBombError as error:
+            raise TooLarge(path, "the picture has far too many pixels", "scale it down") from error
+    with image:
+        for page in count():
+            with parsing(path):
+                if not _turn_to(image, page):
+                    return
+                check_size(path, image.height, image.width)
+                pixels, warnings = _pixels(path, image)
+            yield Scan(pixels, path, frame=page, warnings=warnings)
+
+
+def _turn_to(image: Image.Image, page: int) -> bool:
+    """Turns to a page, if there is one. Only a TIFF has pages; other formats' frames are animations."""
+    if page and image.format != "TIFF":
+        return False
+    try:
+        image.seek(page)
+    except EOFError:
+        return False
+    return True
+
+
+def _pixels(path: str, image: Image.Image) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    white_is_zero = image.format == "TIFF" and image.tag_v2.get(262) == _WHITE_IS_ZERO  # type: ignore[attr-defined]
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith(("I", "F")):
+        pixels, warnings = _deep_grey(path, np.asarray(upright))
+        # Pillow turns 8-bit pictures round itself, deeper ones not.
+        return (1 - pixels if white_is_zero else pixels), warnings
+    if upright.has_transparency_data:
+        colour = divide(np.asarray(upright.convert("RGBA")), 255)
+        return without_false_colour(colour[..., :3] * colour[..., 3:]), ()
+    if upright.mode in ("1", "L"):
+        return divide(np.asarray(upright.convert("L")), 255), ()
+    return without_false_colour(divide(np.asarray(upright.convert("RGB")), 255)), ()
+
+
+def _deep_grey(path: str, values: NDArray) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Grey of more than 8 bits."""
+    if values.dtype.kind in "iu" and values.min() >= 0 and values.max() < 2**16:
+        bits = max(8, int(values.max()).bit_length())
+        return divide(values, 2**bits - 1), ()
+    values, warnings = finite(path, values)
+    if values.min() >= 0 and values.max() <= 1:
+        return values, warnings
+    said = "the file does not say which values are black and white; stretched between robust percentiles"
+    return stretch(values, *robust_range(values)), (*warnings, said)

@@ -1,0 +1,159 @@
+"""Which reader reads a file, and which files a folder holds."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from os import PathLike
+from typing import Protocol
+
+from tumorlens.errors import InputError, UnreadableFile, UnsupportedFile
+from tumorlens.formats import dicom, matlab, nifti, raster
+from tumorlens.formats.checks import parsing
+from tumorlens.formats.dicom_series import Place, in_order, place_of
+from tumorlens.scan import Scan
+
+HEAD = 4096
+"""Bytes that readers are shown to know their files by; a gzipped NIfTI header fits, with its file name."""
+
+_KINDS = "PNG, JPEG, TIFF, BMP, DICOM, NIfTI or Cheng's MATLAB files"
+# Names that promise a scan. In a folder, files with other names and unknown content are passed over.
+_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".webp", ".heic", ".jp2"),
+    *(".dcm", ".dicom", ".ima", ".nii", ".nii.gz", ".hdr", ".img", ".mgh", ".mgz", ".mha", ".mhd", ".nrrd"),
+    *(".mat", ".h5", ".hdf5"),
+)
+_NOT_SCANS = frozenset({"dicomdir", "thumbs.db", "desktop.ini"})
+
+
+class Reader(Protocol):
+    """What a reader module offers."""
+
+    def sniff(self, head: bytes, /) -> bool:
+        """Whether a file that begins so is its to read."""
+
+    def read(self, path: str, axis: str, /) -> Iterator[Scan]:
+        """The file's slices."""
+
+
+READERS: tuple[Reader, ...] = (dicom, nifti, matlab, raster)
+"""Every format, asked in this order. A new one is a module with `sniff` and `read`, and a place in here."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file to read.
+
+    Attributes:
+        path: The file, or the folder or missing path that gave nothing, as the caller named it.
+        error: Why there is nothing to read, if that is known already.
+    """
+
+    path: str
+    error: InputError | None = None
+
+
+def reader_of(path: str) -> Reader:
+    """Picks the reader of a file by the file's first bytes.
+
+    Raises:
+        UnreadableFile: If the file is missing, forbidden or empty.
+        UnsupportedFile: If no reader knows it.
+    """
+    with parsing(path):
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - a pipe would never end
+            raise UnsupportedFile(path, "it is no file", f"give {_KINDS}")
+        with open(path, "rb") as file:  # noqa: PTH123
+            head = file.read(HEAD)
+    if not head:
+        raise UnreadableFile(path, "the file is empty", "export or download it again")
+    for reader in READERS:
+        if reader.sniff(head):
+            return reader
+    raise UnsupportedFile(path, "its content is no picture that we read", f"give {_KINDS}")
+
+
+def find_sources(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> list[Source]:
+    """Lists the files to read. No pixels are read, only beginnings, and headers of DICOM files in folders.
+
+    Files come in the order they are named. Of a folder come all files below it that hold a scan or, by their
+    names, should: in natural order ("img2" before "img10"), and the DICOM files of one series together, in the
+    order the slices lie in the head, where the first of them would stand.
+
+    Args:
+        paths: A file or folder, or several.
+
+    Returns:
+        The files; also, with its error, each path that is missing and each folder without any scan.
+    """
+    several = [paths] if isinstance(paths, str | PathLike) else paths
+    return [source for path in several for source in _sources_of(os.fspath(path))]
+
+
+def _sources_of(path: str) -> list[Source]:
+    try:
+        is_folder = stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
+    except PermissionError:
+        return [Source(path, UnreadableFile(path, "the path may not be read", "give yourself permission to read it"))]
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return [Source(path, UnreadableFile(path, "there is no such file or folder", "check the path"))]
+    if not is_folder:
+        return [Source(path)]
+    # Dictionaries keep their order, so a group stands where its first file does.
+    groups: dict[str, list[Place | Source]] = {}
+    for source in _walk(path):
+        if source.error:
+            groups[source.path] = [source]
+            continue
+        reader = _reader_in_folder(source.path)
+        if reader is dicom:
+            place = place_of(source.path)
+            groups.setdefault(f"series {place.series}" if place.series else source.path, []).append(place)
+        elif reader is not None or source.path.lower().endswith(_SUFFIXES):
+            groups[source.path] = [source]
+    found = []
+    for group in groups.values():
+        places = [p for p in group if isinstance(p, Place)]
+        found += [Source(p) for p in in_order(places)] if places else [s for s in group if isinstance(s, Source)]
+    return found or [Source(path, UnsupportedFile(path, "no scans found", f"give a folder that holds {_KINDS}"))]
+
+
+def _reader_in_folder(path: str) -> Reader | None:
+    try:
+        return reader_of(path)
+    except InputError:
+        return None
+
+
+def _walk(top: str) -> Iterator[Source]:
+    """The files below a folder, in natural order, depth first; a folder that may not be listed has an error."""
+    seen: set[tuple[int, int]] = set()
+    waiting = [top]
+    while waiting:
+        path = waiting.pop()
+        try:
+            status = os.stat(path)  # noqa: PTH116
+            if not stat.S_ISDIR(status.st_mode):
+                yield Source(path)
+                continue
+            if (status.st_dev, status.st_ino) in seen:  # a symbolic link that leads back
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            names = os.listdir(path)  # noqa: PTH208
+        except FileNotFoundError:  # a symbolic link to nothing, or gone meanwhile
+            yield Source(path)
+            continue
+        except OSError:
+            yield Source(path, UnreadableFile(path, "the folder may not be read", "give yourself permission"))
+            continue
+        names = [n for n in names if not n.startswith(".") and n.lower() not in _NOT_SCANS]
+        waiting += [os.path.join(path, name) for name in sorted(names, key=natural, reverse=True)]  # noqa: PTH118
+
+
+def natural(name: str) -> tuple[list[str | int], str]:
+    """A sort key with numbers by value: "img2" comes before "img10"."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [int(p) if i % 2 else p for i, p in enumerate(parts)], name

@@ -1,0 +1,68 @@
+"""What every network here is: `features` up to the last convolution, then `head`.
+
+The cut is what makes Grad-CAM free of hooks: the heat map needs the last feature maps and the gradient of a logit
+with respect to them, and both halves are plain calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from tumorlens.errors import ConfigError
+
+
+class Network(nn.Module):
+    """A classifier split at its last convolution.
+
+    Subclasses set `features`, (B, channels, size, size) float32 in [0, 1] -> (B, F, h, w), and `head`,
+    (B, F, h, w) -> (B, classes) logits.
+    """
+
+    features: nn.Module
+    head: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, size, size) in [0, 1] -> (B, classes) logits; softmax makes them probabilities."""
+        logits: Tensor = self.head(self.features(x))
+        return logits
+
+
+_REGISTRY: dict[str, Callable[..., Network]] = {}
+
+
+def register(name: str) -> Callable[[type[Network]], type[Network]]:
+    """Makes a network class buildable by name."""
+
+    def add(network: type[Network]) -> type[Network]:
+        _REGISTRY[name] = network
+        return network
+
+    return add
+
+
+def network_names() -> list[str]:
+    """The names `build_network` knows."""
+    return sorted(_REGISTRY)
+
+
+def build_network(name: str, *, channels: int, classes: int, **options: Any) -> Network:
+    """Builds an untrained network.
+
+    Args:
+        name: One of `network_names()`.
+        channels: Channels of the input, 1 or 3.
+        classes: Number of outputs.
+        **options: The network's own settings, as its weights card holds them.
+
+    Raises:
+        ConfigError: If the name or an option is unknown.
+    """
+    if name not in _REGISTRY:
+        raise ConfigError(f"no network is called {name!r}; there are {', '.join(network_names())}")
+    try:
+        return _REGISTRY[name](channels=channels, classes=classes, **options)
+    except TypeError as error:
+        raise ConfigError(f"{name}: {error}") from error

@@ -1,0 +1,119 @@
+"""What a run shows and writes while it goes."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from torch import Tensor
+from torch.optim.swa_utils import update_bn
+
+from tumorlens.model import Network
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of a run's log.
+
+    Attributes:
+        epoch: Its number, from 1.
+        train_loss: Mean loss over the augmented training batches.
+        val_loss: Loss over the validation part, with the averaged weights.
+        val_accuracy: Accuracy over the validation part, 0 to 1.
+        learning_rate: At the epoch's end.
+        seconds: What it took, validation included.
+    """
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    seconds: float
+
+
+class FreshNormalisation(pl.Callback):
+    """Measures batch normalisation's statistics anew before each validation, on scans as they are.
+
+    Averaged weights never ran in training, so no statistics belong to them, and augmented scans differ from real
+    ones; without this the averaged network's accuracy stays at chance until the learning rate has fallen.
+    It must come after the averaging callback, which puts the averaged weights in place.
+
+    Args:
+        batches: Batches of (B, C, S, S) scans from the training part, not augmented.
+    """
+
+    def __init__(self, batches: Sequence[Tensor]) -> None:
+        self.batches = batches
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Replaces the running means and variances."""
+        network: Network = pl_module.network  # type: ignore[assignment]
+        update_bn(self.batches, network, device=pl_module.device)
+
+
+class EpochLog(pl.Callback):
+    """Keeps the run's log in its checkpoint, writes it as CSV after each epoch, and tells the caller.
+
+    Args:
+        path: The CSV file.
+        tell: Called with each new `Epoch`.
+    """
+
+    def __init__(self, path: Path, tell: Callable[[Epoch], None] | None = None) -> None:
+        self.path, self.tell = path, tell
+        self.epochs: list[Epoch] = []
+        self._start = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Starts the clock."""
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Adds a row. Lightning has validated by now; checkpoints are written after this."""
+        measured = trainer.callback_metrics
+        row = Epoch(
+            epoch=trainer.current_epoch + 1,
+            train_loss=float(measured["train_loss"]),
+            val_loss=float(measured["val_loss"]),
+            val_accuracy=float(measured["val_accuracy"]),
+            learning_rate=float(trainer.optimizers[0].param_groups[0]["lr"]),
+            seconds=time.perf_counter() - self._start,
+        )
+        self.epochs.append(row)
+        write_log(self.epochs, self.path)
+        if self.tell:
+            self.tell(row)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far, so that a resumed run's log has no gap."""
+        return {"epochs": [asdict(e) for e in self.epochs]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the rows up to the checkpoint back."""
+        self.epochs = [Epoch(**row) for row in state_dict["epochs"]]
+
+
+def write_log(epochs: list[Epoch], path: Path) -> None:
+    """Writes the log as CSV, whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(Epoch)])
+        writer.writeheader()
+        writer.writerows(asdict(e) for e in epochs)
+    temporary.replace(path)
+
+
+def read_log(path: Path) -> list[Epoch]:
+    """Reads what `write_log` wrote; an empty list if there is no log."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            Epoch(epoch=int(row.pop("epoch")), **{k: float(v) for k, v in row.items()}) for row in csv.DictReader(file)
+        ]

@@ -1,0 +1,119 @@
+"""Every setting of a training run, with its default and its why. A YAML file or flags fill it in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tumorlens.errors import ConfigError
+from tumorlens.preprocess import Preprocessing
+
+
+class TrainConfig(BaseModel):
+    """The settings of a training run. Each field's description is also the CLI's help text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field("cnn_lstm", description="network to train")
+    options: dict[str, Any] = Field({}, description="the network's own settings, such as widths or hidden")
+    preprocessing: Preprocessing = Field(Preprocessing(), description="how scans become input")
+
+    name: str = Field("", description="name of the weights; the run folder's by default")
+    cautions: tuple[str, ...] = Field((), description="what is known to speak against the data, for card and report")
+
+    split: str = Field(
+        "grouped",
+        pattern=r"^(grouped|random|publisher|fold:\d+)$",
+        description="grouped: stratified, keeping patients, series and duplicates together as far as they are "
+        "known; random: stratified scan by scan, the paper's protocol; publisher: the data set's own; "
+        "fold:K: fold K is the test",
+    )
+    test: float = Field(0.2, gt=0, le=0.5, description="share of the scans for the test")
+    validation: float = Field(0.1, gt=0, le=0.5, description="share of the training part for validation")
+    seed: int = Field(0, ge=0, description="same seed, same machine: same result")
+
+    epochs: int = Field(40, ge=1, description="passes over the training part, at most")
+    patience: int = Field(12, ge=1, description="epochs without a better validation loss before it stops early")
+    batch_size: int = Field(64, ge=2, description="scans a step")
+    learning_rate: float = Field(3e-3, gt=0, description="peak of the one-cycle schedule")
+    weight_decay: float = Field(0.02, ge=0, description="AdamW's")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
+    class_weights: bool = Field(True, description="weigh classes by how rare they are")
+    augmentation: float = Field(1.0, ge=0, le=3, description="strength of the random changes; 0 is none")
+    averaging: float = Field(0.99, ge=0, lt=1, description="decay of the weights' moving average; 0 is none")
+    precision: Literal["auto", "32", "bf16"] = Field(
+        "auto", description="auto is bf16 where the processor has it, which is about twice as quick"
+    )
+    threads: int = Field(0, ge=0, description="processor threads; 0 leaves it to torch")
+
+
+def read_config(path: Path | None, changes: dict[str, Any]) -> TrainConfig:
+    """Reads settings from a YAML file, then applies changes.
+
+    Args:
+        path: The file, or None for the defaults.
+        changes: Settings by name; those that are None are left as they are, and dictionaries are merged.
+
+    Raises:
+        ConfigError: If the file cannot be read, or a setting is unknown or out of range.
+    """
+    settings: dict[str, Any] = {}
+    if path is not None:
+        try:
+            settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+        if not isinstance(settings, dict):
+            raise ConfigError(f"{path}: holds no settings; write lines such as 'epochs: 40'")
+    for name, value in changes.items():
+        if isinstance(value, dict):
+            settings[name] = {**settings.get(name, {}), **{k: v for k, v in value.items() if v is not None}}
+        elif value is not None:
+            settings[name] = value
+    try:
+        return TrainConfig(**settings)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{path or 'settings'}: {problems}") from error
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Reads "name=value" settings; values are YAML, and a dot goes into "options.hidden=128".
+
+    Raises:
+        ConfigError: If one is not of that form.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not name or not equals:
+            raise ConfigError(f"--set {pair}: write it as name=value")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {pair}: the value is no YAML") from error
+        outer, dot, inner = name.partition(".")
+        if dot:
+            settings.setdefault(outer, {})[inner] = value
+        else:
+            settings[outer] = value
+    return settings
+
+
+def describe_settings() -> list[tuple[str, str, str]]:
+    """Name, default and meaning of every setting."""
+    fields = TrainConfig.model_fields.items()
+    return [(name, _shown(field.get_default()), field.description or "") for name, field in fields]
+
+
+def _shown(default: object) -> str:
+    return str(default.model_dump(mode="json") if isinstance(default, BaseModel) else default)
+
+
+def write_config(config: TrainConfig, path: Path) -> None:
+    """Writes the settings as YAML, so that the same run can be made again."""
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")

@@ -1,0 +1,153 @@
+"""Training: scans and their split in, weights and card out; resumable at any time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.loggers import Logger
+
+import tumorlens
+from tumorlens.card import WeightsCard
+from tumorlens.data.loader import Slices
+from tumorlens.data.split import Split
+from tumorlens.model import Network, build_network
+from tumorlens.model.weights import save_weights
+from tumorlens.training.callbacks import Epoch, EpochLog, FreshNormalisation
+from tumorlens.training.config import TrainConfig
+from tumorlens.training.module import TrainingModule, balanced_weights, training_batches, validation_batches
+from tumorlens.training.run import Run
+
+_CLEAN = 1280  # scans that batch normalisation's statistics are measured on
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user stopped the run; it can be resumed from its folder."""
+
+
+def train(
+    run: Run,
+    slices: Slices,
+    split: Split,
+    card: WeightsCard,
+    *,
+    tell: Callable[[Epoch], None] | None = None,
+    loggers: Sequence[Logger] = (),
+) -> tuple[Network, WeightsCard]:
+    """Trains, or goes on training, and writes the run's weights and card.
+
+    The weights are those of the epoch with the lowest validation loss, averaged over its last steps.
+
+    Args:
+        run: The run's folder; if it holds a checkpoint, training goes on from there.
+        slices: All scans.
+        split: Its parts.
+        card: What is known beforehand; facts of the training and the checksum are added.
+        tell: Called with each finished `Epoch`.
+        loggers: Lightning loggers, such as TensorBoard's.
+
+    Raises:
+        Interrupted: If the user stopped it.
+    """
+    config = run.config
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    network = build_network(
+        config.model, channels=config.preprocessing.channels, classes=len(card.classes), **config.options
+    )
+    batches = training_batches(slices, split.train, config)
+    labels = slices.labels[split.train]
+    weights = balanced_weights(labels, len(card.classes)) if config.class_weights else torch.ones(len(card.classes))
+    module = TrainingModule(network, config, weights, steps=config.epochs * len(batches))
+    log = EpochLog(run.log, tell)
+    best = ModelCheckpoint(run.checkpoints, "best", monitor="val_loss", save_last=True)
+    clean = torch.from_numpy(slices.images[split.train[:: max(1, len(split.train) // _CLEAN)]])
+    callbacks: list[pl.Callback] = [
+        FreshNormalisation(clean.contiguous(memory_format=torch.channels_last).split(64)),
+        log,
+        EarlyStopping("val_loss", patience=config.patience),
+        best,
+    ]
+    if config.averaging:
+        callbacks.insert(0, EMAWeightAveraging(decay=config.averaging))
+    last = run.checkpoints / "last.ckpt"
+    with _quiet(), _interruptible(run.folder):
+        trainer = pl.Trainer(
+            max_epochs=config.epochs,
+            devices=1,
+            precision="bf16-mixed" if _half_precision(config) else "32-true",
+            gradient_clip_val=1.0,
+            callbacks=callbacks,
+            logger=list(loggers),
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        trainer.fit(
+            module,
+            batches,
+            validation_batches(slices, split.validation),
+            ckpt_path=last if last.exists() else None,
+            weights_only=True,
+        )
+    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    prefix = "network."
+    network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+    network = network.cpu().eval()
+    facts = {
+        "epochs": len(log.epochs),
+        "best_epoch": min(log.epochs, key=lambda e: e.val_loss).epoch,
+        "seconds": round(sum(e.seconds for e in log.epochs), 1),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "settings": config.model_dump(mode="json", exclude={"preprocessing", "model", "options"}),
+    }
+    card = card.model_copy(update={"training": facts, "version": tumorlens.__version__})
+    return network, save_weights(network, card, run.weights)
+
+
+def _half_precision(config: TrainConfig) -> bool:
+    if config.precision != "auto":
+        return config.precision == "bf16"
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences Lightning's hints while it runs, and gives the caller's logging back."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning.*")
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def _interruptible(folder: Path) -> Iterator[None]:
+    """Turns Lightning's exit on Ctrl-C into `Interrupted`, and gives the signal's handler back."""
+    main = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        raise Interrupted(os.fspath(folder)) from error
+    finally:
+        if signal.getsignal(signal.SIGINT) is not main:
+            signal.signal(signal.SIGINT, main)

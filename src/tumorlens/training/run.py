@@ -1,0 +1,119 @@
+"""The folder of a training run."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tumorlens.data.loader import Slices
+from tumorlens.data.split import Split
+from tumorlens.errors import ConfigError, DataError
+from tumorlens.training.config import TrainConfig, read_config, write_config
+
+_CONFIG, _DATA, _SPLIT = "config.yaml", "data.json", "split.csv"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of a training run.
+
+    config.yaml, data.json and split.csv say what it is; log.csv and checkpoints/ how far it came;
+    weights.safetensors and weights.json are what came out.
+    """
+
+    folder: Path
+
+    @classmethod
+    def create(cls, folder: Path, config: TrainConfig, data: Sequence[Path]) -> Run:
+        """Makes the folder of a new run.
+
+        Raises:
+            ConfigError: If the folder holds a run already.
+        """
+        if (folder / _CONFIG).exists():
+            raise ConfigError(f"{folder}: holds a run already; resume it with --resume, or choose another --output")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _DATA).write_text(json.dumps([str(p.resolve()) for p in data]), encoding="utf-8")
+        write_config(config, folder / _CONFIG)
+        return cls(folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """Opens the folder of a run.
+
+        Raises:
+            ConfigError: If it is none.
+        """
+        if not (folder / _CONFIG).exists():
+            raise ConfigError(f"{folder}: is no folder of a training run ({_CONFIG} is missing)")
+        return cls(folder)
+
+    @property
+    def config(self) -> TrainConfig:
+        """The run's settings."""
+        return read_config(self.folder / _CONFIG, {})
+
+    @property
+    def data(self) -> list[Path]:
+        """The data sets it trains on."""
+        return [Path(p) for p in json.loads((self.folder / _DATA).read_text(encoding="utf-8"))]
+
+    @property
+    def finished(self) -> bool:
+        """Whether its weights are written."""
+        return self.weights.with_suffix(".json").exists()
+
+    @property
+    def weights(self) -> Path:
+        """Where its weights go; their card lies beside them."""
+        return self.folder / "weights.safetensors"
+
+    @property
+    def log(self) -> Path:
+        """Where its log goes, a row an epoch."""
+        return self.folder / "log.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where its checkpoints go."""
+        return self.folder / "checkpoints"
+
+    def write_split(self, slices: Slices, split: Split) -> None:
+        """Records which scan is in which part."""
+        part = {i: name for name, indices in split.parts.items() for i in indices.tolist()}
+        with (self.folder / _SPLIT).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["name", "label", "group", "part"])
+            for i, (entry, group) in enumerate(zip(slices.manifest.entries, slices.groups, strict=True)):
+                if i in part:
+                    writer.writerow([entry.name, entry.label, group, part[i]])
+
+    def read_split(self, slices: Slices) -> Split | None:
+        """The recorded split, or None if there is none yet.
+
+        Raises:
+            DataError: If the data are not those it was made for.
+        """
+        named = self.read_parts()
+        if not named:
+            return None
+        index = {entry.name: i for i, entry in enumerate(slices.manifest.entries)}
+        parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
+        for name, part in named.items():
+            if name not in index:
+                raise DataError(f"{self.folder}: was begun with {name}, which the data no longer hold; start a new run")
+            parts[part].append(index[name])
+        return Split(*(np.array(parts[p], np.intp) for p in ("train", "validation", "test")))
+
+    def read_parts(self) -> dict[str, str]:
+        """The recorded part of each scan by name: "train", "validation" or "test"; empty if there is no split yet."""
+        path = self.folder / _SPLIT
+        if not path.exists():
+            return {}
+        with path.open(newline="", encoding="utf-8") as file:
+            return {row["name"]: row["part"] for row in csv.DictReader(file)}

@@ -1,0 +1,148 @@
+"""What a person at a terminal sees. Progress and messages go to stderr, results to stdout."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console as RichConsole
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tumorlens.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tumorlens.card import WeightsCard
+    from tumorlens.classes import ClassSet
+    from tumorlens.evaluation.metrics import Estimate, Scores
+    from tumorlens.experiment import Listener
+    from tumorlens.finding import FindingsDocument
+    from tumorlens.training.callbacks import Epoch
+
+_SHOWN = 40  # rows of findings that a terminal shows of a larger set
+
+
+class Console:
+    """Tables, messages and progress bars.
+
+    Args:
+        quiet: Whether to leave messages and progress out.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.out = RichConsole(highlight=False)
+        self.err = RichConsole(stderr=True, highlight=False)
+        self._began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """A message."""
+        if not self.quiet:
+            self.err.print(escape(text), soft_wrap=True)
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """A progress bar; gives what to call with (done, total)."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.err, disable=self.quiet, transient=True) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table on stdout."""
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in head:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        # A pipe has no width; 80 columns would fold every path in it.
+        self.out.print(table, width=None if sys.stdout.isatty() else 160)
+
+    def findings(self, document: FindingsDocument, classes: ClassSet) -> None:
+        """The findings, a row each."""
+        names = {c.key: c.name for c in classes}
+        rows = []
+        for f in document.findings[:_SHOWN]:
+            where = "–" if f.region is None else "{}, {} – {}, {}".format(*f.region.box)
+            scan = f"{f.source} [{f.frame}]" if f.frame else f.source
+            rows.append((scan, names[f.label], f"{f.probabilities[f.label]:.0%}", where, "; ".join(f.warnings)))
+        if rows:
+            self.table(("scan", "finding", "probability", "region (x, y)", "against trusting it"), rows)
+        if len(document.findings) > _SHOWN:
+            self.say(f"… and {len(document.findings) - _SHOWN} more; --json or --output gives all")
+        self.say("For research use only: not a diagnosis.")
+
+    def cards(self, cards: Sequence[WeightsCard]) -> None:
+        """The weights in the package, a paragraph each."""
+        for card in cards:
+            self.out.print(f"[bold]{escape(card.name)}[/] ({escape(card.network)}, {card.preprocessing.size} pixels)")
+            lines = [
+                f"tells apart {', '.join(c.name for c in card.classes)}",
+                f"trained on {card.data}",
+                f"split: {card.split}",
+                *(f"{k}: {_figure(v)}" for k, v in card.scores.items() if isinstance(v, dict)),
+                *(f"caution: {c}" for c in card.cautions),
+                f"licence {card.licence}, sha256 {card.sha256[:16]}…",
+            ]
+            for line in lines:
+                self.out.print(f"  {escape(line)}", soft_wrap=True)
+
+    def scores(self, scores: Scores, report: Path) -> None:
+        """The headline figures, and where the report is."""
+        rows = [(name, _estimate(getattr(scores, key))) for key, name in _HEADLINES.items()]
+        self.table(("figure", "value (95% interval)"), rows)
+        self.say(f"report: {report}")
+
+    def listener(self) -> Listener:
+        """What an experiment tells its progress to."""
+        from tumorlens.experiment import Listener
+
+        return Listener(say=self.say, progress=self._reading, epoch=self._epoch)
+
+    def _reading(self, done: int, total: int) -> None:
+        if done == total or (total >= 2000 and done % 2000 == 0):
+            self.say(f"read {done} of {total} files")
+
+    def _epoch(self, row: Epoch, total: int) -> None:
+        left = (total - row.epoch) * row.seconds
+        self.say(
+            f"epoch {row.epoch:3d}/{total}  loss {row.train_loss:.3f}  validation {row.val_loss:.3f}  "
+            f"accuracy {row.val_accuracy:.3f}  {row.seconds:5.1f} s  left {int(left // 60)}:{int(left % 60):02d}"
+        )
+
+
+_HEADLINES = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro ROC-AUC"}
+
+
+def _estimate(estimate: Estimate) -> str:
+    return _figure(estimate.model_dump())
+
+
+def _figure(estimate: dict[str, float | None]) -> str:
+    value, low, high = (estimate.get(k) for k in ("value", "low", "high"))
+    if value is None:
+        return "undefined"
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+@contextmanager
+def needs_extra(what: str, extra: str) -> Iterator[None]:
+    """Turns a missing package into an error that says which extra brings it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("tumorlens"):
+            raise
+        raise MissingExtra(what, extra) from error
