@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from tumorlens.errors import DataError
 
-_FINER = 4  # polygons are rasterised at this many times the picture's size, then averaged
+_FINER = 16  # polygons are drawn at this many times the picture's size, then averaged
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +53,20 @@ class Outline:
 
     def coverage(self, height: int, width: int) -> NDArray[np.float32]:
         """Share of each pixel that lies inside, (height, width) float32 in [0, 1]."""
-        canvas = Image.new("L", (width * _FINER, height * _FINER))
-        scaled = self.points * [width * _FINER, height * _FINER] - 0.5
-        ImageDraw.Draw(canvas).polygon([tuple(p) for p in scaled], fill=255)
-        fine = np.asarray(canvas, np.float32) / 255
-        return fine.reshape(height, _FINER, width, _FINER).mean((1, 3))
+        corners = self.points * [width, height]
+        # Only the pixels around the polygon are drawn finely; Pillow fills the pixels on the line too, which at
+        # this fineness widens the shape by a thirtieth of a pixel.
+        low = np.floor(corners.min(0)).astype(int)
+        high = np.minimum(np.ceil(corners.max(0)).astype(int) + 1, [width, height])
+        columns, rows = np.maximum(high - low, 1)
+        canvas = Image.new("L", (int(columns) * _FINER, int(rows) * _FINER))
+        scaled = (corners - low) * _FINER - 0.5
+        ImageDraw.Draw(canvas).polygon([tuple(p) for p in scaled], fill=1)
+        fine = np.asarray(canvas, np.float32).reshape(rows, _FINER, columns, _FINER)
+        covered = np.zeros((height, width), np.float32)
+        target = covered[low[1] : low[1] + rows, low[0] : low[0] + columns]
+        target[:] = fine.mean((1, 3))[: target.shape[0], : target.shape[1]]
+        return covered
 
     def mask(self, height: int, width: int) -> NDArray[np.bool_]:
         """Pixels that lie at least half inside, (height, width) bool."""

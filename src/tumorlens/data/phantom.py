@@ -174,7 +174,8 @@ def _check(count: int, size: int, slices: int, labels: Sequence[str] | None) -> 
 
 
 _NOTHING = next(c.key for c in BRAIN_TUMORS if c.nothing)
-_EXTENT = {"axial": (-62.0, 92.0), "coronal": (-108.0, 92.0), "sagittal": (-74.0, 74.0)}
+# Between these places, in the common head, a study shows brain or skull, mm.
+_EXTENT = {"axial": (-60.0, 84.0), "coronal": (-108.0, 84.0), "sagittal": (-70.0, 70.0)}
 
 
 class _Patient:
@@ -209,7 +210,9 @@ class _Patient:
     def study(self, plane: str, contrast: str, size: int, slices: int) -> list[Phantom]:
         """Slices over the whole head."""
         scanner = Scanner.draw(plane, contrast, np.random.default_rng([*self.seeds, 3, PLANES.index(plane)]))
-        start, end = _EXTENT[plane]
+        across = np.eye(3)[NORMAL[plane]]
+        middle_of_head = np.array([0, -15, 10]) * (1 - across)
+        start, end = (float(across @ self.anatomy.from_head(middle_of_head + across * e)) for e in _EXTENT[plane])
         step = (end - start) / (slices - 1)
         middle = float(self.place[NORMAL[plane]])
         shift = (middle - start) % step

@@ -27,7 +27,9 @@ _CATEGORIES = 17  # T.81 H.1.2.2: differences have 0 to 16 bits
 
 
 def pillow(src: bytes, runner: DecodeRunner) -> bytes | bytearray:
-    """JPEG and JPEG 2000. (GDCM crashes on corrupt JPEG 2000, and takes corrupt JPEG for sound.)
+    """JPEG and JPEG 2000.
+
+    GDCM, which pydicom prefers, crashes on corrupt JPEG 2000, and takes corrupt JPEG for sound.
 
     Args:
         src: The frame's stream.
@@ -47,8 +49,9 @@ def pillow(src: bytes, runner: DecodeRunner) -> bytes | bytearray:
 
 def pyjpegls(src: bytes, runner: DecodeRunner) -> bytes | bytearray:
     """JPEG-LS (ITU-T T.87); arguments, result and errors as for `pillow`."""
-    sizes = [body[1:5] for marker, body in _segments(src) if marker == _SOF55]
-    _demand(sizes == [runner.rows.to_bytes(2) + runner.columns.to_bytes(2)], "another size")
+    # Only as far as the frame header: JPEG-LS marks the end of its scans in another way.
+    size = next((body[1:5] for marker, body in _segments(src) if marker == _SOF55), b"")
+    _demand(size == runner.rows.to_bytes(2) + runner.columns.to_bytes(2), "another size")
     return _delegate("pyjpegls")(src, runner)
 
 

@@ -98,9 +98,8 @@ def _read(path: str, names: tuple[str, ...]) -> tuple[Scan, dict[str, NDArray]]:
     with open(path, "rb") as file:  # noqa: PTH123 - the path stays the string the caller gave
         if file.read(19) == b"MATLAB 5.0 MAT-file":
             raise UnsupportedFile(path, "it is a MATLAB v5 file", "save it in MATLAB with the option -v7.3")
-        # h5py is given the open file, so that a file cannot make it open others.
         with h5py.File(file, "r") as root:
-            group = root.get("cjdata")
+            group = _own(root, "cjdata")
             if not isinstance(group, h5py.Group):
                 raise UnsupportedFile(
                     path, "it holds no 'cjdata' as Cheng's data set does", "save the picture as PNG, DICOM or NIfTI"
@@ -120,15 +119,21 @@ def _member(path: str, group: Group, name: str) -> NDArray:
     """A data set of the group, checked before it is read."""
     import h5py
 
-    data = group.get(name)
+    data = _own(group, name)
     if not isinstance(data, h5py.Dataset) or data.dtype.kind not in "biuf" or not data.shape:
         raise UnreadableFile(path, f"'{name}' is missing or holds no numbers", "download the file again")
-    # A data set may say that its bytes lie in other files; whoever sends it could read those of our machine.
     if data.external or data.is_virtual:
         raise UnsupportedFile(path, f"'{name}' lies in another file", "save everything in one file")
     for shape in (data.shape, data.chunks or data.shape):  # a chunk is decoded as a whole
         check_size(path, shape[0], math.prod(shape[1:]))
     return np.asarray(data[()])
+
+
+def _own(group: Group, name: str) -> object:
+    """A member that lies in the file itself. HDF5 can point into other files, so a sender could read ours."""
+    import h5py
+
+    return group.get(name) if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
 
 
 def _outline(border: NDArray, mask: NDArray[np.bool_]) -> Outline | None:

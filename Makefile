@@ -1,0 +1,45 @@
+# The two commands of the README, and what developers run. Nothing but Python 3.11+ and make is needed before.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint e2e clean
+
+help:  ## show this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+demo: $(VENV)/.train  ## make, train, test and explain on synthetic scans; writes demo/report.html
+	$(BIN)/tumorlens demo --output demo
+
+test: $(VENV)/.dev  ## run the tests; those on real scans need TUMORLENS_DATA
+	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+
+lint: $(VENV)/.dev  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+e2e: $(VENV)/.dev  ## run the tests that need Debian's chromium
+	$(BIN)/python -m pytest tests/e2e --override-ini addopts="-ra --strict-markers"
+
+clean:  ## remove the environment and everything made
+	rm -rf $(VENV) demo .coverage .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Python 3.11 or newer is needed; name one with: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	touch $@
+
+# The dev environment holds all the train one does, so a later `make demo` installs nothing again.
+$(VENV)/.train: $(VENV)/.python pyproject.toml
+	@echo "installing TumorLens and what it needs into $(VENV) (a few minutes, once)"
+	$(BIN)/python -m pip install --quiet --editable '.[train]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.python pyproject.toml
+	@echo "installing TumorLens and what its tests need into $(VENV) (a few minutes, once)"
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@ $(VENV)/.train
