@@ -132,7 +132,7 @@ def test(run: Run, material: Material, listener: Listener) -> Scores:
         split={name: len(part) for name, part in split.parts.items()},
         grouped_by=slices.manifest.unit,
         split_seed=config.seed,
-        cautions=card.cautions,
+        cautions=[c for c in card.cautions if c != _SYNTHETIC],  # the report says that by itself
         command=f"tumorlens evaluate {run.folder}",
         training={k: v for k, v in card.training.items() if k != "settings"},
         best_epoch=card.training.get("best_epoch"),
@@ -183,8 +183,6 @@ def evaluate_weights(
         "Whether these scans stood in the training data is not known here. The weights' card says: "
         f"trained on {card.data or 'unnamed data'}; {card.split or 'unknown split'}."
     ]
-    if manifest.synthetic:
-        found.append(_SYNTHETIC)
     context = ReportContext(
         title=f"{card.name} on {_names(data)}",
         data=f"{_names(data)}, {split}: {len(slices)} scans",

@@ -7,10 +7,8 @@ from tumorlens.errors import NotAScan, TooLarge, UnreadableFile
 from tumorlens.formats import read_scans
 
 
-def save(path, values, mode=None, **options):
-    Image.fromarray(values, mode).save(path, **options) if mode is None else Image.fromarray(values).convert(mode).save(
-        path, **options
-    )
+def save(path, values, **options):
+    Image.fromarray(values).save(path, **options)
     return path
 
 

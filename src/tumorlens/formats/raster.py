@@ -46,11 +46,14 @@ def read(path: str, _axis: str = "axial") -> Iterator[Scan]:
         NotAScan: If most values are no numbers.
     """
     with parsing(path):
-        try:
-            image = Image.open(path, formats=_FORMATS)
-        except Image.DecompressionBombError as error:
-            raise TooLarge(path, "the picture has far too many pixels", "scale it down") from error
-    with image:
+        # Given the path, Pillow maps uncompressed TIFFs into memory, and garbles those on their side.
+        file = open(path, "rb")  # noqa: PTH123, SIM115 - the path stays the string the caller gave
+    with file:
+        with parsing(path):
+            try:
+                image = Image.open(file, formats=_FORMATS)
+            except Image.DecompressionBombError as error:
+                raise TooLarge(path, "the picture has far too many pixels", "scale it down") from error
         for page in count():
             with parsing(path):
                 if not _turn_to(image, page):

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+
+from tumorlens.formats import iter_scans, read_scans
+
+
+@pytest.fixture
+def make_slice(make_dicom):
+    """Writes slice number `value`, told by its one grey step, under a name of choice."""
+
+    def make(value, name, position=None, orientation=(1, 0, 0, 0, 1, 0), **elements):
+        pixels = np.zeros((16, 16), np.uint8)
+        pixels[:, : value + 1] = 255
+        if position is not None:
+            elements |= {"ImagePositionPatient": list(position), "ImageOrientationPatient": list(orientation)}
+        return make_dicom(pixels, f"study/{name}", WindowCenter=128, WindowWidth=256, **elements)
+
+    return make
+
+
+def order(folder):
+    return [int(scan.pixels[0].sum()) - 1 for scan in read_scans(folder)]
+
+
+OBLIQUE = (np.cos(0.3), np.sin(0.3), 0, 0, 0, -1)
+PLANES = {
+    "axial": ((1, 0, 0, 0, 1, 0), (0, 0, 1)),
+    "coronal": ((1, 0, 0, 0, 0, -1), (0, 1, 0)),
+    "sagittal": ((0, 1, 0, 0, 0, -1), (-1, 0, 0)),
+    "oblique": (OBLIQUE, tuple(np.cross(OBLIQUE[:3], OBLIQUE[3:]))),
+}
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_shuffled_names_come_in_geometric_order(make_slice, tmp_path, plane):
+    orientation, normal = PLANES[plane]
+    names = np.random.default_rng(0).permutation(12)
+    for value, name in enumerate(names):
+        position = np.array([-100, 50, 20]) + (3.3 * value) * np.array(normal)
+        # Instance numbers run the other way, as some scanners number them.
+        make_slice(value, f"{name}.dcm", position.round(4), np.round(orientation, 6), InstanceNumber=100 - value)
+    assert order(tmp_path / "study") == list(range(12))
+
+
+def test_without_positions_the_instance_number_counts(make_slice, tmp_path):
+    for value, name in enumerate("dacb"):
+        make_slice(value, name, InstanceNumber=value + 8)
+    assert order(tmp_path / "study") == [0, 1, 2, 3]
+
+
+def test_one_position_missing_the_instance_number_counts(make_slice, tmp_path):
+    for value, name in enumerate("dacb"):
+        make_slice(value, name, None if value == 2 else (0, 0, -value), InstanceNumber=value)
+    assert order(tmp_path / "study") == [0, 1, 2, 3]
+
+
+def test_with_neither_the_names_count_naturally(make_slice, tmp_path):
+    for value, name in enumerate(["img2", "img10", "img101"]):
+        make_slice(value, name)
+    assert order(tmp_path / "study") == [0, 1, 2]
+
+
+def test_slices_that_are_not_parallel_come_by_instance_number(make_slice, tmp_path):
+    for value, (orientation, _) in enumerate(PLANES.values()):
+        make_slice(value, f"{9 - value}", (0, 0, -value), orientation, InstanceNumber=value)
+    assert order(tmp_path / "study") == [0, 1, 2, 3]
+
+
+def test_repetitions_stay_in_order_of_acquisition(make_slice, tmp_path):
+    for value, (name, z, instance) in enumerate([("d", 0, 1), ("c", 0, 3), ("b", 5, 2), ("a", 5, 4)]):
+        make_slice(value, name, (0, 0, z), InstanceNumber=instance)
+    assert order(tmp_path / "study") == [0, 1, 2, 3]
+
+
+def test_series_stay_together_where_their_first_file_stands(make_slice, tmp_path):
+    make_slice(3, "b1", (0, 0, 10), SeriesInstanceUID="1.9")
+    make_slice(0, "a1", (0, 0, 10), SeriesInstanceUID="1.5")
+    make_slice(2, "c/1", (0, 0, 5), SeriesInstanceUID="1.9")
+    make_slice(1, "c/2", (0, 0, 20), SeriesInstanceUID="1.5")
+    assert order(tmp_path / "study") == [0, 1, 2, 3]
+
+
+def test_every_slice_names_its_own_file(make_slice, tmp_path):
+    paths = [make_slice(value, name, (0, 0, value)) for value, name in enumerate("ba")]
+    assert [scan.source for scan in read_scans(tmp_path / "study")] == [str(p) for p in paths]
+
+
+def test_named_files_come_as_named(make_slice):
+    paths = [make_slice(value, str(value), (0, 0, -value)) for value in range(3)]
+    assert [scan.source for scan in read_scans(paths)] == [str(p) for p in paths]
+
+
+def test_a_broken_slice_does_not_stop_the_others(make_slice, tmp_path):
+    paths = [make_slice(value, str(value), (0, 0, value)) for value in range(4)]
+    paths[1].write_bytes(paths[1].read_bytes()[:-50])
+    found = list(iter_scans(tmp_path / "study"))
+    assert [item.source for item in found] == [str(p) for p in paths]
+    assert [hasattr(item, "error") for item in found] == [False, True, False, False]
