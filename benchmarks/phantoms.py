@@ -1,6 +1,6 @@
 """How quickly phantoms are drawn, on one core: the figure of docs/benchmarks.md.
 
-    python benchmarks/phantoms.py
+python benchmarks/phantoms.py
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ def finding_picture(phantom: Phantom, finding: Finding) -> Image.Image:
 def main() -> None:
     """Draws and saves them."""
     IMAGES.mkdir(exist_ok=True)
-    contact_sheet(make_phantoms(32, size=128, seed=11, slices_per_series=1)).save(IMAGES / "phantoms.png", optimize=True)
+    sheet = contact_sheet(make_phantoms(32, size=128, seed=11, slices_per_series=1))
+    sheet.save(IMAGES / "phantoms.png", optimize=True)
     classifier = Classifier.load()
     shown = [p for p in make_phantoms(40, size=SIZE, seed=5, slices_per_series=1) if p.label == "meningioma"]
     pairs = [(p, f) for p, f in zip(shown, classifier.find([p.scan for p in shown]), strict=True) if f.label == p.label]

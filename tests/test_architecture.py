@@ -10,7 +10,7 @@ from tumorlens.cli import app
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "tumorlens"
-SCIENCE = {"data", "training", "evaluation", "experiment"}
+SCIENCE = {"data", "training", "evaluation", "experiment", "crossvalidation"}
 SURFACES = {"cli", "ui", "batch", "demo"}
 
 

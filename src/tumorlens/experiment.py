@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from lightning.pytorch.loggers import Logger
 
 import tumorlens
 from tumorlens.card import WeightsCard, read_card, write_card
@@ -43,15 +44,7 @@ class Listener:
     epoch: Callable[[Epoch, int], None] = lambda _epoch, _total: None
 
 
-@dataclass(frozen=True, eq=False)
-class Material:
-    """The loaded scans of an experiment, with their split."""
-
-    slices: Slices
-    split: Split
-
-
-def run_experiment(run: Run, listener: Listener | None = None, *, loggers: Sequence = ()) -> Scores:
+def run_experiment(run: Run, listener: Listener | None = None, *, loggers: Sequence[Logger] = ()) -> Scores:
     """Trains a run, or goes on with it, and tests it. What is done already is not done again.
 
     Raises:
@@ -59,38 +52,39 @@ def run_experiment(run: Run, listener: Listener | None = None, *, loggers: Seque
         DataError: If the data cannot be used.
     """
     listener = listener or Listener()
-    config = run.config
-    material = prepare(run, listener)
-    if not run.finished:
-        parts = material.split.parts
-        listener.say(
-            "training on {train}, choosing the epoch on {validation}, keeping {test} for the test".format(
-                **{name: len(part) for name, part in parts.items()}
-            )
-        )
-        train(
-            run,
-            material.slices,
-            material.split,
-            _card(run, material),
-            tell=lambda row: listener.epoch(row, config.epochs),
-            loggers=loggers,
-        )
-    return test(run, material, listener)
+    slices = load(read_manifests(run.data), run.config, listener)
+    return run_slices(run, slices, listener, loggers=loggers)
 
 
-def prepare(run: Run, listener: Listener) -> Material:
-    """Reads a run's data sets and splits them, or finds the split it was begun with."""
+def run_slices(run: Run, slices: Slices, listener: Listener, *, loggers: Sequence[Logger] = ()) -> Scores:
+    """The same as `run_experiment`, with scans that are loaded already."""
     config = run.config
-    manifest = read_manifests(run.data)
-    slices = load_slices(manifest, config.preprocessing, progress=listener.progress)
-    for failure in slices.failures:
-        listener.say(f"left out: {failure.error}")
     split = run.read_split(slices)
     if split is None:
         split = make_split(slices, config)
         run.write_split(slices, split)
-    return Material(slices, split)
+    if not run.finished:
+        counts = {name: len(part) for name, part in split.parts.items()}
+        listener.say(
+            "training on {train}, choosing the epoch on {validation}, keeping {test} for the test".format(**counts)
+        )
+        train(
+            run,
+            slices,
+            split,
+            _card(run, slices, split),
+            tell=lambda row: listener.epoch(row, config.epochs),
+            loggers=loggers,
+        )
+    return test(run, slices, split, listener)
+
+
+def load(manifest: Manifest, config: TrainConfig, listener: Listener) -> Slices:
+    """Reads a manifest's scans by a run's rule, and says which could not be read."""
+    slices = load_slices(manifest, config.preprocessing, progress=listener.progress)
+    for failure in slices.failures:
+        listener.say(f"left out: {failure.error}")
+    return slices
 
 
 def read_manifests(paths: Sequence[Path]) -> Manifest:
@@ -116,10 +110,9 @@ def make_split(slices: Slices, config: TrainConfig) -> Split:
     return split_training(slices.labels, slices.groups, np.flatnonzero(~held), np.flatnonzero(held), **shares)  # type: ignore[arg-type]
 
 
-def test(run: Run, material: Material, listener: Listener) -> Scores:
+def test(run: Run, slices: Slices, split: Split, listener: Listener) -> Scores:
     """Tests a trained run on its test part, writes evaluation/ in its folder, and the scores into its card."""
     card = read_card(run.weights)
-    slices, split, config = material.slices, material.split, run.config
     context = ReportContext(
         title=f"{card.name}: {card.network} on {_names(run.data)}",
         data=card.data,
@@ -131,7 +124,7 @@ def test(run: Run, material: Material, listener: Listener) -> Scores:
         weights_sha256=card.sha256,
         split={name: len(part) for name, part in split.parts.items()},
         grouped_by=slices.manifest.unit,
-        split_seed=config.seed,
+        split_seed=run.config.seed,
         cautions=[c for c in card.cautions if c != _SYNTHETIC],  # the report says that by itself
         command=f"tumorlens evaluate {run.folder}",
         training={k: v for k, v in card.training.items() if k != "settings"},
@@ -226,10 +219,10 @@ def cautions(slices: Slices, split: Split, config: TrainConfig) -> list[str]:
     return found
 
 
-def _card(run: Run, material: Material) -> WeightsCard:
-    config, slices = run.config, material.slices
+def _card(run: Run, slices: Slices, split: Split) -> WeightsCard:
+    config = run.config
     counts = ", ".join(f"{count} {key}" for key, count in slices.manifest.counts.items())
-    parts = ", ".join(f"{len(part)} {name}" for name, part in material.split.parts.items())
+    parts = ", ".join(f"{len(part)} {name}" for name, part in split.parts.items())
     return WeightsCard(
         name=config.name or run.folder.resolve().name,
         network=config.model,
@@ -238,7 +231,7 @@ def _card(run: Run, material: Material) -> WeightsCard:
         classes=slices.manifest.classes,
         data=f"{_names(run.data)}: {len(slices)} scans ({counts})",
         split=f"{config.split}, by {slices.manifest.unit}, seed {config.seed}: {parts}",
-        cautions=tuple(cautions(slices, material.split, config)),
+        cautions=tuple(cautions(slices, split, config)),
     )
 
 

@@ -80,7 +80,7 @@ def make_nifti(tmp_path):
 def make_mat(tmp_path):
     """Writes a file as Cheng's: HDF5 behind MATLAB's block of text, every array transposed."""
 
-    def make(image, name="1.mat", **members):
+    def make(image, /, name="1.mat", **members):
         path = tmp_path / name
         mask = np.zeros(image.shape, np.uint8)
         mask[10:20, 12:28] = 1

@@ -92,8 +92,9 @@ def test_without_orientation_there_is_a_warning(make_nifti, head):
 def test_versions_and_names(make_nifti, head, kind, name):
     path = make_nifti(head, name=name, kind=kind)
     expected = read_scans(make_nifti(head, name="plain.nii"))
-    for source in (path, path.rename(path.with_name("picture.png"))):
-        found = read_scans(source)
+    for other in ("picture.png", "noname"):
+        path = path.rename(path.with_name(other))
+        found = read_scans(path)
         assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(found, expected, strict=True))
 
 

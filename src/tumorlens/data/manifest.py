@@ -38,6 +38,7 @@ class Entry:
         group: What must not be torn apart: a patient, a series, a duplicate group. None where nothing is known.
         split: The publisher's split, "training" or "testing", where there is one.
         fold: Number of its fold, where there is one.
+        source: Where it comes from, such as a hospital or a data set, where the table says.
         outline: The radiologist's outline of the tumour, where there is one.
     """
 
@@ -47,6 +48,7 @@ class Entry:
     group: str | None = None
     split: str | None = None
     fold: int | None = None
+    source: str | None = None
     outline: Outline | None = None
 
 
@@ -80,7 +82,7 @@ class Manifest:
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             column = "group" if self.unit == "scan" else self.unit.replace(" ", "_")
-            writer.writerow(["path", "label", column, "split", "fold", "outline"])
+            writer.writerow(["path", "label", column, "split", "fold", "source", "outline"])
             for e in self.entries:
                 inside = e.path.is_relative_to(path.parent)
                 writer.writerow(
@@ -90,6 +92,7 @@ class Manifest:
                         e.group or "",
                         e.split or "",
                         "" if e.fold is None else e.fold,
+                        e.source or "",
                         e.outline or "",
                     ]
                 )
@@ -202,6 +205,7 @@ def _read_row(table: Path, number: int, row: dict[str, str], unit: str | None) -
             group=(row.get(unit) or None) if unit else None,
             split="training" if split in _TRAINING else "testing" if split in _TESTING else None,
             fold=None if fold is None else int(fold),
+            source=row.get("source") or None,
             outline=None if outline is None else Outline.parse(outline),
         )
     except (DataError, ValueError, KeyError, TypeError, AttributeError) as error:

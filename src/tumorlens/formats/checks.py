@@ -24,7 +24,7 @@ MIN_SIDE = 16
 """Pixels along the shorter side below which a picture is no scan."""
 
 _PARSERS = r"(PIL|pydicom|nibabel|tumorlens\.formats)(\.|$)"  # their warnings quote the file, so patient data
-_LOGGERS = ("pydicom", "nibabel.global")
+_LOGGERS = ("pydicom", "nibabel.global", "PIL.TiffImagePlugin")
 _SAMPLE = 4_000_000  # values that percentiles are taken of
 
 
@@ -86,6 +86,8 @@ def parsing(source: str) -> Iterator[None]:
         raise TooLarge(source, "the file needs more memory than there is", "split it or resample it") from error
     except PermissionError as error:
         raise UnreadableFile(source, "the file may not be read", "give yourself permission to read it") from error
+    except FileNotFoundError as error:
+        raise UnreadableFile(source, "there is no such file or folder", "check the path") from error
     # The parsers raise nearly every type there is when bytes are hostile (struct.error, KeyError, zlib.error,
     # AttributeError, RecursionError, …). Their text may quote the file's patient data, so it stays in the cause.
     except Exception as error:

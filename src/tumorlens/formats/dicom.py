@@ -134,10 +134,8 @@ def _check(path: str, ds: FileDataset) -> int:
     from pydicom.uid import UID_dictionary
 
     if not any(keyword in ds for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        if "Rows" in ds:  # pydicom drops compressed pixels that are cut off
-            raise UnreadableFile(
-                path, "the file is truncated: it announces a picture and holds none", "export it again with its pixels"
-            )
+        if "Rows" in ds or not ds:  # pydicom returns nothing at all if compressed pixels are cut off
+            raise UnreadableFile(path, "the file is truncated or without its pixels", "export it again, with pixels")
         uid = str(ds.get("SOPClassUID") or ds.file_meta.get("MediaStorageSOPClassUID") or "")
         kind = f" ({UID_dictionary[uid][0]})" if uid in UID_dictionary else ""
         raise UnsupportedFile(path, f"a DICOM file without a picture{kind}", "give the files of an image series")

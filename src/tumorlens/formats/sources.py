@@ -102,22 +102,16 @@ def _sources_of(path: str) -> list[Source]:
         return [Source(path, UnreadableFile(path, "there is no such file or folder", "check the path"))]
     if not is_folder:
         return [Source(path)]
-    # Dictionaries keep their order, so a group stands where its first file does.
-    groups: dict[str, list[Place | Source]] = {}
+    # Dictionaries keep their order, so a series stands where its first file does. Other files stand alone.
+    groups: dict[str, list[Place]] = {}
+    errors: dict[str, InputError | None] = {}
     for source in _walk(path):
-        if source.error:
-            groups[source.path] = [source]
-            continue
-        reader = _reader_in_folder(source.path)
-        if reader is dicom:
-            place = place_of(source.path)
+        reader = None if source.error else _reader_in_folder(source.path)
+        if source.error or reader or source.path.lower().endswith(_SUFFIXES):
+            place = place_of(source.path) if reader is dicom else Place(source.path)
             groups.setdefault(f"series {place.series}" if place.series else source.path, []).append(place)
-        elif reader is not None or source.path.lower().endswith(_SUFFIXES):
-            groups[source.path] = [source]
-    found = []
-    for group in groups.values():
-        places = [p for p in group if isinstance(p, Place)]
-        found += [Source(p) for p in in_order(places)] if places else [s for s in group if isinstance(s, Source)]
+            errors[source.path] = source.error
+    found = [Source(file, errors[file]) for places in groups.values() for file in in_order(places)]
     return found or [Source(path, UnsupportedFile(path, "no scans found", f"give a folder that holds {_KINDS}"))]
 
 
@@ -143,11 +137,13 @@ def _walk(top: str) -> Iterator[Source]:
                 continue
             seen.add((status.st_dev, status.st_ino))
             names = os.listdir(path)  # noqa: PTH208
-        except FileNotFoundError:  # a symbolic link to nothing, or gone meanwhile
-            yield Source(path)
+        except PermissionError:
+            yield Source(
+                path, UnreadableFile(path, "the folder may not be read", "give yourself permission to read it")
+            )
             continue
-        except OSError:
-            yield Source(path, UnreadableFile(path, "the folder may not be read", "give yourself permission"))
+        except OSError:  # a symbolic link to nothing or to itself, or gone meanwhile
+            yield Source(path)
             continue
         names = [n for n in names if not n.startswith(".") and n.lower() not in _NOT_SCANS]
         waiting += [os.path.join(path, name) for name in sorted(names, key=natural, reverse=True)]  # noqa: PTH118

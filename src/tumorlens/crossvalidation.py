@@ -1,0 +1,227 @@
+"""The score that counts: folds that share no patient, series or duplicate, one scan per duplicate group.
+
+Beside it the publisher's split, where there is one. The difference is named for what it is: leakage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from tumorlens.data.loader import Slices
+from tumorlens.data.manifest import Entry
+from tumorlens.errors import ConfigError, DataError
+from tumorlens.evaluation._files import write_atomically
+from tumorlens.evaluation.metrics import Estimate, Scores, score
+from tumorlens.evaluation.predictions import Predictions
+from tumorlens.experiment import Listener, load, read_manifests, run_slices
+from tumorlens.training.config import TrainConfig
+from tumorlens.training.run import Run
+
+_FIGURES = ("accuracy", "macro_f1", "macro_auc")
+
+
+class CrossValidation(BaseModel):
+    """What a cross-validation found, as in crossvalidation.json.
+
+    Attributes:
+        folds: Scores of each fold, on its own test part.
+        pooled: Scores of all folds' test parts together; its intervals are those to report.
+        spread: Mean and standard deviation over the folds of each headline figure.
+        sources: Scores by source, where the data name sources and the scores can be had.
+        publisher: Scores on the publisher's split, where there is one and it was asked for.
+        leakage: The publisher's figures less the pooled ones.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    folds: dict[int, Scores]
+    pooled: Scores
+    spread: dict[str, tuple[float, float]]
+    sources: dict[str, Scores]
+    publisher: Scores | None = None
+    leakage: dict[str, float] = {}
+
+
+def crossvalidate(
+    data: Sequence[Path],
+    config: TrainConfig,
+    folder: Path,
+    *,
+    folds: int = 5,
+    publisher: bool = True,
+    listener: Listener | None = None,
+) -> CrossValidation:
+    """Trains and tests fold by fold. A fold that is done is not done again, and one that was cut off goes on.
+
+    Args:
+        data: The data sets. Their manifest's folds are taken; without any, `folds` stratified ones are made that keep
+            groups whole.
+        config: Settings of every run; its split is not used.
+        folder: Where each fold's run, crossvalidation.json and predictions.csv go.
+        folds: How many folds to make where the data have none.
+        publisher: Whether to also train on the publisher's split, where the data have one.
+        listener: What to tell.
+
+    Raises:
+        ConfigError: If the folder holds a cross-validation with other settings.
+        DataError: If a fold tears a group apart or is empty.
+    """
+    listener = listener or Listener()
+    slices = load(read_manifests(data), config, listener)
+    slices = with_folds(slices, folds, config.seed)
+    single = one_per_group(slices)
+    numbers = sorted({e.fold for e in single.manifest.entries if e.fold is not None})
+    scored: dict[int, Scores] = {}
+    tested: list[Predictions] = []
+    for number in numbers:
+        listener.say(f"fold {number} of {len(numbers)}")
+        run = _open(folder / f"fold-{number}", config.model_copy(update={"split": f"fold:{number}"}), data)
+        scored[number], predictions = _run(run, single, listener)
+        tested.append(predictions)
+    pooled = _pool(tested)
+    pooled.write_csv(folder / "predictions.csv")
+    total = score(pooled)
+    published = None
+    if publisher and any(e.split == "testing" for e in slices.manifest.entries):
+        listener.say("the publisher's split")
+        run = _open(folder / "publisher", config.model_copy(update={"split": "publisher"}), data)
+        published, _ = _run(run, slices, listener)
+    found = CrossValidation(
+        folds=scored,
+        pooled=total,
+        spread={f: _spread([getattr(s, f) for s in scored.values()]) for f in _FIGURES},
+        sources=_by_source(pooled),
+        publisher=published,
+        leakage={} if published is None else {f: _difference(published, total, f) for f in _FIGURES},
+    )
+    write_atomically(folder / "crossvalidation.json", found.model_dump_json(indent=1).encode() + b"\n")
+    return found
+
+
+def with_folds(slices: Slices, folds: int, seed: int) -> Slices:
+    """The slices with a fold each: the manifest's own, or stratified ones that keep groups whole.
+
+    Raises:
+        DataError: If only some scans have a fold, or the manifest's folds tear a group apart.
+    """
+    entries = slices.manifest.entries
+    given = [e.fold is not None for e in entries]
+    if all(given):
+        _check_folds(entries)
+        return slices
+    if any(given):
+        raise DataError(f"{given.count(False)} of {len(entries)} scans have no fold; give every scan one, or none")
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    _, codes = np.unique(slices.groups, return_inverse=True)
+    fold = np.empty(len(entries), int)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    try:
+        for number, (_, test) in enumerate(splitter.split(codes, slices.labels, codes)):
+            fold[test] = number
+    except ValueError as error:
+        raise DataError(f"cannot make {folds} folds: {error}; use fewer with --folds") from error
+    return _with_entries(slices, tuple(replace(e, fold=int(f)) for e, f in zip(entries, fold, strict=True)))
+
+
+def _check_folds(entries: Sequence[Entry]) -> None:
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.group is None:
+            continue
+        other = first.setdefault(entry.group, entry)
+        if other.fold != entry.fold:
+            raise DataError(
+                f"the folds tear a group apart: {other.name} is in fold {other.fold}, {entry.name} in fold "
+                f"{entry.fold}, and both belong to {entry.group}; give one group one fold"
+            )
+
+
+def one_per_group(slices: Slices) -> Slices:
+    """The first scan of each duplicate group; all scans where groups are patients or series."""
+    if slices.manifest.unit != "duplicate group":
+        return slices
+    _, first = np.unique(slices.groups, return_index=True)
+    return pick(slices, np.sort(first))
+
+
+def pick(slices: Slices, indices: NDArray[np.intp]) -> Slices:
+    """Some of the slices."""
+    entries = tuple(slices.manifest.entries[i] for i in indices)
+    return replace(
+        slices,
+        images=slices.images[indices],
+        labels=slices.labels[indices],
+        manifest=replace(slices.manifest, entries=entries),
+    )
+
+
+def _with_entries(slices: Slices, entries: tuple[Entry, ...]) -> Slices:
+    return replace(slices, manifest=replace(slices.manifest, entries=entries))
+
+
+def _open(folder: Path, config: TrainConfig, data: Sequence[Path]) -> Run:
+    config = config.model_copy(update={"name": folder.name})
+    if not (folder / "config.yaml").exists():
+        return Run.create(folder, config, data)
+    run = Run.open(folder)
+    if run.config != config:
+        raise ConfigError(f"{folder}: was begun with other settings; choose another --output, or delete it")
+    return run
+
+
+def _run(run: Run, slices: Slices, listener: Listener) -> tuple[Scores, Predictions]:
+    metrics, predictions = run.folder / "evaluation" / "metrics.json", run.folder / "evaluation" / "predictions.csv"
+    if not metrics.exists():
+        run_slices(run, slices, listener)
+    scores = Scores.model_validate_json(metrics.read_text(encoding="utf-8"))
+    source = {e.name: e.source or "" for e in slices.manifest.entries}
+    read = Predictions.read_csv(predictions, slices.manifest.classes)
+    return scores, replace(read, extra={"source": [source[name] for name in read.names]})
+
+
+def _pool(parts: Sequence[Predictions]) -> Predictions:
+    return Predictions(
+        classes=parts[0].classes,
+        truth=np.concatenate([p.truth for p in parts]),
+        probabilities=np.concatenate([p.probabilities for p in parts]),
+        names=[name for p in parts for name in p.names],
+        groups=np.concatenate([p.groups for p in parts]),
+        extra={"source": [s for p in parts for s in p.extra["source"]]},
+    )
+
+
+def _by_source(pooled: Predictions) -> dict[str, Scores]:
+    sources = np.array(pooled.extra["source"])
+    found = {}
+    for source in sorted(set(sources.tolist()) - {""}):
+        rows = np.flatnonzero(sources == source)
+        if len(np.unique(pooled.truth[rows])) > 1:
+            found[source] = score(_pick(pooled, rows))
+    return found
+
+
+def _pick(predictions: Predictions, rows: NDArray[np.intp]) -> Predictions:
+    return replace(
+        predictions,
+        truth=predictions.truth[rows],
+        probabilities=predictions.probabilities[rows],
+        names=[predictions.names[i] for i in rows],
+        groups=predictions.groups[rows],
+        extra={key: [values[i] for i in rows] for key, values in predictions.extra.items()},
+    )
+
+
+def _spread(estimates: Sequence[Estimate]) -> tuple[float, float]:
+    values = np.array([e.value for e in estimates if e.value is not None])
+    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0
+
+
+def _difference(published: Scores, pooled: Scores, figure: str) -> float:
+    one, other = getattr(published, figure).value, getattr(pooled, figure).value
+    return float("nan") if one is None or other is None else one - other

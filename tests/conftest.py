@@ -1,0 +1,59 @@
+"""What tests of several rooms start from: a synthetic scan, and a small network that knows nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tumorlens.scan import Scan
+
+if TYPE_CHECKING:
+    from tumorlens.classifier import Classifier
+
+
+@pytest.fixture(scope="session")
+def phantom_scan() -> Scan:
+    """A synthetic glioma, (96, 96), with spacing."""
+    from tumorlens.data.phantom import make_phantoms
+
+    (phantom,) = make_phantoms(1, size=96, labels=["glioma"])
+    return phantom.scan
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier() -> Classifier:
+    """An untrained, seeded CNN-LSTM of 32 x 32 pixels with its card. Its answers mean nothing."""
+    import torch
+
+    from tumorlens.card import WeightsCard
+    from tumorlens.classes import BRAIN_TUMORS
+    from tumorlens.classifier import Classifier
+    from tumorlens.model import build_network
+    from tumorlens.preprocess import Preprocessing
+
+    options = {"widths": [4, 6, 8], "depth": 1, "hidden": 6}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_network("cnn_lstm", channels=1, classes=4, **options)
+    card = WeightsCard(
+        name="tiny",
+        network="cnn_lstm",
+        options=options,
+        preprocessing=Preprocessing(size=32),
+        classes=BRAIN_TUMORS,
+        data="nothing: it is untrained",
+        sha256="0" * 64,
+    )
+    return Classifier(network, card)
+
+
+@pytest.fixture
+def tiny_weights(tiny_classifier: Classifier, tmp_path: Path) -> Path:
+    """The tiny network as a .safetensors file with its card beside it."""
+    from tumorlens.model.weights import save_weights
+
+    path = tmp_path / "weights" / "tiny.safetensors"
+    save_weights(tiny_classifier.network, tiny_classifier.card, path)
+    return path
