@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from tumorlens.classifier import Classifier
-from tumorlens.errors import ConfigError
+from tumorlens.errors import ConfigError, UnsupportedFile
 from tumorlens.explain.overlay import draw_heatmap, draw_overlay
 from tumorlens.finding import FailureRecord, Finding, FindingRecord, FindingsDocument
 from tumorlens.formats import Axis, Failure, Source, find_sources, read_source
 from tumorlens.scan import Scan
 
 DOCUMENT = "findings.json"
+_OVERLAY, _HEATMAP, _ARRAY = "-overlay.png", "-heatmap.png", "-heatmap.npy"
 _BATCH = 64  # scans
 _BATCH_PIXELS = 16_000_000  # their heat maps are as large as they are, so a few big scans fill a batch too
 
@@ -46,8 +47,10 @@ class _Names:
     used: set[str] = field(default_factory=set)
 
     def give(self, scan: Scan, several: bool) -> str:
-        stem = re.sub(r"\.nii$", "", Path(scan.source).stem)
-        base = re.sub(r"[^\w.-]+", "_", stem)[:100] or "scan"
+        # DICOM files are often named by their UID: the number after its last dot is no suffix.
+        stem = re.sub(r"(\.nii)?\.[a-z]\w*$", "", Path(scan.source).name, flags=re.IGNORECASE)
+        # File systems count bytes, 255 of them, and need room for our endings.
+        base = re.sub(r"[^\w.-]+", "_", stem).encode()[:200].decode(errors="ignore") or "scan"
         if several:
             base += f"-{scan.frame:04d}"
         name, number = base, 1
@@ -68,7 +71,7 @@ def find_in_files(
     """Finds what the scans of files and folders show.
 
     A file that cannot be read is reported and the others go on. findings.json is written last, so a folder that has
-    one is complete.
+    one is complete. Pictures that an earlier call made are passed over.
 
     Args:
         paths: Files and folders.
@@ -79,7 +82,7 @@ def find_in_files(
     Raises:
         ConfigError: If the output folder cannot be made or written.
     """
-    sources = [s for s in find_sources(paths) if not _is_inside(s, job.output)]
+    sources = [source for path in paths for source in _sources_of(path)]
     if job.output is not None:
         _prepare(job.output)
     records: list[FindingRecord] = []
@@ -123,9 +126,18 @@ def _batches(items: Iterator[tuple[str, Scan]]) -> Iterator[list[tuple[str, Scan
         yield batch
 
 
-def _is_inside(source: Source, folder: Path | None) -> bool:
-    """Whether a file is a result of an earlier call, which must not be read as a scan."""
-    return folder is not None and Path(source.path).resolve().is_relative_to(folder.resolve())
+def _sources_of(path: Path) -> list[Source]:
+    scans = [source for source in find_sources(path) if not _is_result(source.path)]
+    error = UnsupportedFile(path, "nothing but results of an earlier call", "give the scans they were made of")
+    return scans or [Source(str(path), error)]
+
+
+def _is_result(path: str) -> bool:
+    """Whether a file is a picture that an earlier call made, which is no scan: its array then lies beside it."""
+    for ending in (_OVERLAY, _HEATMAP):
+        if path.endswith(ending):
+            return Path(path.removesuffix(ending) + _ARRAY).is_file()
+    return False
 
 
 def _prepare(folder: Path) -> None:
@@ -139,12 +151,12 @@ def _prepare(folder: Path) -> None:
 def _write(name: str, scan: Scan, finding: Finding, folder: Path | None) -> FindingRecord:
     if folder is None or finding.heatmap is None:
         return finding.record()
-    heatmap, overlay = finding.heatmap, folder / f"{name}-overlay.png"
-    array = folder / f"{name}-heatmap.npy"
+    heatmap, overlay, array = finding.heatmap, folder / f"{name}{_OVERLAY}", folder / f"{name}{_ARRAY}"
     picture = draw_overlay(scan, heatmap, finding.region)
-    _replace(overlay, lambda path: picture.save(path, "PNG"))
-    _replace(folder / f"{name}-heatmap.png", lambda path: draw_heatmap(heatmap).save(path, "PNG"))
+    # The array first: beside it, the pictures are known as results even if the call ends here.
     _replace(array, lambda path: _save_array(path, heatmap))
+    _replace(overlay, lambda path: picture.save(path, "PNG"))
+    _replace(folder / f"{name}{_HEATMAP}", lambda path: draw_heatmap(heatmap).save(path, "PNG"))
     return finding.record(array, overlay)
 
 
@@ -157,8 +169,11 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
     """Writes a file whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
     try:
-        write(temporary)
-        temporary.replace(path)
+        try:
+            write(temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise ConfigError(f"{path}: cannot be written ({error.strerror}); free space or choose --output") from error
+        reason = error.strerror or error
+        raise ConfigError(f"{path}: cannot be written ({reason}); free space or choose another --output") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -38,7 +38,7 @@ class WeightsCard(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True)
-    schema_version: int = 1
+    schema_version: Literal[1] = 1
     name: str
     network: str
     options: dict[str, Any] = {}
@@ -71,7 +71,7 @@ def find_weights(name_or_path: str | Path) -> Path:
     for candidate in (path, path / "weights.safetensors"):
         if candidate.is_file():
             return candidate
-    names = ", ".join(shipped_weights())
+    names = ", ".join(shipped_weights()) or "(none is in the package)"
     raise ModelError(f"{name_or_path}: no such weights; give a .safetensors file, a run's folder, or one of: {names}")
 
 

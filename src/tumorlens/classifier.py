@@ -74,6 +74,7 @@ class Classifier:
 
         Raises:
             ModelError: If the network has no class `target`.
+            ValueError: If `batch_size` is not positive.
         """
         return list(self.find_each(scans, explain=explain, target=target, batch_size=batch_size))
 
@@ -83,6 +84,8 @@ class Classifier:
         """The same as `find`, one finding after another: it holds one batch in memory."""
         if target is not None and target not in self.card.classes.keys:
             raise ModelError(f"no class {target!r}; {self.card.name} tells apart {', '.join(self.card.classes.keys)}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         remaining = iter(scans)
         while batch := list(islice(remaining, batch_size)):
             yield from self._find_batch(batch, explain, target)
@@ -139,7 +142,8 @@ class Classifier:
 
     def calibrate(self, logits: Tensor) -> np.ndarray:
         """Logits (B, classes) -> probabilities (B, classes) float64, by softmax at the card's temperature."""
-        return torch.softmax(logits.double() / self.card.temperature, 1).cpu().numpy()
+        # On the CPU, because Apple's GPUs have no float64.
+        return torch.softmax(logits.cpu().double() / self.card.temperature, 1).numpy()
 
     def _doubts(self, scan: Scan, probabilities: np.ndarray) -> Iterator[str]:
         """What speaks against trusting a finding."""
@@ -166,7 +170,7 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).cpu()  # "meta" and the like compute nothing
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"no device {name!r} here; use --device cpu, or auto for the best there is") from error
     return device

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import tumorlens
-from tumorlens.errors import ConfigError, TumorLensError
+from tumorlens.errors import ConfigError, ModelError, TumorLensError
 
 if TYPE_CHECKING:
     from tumorlens.ui import Console
@@ -21,9 +21,10 @@ app = typer.Typer(
     "For research use only: not a medical device.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # joins the lines of a paragraph
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data = typer.Typer(help="Get public data sets, make phantoms, look at what a folder holds.", no_args_is_help=True)
+data = typer.Typer(help="Get public data sets, and make phantoms.", no_args_is_help=True)
 app.add_typer(data, name="data")
 
 Data = Annotated[
@@ -43,7 +44,10 @@ Weights = Annotated[
 
 
 def main() -> None:
-    """Runs the command line and exits: 0 for done, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
+    """Runs the command line and exits: 0 for done, 1 for an error, 2 for wrong usage, 130 for Ctrl-C.
+
+    Weights that cannot be used are wrong usage: 1 would say that other scans were done.
+    """
     try:
         app(standalone_mode=True)
     except KeyboardInterrupt:
@@ -52,7 +56,7 @@ def main() -> None:
         sys.exit(1)  # whoever read our output has gone
     except TumorLensError as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
+        sys.exit(2 if isinstance(error, ConfigError | ModelError) else 1)
 
 
 def _console(quiet: bool = False) -> Console:
@@ -77,7 +81,7 @@ def _options(
 
 @app.command()
 def predict(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Scans: files and folders, in any format.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Scans: files and folders, in any format.")],
     weights: Weights = "cnn_lstm",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for overlays, heat maps (.npy) and findings.json.")
@@ -96,7 +100,8 @@ def predict(
     """Say what scans show, how sure that is, and where the evidence lies.
 
     Reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI and Cheng's MATLAB files, known by their content. Exits with 0 if all
-    were read, 1 if some could not be (the others are still done), 2 for wrong usage.
+    were read, 1 if some could not be (the others are still done), 2 for wrong usage, unusable weights or an output
+    folder that cannot be written.
     """
     from tumorlens.batch import Job, find_in_files
     from tumorlens.classifier import Classifier

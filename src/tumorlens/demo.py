@@ -12,7 +12,7 @@ from PIL import Image
 from tumorlens.batch import Job, find_in_files
 from tumorlens.card import DEFAULT
 from tumorlens.classifier import Classifier
-from tumorlens.data.manifest import Manifest, read_manifest
+from tumorlens.data.manifest import SYNTHETIC, Manifest, read_manifest
 from tumorlens.data.phantom import contact_sheet, make_phantoms
 from tumorlens.data.phantom_set import write_phantoms
 from tumorlens.errors import ConfigError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _SEED = 2026  # of the demo's phantoms; the shipped weights saw phantoms of other seeds
 _EXAMPLES = 8
+_OURS = {"phantoms", "phantoms.png", "run", "explained", "report.html", "examples", "findings"}
 
 
 def run_demo(folder: Path, count: int, epochs: int, console: Console) -> None:
@@ -41,9 +42,14 @@ def run_demo(folder: Path, count: int, epochs: int, console: Console) -> None:
     """
     began = time.monotonic()
     phantoms, run_folder = folder / "phantoms", folder / "run"
-    if folder.exists() and any(folder.iterdir()) and not (phantoms / "SYNTHETIC").exists():
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: is a file; choose another --output")
+    held = {p.name for p in folder.iterdir()} if folder.exists() else set()
+    if held - _OURS or (held and not (phantoms / SYNTHETIC).exists()):
         raise ConfigError(f"{folder}: holds other files; choose another --output")
-    shutil.rmtree(folder, ignore_errors=True)
+    for name in held:
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     console.say("1/5  making synthetic brain MRI slices")
     with console.progress("drawing phantoms") as progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -176,6 +177,7 @@ def evaluate_weights(
         "Whether these scans stood in the training data is not known here. The weights' card says: "
         f"trained on {card.data or 'unnamed data'}; {card.split or 'unknown split'}."
     ]
+    sets = [argument for path in data for argument in ("--data", str(path))]
     context = ReportContext(
         title=f"{card.name} on {_names(data)}",
         data=f"{_names(data)}, {split}: {len(slices)} scans",
@@ -187,7 +189,7 @@ def evaluate_weights(
         weights_sha256=card.sha256,
         grouped_by=slices.manifest.unit,
         cautions=found,
-        command=f"tumorlens evaluate --weights {weights} --split {split}",
+        command=shlex.join(["tumorlens", "evaluate", "--weights", weights, *sets, "--split", split]),
         heat_map=_HEAT_MAP,
     )
     return evaluate(classifier, slices, np.arange(len(slices)), folder, context, tell=listener.say)
@@ -205,16 +207,17 @@ def cautions(slices: Slices, split: Split, config: TrainConfig) -> list[str]:
     found = list(config.cautions)
     if slices.manifest.synthetic:
         found.append(_SYNTHETIC)
-    unit = slices.manifest.unit
-    if unit == "scan":
+    alone = sum(e.group is None for e in slices.manifest.entries) / len(slices)
+    if alone:
+        which = "Nothing in the data says" if alone == 1 else f"For {alone:.0%} of the scans, nothing says"
         found.append(
-            "Nothing in the data says which scans belong to one patient, and this split was not checked for "
-            "duplicates: the figures may measure memory as much as diagnosis."
+            f"{which} which scans belong to one patient, and this split was not checked for duplicates: the figures "
+            "may measure memory as much as diagnosis."
         )
-    elif (shared := shared_groups(slices.groups, split)) > 0:
+    if (shared := shared_groups(slices.groups, split)) > 0:
         found.append(
-            f"{shared:.0%} of the test scans share their {unit} with a scan the network was trained on: the figures "
-            "measure memory as much as diagnosis. Compare with --split grouped."
+            f"{shared:.0%} of the test scans share their {slices.manifest.unit} with a scan the network was trained "
+            "on: the figures measure memory as much as diagnosis. Compare with --split grouped."
         )
     return found
 
@@ -236,4 +239,5 @@ def _card(run: Run, slices: Slices, split: Split) -> WeightsCard:
 
 
 def _names(paths: Sequence[Path]) -> str:
-    return " and ".join(p.name if p.is_dir() else p.parent.name for p in paths)
+    folders = (p.resolve() if p.is_dir() else p.resolve().parent for p in paths)
+    return " and ".join(p.name for p in folders)

@@ -118,7 +118,7 @@ class FailureRecord(BaseModel):
 class FindingsDocument(BaseModel):
     """One call's answer. `schema` counts up when a field changes its meaning or goes."""
 
-    model_config = ConfigDict(frozen=True, serialize_by_alias=True)
+    model_config = ConfigDict(frozen=True)
     version: str
     weights: WeightsId
     findings: tuple[FindingRecord, ...]
@@ -128,7 +128,8 @@ class FindingsDocument(BaseModel):
         """The document as indented JSON, schema number first."""
         import json
 
-        return json.dumps({"schema": 1, **self.model_dump(mode="json")}, indent=1, ensure_ascii=False)
+        # Pure ASCII: a file's name may hold bytes that are no text, and not every terminal or pipe takes UTF-8.
+        return json.dumps({"schema": 1, **self.model_dump(mode="json")}, indent=1)
 
     @classmethod
     def of(

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+FACTS = ("sex", "age", "scanner", "field_strength")
+"""What may be known of a scan that identifies nobody, and by which results are divided into subgroups."""
+
+AGE_BANDS = ("<40", "40-59", "60-74", "75+")
+"""Bands of age in years. An exact age might identify somebody."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +29,8 @@ class Scan:
         series: Series identifier where the file has one. Slices of one series show neighbouring tissue.
         modality: DICOM modality, such as "MR", where the file has one.
         warnings: What the reader noticed that speaks against trusting the pixels.
+        facts: Some of `FACTS`, where the file has them: "sex" is "F", "M" or "O"; "age" a band such as "60-74", see
+            `age_band`; "scanner" maker and model; "field_strength" such as "1.5 T". Never a name, date or identifier.
     """
 
     pixels: NDArray[np.float32]
@@ -31,6 +41,7 @@ class Scan:
     series: str | None = field(default=None, repr=False)
     modality: str | None = None
     warnings: tuple[str, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = self.pixels.shape
@@ -60,3 +71,8 @@ class Scan:
     def rgb(self) -> NDArray[np.float32]:
         """The slice as RGB, (H, W, 3) float32 in [0, 1]; grey is repeated."""
         return self.pixels if self.pixels.ndim == 3 else np.repeat(self.pixels[..., None], 3, axis=2)
+
+
+def age_band(years: float) -> str:
+    """The one of `AGE_BANDS` that an age in years falls into."""
+    return AGE_BANDS[bisect((40, 60, 75), years)]

@@ -37,7 +37,8 @@ class Console:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
-        self.out = RichConsole(highlight=False)
+        # A pipe has no width; 80 columns would fold every path in it.
+        self.out = RichConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
         self.err = RichConsole(stderr=True, highlight=False)
         self._began = time.monotonic()
 
@@ -67,8 +68,7 @@ class Console:
             table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*map(escape, row))
-        # A pipe has no width; 80 columns would fold every path in it.
-        self.out.print(table, width=None if sys.stdout.isatty() else 160)
+        self.out.print(table)
 
     def findings(self, document: FindingsDocument, classes: ClassSet) -> None:
         """The findings, a row each."""
@@ -86,6 +86,8 @@ class Console:
 
     def cards(self, cards: Sequence[WeightsCard]) -> None:
         """The weights in the package, a paragraph each."""
+        if not cards:
+            self.say("there are no weights in the package; make some with: tumorlens train")
         for card in cards:
             self.out.print(f"[bold]{escape(card.name)}[/] ({escape(card.network)}, {card.preprocessing.size} pixels)")
             lines = [

@@ -88,13 +88,15 @@ def test_labels_choose_the_classes():
     assert {p.label for p in make_phantoms(12, labels=["pituitary", "no_tumor"])} == {"pituitary", "no_tumor"}
 
 
-def test_contrast_and_plane_do_not_give_the_class_away(phantoms):
+def test_contrast_and_plane_do_not_give_the_class_away():
+    # One slice a series: as many patients as the counts below need.
+    phantoms = list(make_phantoms(480, size=64, seed=3, slices_per_series=1))
     for of in (lambda p: p.contrast, lambda p: p.plane):
         tables = {k: Counter(of(p) for p in phantoms if p.label == k) for k in BRAIN_TUMORS.keys}
         for value in set().union(*tables.values()):
             shares = [t[value] / t.total() for t in tables.values()]
             assert min(shares) > 0
-            assert max(shares) - min(shares) < 0.35
+            assert max(shares) - min(shares) < 0.3
     brightness = [np.mean([p.scan.pixels.mean() for p in phantoms if p.label == k]) for k in BRAIN_TUMORS.keys]
     assert max(brightness) / min(brightness) < 1.25
 

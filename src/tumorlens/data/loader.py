@@ -61,7 +61,7 @@ def load_slices(
     Raises:
         DataError: If no file could be read.
     """
-    images, entries, failures = [], [], []
+    images, entries, failures = [], [], list(manifest.failures)
 
     def read(entry: Entry) -> list[Scan] | Failure:
         try:
@@ -93,13 +93,14 @@ def load_slices(
 
 
 def _grouped(entry: Entry, scan: Scan, several: bool) -> Entry:
-    """The entry of one slice, grouped by the patient or series its file names if the manifest does not say."""
+    """The entry of one slice, with what its file says of patient or series and of facts if the manifest does not."""
     group = entry.group
     if group is None and (identifier := scan.patient or scan.series):
         group = pseudonym(identifier)
     elif group is None and several:
         group = entry.name
-    return replace(entry, name=f"{entry.name}#{scan.frame}" if several else entry.name, group=group)
+    name = f"{entry.name}#{scan.frame}" if several else entry.name
+    return replace(entry, name=name, group=group, facts={**scan.facts, **entry.facts})
 
 
 def _unit(manifest: Manifest, entries: list[Entry]) -> str:

@@ -1,6 +1,8 @@
 """A table of scans: where each is, what it shows, and which others must stay on its side of a split.
 
-A manifest comes from a CSV table, from a folder of class folders, or from Cheng's MATLAB files.
+A manifest comes from a CSV table, from a folder of class folders, or from Cheng's MATLAB files. Where a table's column
+cheng_number says which slice of Cheng's set a picture is a copy of, and that set lies beside it in cheng/, the pictures
+get their outlines from there.
 """
 
 from __future__ import annotations
@@ -8,13 +10,17 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tumorlens.classes import BRAIN_TUMORS, ClassSet
-from tumorlens.errors import DataError
+from pydantic import ValidationError
+
+from tumorlens.classes import BRAIN_TUMORS, ClassSet, ScanClass
+from tumorlens.errors import DataError, InputError
+from tumorlens.formats import Failure, find_sources
 from tumorlens.outline import Outline
+from tumorlens.scan import AGE_BANDS, FACTS, age_band
 
 TABLE_NAMES = ("manifest.csv", "slices.csv")
 SYNTHETIC = "SYNTHETIC"
@@ -40,6 +46,7 @@ class Entry:
         fold: Number of its fold, where there is one.
         source: Where it comes from, such as a hospital or a data set, where the table says.
         outline: The radiologist's outline of the tumour, where there is one.
+        facts: Sex, age band, scanner and field strength, as in `Scan.facts`, where they are known.
     """
 
     path: Path
@@ -50,6 +57,7 @@ class Entry:
     fold: int | None = None
     source: str | None = None
     outline: Outline | None = None
+    facts: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -61,12 +69,14 @@ class Manifest:
         classes: The classes their labels belong to.
         unit: What a group is, in words: "patient", "series", "duplicate group" or "scan".
         synthetic: Whether it was made of phantoms.
+        failures: Files that should hold a scan with its label, and could not be read.
     """
 
     entries: tuple[Entry, ...]
     classes: ClassSet
     unit: str = "scan"
     synthetic: bool = False
+    failures: tuple[Failure, ...] = ()
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -79,15 +89,19 @@ class Manifest:
 
     def write(self, path: Path) -> None:
         """Writes the table as CSV; paths are relative to its folder where they lie below it."""
+        folder = path.parent.absolute()
+        column = self.unit.replace(" ", "_")
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            column = "group" if self.unit == "scan" else self.unit.replace(" ", "_")
-            writer.writerow(["path", "label", column, "split", "fold", "source", "outline"])
+            writer.writerow(
+                ["path", "label", column if column in UNITS else "group", "split", "fold", "source", "outline"]
+            )
             for e in self.entries:
-                inside = e.path.is_relative_to(path.parent)
+                file_path = e.path.absolute()
+                inside = file_path.is_relative_to(folder)
                 writer.writerow(
                     [
-                        (e.path.relative_to(path.parent) if inside else e.path).as_posix(),
+                        (file_path.relative_to(folder) if inside else file_path).as_posix(),
                         e.label,
                         e.group or "",
                         e.split or "",
@@ -122,13 +136,15 @@ def read_manifest(path: Path, classes: ClassSet | None = None) -> Manifest:
     for name in TABLE_NAMES:
         if (path / name).is_file():
             return _read_table(path / name, classes)
-    if next(path.rglob("*.mat"), None) is not None:
-        return _read_cheng(path, classes)
-    return _read_class_folders(path, classes)
+    files = _find_files(path)
+    cases = [file for file in files if file.suffix.lower() == ".mat"]
+    return _read_cheng(path, cases, classes) if cases else _read_class_folders(path, files, classes)
 
 
 def merge(manifests: Sequence[Manifest]) -> Manifest:
     """Puts several data sets together; names and groups of each get its number as a prefix.
+
+    Sets that lack some of the built-in classes complete each other.
 
     Raises:
         DataError: If they do not share their classes.
@@ -136,102 +152,202 @@ def merge(manifests: Sequence[Manifest]) -> Manifest:
     if len(manifests) == 1:
         return manifests[0]
     classes = max((m.classes for m in manifests), key=len)
+    keys = {key for m in manifests for key in m.classes.keys}
+    if keys <= set(BRAIN_TUMORS.keys) and len(classes) < len(keys):
+        classes = ClassSet(classes=tuple(c for c in BRAIN_TUMORS if c.key in keys))
     for m in manifests:
         if not set(m.classes.keys) <= set(classes.keys):
-            raise DataError(f"the data sets have different classes: {m.classes.keys} and {classes.keys}")
+            ours, theirs = (", ".join(c.keys) for c in (classes, m.classes))
+            raise DataError(f"the data sets have different classes ({ours}; {theirs}); train on them one by one")
     entries = [
         replace(e, name=f"{number}/{e.name}", group=e.group and f"{number}/{e.group}")
         for number, m in enumerate(manifests, 1)
         for e in m.entries
     ]
     units = sorted({m.unit for m in manifests})
-    return Manifest(tuple(entries), classes, " or ".join(units), all(m.synthetic for m in manifests))
+    synthetic = all(m.synthetic for m in manifests)
+    failures = tuple(f for m in manifests for f in m.failures)
+    return Manifest(tuple(entries), classes, " or ".join(units), synthetic, failures)
 
 
-def _settle(entries: Iterable[Entry], classes: ClassSet | None, where: Path, unit: str, synthetic: bool) -> Manifest:
-    """Gives labels their classes' keys and makes the manifest."""
+def _settle(
+    entries: Iterable[Entry],
+    classes: ClassSet | None,
+    where: Path,
+    unit: str = "scan",
+    failures: Sequence[Failure] = (),
+) -> Manifest:
+    """Gives labels their classes' keys, and files their absolute paths, and makes the manifest."""
     listed = list(entries)
     if not listed:
+        first = f"; the first file that could not be read: {failures[0]}" if failures else ""
         raise DataError(
-            f"{where}: no scans in it; it needs class folders such as glioma/ and no_tumor/, or a CSV table"
+            f"{where}: no scans in it; it needs class folders such as glioma/ and no_tumor/, or a CSV table{first}"
         )
     labels = sorted({e.label for e in listed})
-    if classes is None:
-        known = [BRAIN_TUMORS.match(label) for label in labels]
-        if None in known:
-            classes = ClassSet.of(labels) if len(labels) > 1 else BRAIN_TUMORS
-        else:
-            found = {index for index in known if index is not None}
-            fitting = tuple(c for i, c in enumerate(BRAIN_TUMORS) if i in found)
-            classes = ClassSet(classes=fitting) if len(fitting) > 1 else BRAIN_TUMORS
+    classes = classes or _fitting_classes(labels, where)
     keys = {}
     for label in labels:
         index = classes.match(label)
         if index is None:
             raise DataError(f"{where}: the class {label!r} is none of {', '.join(classes.keys)}")
         keys[label] = classes[index].key
-    settled = tuple(replace(e, label=keys[e.label]) for e in listed)
-    return Manifest(settled, classes, unit, synthetic)
+    settled = tuple(replace(e, label=keys[e.label], path=e.path.absolute()) for e in listed)
+    synthetic = ((where.parent if where.is_file() else where) / SYNTHETIC).exists()
+    return Manifest(settled, classes, unit, synthetic, tuple(failures))
+
+
+def _fitting_classes(labels: Sequence[str], where: Path) -> ClassSet:
+    """The built-in classes among the labels, then the others under their own names."""
+    known = {index for label in labels if (index := BRAIN_TUMORS.match(label)) is not None}
+    others = [label for label in labels if BRAIN_TUMORS.match(label) is None]
+    found = [BRAIN_TUMORS[index] for index in sorted(known)]
+    found += [ScanClass(key=label, name=label.replace("_", " ")) for label in others]
+    if len(found) < 2:
+        return BRAIN_TUMORS
+    try:
+        return ClassSet(classes=tuple(found))
+    except ValidationError as error:
+        raise DataError(f"{where}: two of the classes {', '.join(others)} are spelt alike; rename one") from error
 
 
 def _read_table(path: Path, classes: ClassSet | None) -> Manifest:
+    columns, rows = _read_rows(path)
+    if "label" not in columns or not columns & {"path", "number"}:
+        raise DataError(f"{path}: needs the columns path and label; it has {', '.join(sorted(columns)) or 'none'}")
+    unit = next((u for u in UNITS if u in columns and any(row[u] for _, row in rows)), None)
+    drawn = _read_cheng_outlines(path.parent) if "cheng_number" in columns else {}
+    entries: dict[Path, Entry] = {}
+    for number, row in rows:
+        try:
+            entry = _read_row(path.parent, row, unit, drawn)
+        except DataError as error:
+            raise DataError(f"{path}, row {number}: {error}") from error
+        if entry.path in entries:
+            raise DataError(f"{path}, row {number}: {entry.name} has a row already; keep one row per file")
+        entries[entry.path] = entry
+    return _settle(entries.values(), classes, path, (unit or "scan").replace("_", " "))
+
+
+def _read_rows(path: Path) -> tuple[set[str], list[tuple[int, dict[str, str]]]]:
+    """The columns of a CSV table, and its rows with their line numbers."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            rows = list(reader)
+            reader.fieldnames = [name.strip().casefold() for name in reader.fieldnames or ()]
+            rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a CSV table ({error})") from error
-    columns = set(reader.fieldnames or ())
-    if "label" not in columns or not columns & {"path", "number"}:
-        raise DataError(f"{path}: needs the columns path and label; it has {', '.join(sorted(columns)) or 'none'}")
-    unit = next((u for u in UNITS if u in columns and any(r[u] for r in rows)), None)
-    synthetic = path.with_name(SYNTHETIC).exists()
-    entries = (_read_row(path, number, row, unit) for number, row in enumerate(rows, 2))
-    return _settle(entries, classes, path, (unit or "scan").replace("_", " "), synthetic)
+        raise DataError(f"{path}: cannot be read as a CSV table ({error}); save it as CSV in UTF-8") from error
+    return set(reader.fieldnames), rows
 
 
-def _read_row(table: Path, number: int, row: dict[str, str], unit: str | None) -> Entry:
-    where = f"{table}, row {number}"
-    try:
-        # Cheng's pictures are numbered; ours lie in images/NNNN.jpg beside their table.
-        name = row.get("path") or f"images/{int(row['number']):04d}.jpg"
-        fold = row.get("fold") or None
-        outline = row.get("outline") or None
-        split = (row.get("split") or "").strip().casefold()
-        return Entry(
-            path=table.parent / name,
-            name=name,
-            label=row["label"].strip(),
-            group=(row.get(unit) or None) if unit else None,
-            split="training" if split in _TRAINING else "testing" if split in _TESTING else None,
-            fold=None if fold is None else int(fold),
-            source=row.get("source") or None,
-            outline=None if outline is None else Outline.parse(outline),
-        )
-    except (DataError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{where}: {error}") from error
+def _read_cheng_outlines(folder: Path) -> dict[str, str]:
+    """Outlines by their slice's number in Cheng's set, from the folder beside this one; none where it is missing."""
+    path = folder.absolute().parent / "cheng" / "slices.csv"
+    if not path.is_file():
+        return {}
+    columns, rows = _read_rows(path)
+    if missing := {"number", "outline"} - columns:
+        raise DataError(f"{path}: outlines are taken from it, and it has no column {min(missing)}")
+    return {row["number"]: row["outline"] for _, row in rows if row["outline"]}
 
 
-def _read_class_folders(root: Path, classes: ClassSet | None) -> Manifest:
+def _read_row(folder: Path, row: dict[str, str], unit: str | None, drawn: Mapping[str, str]) -> Entry:
+    if None in row or None in row.values():
+        raise DataError("has more or fewer cells than the header; put cells that hold commas in quotes")
+    cells = {column: text.strip() for column, text in row.items()}
+    split, fold, outline = (cells.get(column) or None for column in ("split", "fold", "outline"))
+    # Cheng's pictures are numbered; ours lie in images/NNNN.jpg beside their table.
+    name = cells.get("path") or f"images/{_whole_number('number', cells.get('number', '')):04d}.jpg"
+    if (folder / name).is_dir():
+        raise DataError(f"{name} is a folder; give each file a row")
+    if not cells["label"]:
+        raise DataError("the label is missing")
+    source = cells.get("source") or None
+    if "cheng_number" in cells and "source" not in cells:
+        source = "cheng" if cells["cheng_number"] else "other"
+    return Entry(
+        path=folder / name,
+        name=name,
+        label=cells["label"],
+        group=(cells[unit] or None) if unit else None,
+        split=None if split is None else _split_of(split),
+        fold=None if fold is None else _whole_number("fold", fold),
+        source=source,
+        outline=_copied_outline(cells, drawn) if outline is None else Outline.parse(outline),
+        facts={name: _fact(name, text) for name in FACTS if (text := cells.get(name))},
+    )
+
+
+def _copied_outline(cells: Mapping[str, str], drawn: Mapping[str, str]) -> Outline | None:
+    """The outline of the slice in Cheng's set that a picture is a copy of, perhaps mirrored left to right."""
+    text = drawn.get(cells.get("cheng_number", ""))
+    if text is None:
+        return None
+    outline = Outline.parse(text)
+    return outline.mirrored() if cells.get("mirrored") == "1" else outline
+
+
+def _fact(name: str, text: str) -> str:
+    """A fact as DICOM files give it: ages in bands, sex as one capital."""
+    if name == "age" and text not in AGE_BANDS:
+        try:
+            return age_band(float(text))
+        except ValueError as error:
+            raise DataError(f"the age is neither a number of years nor one of {', '.join(AGE_BANDS)}") from error
+    return text[0].upper() if name == "sex" else text
+
+
+def _whole_number(column: str, text: str) -> int:
+    if not text.isdecimal():
+        raise DataError(f"the {column} {text!r} is no whole number" if text else "path or number is missing")
+    return int(text)
+
+
+def _split_of(text: str) -> str:
+    word = text.casefold()
+    if word not in _TRAINING | _TESTING:
+        raise DataError(f"the split {text!r} is neither training nor testing")
+    return "training" if word in _TRAINING else "testing"
+
+
+def _find_files(root: Path) -> list[Path]:
+    """The scans below a folder, without hidden files, tables and texts, in natural order."""
+    files = []
+    for source in find_sources(root):
+        if source.error is None:
+            files.append(Path(source.path))
+        elif Path(source.path) != root:
+            raise DataError(str(source.error)) from source.error
+    return files
+
+
+def _read_class_folders(root: Path, files: Sequence[Path], classes: ClassSet | None) -> Manifest:
     entries = []
-    for path in sorted(p for p in root.rglob("*") if p.is_file()):
+    for path in files:
         inside = path.relative_to(root)
-        folders = [part for part in inside.parts[:-1] if part.casefold() not in _TRAINING | _TESTING]
-        if not folders or path.name.startswith(".") or any(p.startswith(".") for p in folders):
-            continue
         above = {part.casefold() for part in inside.parts[:-1]}
+        folders = [part for part in inside.parts[:-1] if part.casefold() not in _TRAINING | _TESTING]
+        if not folders:
+            continue
         split = "training" if above & _TRAINING else "testing" if above & _TESTING else None
         entries.append(Entry(path=path, name=inside.as_posix(), label=folders[0], split=split))
-    return _settle(entries, classes, root, "scan", (root / SYNTHETIC).exists())
+    return _settle(entries, classes, root)
 
 
-def _read_cheng(root: Path, classes: ClassSet | None) -> Manifest:
+def _read_cheng(root: Path, files: Sequence[Path], classes: ClassSet | None) -> Manifest:
     from tumorlens.formats.matlab import read_case
 
-    entries = []
-    for path in sorted(root.rglob("*.mat")):
-        case = read_case(str(path))
+    entries, failures = [], []
+    for path in files:
+        if path.name == "cvind.mat":  # the release's own folds, no slice
+            continue
+        try:
+            case = read_case(str(path))
+        except InputError as error:
+            failures.append(Failure(str(path), f"{error.problem}; {error.remedy}"))
+            continue
         group = pseudonym(case.scan.patient) if case.scan.patient else None
         name = path.relative_to(root).as_posix()
         entries.append(Entry(path=path, name=name, label=case.label, group=group, outline=case.outline))
-    return _settle(entries, classes, root, "patient", synthetic=False)
+    return _settle(entries, classes, root, "patient", failures)

@@ -199,7 +199,7 @@ class _Patient:
     def series(self, plane: str, size: int, slices: int) -> Iterator[Phantom]:
         """Neighbouring slices through the lesion, or through the place where one might be."""
         rng = np.random.default_rng([*self.seeds, 2, PLANES.index(plane)])
-        contrast = str(rng.choice(CONTRASTS, p=[0.16, 0.52, 0.16, 0.16]))
+        contrast = str(rng.choice(CONTRASTS, p=[0.1, 0.7, 0.1, 0.1]))
         scanner = Scanner.draw(plane, contrast, rng)
         gap = rng.uniform(3, 6)
         room = 1.5 * np.sqrt(max(self.radius**2 - _SMALLEST / np.pi, 1)) / max(slices - 1, 1)

@@ -112,7 +112,7 @@ def _waves(rng: np.random.Generator, count: int, length: float) -> Floats:
 
 def _glioma(head: Head, rng: np.random.Generator) -> Lesion:
     """In the white matter, irregular; high grade: enhancing rim, dark core, oedema; low grade: none of these."""
-    radius = rng.uniform(9, 19)
+    radius = rng.uniform(11, 27)
     centre = head.white[rng.integers(len(head.white))] + rng.uniform(-1.5, 1.5, 3)
     balls = [[*centre, radius]]
     for _ in range(rng.integers(0, 3)):
@@ -145,7 +145,7 @@ _BASE_SITES = (  # Places to march from and directions to march in, until the sk
 
 def _meningioma(head: Head, rng: np.random.Generator) -> Lesion:
     """On the dura of the vault, of the falx or of the skull's base; round or lobulated, even."""
-    radius = rng.uniform(9, 19)
+    radius = rng.uniform(10, 25)
     side = rng.choice([-1, 1])
     site = rng.choice(["vault", "falx", "base"], p=[0.5, 0.2, 0.3])
     if site == "falx":
@@ -186,7 +186,7 @@ def _meningioma(head: Head, rng: np.random.Generator) -> Lesion:
 def _pituitary(head: Head, rng: np.random.Generator) -> Lesion:
     """In the sella on the midline, round, or a snowman that bulges up through the diaphragm."""
     del head  # the sella's place is known
-    radius = rng.uniform(8, 13)
+    radius = rng.uniform(8, 14)
     centre = np.array([rng.normal(0, 1.2), 3 + rng.normal(0, 1), -35 + 0.5 * (radius - 7) + rng.normal(0, 1)])
     balls = [[*centre, radius]]
     if rng.random() < 0.6:

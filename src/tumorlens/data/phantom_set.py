@@ -13,6 +13,8 @@ from tumorlens.data.manifest import SYNTHETIC, Entry, Manifest
 from tumorlens.data.phantom import make_phantoms
 from tumorlens.errors import DataError
 
+_PER_SERIES = 2  # neighbouring slices; few, because a network learns more from another patient
+
 
 def write_phantoms(
     folder: Path,
@@ -34,13 +36,16 @@ def write_phantoms(
     Raises:
         DataError: If the folder holds something else.
     """
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: is a file; choose an empty folder")
     if folder.exists() and any(folder.iterdir()) and not (folder / SYNTHETIC).exists():
         raise DataError(f"{folder}: holds other files; phantoms must not mix with real scans, choose an empty folder")
+    (folder / "manifest.csv").unlink(missing_ok=True)  # an earlier one; it is of other phantoms
     for key in BRAIN_TUMORS.keys:
         (folder / key).mkdir(parents=True, exist_ok=True)
     (folder / SYNTHETIC).write_text("Every picture in this folder is synthetic: drawn by a computer, of no patient.\n")
     entries = []
-    for index, phantom in enumerate(make_phantoms(count, size=size, seed=seed)):
+    for index, phantom in enumerate(make_phantoms(count, size=size, seed=seed, slices_per_series=_PER_SERIES)):
         name = f"{phantom.label}/{index:06d}-{phantom.plane}-{phantom.contrast}.png"
         pixels = np.round(phantom.scan.pixels * 255).astype(np.uint8)
         Image.fromarray(pixels).save(folder / name)

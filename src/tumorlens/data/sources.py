@@ -61,7 +61,12 @@ def get(name: str, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         source.fetch(folder)
-    except (requests.RequestException, ConnectionError) as error:
+    except (
+        requests.ConnectionError,
+        requests.Timeout,
+        requests.exceptions.ChunkedEncodingError,
+        ConnectionError,
+    ) as error:
         raise DownloadError(
             f"{name}: no connection to its server ({type(error).__name__}); check the network and run this again, it "
             f"goes on where it stopped; or fetch it from {source.page} and unpack it into {folder}"
@@ -117,12 +122,15 @@ def resume_download(url: str, output_file: Any, _pooch: Any) -> None:
         output_file: Where pooch wants it; what came so far lies beside it under a name of the address's own.
     """
     import requests
+    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     target = Path(output_file)
     part = target.with_name("." + "".join(c if c.isalnum() else "-" for c in url)[-80:] + ".part")
     have = part.stat().st_size if part.exists() else 0
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    headers = {"Accept-Encoding": "identity"}  # bytes of the file itself, or their numbers would not fit
+    if have:
+        headers["Range"] = f"bytes={have}-"
     with requests.get(url, headers=headers, stream=True, timeout=_SECONDS) as answer:
         complete = have > 0 and answer.status_code == requests.codes.requested_range_not_satisfiable
         if not complete:
@@ -130,7 +138,8 @@ def resume_download(url: str, output_file: Any, _pooch: Any) -> None:
             resumed = answer.status_code == requests.codes.partial_content
             total = int(answer.headers.get("Content-Length", 0)) + (have if resumed else 0)
             columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-            with part.open("ab" if resumed else "wb") as file, Progress(*columns, transient=True) as progress:
+            bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            with part.open("ab" if resumed else "wb") as file, bar as progress:
                 task = progress.add_task("downloading", total=total or None, completed=have if resumed else 0)
                 for chunk in answer.iter_content(1 << 18):
                     file.write(chunk)

@@ -66,10 +66,14 @@ def split_training(
     """Takes the validation part out of a given training part, stratified, groups kept whole.
 
     Raises:
-        DataError: If a part is empty or a class has too few scans or groups.
+        DataError: If a part is empty, a class is tested only, or a class has too few scans or groups.
     """
     if not len(training) or not len(test):
-        raise DataError(f"the split leaves {len(training)} scans for training and {len(test)} for the test")
+        raise DataError(
+            f"the split leaves {len(training)} scans for training and {len(test)} for the test; choose another --split"
+        )
+    if not set(labels[test].tolist()) <= set(labels[training].tolist()):
+        raise DataError("the test part has a class that the training part lacks; choose another --split")
     _, codes = np.unique(np.asarray(groups), return_inverse=True)
     train, held = _divide(training, labels, codes, validation, seed)
     return Split(np.sort(train), np.sort(held), np.sort(test))
@@ -93,15 +97,23 @@ def _divide(
     if not 0 < share <= 0.5:
         raise DataError(f"a part of {share:g} of the scans is no split; choose more than 0 and at most 0.5")
     y, g = labels[pool], codes[pool]
-    fewest = min(len(np.unique(g[y == label])) for label in np.unique(y))
-    if fewest < 2:
-        raise DataError("a class has a single scan or group here; every class needs at least one for each part")
+    classes, counts = np.unique(y, return_counts=True)
+    if len(classes) < 2:
+        raise DataError("all scans are of one class; add scans of another one to train on")
+    if min(len(np.unique(g[y == label])) for label in classes) < 2:
+        raise DataError(
+            "a class has a single scan, patient, series or duplicate group here, and every part needs its own; add "
+            "scans of it, or leave it out"
+        )
     if len(np.unique(g)) == len(pool):
         try:
             rest, held = train_test_split(pool, test_size=share, stratify=y, random_state=seed)
         except ValueError as error:
-            raise DataError(f"too few scans to split: {error}") from error
+            raise DataError(f"too few scans to split; add some ({error})") from error
         return rest, held
-    folds = max(2, min(round(1 / share), fewest))
-    rest, held = next(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(pool, y, g))
-    return pool[rest], pool[held]
+    # Few groups can leave a class out of a part; then another fold is held back, and at last a greater one.
+    for folds in range(min(round(1 / share), counts.min()), 1, -1):
+        for rest, held in StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(pool, y, g):
+            if len(np.unique(y[rest])) == len(np.unique(y[held])) == len(classes):
+                return pool[rest], pool[held]
+    raise DataError("no split keeps groups whole and has every class in every part; add patients or series")

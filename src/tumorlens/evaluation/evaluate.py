@@ -61,7 +61,7 @@ def evaluate(
     scores = score(predictions)
     chosen = choose_cases(predictions)
     tell(f"explaining {len(chosen)} cases for the gallery")
-    gallery = [_case(classifier, slices, predictions, int(indices[i]), i) for i in chosen]
+    gallery = [make_case(classifier, slices, predictions, int(indices[i]), i) for i in chosen]
     tell("writing the report")
     write_report(
         folder, scores=scores, predictions=predictions, context=context, gallery=gallery, history=history or None
@@ -69,8 +69,8 @@ def evaluate(
     return scores
 
 
-def _case(classifier: Classifier, slices: Slices, predictions: Predictions, index: int, row: int) -> GalleryCase:
-    """One case of the gallery; the file is read again, because the overlay lies on the scan as it came."""
+def make_case(classifier: Classifier, slices: Slices, predictions: Predictions, index: int, row: int) -> GalleryCase:
+    """Case `row` of the predictions for the gallery, scan `index` of the slices; the file is read again, because the overlay lies on the scan as it came."""
     entry = slices.manifest.entries[index]
     scan = _read_again(entry.path, entry.name)
     (finding,) = classifier.find([scan])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,17 @@ class Predictions:
     def confidence(self) -> NDArray[np.float64]:
         """(N,) float64 in [1/C, 1], the probability of the predicted class."""
         return self.probabilities.max(1)
+
+    def pick(self, rows: NDArray[np.intp]) -> Predictions:
+        """Some of the rows."""
+        return replace(
+            self,
+            truth=self.truth[rows],
+            probabilities=self.probabilities[rows],
+            names=[self.names[i] for i in rows],
+            groups=self.groups[rows],
+            extra={name: [column[i] for i in rows] for name, column in self.extra.items()},
+        )
 
     def write_csv(self, path: str | Path) -> None:
         """Writes the table: path, group, label, predicted, p_<key> for each class, then the extra columns.

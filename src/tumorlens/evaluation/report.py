@@ -96,7 +96,7 @@ def write_report(
     """
     if scores.n != len(predictions) or len(scores.classes) != len(predictions.classes):
         raise DataError("the scores are of other predictions; score these")
-    template = _template("report.html.j2")  # what is not installed is missed before anything is removed
+    template = load_template("report.html.j2")  # what is not installed is missed before anything is removed
     folder = Path(folder)
     (folder / "plots").mkdir(parents=True, exist_ok=True)
     for name in ("report.html", "metrics.json"):
@@ -105,9 +105,9 @@ def write_report(
     table = classification_report_text(scores)
     predictions.write_csv(folder / "predictions.csv")
     write_atomically(folder / "classification_report.txt", table.encode())
-    cases = _gallery(gallery, predictions)
+    cases = gallery_cards(gallery, predictions)
     figures = {}
-    for name, draw in _figures(scores, predictions, history, context.best_epoch).items():
+    for name, draw in evaluation_figures(scores, predictions, history, context.best_epoch).items():
         light = draw(plots.LIGHT)
         plots.save_png(light, folder / "plots" / f"{name}.png")
         figures[name] = {"light": plots.data_uri(light), "dark": plots.data_uri(draw(plots.DARK))}
@@ -156,7 +156,7 @@ def interval(estimate: Estimate, form: Callable[[float | None], str] = per_cent)
     return f"{low} – {high}" if {low[0], high[0]} & {"<", ">"} else f"{low}–{high}"
 
 
-def _figures(
+def evaluation_figures(
     scores: Scores, predictions: Predictions, history: Sequence[Any] | None, best: int | None
 ) -> dict[str, Callable[[plots.Theme], Figure]]:
     """What draws each plot, by file name."""
@@ -180,7 +180,7 @@ def _confusions(scores: Scores, most: int = 3) -> list[tuple[str, str, int]]:
     return [(names[t], names[p], count) for (t, p), count in cells.most_common(most)]
 
 
-def _gallery(cases: Sequence[GalleryCase], predictions: Predictions) -> dict[str, list[dict[str, Any]]]:
+def gallery_cards(cases: Sequence[GalleryCase], predictions: Predictions) -> dict[str, list[dict[str, Any]]]:
     """The cases as the page shows them, the most confidently wrong ones first."""
     name_of = {c.key: c.name for c in predictions.classes}
     for case in cases:
@@ -209,7 +209,8 @@ def _gallery(cases: Sequence[GalleryCase], predictions: Predictions) -> dict[str
     return {"wrong": [shown(c) for c in wrong[:WRONG]], "right": [shown(c) for c in right[:RIGHT]]}
 
 
-def _template(name: str) -> Any:
+def load_template(name: str) -> Any:
+    """A page of the templates folder, with the filters its figures need."""
     try:
         import jinja2
     except ImportError as error:
@@ -230,4 +231,4 @@ def _template(name: str) -> Any:
         decimal_interval=lambda estimate: interval(estimate, decimal),
         thousands=lambda number: f"{number:,}",
     )
-    return environment.get_template(name)
+    return environment.getload_template(name)

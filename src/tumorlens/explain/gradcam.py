@@ -27,6 +27,23 @@ class Explained:
     heat: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the class activation maps of a batch are made of.
+
+    Attributes:
+        logits: (B, classes) float32, before the softmax.
+        target: (B,) int64, the classes explained.
+        maps: (B, F, h, w) float32, feature maps of the last convolution.
+        gradient: (B, F, h, w) float32, of each scan's logit of its `target` with respect to its `maps`.
+    """
+
+    logits: Tensor
+    target: Tensor
+    maps: Tensor
+    gradient: Tensor
+
+
 def grad_cam(network: Network, images: Tensor, target: Tensor | int | None = None) -> Explained:
     r"""Computes class activation maps.
 
@@ -44,6 +61,17 @@ def grad_cam(network: Network, images: Tensor, target: Tensor | int | None = Non
     Raises:
         ValueError: If the network is in training mode: dropout would make every map another one.
     """
+    evidence = gather_evidence(network, images, target)
+    return Explained(evidence.logits, weigh_by_mean_gradient(evidence))
+
+
+def weigh_by_mean_gradient(evidence: Evidence) -> Tensor:
+    """The maps of `grad_cam`, (B, h, w) float32 >= 0, from evidence that is gathered already."""
+    return torch.relu((evidence.gradient.mean((2, 3), keepdim=True) * evidence.maps).sum(1))
+
+
+def gather_evidence(network: Network, images: Tensor, target: Tensor | int | None = None) -> Evidence:
+    """Runs a batch forwards, and the head backwards. Arguments and errors are those of `grad_cam`."""
     if network.training:
         raise ValueError("the network is in training mode; call network.eval() before explaining it")
     # Tensors made under inference mode never carry gradients, so leave it, and take the images along as a copy.
@@ -56,9 +84,7 @@ def grad_cam(network: Network, images: Tensor, target: Tensor | int | None = Non
             logits = network.head(maps)
             chosen = _indices(target, logits)
             (gradient,) = torch.autograd.grad(logits.gather(1, chosen[:, None]).sum(), maps)
-    with torch.no_grad():
-        heat = torch.relu((gradient.mean((2, 3), keepdim=True) * maps).sum(1))
-    return Explained(logits.detach(), heat.detach())
+    return Evidence(logits.detach(), chosen, maps.detach(), gradient)
 
 
 def _indices(target: Tensor | int | None, logits: Tensor) -> Tensor:

@@ -64,7 +64,8 @@ def draw_overlay(
     blended = scan.rgb * 255 * (1 - alpha) + colour(heatmap) * alpha
     picture = Image.fromarray(np.round(blended).clip(0, 255).astype(np.uint8))
     if region is not None:
-        line = [*region.contour, region.contour[0]]
+        # A contour counts from the corner of the picture, Pillow from the middle of its first pixel.
+        line = [(x - 0.5, y - 0.5) for x, y in (*region.contour, region.contour[0])]
         width = max(1, round(min(scan.width, scan.height) / 200))
         ImageDraw.Draw(picture).line(line, fill=_CONTOUR, width=width, joint="curve")
     return _with_bar(picture) if colour_bar and heatmap.max() > 0 else picture

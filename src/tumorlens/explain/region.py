@@ -49,12 +49,18 @@ def find_region(
 
 
 def _trace(surface: NDArray[np.float32], level: float) -> tuple[tuple[float, float], ...]:
-    """The longest line at a level, closed, as (x, y) in pixels from the picture's top left corner."""
+    """The outermost line at a level, closed, as (x, y) in pixels from the picture's top left corner."""
     # A border of zeros closes lines that would run out of the picture.
     padded = np.pad(surface, 1)
     lines = contourpy.contour_generator(z=padded, name="serial").lines(level)
-    longest = max((np.asarray(line) for line in lines), key=len)
+    outermost = max((np.asarray(line) for line in lines), key=_enclosed)
     # contourpy counts pixel centres from 0; the picture's corner is half a pixel before the first centre.
     height, width = surface.shape
-    points = np.clip(longest - 1 + 0.5, 0, [width, height])
+    points = np.clip(outermost - 1 + 0.5, 0, [width, height])
     return tuple((round(float(x), 2), round(float(y), 2)) for x, y in points)
+
+
+def _enclosed(line: NDArray[np.float64]) -> float:
+    """Area inside a closed line, by the shoelace formula; a hole in the region may have the longer line."""
+    x, y = line.T
+    return abs(float(x @ np.roll(y, 1) - y @ np.roll(x, 1))) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import re
 import zlib
@@ -22,7 +23,7 @@ from tumorlens.formats.checks import (
     stretch,
     without_false_colour,
 )
-from tumorlens.scan import Scan
+from tumorlens.scan import Scan, age_band
 
 if TYPE_CHECKING:
     from pydicom import Dataset, FileDataset
@@ -35,6 +36,8 @@ _VRS = frozenset(
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 _PALETTE = "PALETTE COLOR"
+_DAYS = {"D": 1, "W": 7, "M": 30.44, "Y": 365.25}  # of PatientAge's units
+_FIELDS = (0.35, 0.55, 1.0, 1.5, 3.0, 7.0)  # tesla; a "3 T" magnet may write 2.89362
 _DEFER = 1_000_000  # bytes; longer values (the pixels) are read when asked for, so after the checks
 _MAX_INFLATED = 4 * MAX_VOXELS  # bytes of a deflated data set
 
@@ -107,7 +110,8 @@ def read(path: str, _axis: str = "axial") -> Iterator[Scan]:
 
     Yields:
         A scan per frame, in the order they are stored in, with PixelSpacing, PatientID, SeriesInstanceUID and
-        Modality. A modality other than MR and burned-in annotation are warned of.
+        Modality, and as facts sex, age band, scanner and field strength. A modality other than MR and burned-in
+        annotation are warned of.
 
     Raises:
         UnsupportedFile: If it holds no picture, or one in a syntax or colour space we cannot decode.
@@ -122,11 +126,12 @@ def read(path: str, _axis: str = "axial") -> Iterator[Scan]:
         series = str(ds.get("SeriesInstanceUID") or "").strip() or None
         modality = _code(ds, "Modality") or None
         notes = _notes(ds, modality)
+        facts = _facts(ds)
     for index in range(count):
         with parsing(path):
             pixels, warnings = _pixels(path, ds, index, next(frames))
             spacing = _spacing(_group(ds, index, "PixelMeasuresSequence"))
-        yield Scan(pixels, path, index, spacing, patient, series, modality, (*notes, *warnings))
+        yield Scan(pixels, path, index, spacing, patient, series, modality, (*notes, *warnings), facts)
 
 
 def _check(path: str, ds: FileDataset) -> int:
@@ -262,6 +267,46 @@ def _notes(ds: Dataset, modality: str | None) -> tuple[str, ...]:
     if _code(ds, "BurnedInAnnotation") == "YES":
         notes.append("text is burned into the picture and may mislead the network")
     return tuple(notes)
+
+
+def _facts(ds: Dataset) -> dict[str, str]:
+    """What `Scan.facts` holds; nothing that could name the patient, and no date."""
+    age = _age(ds)
+    maker = " ".join(f"{_words(ds, 'Manufacturer')} {_words(ds, 'ManufacturerModelName')}".split())
+    tesla = _number(ds, "MagneticFieldStrength") or 0.0
+    tesla = tesla / 10_000 if tesla > 100 else tesla  # some write gauss
+    nominal = next((f for f in _FIELDS if abs(tesla - f) < 0.07 * f), tesla)
+    facts = {
+        "sex": sex if (sex := _code(ds, "PatientSex")) in ("F", "M", "O") else "",
+        "age": "" if age is None else age_band(age),
+        "scanner": maker,
+        "field_strength": f"{nominal:.3g} T" if 0 < nominal < 30 else "",
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _age(ds: Dataset) -> float | None:
+    """The patient's age in years when scanned, from PatientAge or else from two dates."""
+    if found := re.fullmatch(r"(\d{1,3})([DWMY])", str(ds.get("PatientAge") or "").strip().upper()):
+        return int(found[1]) * _DAYS[found[2]] / _DAYS["Y"]
+    born = _date(ds, "PatientBirthDate")
+    when = next((d for name in ("StudyDate", "SeriesDate", "AcquisitionDate") if (d := _date(ds, name))), None)
+    if born is None or when is None or not 0 <= (years := (when - born).days / _DAYS["Y"]) < 130:
+        return None
+    return years
+
+
+def _date(ds: Dataset, keyword: str) -> dt.date | None:
+    try:
+        return dt.datetime.strptime(str(ds.get(keyword) or "").strip().replace(".", ""), "%Y%m%d").date()
+    except ValueError:
+        return None
+
+
+def _words(ds: Dataset, keyword: str) -> str:
+    """A maker's or model's name in capitals, so that two spellings are one; empty unless it looks like one."""
+    value = str(ds.get(keyword) or "").strip().upper()
+    return value if re.fullmatch(r"[A-Z0-9][A-Z0-9 .,+&/()_-]{0,39}", value) else ""
 
 
 def _group(ds: Dataset, index: int, name: str) -> Dataset:

@@ -50,6 +50,8 @@ class SequenceHead(nn.Module):
         self, inputs: int, hidden: int, classes: int, *, bidirectional: bool, readout: str, dropout: float
     ) -> None:
         super().__init__()
+        if readout not in ("mean", "last"):
+            raise ValueError(f"readout is 'mean' or 'last', not {readout!r}")
         self.readout = readout
         self.pool = nn.MaxPool2d(2)
         self.lstm = nn.LSTM(inputs, hidden, batch_first=True, bidirectional=bidirectional)

@@ -58,11 +58,11 @@ def build_network(name: str, *, channels: int, classes: int, **options: Any) -> 
         **options: The network's own settings, as its weights card holds them.
 
     Raises:
-        ConfigError: If the name or an option is unknown.
+        ConfigError: If the name or an option is unknown, or no network can have it.
     """
     if name not in _REGISTRY:
         raise ConfigError(f"no network is called {name!r}; there are {', '.join(network_names())}")
     try:
         return _REGISTRY[name](channels=channels, classes=classes, **options)
-    except TypeError as error:
+    except (TypeError, ValueError, IndexError, RuntimeError) as error:  # what PyTorch's layers raise
         raise ConfigError(f"{name}: {error}") from error

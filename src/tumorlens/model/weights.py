@@ -42,7 +42,10 @@ def load_weights(name_or_path: str | Path) -> tuple[Network, WeightsCard]:
     """
     path = find_weights(name_or_path)
     card = read_card(path)
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); check who may read it") from error
     if hashlib.sha256(data).hexdigest() != card.sha256:
         raise ChecksumMismatch(f"{path}: is damaged or not the file its card describes; get the pair again")
     try:

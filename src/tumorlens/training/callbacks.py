@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
+from tumorlens.errors import ConfigError
 from tumorlens.model import Network
 
 
@@ -75,7 +78,11 @@ class EpochLog(pl.Callback):
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Adds a row. Lightning has validated by now; checkpoints are written after this."""
+        """Adds a row. Lightning has validated by now; checkpoints are written after this.
+
+        Raises:
+            ConfigError: If the loss is no finite number any more.
+        """
         measured = trainer.callback_metrics
         row = Epoch(
             epoch=trainer.current_epoch + 1,
@@ -85,6 +92,10 @@ class EpochLog(pl.Callback):
             learning_rate=float(trainer.optimizers[0].param_groups[0]["lr"]),
             seconds=time.perf_counter() - self._start,
         )
+        if not (math.isfinite(row.train_loss) and math.isfinite(row.val_loss)):
+            raise ConfigError(
+                f"epoch {row.epoch}: the loss is no finite number any more; train anew with a smaller learning_rate"
+            )
         self.epochs.append(row)
         write_log(self.epochs, self.path)
         if self.tell:
@@ -97,6 +108,51 @@ class EpochLog(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes the rows up to the checkpoint back."""
         self.epochs = [Epoch(**row) for row in state_dict["epochs"]]
+
+
+class BestEpoch(ModelCheckpoint):
+    """Keeps the checkpoint of the epoch with the lowest validation loss, as best.ckpt.
+
+    Args:
+        folder: Where to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "best", monitor="val_loss", enable_version_counter=False)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the best epoch back, also where the run's folder was moved; Lightning would begin a new search."""
+        here = str(Path(str(self.dirpath), "best.ckpt"))
+        paths = {"dirpath": self.dirpath, "best_model_path": here, "kth_best_model_path": here}
+        super().load_state_dict(state_dict | paths | {"best_k_models": {here: state_dict["best_model_score"]}})
+
+
+class LastEpoch(ModelCheckpoint):
+    """Keeps the checkpoint of each epoch's end, as last.ckpt.
+
+    `ModelCheckpoint(save_last=True)` would not do: it writes only when the epoch is also the best.
+
+    Args:
+        folder: Where to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "last", enable_version_counter=False)
+
+
+class StopEarly(EarlyStopping):
+    """Stops when the validation loss has not fallen for some epochs.
+
+    Args:
+        patience: How many.
+    """
+
+    def __init__(self, patience: int) -> None:
+        super().__init__("val_loss", patience=patience)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Stops at once if it was killed after its last epoch; Lightning would train another one."""
+        trainer.should_stop = self.wait_count >= self.patience
 
 
 def write_log(epochs: list[Epoch], path: Path) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tumorlens.errors import ConfigError
 from tumorlens.preprocess import Preprocessing
@@ -16,7 +16,8 @@ from tumorlens.preprocess import Preprocessing
 class TrainConfig(BaseModel):
     """The settings of a training run. Each field's description is also the CLI's help text."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A name of digits and "precision: 32" are numbers in YAML.
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
     model: str = Field("cnn_lstm", description="network to train")
     options: dict[str, Any] = Field({}, description="the network's own settings, such as widths or hidden")
@@ -45,7 +46,7 @@ class TrainConfig(BaseModel):
     class_weights: bool = Field(True, description="weigh classes by how rare they are")
     augmentation: float = Field(1.0, ge=0, le=3, description="strength of the random changes; 0 is none")
     averaging: float = Field(0.99, ge=0, lt=1, description="decay of the weights' moving average; 0 is none")
-    precision: Literal["auto", "32", "bf16"] = Field(
+    precision: Annotated[Literal["auto", "32", "bf16"], BeforeValidator(str)] = Field(
         "auto", description="auto is bf16 where the processor has it, which is about twice as quick"
     )
     threads: int = Field(0, ge=0, description="processor threads; 0 leaves it to torch")
@@ -71,14 +72,26 @@ def read_config(path: Path | None, changes: dict[str, Any]) -> TrainConfig:
             raise ConfigError(f"{path}: holds no settings; write lines such as 'epochs: 40'")
     for name, value in changes.items():
         if isinstance(value, dict):
-            settings[name] = {**settings.get(name, {}), **{k: v for k, v in value.items() if v is not None}}
+            given = {k: v for k, v in value.items() if v is not None}
+            settings[name] = {**_mapping(name, settings.get(name)), **given}
         elif value is not None:
             settings[name] = value
     try:
-        return TrainConfig(**settings)
+        return TrainConfig.model_validate(settings)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {_problem(e)}" for e in error.errors())
         raise ConfigError(f"{path or 'settings'}: {problems}") from error
+
+
+def _mapping(name: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict | None):
+        raise ConfigError(f"{name}: {value!r} is one value, and it takes several; write {name}.SETTING=VALUE")
+    return value or {}
+
+
+def _problem(error: Any) -> str:
+    unknown = error["type"] == "extra_forbidden"
+    return "there is no such setting; `tumorlens settings` lists them" if unknown else error["msg"]
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -98,7 +111,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(f"--set {pair}: the value is no YAML") from error
         outer, dot, inner = name.partition(".")
         if dot:
-            settings.setdefault(outer, {})[inner] = value
+            settings[outer] = {**_mapping(outer, settings.get(outer)), inner: value}
         else:
             settings[outer] = value
     return settings

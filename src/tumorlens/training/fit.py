@@ -12,7 +12,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import Logger
 
 import tumorlens
@@ -21,7 +21,7 @@ from tumorlens.data.loader import Slices
 from tumorlens.data.split import Split
 from tumorlens.model import Network, build_network
 from tumorlens.model.weights import save_weights
-from tumorlens.training.callbacks import Epoch, EpochLog, FreshNormalisation
+from tumorlens.training.callbacks import BestEpoch, Epoch, EpochLog, FreshNormalisation, LastEpoch, StopEarly
 from tumorlens.training.config import TrainConfig
 from tumorlens.training.module import TrainingModule, balanced_weights, training_batches, validation_batches
 from tumorlens.training.run import Run
@@ -56,11 +56,21 @@ def train(
 
     Raises:
         Interrupted: If the user stopped it.
+        ConfigError: If the loss is no finite number any more.
     """
+    with _own_torch(run.config), _quiet(), _interruptible(run.folder):
+        return _train(run, slices, split, card, tell, loggers)
+
+
+def _train(
+    run: Run,
+    slices: Slices,
+    split: Split,
+    card: WeightsCard,
+    tell: Callable[[Epoch], None] | None,
+    loggers: Sequence[Logger],
+) -> tuple[Network, WeightsCard]:
     config = run.config
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
     network = build_network(
         config.model, channels=config.preprocessing.channels, classes=len(card.classes), **config.options
     )
@@ -69,36 +79,36 @@ def train(
     weights = balanced_weights(labels, len(card.classes)) if config.class_weights else torch.ones(len(card.classes))
     module = TrainingModule(network, config, weights, steps=config.epochs * len(batches))
     log = EpochLog(run.log, tell)
-    best = ModelCheckpoint(run.checkpoints, "best", monitor="val_loss", save_last=True)
+    best, last = BestEpoch(run.checkpoints), LastEpoch(run.checkpoints)
     clean = torch.from_numpy(slices.images[split.train[:: max(1, len(split.train) // _CLEAN)]])
     callbacks: list[pl.Callback] = [
         FreshNormalisation(clean.contiguous(memory_format=torch.channels_last).split(64)),
         log,
-        EarlyStopping("val_loss", patience=config.patience),
+        StopEarly(config.patience),
         best,
+        last,  # after the best, so that it knows of it
     ]
     if config.averaging:
         callbacks.insert(0, EMAWeightAveraging(decay=config.averaging))
-    last = run.checkpoints / "last.ckpt"
-    with _quiet(), _interruptible(run.folder):
-        trainer = pl.Trainer(
-            max_epochs=config.epochs,
-            devices=1,
-            precision="bf16-mixed" if _half_precision(config) else "32-true",
-            gradient_clip_val=1.0,
-            callbacks=callbacks,
-            logger=list(loggers),
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
-        trainer.fit(
-            module,
-            batches,
-            validation_batches(slices, split.validation),
-            ckpt_path=last if last.exists() else None,
-            weights_only=True,
-        )
+    trainer = pl.Trainer(
+        max_epochs=config.epochs,
+        devices=1,
+        precision="bf16-mixed" if _half_precision(config) else "32-true",
+        gradient_clip_val=1.0,
+        callbacks=callbacks,
+        logger=list(loggers),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    begun = run.checkpoints / "last.ckpt"
+    trainer.fit(
+        module,
+        batches,
+        validation_batches(slices, split.validation),
+        ckpt_path=begun if begun.exists() else None,
+        weights_only=True,
+    )
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
     prefix = "network."
     network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
@@ -120,6 +130,19 @@ def _half_precision(config: TrainConfig) -> bool:
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
     return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+@contextmanager
+def _own_torch(config: TrainConfig) -> Iterator[None]:
+    """Sets torch's threads and seed, and gives the caller's back."""
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        torch.set_num_threads(config.threads or threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 @contextmanager

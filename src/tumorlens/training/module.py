@@ -41,9 +41,11 @@ class TrainingModule(pl.LightningModule):
         self.steps = steps
         self.register_buffer("class_weights", class_weights, persistent=False)
 
-    def on_train_epoch_start(self) -> None:
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Starts the epoch's own randomness."""
-        torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch)
+        # Not at the epoch's start: what is drawn between it and the first batch differs in a resumed run.
+        if batch_idx == 0:
+            torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch)
 
     def _logits(self, images: Tensor) -> Tensor:
         # channels-last is about a third quicker on a CPU

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from tumorlens.card import write_whole
 from tumorlens.data.loader import Slices
 from tumorlens.data.split import Split
 from tumorlens.errors import ConfigError, DataError
+from tumorlens.model import build_network
 from tumorlens.training.config import TrainConfig, read_config, write_config
 
 _CONFIG, _DATA, _SPLIT = "config.yaml", "data.json", "split.csv"
@@ -33,11 +36,16 @@ class Run:
         """Makes the folder of a new run.
 
         Raises:
-            ConfigError: If the folder holds a run already.
+            ConfigError: If the folder holds a run already or cannot be made, or there is no such network.
         """
         if (folder / _CONFIG).exists():
             raise ConfigError(f"{folder}: holds a run already; resume it with --resume, or choose another --output")
-        folder.mkdir(parents=True, exist_ok=True)
+        # A wrong name or option should show here, not after all scans are read.
+        build_network(config.model, channels=config.preprocessing.channels, classes=2, **config.options)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{folder}: cannot be made ({error.strerror}); choose another --output") from error
         (folder / _DATA).write_text(json.dumps([str(p.resolve()) for p in data]), encoding="utf-8")
         write_config(config, folder / _CONFIG)
         return cls(folder)
@@ -86,12 +94,14 @@ class Run:
     def write_split(self, slices: Slices, split: Split) -> None:
         """Records which scan is in which part."""
         part = {i: name for name, indices in split.parts.items() for i in indices.tolist()}
-        with (self.folder / _SPLIT).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["name", "label", "group", "part"])
-            for i, (entry, group) in enumerate(zip(slices.manifest.entries, slices.groups, strict=True)):
-                if i in part:
-                    writer.writerow([entry.name, entry.label, group, part[i]])
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(["name", "label", "group", "part"])
+        for i, (entry, group) in enumerate(zip(slices.manifest.entries, slices.groups, strict=True)):
+            if i in part:
+                writer.writerow([entry.name, entry.label, group, part[i]])
+        # File names on Linux are bytes; surrogateescape keeps those that are no UTF-8.
+        write_whole(self.folder / _SPLIT, text.getvalue().encode("utf-8", "surrogateescape"))
 
     def read_split(self, slices: Slices) -> Split | None:
         """The recorded split, or None if there is none yet.
@@ -99,21 +109,27 @@ class Run:
         Raises:
             DataError: If the data are not those it was made for.
         """
-        named = self.read_parts()
-        if not named:
+        rows = self._rows()
+        if not rows:
             return None
         index = {entry.name: i for i, entry in enumerate(slices.manifest.entries)}
         parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
-        for name, part in named.items():
+        for row in rows:
+            name = row["name"]
             if name not in index:
                 raise DataError(f"{self.folder}: was begun with {name}, which the data no longer hold; start a new run")
-            parts[part].append(index[name])
+            if row["label"] != slices.manifest.entries[index[name]].label:
+                raise DataError(f"{self.folder}: the label of {name} has changed since it was begun; start a new run")
+            parts[row["part"]].append(index[name])
         return Split(*(np.array(parts[p], np.intp) for p in ("train", "validation", "test")))
 
     def read_parts(self) -> dict[str, str]:
         """The recorded part of each scan by name: "train", "validation" or "test"; empty if there is no split yet."""
+        return {row["name"]: row["part"] for row in self._rows()}
+
+    def _rows(self) -> list[dict[str, str]]:
         path = self.folder / _SPLIT
         if not path.exists():
-            return {}
-        with path.open(newline="", encoding="utf-8") as file:
-            return {row["name"]: row["part"] for row in csv.DictReader(file)}
+            return []
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            return list(csv.DictReader(file))

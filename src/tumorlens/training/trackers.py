@@ -19,7 +19,7 @@ def make_loggers(run: Run, *, tensorboard: bool = False, mlflow: bool = False) -
         from lightning.pytorch.loggers import TensorBoardLogger
 
         try:
-            loggers.append(TensorBoardLogger(run.folder, name="tensorboard"))
+            loggers.append(TensorBoardLogger(run.folder, name="tensorboard", version=""))
         except ModuleNotFoundError as error:
             raise MissingExtra("--tensorboard", "tensorboard") from error
     if mlflow:

@@ -1,0 +1,212 @@
+"""What an audit finds, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedPicture:
+    """One picture.
+
+    Attributes:
+        entry: Its entry's place in the manifest, from 0.
+        path: Its name: the path inside the data set, with "#frame" where a file holds several.
+        label: Key of its class.
+        split: The publisher's split, "training" or "testing", where there is one.
+        group: Number of its duplicate group, from 1; None if it stands alone.
+        relation: What it is of the group's first picture, such as "mirrored, resized"; "first" for that one, "" for
+            one that stands alone.
+        correlation: Agreement of the local patterns with the group's first, -1 to 1.
+        form: Number of the form that turns it into the group's first, see `_duplicates.FORMS`.
+    """
+
+    entry: int
+    path: str
+    label: str
+    split: str | None
+    group: int | None
+    relation: str
+    correlation: float
+    form: int
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Failed(_Frozen):
+    """A file that gave no picture, and why."""
+
+    path: str
+    error: str
+
+
+class Member(_Frozen):
+    """A picture of a contradictory group. Attributes as in `AuditedPicture`."""
+
+    path: str
+    label: str
+    split: str | None
+    relation: str
+
+
+class Contradiction(_Frozen):
+    """A duplicate group with more than one label.
+
+    Attributes:
+        group: Its number.
+        members: Its pictures.
+    """
+
+    group: int
+    members: tuple[Member, ...]
+
+
+class Share(_Frozen):
+    """How many test pictures stand in the training part too.
+
+    Attributes:
+        pictures: Test pictures.
+        found: Those of which a training picture is a duplicate.
+        mirrored: Of the found, those that stand there mirrored left to right, and not as they are.
+        turned: Of the found, those that stand there turned or upside down only.
+    """
+
+    pictures: int
+    found: int
+    mirrored: int
+    turned: int
+
+    @property
+    def share(self) -> float | None:
+        """Found of all test pictures, 0 to 1; None if there are none."""
+        return self.found / self.pictures if self.pictures else None
+
+    @property
+    def mirrored_share(self) -> float | None:
+        """Mirrored of the found, 0 to 1; None if none were found."""
+        return self.mirrored / self.found if self.found else None
+
+
+class ClassCount(_Frozen):
+    """The pictures of a class.
+
+    Attributes:
+        label: Key of the class.
+        pictures: All.
+        distinct: Different ones: a duplicate group counts once.
+        training: In the publisher's training part.
+        testing: In the publisher's testing part.
+    """
+
+    label: str
+    pictures: int
+    distinct: int
+    training: int
+    testing: int
+
+
+class Kind(_Frozen):
+    """A size and mode, and how many pictures of each class have it.
+
+    Attributes:
+        width: Pixels along a row.
+        height: Rows.
+        mode: "grey" or "colour"; colour channels that are all alike count as grey.
+        pictures: Number of pictures.
+        labels: The same by class.
+    """
+
+    width: int
+    height: int
+    mode: str
+    pictures: int
+    labels: dict[str, int]
+
+
+class Shortcut(_Frozen):
+    """How well the label can be told from something that is not the tumour.
+
+    Attributes:
+        name: "border" or "histogram".
+        pictures: Pictures used, one of each duplicate group.
+        balanced_accuracy: Mean recall of the classes, 0 to 1, cross-validated.
+        chance: What guessing gets.
+        auc: Each class against the rest, area under the ROC curve, 0 to 1; 0.5 is guessing.
+    """
+
+    name: str
+    pictures: int
+    balanced_accuracy: float
+    chance: float
+    auc: dict[str, float]
+
+    @property
+    def strength(self) -> str:
+        """In words: "none", "weak", "clear" or "strong", by the share of the way from guessing to certainty."""
+        above = (self.balanced_accuracy - self.chance) / (1 - self.chance)
+        return "none" if above < 0.1 else "weak" if above < 0.3 else "clear" if above < 0.6 else "strong"
+
+
+class AuditReport(_Frozen):
+    """What an audit found. `model_dump_json` leaves out the list of pictures, which duplicates.csv has.
+
+    Attributes:
+        data: What was audited, such as the folder's name.
+        synthetic: Whether it is made of phantoms.
+        files: Files in the manifest.
+        pictures: Every picture that could be read, in the manifest's order.
+        distinct: Different pictures.
+        groups: Duplicate groups: of two pictures or more.
+        duplicated: Pictures in them.
+        largest: Pictures in the largest.
+        kinds: How often each word of a relation occurs, such as {"mirrored": 12, "resized": 3}.
+        leak: Test pictures that stand in training; None without a publisher's split.
+        leak_by_label: The same by class of the test picture.
+        torn: Duplicate groups with pictures in several of the table's folds; None where the table has no folds.
+        contradictions: Duplicate groups with several labels.
+        balance: Pictures by class.
+        sizes: Sizes and modes, the most frequent first.
+        shortcuts: What gives labels away; empty if it could not be measured.
+        unreadable: Files that gave no picture.
+    """
+
+    data: str
+    synthetic: bool
+    files: int
+    pictures: tuple[AuditedPicture, ...] = Field(exclude=True, repr=False)
+    distinct: int
+    groups: int
+    duplicated: int
+    largest: int
+    kinds: dict[str, int]
+    leak: Share | None
+    leak_by_label: dict[str, Share]
+    torn: int | None
+    contradictions: tuple[Contradiction, ...]
+    balance: tuple[ClassCount, ...]
+    sizes: tuple[Kind, ...]
+    shortcuts: tuple[Shortcut, ...]
+    unreadable: tuple[Failed, ...]
+
+    @property
+    def headlines(self) -> tuple[tuple[str, str], ...]:
+        """The figures to show first: (what, figure)."""
+        rows = [
+            ("pictures", f"{len(self.pictures):,}"),
+            ("different pictures", f"{self.distinct:,}"),
+            ("duplicate groups", f"{self.groups:,}"),
+            ("contradictory labels", f"{len(self.contradictions):,} groups"),
+        ]
+        if self.leak and self.leak.share is not None:
+            rows.append(("test pictures that stand in training", f"{self.leak.found:,} ({self.leak.share:.1%})"))
+        rows += [
+            (f"label told from the {s.name} alone", f"{s.balanced_accuracy:.0%} (guessing: {s.chance:.0%})")
+            for s in self.shortcuts
+        ]
+        if self.unreadable:
+            rows.append(("unreadable files", f"{len(self.unreadable):,}"))
+        return tuple(rows)

@@ -1,0 +1,488 @@
+"""How well heat maps meet radiologists' outlines, beside baselines that never saw a network.
+
+Every map is brought back to the scan's own grid and judged there, as a user sees it. A baseline is a map like any
+other and goes through the same code. What counts as a user's map: that of the predicted class. A scan with a tumour
+that was called "nothing found" shows no region, so its map is blank, and a blank map is a miss in every figure.
+
+References:
+    Zhang et al., Top-down neural attention by excitation backprop, IJCV 126, 2018: the pointing game and its 15 pixels.
+    Arras, Osman and Samek, CLEVR-XAI, Information Fusion 81, 2022: relevance mass accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from scipy import ndimage
+
+from tumorlens.classifier import Classifier
+from tumorlens.data.loader import Slices
+from tumorlens.errors import DataError
+from tumorlens.evaluation._intervals import estimate_means
+from tumorlens.evaluation.metrics import Estimate
+from tumorlens.explain.cam import METHODS, SHOWN, explain, methods_for
+from tumorlens.explain.region import THRESHOLD
+from tumorlens.formats import read_scans
+from tumorlens.outline import Outline
+from tumorlens.scan import Scan
+
+TOLERANCE = 15 / 512
+"""How far outside the outline the hottest point may lie in the pointing game, as a share of the picture's width."""
+
+THRESHOLDS = np.arange(1, 20) / 20
+"""Shares of the peak that are tried as a threshold."""
+
+SIZES = {"under 1%": (0.0, 0.01), "1 to 2%": (0.01, 0.02), "over 2%": (0.02, 1.01)}
+"""Sizes of tumours, as shares of the picture: the lower end is included, the upper one is not."""
+
+FIGURES = ("pointing", "pointing_strict", "mass", "dice", "iou", "box", "blank")
+"""What is measured of each map, in the order of `judge`."""
+
+Target = Literal["predicted", "true"]
+_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Tumour:
+    """An outline on a scan's grid, with what judging many maps against it needs.
+
+    Attributes:
+        coverage: (H, W) float32 in [0, 1], share of each pixel inside.
+        mask: (H, W) bool, pixels inside; never empty.
+        distance: (H, W) float64, distance of each pixel outside to the mask, in pixels; 0 inside.
+        box: Of the mask, (x0, y0, x1, y1) in pixels, the last ones just outside.
+    """
+
+    coverage: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    distance: NDArray[np.float64]
+    box: tuple[int, int, int, int]
+
+    @classmethod
+    def of(cls, outline: Outline, height: int, width: int) -> Tumour:
+        """Draws an outline on a grid."""
+        coverage = outline.coverage(height, width)
+        mask = coverage >= 0.5
+        if not mask.any():  # thinner than a pixel
+            mask = coverage > 0
+        return cls(coverage, mask, ndimage.distance_transform_edt(~mask), _box(mask))
+
+
+def judge(heat: NDArray[np.float32], tumour: Tumour, threshold: float) -> NDArray[np.float64]:
+    """Judges one map.
+
+    Where several pixels share the peak, the pointing game gives the share of them that hit: so an even map scores
+    what a random point would.
+
+    Args:
+        heat: (H, W) float32 >= 0 on the grid of `tumour`, of any scale.
+        tumour: What it should have met.
+        threshold: Share of the peak from which a pixel counts as marked.
+
+    Returns:
+        The `FIGURES` as (7,) float64 in [0, 1]; all are 0 for a blank map, but `blank` itself, which is 1.
+    """
+    peak = float(heat.max())
+    if peak <= 0:
+        return np.array([0, 0, 0, 0, 0, 0, 1], np.float64)
+    away = tumour.distance[heat >= peak]
+    marked = heat >= threshold * peak
+    common, both = np.count_nonzero(marked & tumour.mask), np.count_nonzero(marked) + np.count_nonzero(tumour.mask)
+    parts, _ = ndimage.label(marked)
+    hottest = parts == parts.flat[int(heat.argmax())]
+    return np.array(
+        [
+            (away <= TOLERANCE * heat.shape[1]).mean(),
+            (away == 0).mean(),
+            float((heat * tumour.coverage).sum(dtype=np.float64) / heat.sum(dtype=np.float64)),
+            2 * common / both,
+            common / (both - common),
+            _box_overlap(_box(hottest), tumour.box) >= 0.5,
+            0,
+        ],
+        np.float64,
+    )
+
+
+def dice_by_threshold(heat: NDArray[np.float32], tumour: Tumour) -> NDArray[np.float64]:
+    """Dice at each of `THRESHOLDS`, (19,) float64; 0 for a blank map."""
+    peak = float(heat.max())
+    if peak <= 0:
+        return np.zeros(len(THRESHOLDS))
+    steps = len(THRESHOLDS) + 1
+    # Counted once by step, then summed from the hottest down. The margin keeps a pixel at a threshold above it.
+    step = np.minimum(heat * (steps / peak) + 1e-4, steps).astype(np.int64)
+    marked = np.bincount(step.ravel(), minlength=steps + 1)[::-1].cumsum()[::-1][1:steps]
+    common = np.bincount(step[tumour.mask], minlength=steps + 1)[::-1].cumsum()[::-1][1:steps]
+    dice: NDArray[np.float64] = 2 * common / (marked + np.count_nonzero(tumour.mask))
+    return dice
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _box_overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
+    """Intersection over union of two boxes."""
+    wide, tall = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    common = max(wide, 0) * max(tall, 0)
+    return common / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common)
+
+
+def _even(scan: Scan) -> NDArray[np.float32]:
+    return np.ones((scan.height, scan.width), np.float32)
+
+
+def _centre(scan: Scan) -> NDArray[np.float32]:
+    y = (np.arange(scan.height) + 0.5) / scan.height - 0.5
+    x = (np.arange(scan.width) + 0.5) / scan.width - 0.5
+    return np.exp(-(y[:, None] ** 2 + x**2) / (2 * 0.15**2)).astype(np.float32)
+
+
+def _brightest(scan: Scan) -> NDArray[np.float32]:
+    return ndimage.gaussian_filter(scan.grey, scan.width / 20)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A map made without a network.
+
+    Attributes:
+        title: What people call it.
+        meaning: What it is, in a few words.
+        draw: Makes it, (H, W) float32 >= 0.
+    """
+
+    title: str
+    meaning: str
+    draw: Callable[[Scan], NDArray[np.float32]]
+
+
+BASELINES: dict[str, Baseline] = {
+    "chance": Baseline("chance", "the same heat everywhere: a random point", _even),
+    "centre": Baseline("centre", "a Gaussian at the middle of the picture, σ = 15% of its sides", _centre),
+    "brightest": Baseline("brightest", "the scan itself, smoothed with σ = 5% of its width", _brightest),
+}
+"""Every baseline by its key."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class MapFigures(_Frozen):
+    """Means over some scans; all in [0, 1].
+
+    Attributes:
+        n: Scans.
+        pointing: Share of maps whose hottest point lies in the outline or at most `TOLERANCE` beside it.
+        pointing_strict: The same without tolerance.
+        mass: Mean share of the heat that lies inside the outline.
+        dice: Mean Dice of outline and marked pixels, those above the method's threshold.
+        iou: Mean intersection over union of the same.
+        box: Share of maps whose region's box meets the outline's with an IoU of at least 0.5; the region is the marked
+            part around the peak.
+        blank: Share of scans without a map: nothing spoke for the class, or the scan was called "nothing found".
+    """
+
+    n: int
+    pointing: Estimate
+    pointing_strict: Estimate
+    mass: Estimate
+    dice: Estimate
+    iou: Estimate
+    box: Estimate
+    blank: Estimate
+
+
+class MethodLocalization(_Frozen):
+    """One method.
+
+    Attributes:
+        key: As in `METHODS` or `BASELINES`.
+        title: What people call it.
+        baseline: Whether it is one.
+        threshold: Share of the peak that marks a pixel.
+        overall: All scans.
+        gain: Its pointing game less the best baseline's, scan by scan, in [-1, 1].
+        classes: Scans by the key of their true class.
+        sizes: Scans by the size of their tumour, see `SIZES`.
+    """
+
+    key: str
+    title: str
+    baseline: bool
+    threshold: float
+    overall: MapFigures
+    gain: Estimate
+    classes: dict[str, MapFigures]
+    sizes: dict[str, MapFigures]
+
+
+class ScanLocalization(_Frozen):
+    """One scan under the method that findings use.
+
+    Attributes:
+        name: The scan, as tables call it.
+        label: Key of its true class.
+        predicted: Key of its predicted class.
+        area: The tumour's share of the picture.
+        pointing: As in `MapFigures`, and so are the others.
+        mass: Share of the heat inside.
+        dice: At the method's threshold.
+        blank: Whether it has no map.
+    """
+
+    name: str
+    label: str
+    predicted: str
+    area: float
+    pointing: float
+    mass: float
+    dice: float
+    blank: bool
+
+
+class Localization(_Frozen):
+    """How well heat maps meet outlines.
+
+    Attributes:
+        target: Whose maps: those of the "predicted" class, as users see them, or of the "true" one, as most papers do.
+        n: Scans with an outline.
+        groups: Groups they fall into.
+        fitted_on: Validation scans that the thresholds were chosen on, for the highest mean Dice; 0 where there were
+            none with an outline, and half the peak is taken.
+        best_baseline: Key of the baseline with the best pointing game.
+        methods: The methods, then the baselines.
+        scans: Each scan under the method that findings use.
+    """
+
+    target: Target
+    n: int
+    groups: int
+    fitted_on: int
+    best_baseline: str
+    methods: list[MethodLocalization]
+    scans: list[ScanLocalization]
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The table behind a `Localization`: N scans under M methods.
+
+    Attributes:
+        target: Whose maps.
+        methods: M keys of methods and baselines.
+        thresholds: M shares of the peak.
+        fitted_on: Number of scans these were chosen on.
+        names: N names of scans.
+        labels: Keys of their true classes.
+        predicted: Keys of their predicted classes.
+        groups: What they belong to.
+        area: (N,) the tumour's share of the picture.
+        figures: (N, M, 7) float64, see `FIGURES`.
+    """
+
+    target: Target
+    methods: Sequence[str]
+    thresholds: Sequence[float]
+    fitted_on: int
+    names: Sequence[str]
+    labels: Sequence[str]
+    predicted: Sequence[str]
+    groups: Sequence[str]
+    area: NDArray[np.float64]
+    figures: NDArray[np.float64]
+
+
+def localize(
+    classifier: Classifier,
+    slices: Slices,
+    validation: NDArray[np.intp],
+    test: NDArray[np.intp],
+    *,
+    target: Target = "predicted",
+    methods: Sequence[str] | None = None,
+) -> Localization:
+    """Measures how well heat maps meet outlines. Scans without an outline are left out.
+
+    Args:
+        classifier: Whose maps.
+        slices: Loaded scans, by the classifier's own preprocessing and classes.
+        validation: Which of them to choose thresholds on.
+        test: Which of them to measure on.
+        target: Whose class to explain, the "predicted" or the "true" one.
+        methods: Keys of `METHODS`; None takes all that work with the network.
+
+    Raises:
+        DataError: If no test scan has an outline.
+    """
+    return summarize(judge_maps(classifier, slices, validation, test, target=target, methods=methods))
+
+
+def judge_maps(
+    classifier: Classifier,
+    slices: Slices,
+    validation: NDArray[np.intp],
+    test: NDArray[np.intp],
+    *,
+    target: Target = "predicted",
+    methods: Sequence[str] | None = None,
+) -> Judged:
+    """The table behind `localize`; tables of several folds can be put together with `pool`."""
+    entries = slices.manifest.entries
+    validation, test = (np.array([i for i in part if entries[i].outline], np.intp) for part in (validation, test))
+    if not len(test):
+        raise DataError("no test scan has an outline, so heat maps cannot be held against any")
+    keys = [*(methods_for(classifier.network) if methods is None else methods), *BASELINES]
+    thresholds = np.full(len(keys), THRESHOLD)
+    if len(validation):
+        curves = [
+            [dice_by_threshold(heat, m.tumour) for heat in m.heat]
+            for m in _maps(classifier, slices, validation, keys, target)
+        ]
+        thresholds = THRESHOLDS[np.mean(curves, axis=0).argmax(1)]
+    predicted, area, figures = [], [], []
+    for m in _maps(classifier, slices, test, keys, target):
+        predicted.append(m.predicted)
+        area.append(m.tumour.coverage.mean(dtype=np.float64))
+        figures.append([judge(heat, m.tumour, t) for heat, t in zip(m.heat, thresholds, strict=True)])
+    return Judged(
+        target=target,
+        methods=keys,
+        thresholds=[float(t) for t in thresholds],
+        fitted_on=len(validation),
+        names=[entries[i].name for i in test],
+        labels=[entries[i].label for i in test],
+        predicted=predicted,
+        groups=[slices.groups[i] for i in test],
+        area=np.array(area),
+        figures=np.array(figures),
+    )
+
+
+def pool(parts: Sequence[Judged]) -> Judged:
+    """Puts tables of the same methods together, such as those of all folds; thresholds become their means."""
+    first = parts[0]
+    return Judged(
+        target=first.target,
+        methods=first.methods,
+        thresholds=np.mean([p.thresholds for p in parts], axis=0).tolist(),
+        fitted_on=sum(p.fitted_on for p in parts),
+        names=[name for p in parts for name in p.names],
+        labels=[label for p in parts for label in p.labels],
+        predicted=[key for p in parts for key in p.predicted],
+        groups=[group for p in parts for group in p.groups],
+        area=np.concatenate([p.area for p in parts]),
+        figures=np.concatenate([p.figures for p in parts]),
+    )
+
+
+def summarize(judged: Judged) -> Localization:
+    """Means and intervals of a table, overall, by class and by size."""
+    groups, labels = np.array(judged.groups), np.array(judged.labels)
+    pointing = judged.figures[:, :, FIGURES.index("pointing")]
+    rivals = [m for m, key in enumerate(judged.methods) if key in BASELINES]
+    best = max(rivals, key=lambda m: pointing[:, m].mean())
+    by_class = {key: labels == key for key in dict.fromkeys(judged.labels)}
+    by_size = {name: (judged.area >= low) & (judged.area < high) for name, (low, high) in SIZES.items()}
+
+    def figures(method: int, rows: NDArray[np.bool_]) -> MapFigures:
+        means = estimate_means(judged.figures[rows, method], groups[rows])
+        return MapFigures(n=int(rows.sum()), **dict(zip(FIGURES, means, strict=True)))
+
+    measured = []
+    for m, key in enumerate(judged.methods):
+        (gain,) = estimate_means((pointing[:, m] - pointing[:, best])[:, None], groups)
+        measured.append(
+            MethodLocalization(
+                key=key,
+                title=title_of(key),
+                baseline=key in BASELINES,
+                threshold=judged.thresholds[m],
+                overall=figures(m, np.ones(len(labels), bool)),
+                gain=gain,
+                classes={name: figures(m, rows) for name, rows in by_class.items()},
+                sizes={name: figures(m, rows) for name, rows in by_size.items() if rows.any()},
+            )
+        )
+    return Localization(
+        target=judged.target,
+        n=len(labels),
+        groups=len(set(judged.groups)),
+        fitted_on=judged.fitted_on,
+        best_baseline=judged.methods[best],
+        methods=measured,
+        scans=_scans(judged),
+    )
+
+
+def title_of(key: str) -> str:
+    """What people call a method or baseline."""
+    return METHODS[key].title if key in METHODS else BASELINES[key].title
+
+
+def _scans(judged: Judged) -> list[ScanLocalization]:
+    if SHOWN not in judged.methods:
+        return []
+    table = judged.figures[:, list(judged.methods).index(SHOWN)]
+    return [
+        ScanLocalization(
+            name=judged.names[i],
+            label=judged.labels[i],
+            predicted=judged.predicted[i],
+            area=float(judged.area[i]),
+            pointing=row[FIGURES.index("pointing")],
+            mass=row[FIGURES.index("mass")],
+            dice=row[FIGURES.index("dice")],
+            blank=bool(row[FIGURES.index("blank")]),
+        )
+        for i, row in enumerate(table.tolist())
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class _Maps:
+    """One scan's tumour and maps, on its own grid, in the order of the methods asked for."""
+
+    predicted: str
+    tumour: Tumour
+    heat: list[NDArray[np.float32]]
+
+
+def _maps(
+    classifier: Classifier, slices: Slices, indices: NDArray[np.intp], keys: Sequence[str], target: Target
+) -> Iterator[_Maps]:
+    classes, restore = classifier.card.classes, classifier.preprocessing.restore
+    methods = [key for key in keys if key in METHODS]
+    for start in range(0, len(indices), _BATCH):
+        batch = indices[start : start + _BATCH]
+        images = torch.from_numpy(slices.images[batch]).to(classifier.device)
+        wanted = torch.from_numpy(slices.labels[batch]) if target == "true" else None
+        explained = explain(classifier.network, images, wanted, methods)
+        heat = {key: h.cpu().numpy() for key, h in explained.heat.items()}
+        for row, (index, best) in enumerate(zip(batch, explained.logits.argmax(1).tolist(), strict=True)):
+            entry = slices.manifest.entries[index]
+            scan = read_scan(entry.path, entry.name)
+            assert entry.outline is not None
+            hidden = target == "predicted" and classes[best].nothing
+            maps = [
+                restore(heat[key][row] * (not hidden), scan) if key in METHODS else BASELINES[key].draw(scan)
+                for key in keys
+            ]
+            yield _Maps(classes[best].key, Tumour.of(entry.outline, scan.height, scan.width), maps)
+
+
+def read_scan(path: Path, name: str) -> Scan:
+    """Reads the scan of a manifest's entry again; its name ends in "#frame" where its file holds several."""
+    scans = read_scans(path)
+    _, _, frame = name.rpartition("#")
+    return next((s for s in scans if str(s.frame) == frame), scans[0])

@@ -1,0 +1,36 @@
+"""Errors: one line that names file and remedy, in one tree, whole after a trip between processes."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from tumorlens import errors
+from tumorlens.errors import InputError, MissingExtra, NotAScan, TooLarge, TumorLensError, UnreadableFile
+
+
+def test_one_except_catches_everything() -> None:
+    classes = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, Exception)]
+    assert len(classes) > 8
+    assert all(issubclass(e, TumorLensError) for e in classes)
+
+
+def test_a_message_is_one_line_with_file_problem_and_remedy() -> None:
+    error = UnreadableFile(Path("a/b.png"), "the file is\n truncated", "export it\nagain")
+    assert str(error) == "a/b.png: the file is truncated; export it again"
+    assert (error.source, error.problem, error.remedy) == ("a/b.png", "the file is truncated", "export it again")
+
+
+@pytest.mark.parametrize("error", [TooLarge("x.png", "is large", "make it small"), MissingExtra("training", "train")])
+def test_errors_cross_process_borders(error: TumorLensError) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
+
+
+def test_a_missing_extra_says_what_to_run() -> None:
+    assert "pip install 'tumorlens[train]'" in str(MissingExtra("training", "train"))
+
+
+def test_input_errors_can_be_told_from_others() -> None:
+    assert issubclass(NotAScan, InputError)
+    assert not issubclass(MissingExtra, InputError)

@@ -1,0 +1,41 @@
+"""Scans: grey and colour, and what is no scan."""
+
+import numpy as np
+import pytest
+
+from tumorlens.scan import Scan
+
+
+def test_grey_is_grey_and_its_colour_repeats_it() -> None:
+    pixels = np.random.default_rng(0).random((20, 30), np.float32)
+    scan = Scan(pixels, "x")
+    assert (scan.height, scan.width) == (20, 30)
+    assert scan.grey is pixels
+    assert scan.rgb.shape == (20, 30, 3)
+    assert (scan.rgb == pixels[..., None]).all()
+
+
+def test_colour_becomes_grey_by_luma() -> None:
+    pixels = np.zeros((2, 4, 3), np.float32)
+    pixels[:, 0], pixels[:, 1], pixels[:, 2], pixels[:, 3] = [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]
+    scan = Scan(pixels, "x")
+    np.testing.assert_allclose(scan.grey[0], [0.299, 0.587, 0.114, 1], rtol=1e-6)
+    assert scan.grey.dtype == np.float32
+    assert scan.rgb is pixels
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 4, 4), (4, 4, 1), (2, 4, 4, 3)])
+def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="pixels must be"):
+        Scan(np.zeros(shape, np.float32), "x")
+
+
+def test_other_types_are_refused() -> None:
+    with pytest.raises(ValueError, match="float32, not uint8"):
+        Scan(np.zeros((4, 4), np.uint8), "x")  # type: ignore[arg-type]
+
+
+def test_a_printed_scan_does_not_name_its_patient() -> None:
+    scan = Scan(np.zeros((4, 4), np.float32), "x", patient="Doe^Jane", series="1.2.3.4")
+    assert "Doe" not in repr(scan)
+    assert "1.2.3.4" not in repr(scan)
