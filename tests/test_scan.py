@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tumorlens.scan import Scan
+from tumorlens.scan import Scan, age_band
 
 
 def test_grey_is_grey_and_its_colour_repeats_it() -> None:
@@ -39,3 +39,8 @@ def test_a_printed_scan_does_not_name_its_patient() -> None:
     scan = Scan(np.zeros((4, 4), np.float32), "x", patient="Doe^Jane", series="1.2.3.4")
     assert "Doe" not in repr(scan)
     assert "1.2.3.4" not in repr(scan)
+
+
+@pytest.mark.parametrize(("years", "band"), [(0, "<40"), (39.9, "<40"), (40, "40-59"), (60, "60-74"), (75, "75+")])
+def test_an_age_is_told_only_as_a_band(years: float, band: str) -> None:
+    assert age_band(years) == band

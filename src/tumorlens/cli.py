@@ -226,6 +226,46 @@ def evaluate(
 
 
 @app.command()
+def crossvalidate(
+    data: Data = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the runs.")] = Path("runs/crossvalidation"),
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML file of settings.")] = None,
+    model: Annotated[str | None, typer.Option(help="Network: cnn_lstm, the paper's, or cnn, without LSTM.")] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Folds to make where the data have none.")] = 5,
+    publisher: Annotated[bool, typer.Option(help="Also train on the publisher's split, where there is one.")] = True,
+    settings: Annotated[list[str] | None, typer.Option("--set", "-s", help="Any setting, as name=value.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train and test fold by fold, and name what the publisher's split adds: leakage.
+
+    Takes the manifest's folds, or makes stratified ones that keep patients, series and duplicates whole. Scores one
+    scan of each duplicate group. Started again, it goes on where it was.
+    """
+    from tumorlens.ui import needs_extra
+
+    console = _console(quiet)
+    with needs_extra("cross-validation", "train"):
+        from tumorlens.crossvalidation import crossvalidate as run_folds
+        from tumorlens.training.config import parse_settings, read_config
+        from tumorlens.training.fit import Interrupted
+
+    changes = parse_settings(settings or []) | ({} if model is None else {"model": model})
+    try:
+        found = run_folds(
+            _need(data),
+            read_config(config, changes),
+            output,
+            folds=folds,
+            publisher=publisher,
+            listener=console.listener(),
+        )
+    except Interrupted:
+        console.say("stopped; the same command goes on where it was")
+        raise
+    console.crossvalidation(found, output)
+
+
+@app.command()
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show the version, and the weights in the package with their cards."""
     import json

@@ -202,19 +202,8 @@ def _by_source(pooled: Predictions) -> dict[str, Scores]:
     for source in sorted(set(sources.tolist()) - {""}):
         rows = np.flatnonzero(sources == source)
         if len(np.unique(pooled.truth[rows])) > 1:
-            found[source] = score(_pick(pooled, rows))
+            found[source] = score(pooled.pick(rows))
     return found
-
-
-def _pick(predictions: Predictions, rows: NDArray[np.intp]) -> Predictions:
-    return replace(
-        predictions,
-        truth=predictions.truth[rows],
-        probabilities=predictions.probabilities[rows],
-        names=[predictions.names[i] for i in rows],
-        groups=predictions.groups[rows],
-        extra={key: [values[i] for i in rows] for key, values in predictions.extra.items()},
-    )
 
 
 def _spread(estimates: Sequence[Estimate]) -> tuple[float, float]:

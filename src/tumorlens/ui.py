@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tumorlens.card import WeightsCard
     from tumorlens.classes import ClassSet
+    from tumorlens.crossvalidation import CrossValidation
     from tumorlens.evaluation.metrics import Estimate, Scores
     from tumorlens.experiment import Listener
     from tumorlens.finding import FindingsDocument
@@ -106,6 +107,25 @@ class Console:
         rows = [(name, _estimate(getattr(scores, key))) for key, name in _HEADLINES.items()]
         self.table(("figure", "value (95% interval)"), rows)
         self.say(f"report: {report}")
+
+    def crossvalidation(self, found: CrossValidation, folder: Path) -> None:
+        """The folds, what they make together, and what the publisher's split adds."""
+
+        def row(name: str, scores: Scores) -> list[str]:
+            return [name, str(scores.n), *(_estimate(getattr(scores, key)) for key in _HEADLINES)]
+
+        rows = [row(f"fold {number}", scores) for number, scores in found.folds.items()]
+        rows.append(row("all folds", found.pooled))
+        rows += [row(f"of these, from {source}", scores) for source, scores in found.sources.items()]
+        if found.publisher is not None:
+            rows.append(row("publisher's split", found.publisher))
+            rows.append(["leakage", "", *(f"{found.leakage[key]:+.3f}" for key in _HEADLINES)])
+        self.table(("tested on", "scans", *_HEADLINES.values()), rows)
+        self.table(
+            ("class", "recall", "precision", "F1"),
+            [(c.name, _estimate(c.recall), _estimate(c.precision), _estimate(c.f1)) for c in found.pooled.classes],
+        )
+        self.say(f"crossvalidation.json, predictions.csv and a report for each fold are in {folder}")
 
     def listener(self) -> Listener:
         """What an experiment tells its progress to."""

@@ -112,7 +112,7 @@ def _divide(
             raise DataError(f"too few scans to split; add some ({error})") from error
         return rest, held
     # Few groups can leave a class out of a part; then another fold is held back, and at last a greater one.
-    for folds in range(min(round(1 / share), counts.min()), 1, -1):
+    for folds in range(min(round(1 / share), counts.min(), len(np.unique(g))), 1, -1):
         for rest, held in StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(pool, y, g):
             if len(np.unique(y[rest])) == len(np.unique(y[held])) == len(classes):
                 return pool[rest], pool[held]

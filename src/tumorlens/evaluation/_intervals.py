@@ -11,7 +11,7 @@ from tumorlens.evaluation.metrics import CONFIDENCE, Estimate
 
 
 def estimate_means(
-    values: NDArray[np.float64], groups: Sequence[str], *, resamples: int = 1000, seed: int = 0
+    values: NDArray[np.float64], groups: Sequence[str] | NDArray[np.str_], *, resamples: int = 1000, seed: int = 0
 ) -> list[Estimate]:
     """The mean of each column, with the 95% percentile interval of a cluster bootstrap.
 

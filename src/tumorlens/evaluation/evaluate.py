@@ -70,7 +70,10 @@ def evaluate(
 
 
 def make_case(classifier: Classifier, slices: Slices, predictions: Predictions, index: int, row: int) -> GalleryCase:
-    """Case `row` of the predictions for the gallery, scan `index` of the slices; the file is read again, because the overlay lies on the scan as it came."""
+    """A case of the gallery: row `row` of the predictions, which is scan `index` of the slices.
+
+    The file is read again, because the overlay lies on the scan as it came.
+    """
     entry = slices.manifest.entries[index]
     scan = _read_again(entry.path, entry.name)
     (finding,) = classifier.find([scan])

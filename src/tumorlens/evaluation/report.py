@@ -106,11 +106,7 @@ def write_report(
     predictions.write_csv(folder / "predictions.csv")
     write_atomically(folder / "classification_report.txt", table.encode())
     cases = gallery_cards(gallery, predictions)
-    figures = {}
-    for name, draw in evaluation_figures(scores, predictions, history, context.best_epoch).items():
-        light = draw(plots.LIGHT)
-        plots.save_png(light, folder / "plots" / f"{name}.png")
-        figures[name] = {"light": plots.data_uri(light), "dark": plots.data_uri(draw(plots.DARK))}
+    figures = save_figures(folder / "plots", evaluation_figures(scores, predictions, history, context.best_epoch))
     page = template.render(
         scores=scores,
         context=context,
@@ -156,8 +152,18 @@ def interval(estimate: Estimate, form: Callable[[float | None], str] = per_cent)
     return f"{low} – {high}" if {low[0], high[0]} & {"<", ">"} else f"{low}–{high}"
 
 
+def save_figures(folder: Path, figures: Mapping[str, Callable[[plots.Theme], Figure]]) -> dict[str, dict[str, str]]:
+    """Writes each figure as a PNG file, and returns it as data URIs for light and for dark pages."""
+    uris = {}
+    for name, draw in figures.items():
+        light = draw(plots.LIGHT)
+        plots.save_png(light, folder / f"{name}.png")
+        uris[name] = {"light": plots.data_uri(light), "dark": plots.data_uri(draw(plots.DARK))}
+    return uris
+
+
 def evaluation_figures(
-    scores: Scores, predictions: Predictions, history: Sequence[Any] | None, best: int | None
+    scores: Scores, predictions: Predictions, history: Sequence[Any] | None = None, best: int | None = None
 ) -> dict[str, Callable[[plots.Theme], Figure]]:
     """What draws each plot, by file name."""
     figures: dict[str, Callable[[plots.Theme], Figure]] = {
@@ -231,4 +237,4 @@ def load_template(name: str) -> Any:
         decimal_interval=lambda estimate: interval(estimate, decimal),
         thousands=lambda number: f"{number:,}",
     )
-    return environment.getload_template(name)
+    return environment.get_template(name)

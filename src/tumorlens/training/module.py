@@ -78,8 +78,10 @@ class TrainingModule(pl.LightningModule):
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
         )
+        # The schedule divides by the length of its rise, a fifth of it less one step.
+        steps = max(self.steps, 10)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.config.learning_rate, total_steps=self.steps, pct_start=0.2
+            optimizer, self.config.learning_rate, total_steps=steps, pct_start=0.2
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

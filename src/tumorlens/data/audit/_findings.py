@@ -152,13 +152,14 @@ class Shortcut(_Frozen):
 
 
 class AuditReport(_Frozen):
-    """What an audit found. `model_dump_json` leaves out the list of pictures, which duplicates.csv has.
+    """What an audit found. `model_dump_json` leaves out the table, which duplicates.csv has.
 
     Attributes:
         data: What was audited, such as the folder's name.
         synthetic: Whether it is made of phantoms.
         files: Files in the manifest.
-        pictures: Every picture that could be read, in the manifest's order.
+        pictures: Pictures that could be read.
+        table: Each of them, in the manifest's order.
         distinct: Different pictures.
         groups: Duplicate groups: of two pictures or more.
         duplicated: Pictures in them.
@@ -170,6 +171,7 @@ class AuditReport(_Frozen):
         contradictions: Duplicate groups with several labels.
         balance: Pictures by class.
         sizes: Sizes and modes, the most frequent first.
+        own_folds: Whether shortcuts were measured over the table's own folds, which may know more of patients.
         shortcuts: What gives labels away; empty if it could not be measured.
         unreadable: Files that gave no picture.
     """
@@ -177,7 +179,8 @@ class AuditReport(_Frozen):
     data: str
     synthetic: bool
     files: int
-    pictures: tuple[AuditedPicture, ...] = Field(exclude=True, repr=False)
+    pictures: int
+    table: tuple[AuditedPicture, ...] = Field(exclude=True, repr=False)
     distinct: int
     groups: int
     duplicated: int
@@ -189,6 +192,7 @@ class AuditReport(_Frozen):
     contradictions: tuple[Contradiction, ...]
     balance: tuple[ClassCount, ...]
     sizes: tuple[Kind, ...]
+    own_folds: bool
     shortcuts: tuple[Shortcut, ...]
     unreadable: tuple[Failed, ...]
 
@@ -196,7 +200,7 @@ class AuditReport(_Frozen):
     def headlines(self) -> tuple[tuple[str, str], ...]:
         """The figures to show first: (what, figure)."""
         rows = [
-            ("pictures", f"{len(self.pictures):,}"),
+            ("pictures", f"{self.pictures:,}"),
             ("different pictures", f"{self.distinct:,}"),
             ("duplicate groups", f"{self.groups:,}"),
             ("contradictory labels", f"{len(self.contradictions):,} groups"),

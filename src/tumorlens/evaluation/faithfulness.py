@@ -1,0 +1,428 @@
+"""Whether heat maps say something about the network, measured without any outline.
+
+A map can lie on the tumour and still have nothing to do with what the network computed, as a picture of the bright
+spots would. So the scan is changed where the map says it matters, the network is changed, and small changes are made
+that should not matter; each time one figure says what became of the class's probability or of the map.
+
+References:
+    Petsiuk, Das and Saenko, RISE: Randomized input sampling for explanation, BMVC 2018.
+    Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018.
+    Alvarez-Melis and Jaakkola, On the robustness of interpretability methods, ICML workshop WHI 2018.
+    Crabbé and van der Schaar, Evaluating the robustness of interpretability methods through explanation invariance
+    and equivariance, NeurIPS 2023.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from scipy import ndimage
+from scipy.stats import rankdata
+from torch import Tensor, nn
+
+from tumorlens.classifier import Classifier
+from tumorlens.evaluation._intervals import estimate_means
+from tumorlens.evaluation.metrics import Estimate
+from tumorlens.explain.cam import METHODS, explain, methods_for
+from tumorlens.model import Network
+
+SAMPLE = 200
+"""Scans that are measured, drawn at random."""
+
+STEPS = 16
+"""Steps in which the pixels go or come; 96 of them changed no area by more than 0.003."""
+
+SIMILAR = 0.5
+"""Rank correlation that divides maps that resemble each other from those that do not. There is no standard value."""
+
+PEAK_JUMPS = 0.1
+"""Share of the width by which a peak may move; ours, too."""
+
+_NOISE = 0.02  # standard deviation, of intensities in [0, 1]
+_SHIFT = 0.05  # of the picture's width
+_REPEATS = 3  # seeds of each randomised network, and of the noise
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Check:
+    """A figure of faithfulness.
+
+    Attributes:
+        title: What people call it.
+        better: Which way is better.
+        meaning: What it says, in a sentence.
+        flag: What is wrong with a method that fails it.
+        reference: The paper.
+    """
+
+    title: str
+    better: Literal["higher", "lower"]
+    meaning: str
+    flag: str
+    reference: str
+
+
+CHECKS: dict[str, Check] = {
+    "insertion": Check(
+        "insertion",
+        "higher",
+        "Mean probability of the class while a blurred scan gets its pixels back, the hottest first.",
+        "no better than a random order",
+        "Petsiuk et al. 2018",
+    ),
+    "deletion": Check(
+        "deletion",
+        "lower",
+        "Mean probability of the class while the scan's pixels are blackened, the hottest first.",
+        "no better than a random order",
+        "Petsiuk et al. 2018",
+    ),
+    "random_head": Check(
+        "head randomised",
+        "lower",
+        "Rank correlation with the map of a network whose layers after the last convolution know nothing.",
+        "the map survives",
+        "Adebayo et al. 2018",
+    ),
+    "random_network": Check(
+        "network randomised",
+        "lower",
+        "Rank correlation with the map of a network that knows nothing at all.",
+        "the map survives",
+        "Adebayo et al. 2018",
+    ),
+    "noise": Check(
+        "noise",
+        "higher",
+        f"Rank correlation with the map of the scan under faint noise (σ = {_NOISE:.0%} of the grey scale).",
+        "another map",
+        "Alvarez-Melis and Jaakkola 2018",
+    ),
+    "shift": Check(
+        "shift",
+        "higher",
+        f"Rank correlation with the map of the scan moved aslant by {_SHIFT:.0%} of its width, moved back.",
+        "another map",
+        "Crabbé and van der Schaar 2023",
+    ),
+    "shift_peak": Check(
+        "peak after shift",
+        "lower",
+        "How far the hottest point of that map lies from the map's own, as a share of the width.",
+        "the peak jumps",
+        "Crabbé and van der Schaar 2023",
+    ),
+    "mirror": Check(
+        "mirror",
+        "higher",
+        "Rank correlation with the map of the mirrored scan, mirrored back.",
+        "another map",
+        "Crabbé and van der Schaar 2023",
+    ),
+}
+"""Every check by its key."""
+
+_AGAINST_CHANCE = ("insertion", "deletion")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class MethodFaithfulness(_Frozen):
+    """One method.
+
+    Attributes:
+        key: As in `METHODS`.
+        title: What people call it.
+        figures: Mean of each check over the scans, by its key; no value where all maps are blank.
+        flags: For each check it fails, what is wrong.
+    """
+
+    key: str
+    title: str
+    figures: dict[str, Estimate]
+    flags: dict[str, str]
+
+
+class Faithfulness(_Frozen):
+    """What the checks found, for the maps of the predicted class.
+
+    Attributes:
+        n: Scans measured.
+        groups: Groups they fall into.
+        seed: Seed of the sample and of all that is random in the checks.
+        random_order: Insertion and deletion when the pixels go in a random order, for comparison.
+        methods: The methods.
+    """
+
+    n: int
+    groups: int
+    seed: int
+    random_order: dict[str, Estimate]
+    methods: list[MethodFaithfulness]
+
+
+def measure_faithfulness(
+    classifier: Classifier,
+    images: NDArray[np.float32],
+    groups: Sequence[str],
+    *,
+    methods: Sequence[str] | None = None,
+    sample: int = SAMPLE,
+    seed: int = 0,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Faithfulness:
+    """Runs every check on a sample of scans.
+
+    Where a map is blank it ranks no pixel before another, so insertion and deletion take a random order; the other
+    checks leave it out. A map that turns blank when it is made anew has correlation 0 with itself before.
+
+    Args:
+        classifier: Whose maps.
+        images: (N, C, S, S) float32 in [0, 1], preprocessed by the classifier's own rule.
+        groups: What each scan belongs to.
+        methods: Keys of `METHODS`; None takes all that work with the network.
+        sample: How many scans to measure, at most.
+        seed: Of the sample, the noise, the shifts and the randomised networks.
+        tell: Called with what is being done, in a few words.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = np.sort(rng.permutation(len(images))[:sample])
+    keys = methods_for(classifier.network) if methods is None else list(methods)
+    scans = torch.from_numpy(np.ascontiguousarray(images[drawn]))
+    network = classifier.network
+    target = torch.from_numpy(classifier.probabilities(images[drawn]).argmax(1))
+
+    def maps(of: Network, changed: Tensor) -> dict[str, NDArray[np.float32]]:
+        return _maps(of, changed, target, keys, classifier.device)
+
+    original = maps(network, scans)
+    tell("checking heat maps: noise, shifts, mirror")
+    found: dict[str, dict[str, NDArray[np.float64]]] = {key: {} for key in keys}
+    noisy = [maps(network, _disturb(scans, [seed, i])) for i in range(_REPEATS)]
+    mirrored = maps(network, scans.flip(3))
+    shifts = _shifts(scans.shape[3])
+    moved = [maps(network, _move(scans, *shift)) for shift in shifts]
+    for key in keys:
+        before = original[key]
+        found[key]["noise"] = _mean([correlate(before, n[key]) for n in noisy])
+        found[key]["mirror"] = correlate(before, mirrored[key][..., ::-1])
+        pairs = [_aligned(before, m[key], *shift, scans.shape[3]) for m, shift in zip(moved, shifts, strict=True)]
+        found[key]["shift"] = _mean([correlate(a, b) for a, b in pairs])
+        found[key]["shift_peak"] = _mean([_displacement(a, b, scans.shape[3]) for a, b in pairs])
+    tell("checking heat maps: randomised networks")
+    for check, parts in (("random_head", ("head",)), ("random_network", ("features", "head"))):
+        after = [maps(randomize(network, parts, seed + i), scans) for i in range(_REPEATS)]
+        for key in keys:
+            found[key][check] = _mean([correlate(original[key], a[key]) for a in after])
+    tell("checking heat maps: pixels in and out")
+    random_order = _insert_and_delete(classifier, scans, np.zeros((len(scans), 1, 1), np.float32), target, seed)
+    for key in keys:
+        found[key].update(_insert_and_delete(classifier, scans, original[key], target, seed))
+    chosen = [groups[i] for i in drawn]
+    return Faithfulness(
+        n=len(drawn),
+        groups=len(set(chosen)),
+        seed=seed,
+        random_order=_estimates(random_order, chosen),
+        methods=[
+            MethodFaithfulness(
+                key=key,
+                title=METHODS[key].title,
+                figures=_estimates({check: found[key][check] for check in CHECKS}, chosen),
+                flags=_flags(found[key], random_order, chosen),
+            )
+            for key in keys
+        ],
+    )
+
+
+def correlate(before: NDArray[np.float32], after: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Spearman's rank correlation of maps, pair by pair; equal values share their rank.
+
+    Args:
+        before: (N, h, w).
+        after: (N, h, w).
+
+    Returns:
+        (N,) float64 in [-1, 1]; NaN where `before` is flat, and 0 where only `after` is.
+    """
+    a, b = (rankdata(m.reshape(len(m), -1), axis=1) for m in (before, after))
+    a, b = (m - m.mean(1, keepdims=True) for m in (a, b))
+    spread, other = (a**2).sum(1), (b**2).sum(1)
+    below = np.sqrt(spread * other)
+    value = np.divide((a * b).sum(1), below, out=np.zeros(len(a)), where=below > 0)
+    return np.where(spread > 0, value, np.nan)
+
+
+def randomize(network: Network, parts: Sequence[str], seed: int) -> Network:
+    """A copy of a network that has forgotten what some of its parts learnt.
+
+    Layers start anew as before training; a layer that cannot has its own parameters' entries shuffled.
+
+    Args:
+        network: It stays as it is.
+        parts: Names of its attributes to randomise, such as "head".
+        seed: Another seed, another network.
+    """
+    device = next(network.parameters()).device
+    copy = deepcopy(network).cpu()
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        for part in parts:
+            for module in getattr(copy, part).modules():
+                _restart(module)
+    return copy.to(device).eval()
+
+
+def _restart(module: nn.Module) -> None:
+    if callable(restart := getattr(module, "reset_parameters", None)):
+        restart()
+        return
+    for parameter in module.parameters(recurse=False):
+        parameter.copy_(parameter.flatten()[torch.randperm(parameter.numel())].reshape(parameter.shape))
+
+
+def pixel_curves(
+    classifier: Classifier, images: Tensor, blurred: Tensor, heat: Tensor, target: Tensor, steps: int = STEPS
+) -> dict[str, NDArray[np.float64]]:
+    """The class's probability while pixels come and go, the hottest first.
+
+    Args:
+        classifier: Whose probabilities.
+        images: (B, C, S, S) float32 in [0, 1].
+        blurred: The same, blurred: what insertion starts from.
+        heat: (B, S, S) float32; no two pixels of a scan are equal.
+        target: (B,) int64, the classes.
+        steps: In how many steps.
+
+    Returns:
+        "insertion" and "deletion", (B, steps + 1) float64 in [0, 1], from no pixel to all of them.
+    """
+    rank = heat.flatten(1).argsort(1, descending=True).argsort(1).reshape(heat.shape)
+    cuts = torch.linspace(0, rank[0].numel(), steps + 1)
+    chosen = rank[:, None, None] < cuts[None, :, None, None, None]  # (B, steps + 1, 1, S, S)
+    curves = {}
+    for check, before, after in (("insertion", blurred, images), ("deletion", images, torch.zeros_like(images))):
+        changed = torch.where(chosen, after[:, None], before[:, None])
+        p = classifier.probabilities(changed.flatten(0, 1).numpy())
+        every = target.numpy().repeat(steps + 1)
+        curves[check] = p[np.arange(len(p)), every].reshape(len(images), steps + 1)
+    return curves
+
+
+def _insert_and_delete(
+    classifier: Classifier, scans: Tensor, heat: NDArray[np.float32], target: Tensor, seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """Areas under the curves of every scan, (N,) each."""
+    side = scans.shape[3]
+    blurred = torch.from_numpy(ndimage.gaussian_filter(scans.numpy(), (0, 0, side / 16, side / 16)))
+    # Equal pixels, such as all those without heat, come in a random order, for each scan another one.
+    lots = torch.from_numpy(np.random.default_rng(seed).permuted(np.tile(np.arange(side**2), (len(scans), 1)), axis=1))
+    areas: dict[str, list[NDArray[np.float64]]] = {"insertion": [], "deletion": []}
+    for start in range(0, len(scans), _BATCH // 4):
+        part = slice(start, start + _BATCH // 4)
+        fine = F.interpolate(torch.from_numpy(heat[part])[:, None], (side, side), mode="bilinear").flatten(1)
+        drawn = lots[part].argsort(1)
+        order = drawn.gather(1, fine.gather(1, drawn).argsort(dim=1, stable=True))  # coldest first
+        ranks = order.argsort(1).float().reshape(-1, side, side)
+        for check, curve in pixel_curves(classifier, scans[part], blurred[part], ranks, target[part]).items():
+            areas[check].append(np.trapezoid(curve, axis=1) / (curve.shape[1] - 1))
+    return {check: np.concatenate(values) for check, values in areas.items()}
+
+
+def _maps(
+    network: Network, images: Tensor, target: Tensor, keys: Sequence[str], device: torch.device
+) -> dict[str, NDArray[np.float32]]:
+    """Heat maps of all scans, at the network's own resolution."""
+    parts = [
+        explain(network, images[i : i + _BATCH].to(device), target[i : i + _BATCH], keys).heat
+        for i in range(0, len(images), _BATCH)
+    ]
+    return {key: np.concatenate([part[key].cpu().numpy() for part in parts]) for key in keys}
+
+
+def _disturb(images: Tensor, seed: Sequence[int]) -> Tensor:
+    noise = np.random.default_rng(seed).normal(0, _NOISE, tuple(images.shape)).astype(np.float32)
+    return (images + torch.from_numpy(noise)).clamp(0, 1)
+
+
+def _shifts(side: int) -> list[tuple[int, int]]:
+    """Down and right, in pixels of the input: one to each corner."""
+    step = max(1, round(_SHIFT * side))
+    return [(step, step), (step, -step), (-step, step), (-step, -step)]
+
+
+def _move(images: Tensor, down: int, right: int) -> Tensor:
+    """The scans moved by whole pixels; what comes in is black."""
+    padded = F.pad(images, (max(right, 0), max(-right, 0), max(down, 0), max(-down, 0)))
+    height, width = images.shape[2:]
+    return padded[..., max(-down, 0) : max(-down, 0) + height, max(-right, 0) : max(-right, 0) + width]
+
+
+def _aligned(
+    before: NDArray[np.float32], after: NDArray[np.float32], down: int, right: int, side: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The part of the maps of a scan and of the scan moved that shows the same tissue, in pixels of the input."""
+    a, b = (F.interpolate(torch.from_numpy(m)[:, None], (side, side), mode="bilinear")[:, 0] for m in (before, after))
+    y, x = max(-down, 0), max(-right, 0)
+    height, width = side - abs(down), side - abs(right)
+    return (
+        a[:, y : y + height, x : x + width].numpy(),
+        b[:, y + down : y + down + height, x + right : x + right + width].numpy(),
+    )
+
+
+def _displacement(before: NDArray[np.float32], after: NDArray[np.float32], side: int) -> NDArray[np.float64]:
+    """Distance of the hottest points, as a share of the side; NaN where either map is blank."""
+    points = [np.unravel_index(m.reshape(len(m), -1).argmax(1), m.shape[1:]) for m in (before, after)]
+    (y, x), (v, u) = points
+    blank = (before.max((1, 2)) <= 0) | (after.max((1, 2)) <= 0)
+    return np.where(blank, np.nan, np.hypot(y - v, x - u) / side)
+
+
+def _mean(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Mean of several measurements of the same scans, without those that are NaN."""
+    stacked = np.stack(values)
+    known = np.isfinite(stacked)
+    count = known.sum(0)
+    return np.divide(np.where(known, stacked, 0).sum(0), count, out=np.full(count.shape, np.nan), where=count > 0)
+
+
+def _estimates(values: Mapping[str, NDArray[np.float64]], groups: Sequence[str]) -> dict[str, Estimate]:
+    return dict(zip(values, estimate_means(np.column_stack(list(values.values())), groups), strict=True))
+
+
+def _flags(
+    found: Mapping[str, NDArray[np.float64]], random_order: Mapping[str, NDArray[np.float64]], groups: Sequence[str]
+) -> dict[str, str]:
+    """What is wrong, by check.
+
+    Insertion and deletion must differ from a random order, scan by scan, with the whole interval; the others are held
+    against `SIMILAR`, and the peak against a tenth of the width.
+    """
+    flags = {}
+    for key, check in CHECKS.items():
+        sign = 1 if check.better == "higher" else -1
+        values = found[key]
+        if not np.isfinite(values).any():
+            continue
+        if key in _AGAINST_CHANCE:
+            (gain,) = estimate_means(sign * (values - random_order[key])[:, None], groups)
+            failed = (gain.low if gain.low is not None else gain.value or 0.0) <= 0
+        else:
+            limit = PEAK_JUMPS if key == "shift_peak" else SIMILAR
+            failed = sign * (float(np.nanmean(values)) - limit) < 0
+        if failed:
+            flags[key] = check.flag
+    return flags

@@ -1,0 +1,260 @@
+"""Is this a scan like those the network was trained on? If not, its class means nothing, and the finding says so.
+
+Two Mahalanobis distances to the training scans are taken, and the larger one counts:
+
+- of cheap checks of the network's input: background, brightness, edges, symmetry, where and how wide the content is;
+- of the network's last feature maps, averaged over the picture (Lee et al. 2018, with one mean for all classes).
+
+Both are divided by what 95% of the validation scans stay below, so 1 is the limit. The checks catch what the features
+miss (half a head is a head to them) and the other way round. It is numpy and matrix products only.
+
+References:
+    Lee et al., A simple unified framework for detecting out-of-distribution samples and adversarial attacks,
+    NeurIPS 2018.
+    Chen et al., Shrinkage algorithms for MMSE covariance estimation, IEEE Transactions on Signal Processing 58, 2010.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from tumorlens.errors import DataError
+
+ACCEPTED = 0.95
+"""Share of the validation scans that a gate is fitted to accept."""
+
+_DARK, _BRIGHT = 0.06, 0.9
+_TONES = (0, 0.06, 0.12, 0.2, 0.3, 0.45, 0.65, 0.9, 1.01)
+_SMALL = 1e-3  # keeps logarithms and quotients finite
+_SALIENT = 3.0  # standard deviations from which one check alone is named
+
+# What a check beyond its usual range means, above and below it; in the order of `checks`.
+_WORDS = (
+    ("almost all background", "hardly any background"),
+    ("large parts are white", "nothing is bright"),
+    ("the picture goes on to its border", "its border is empty"),
+    ("too bright", "too dark"),
+    ("too much contrast", "too little contrast"),
+    ("too many edges", "too few edges"),
+    ("too much fine detail", "too little fine detail"),
+    ("noise or a fine pattern", "too smooth"),
+    ("its content lies to the right", "its content lies to the left"),
+    ("its content lies low", "its content lies high"),
+    ("wider than a head", "narrower than a head"),
+    ("taller than a head", "flatter than a head"),
+    ("too many shades of grey", "too few shades of grey"),
+    ("its two sides differ", "its two sides are alike"),
+    ("a straight vertical edge", "no vertical edges"),
+    ("a straight horizontal edge", "no horizontal edges"),
+)
+_STRANGE = "its brightness, edges and shape do not go together"
+
+
+class Unknown(BaseModel):
+    """How strange a scan is to the network.
+
+    Attributes:
+        score: Distance from the training scans; 1 is the limit, larger is stranger, 0 is their mean.
+        unknown: Whether the scan is beyond the limit; its class then means nothing.
+        reason: Why, in words; empty where it is not.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    score: float
+    unknown: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Distance:
+    """Mahalanobis distance, divided by the limit.
+
+    Attributes:
+        centre: (K,) mean of the training scans' values.
+        scale: (K,) their standard deviation.
+        whitening: (K, K); standardised values times its transpose are uncorrelated, and of length 1 at the limit.
+    """
+
+    centre: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    whitening: NDArray[np.float32]
+
+    def __call__(self, values: NDArray) -> NDArray[np.float64]:
+        """(N, K) -> (N,) distances; 1 is the limit."""
+        return np.sqrt(((self.standardise(values) @ self.whitening.T) ** 2).sum(1))
+
+    def standardise(self, values: NDArray) -> NDArray[np.float64]:
+        """(N, K) -> (N, K) in standard deviations from the mean."""
+        return (values - self.centre) / self.scale
+
+    def relative_to(self, limit: float) -> Distance:
+        """The distance whose 1 is this one's `limit`."""
+        return Distance(self.centre, self.scale, (self.whitening / limit).astype(np.float32))
+
+    @classmethod
+    def fit(cls, values: NDArray) -> Distance:
+        """The distance to (N, K) values, their covariance shrunk by Chen et al.'s oracle approximation."""
+        centre, scale = values.mean(0), values.std(0)
+        # A value that hardly varies in training, such as a dead feature map, must not decide alone.
+        scale = np.maximum(scale, max(_SMALL, 0.1 * float(scale.mean())))
+        n, k = values.shape
+        z = (values - centre) / scale
+        covariance = z.T @ z / n
+        mean, power = np.trace(covariance) / k, (covariance**2).mean()
+        spread = (n + 1) * (power - mean**2 / k)
+        shrinkage = 1.0 if spread <= 0 else min(1.0, (power + mean**2) / spread)
+        shrunk = (1 - shrinkage) * covariance + max(shrinkage * mean, _SMALL) * np.eye(k)
+        whitening = np.linalg.inv(np.linalg.cholesky(shrunk))
+        return cls(centre.astype(np.float32), scale.astype(np.float32), whitening.astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """Tells scans like those of the training from anything else.
+
+    Attributes:
+        checks: Distance of the input's checks.
+        features: Distance of the last feature maps' means.
+    """
+
+    checks: Distance
+    features: Distance
+
+    def judge(self, images: NDArray[np.float32], pooled: NDArray[np.float32]) -> list[Unknown]:
+        """Judges scans.
+
+        Args:
+            images: (N, C, S, S) float32 in [0, 1], the network's input.
+            pooled: (N, F) float32, the last feature maps' means over the picture.
+        """
+        found = checks(images)
+        standardised = self.checks.standardise(found)
+        distances = zip(self.checks(found), self.features(_logarithm(pooled)), standardised, strict=True)
+        return [_verdict(float(by_check), float(by_feature), z) for by_check, by_feature, z in distances]
+
+    @classmethod
+    def fit(
+        cls,
+        training: tuple[NDArray[np.float32], NDArray[np.float32]],
+        validation: tuple[NDArray[np.float32], NDArray[np.float32]],
+        accepted: float = ACCEPTED,
+    ) -> Gate:
+        """Learns what scans look like from a training part, and sets the limit on a validation part.
+
+        Args:
+            training: Input and pooled feature maps, as `judge` takes them.
+            validation: The same of other scans.
+            accepted: Share of the validation scans to accept.
+
+        Raises:
+            DataError: If a part has fewer than two scans.
+        """
+        if min(len(training[0]), len(validation[0])) < 2:
+            raise DataError("too few scans to tell unknown ones from; train on more")
+        parts = []
+        for values, held in (
+            (checks(training[0]), checks(validation[0])),
+            (_logarithm(training[1]), _logarithm(validation[1])),
+        ):
+            distance = Distance.fit(values)
+            parts.append((distance.relative_to(_limit(distance(held), accepted)), held))
+        # Each part alone accepts this share of the scans; both together must.
+        joint = _limit(np.maximum(*(distance(held) for distance, held in parts)), accepted)
+        return cls(*(distance.relative_to(joint) for distance, _ in parts))
+
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
+        """What it must be stored as, by name."""
+        return {f"{part}.{name}": value for part in _PARTS for name, value in vars(getattr(self, part)).items()}
+
+    @classmethod
+    def of_tensors(cls, tensors: Mapping[str, NDArray[np.float32]]) -> Gate:
+        """The gate that was stored.
+
+        Raises:
+            KeyError: If a tensor is missing.
+        """
+        names = ("centre", "scale", "whitening")
+        return cls(*(Distance(*(tensors[f"{part}.{name}"] for name in names)) for part in _PARTS))
+
+
+_PARTS = ("checks", "features")
+
+
+def checks(images: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Cheap checks of a network's input, (N, C, S, S) in [0, 1] -> (N, 16).
+
+    Shares of background, white and border brightness (square roots); mean and standard deviation; edges, fine detail
+    and their quotient (logarithms); centre of mass and spread, across and down, in sides; entropy of the tones;
+    asymmetry; the straightest vertical and horizontal edge (logarithms).
+    """
+    grey = images.mean(1, dtype=np.float64)
+    side = grey.shape[1]
+    rim = max(1, side // 16)
+    across, down = np.abs(np.diff(grey, axis=2)), np.abs(np.diff(grey, axis=1))
+    mean = grey.mean((1, 2))
+    total = grey.sum((1, 2))
+    inside = grey[:, rim:-rim, rim:-rim].sum((1, 2))
+    edges = across.mean((1, 2)) + down.mean((1, 2))
+    detail = sum(np.abs(np.diff(grey, 2, axis=axis)).mean((1, 2)) for axis in (1, 2))
+    tones = [((grey >= low) & (grey < high)).mean((1, 2)) for low, high in zip(_TONES, _TONES[1:], strict=False)]
+    columns, rows = (_centre_and_spread(grey.mean(axis)) for axis in (1, 2))
+    lines = [np.abs(np.diff(grey, axis=axis).mean(3 - axis)).max(1) for axis in (2, 1)]
+    return np.stack(
+        [
+            np.sqrt((grey < _DARK).mean((1, 2))),
+            np.sqrt((grey > _BRIGHT).mean((1, 2))),
+            np.sqrt(np.maximum(total - inside, 0) / (side**2 - (side - 2 * rim) ** 2)),
+            mean,
+            grey.std((1, 2)),
+            np.log(edges + _SMALL),
+            np.log(detail + _SMALL),
+            np.log((detail + _SMALL) / (edges + _SMALL)),
+            columns[0],
+            rows[0],
+            columns[1],
+            rows[1],
+            -sum(t * np.log(t + 1e-6) for t in tones),
+            np.abs(grey - grey[:, :, ::-1]).mean((1, 2)) / (mean + 0.02),
+            *(np.log(line + _SMALL) for line in lines),
+        ],
+        axis=1,
+    )
+
+
+def _centre_and_spread(profile: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
+    """Mean and spread about the middle of (N, S) brightness profiles, in sides."""
+    weight = profile + _SMALL  # an empty picture is spread evenly
+    weight = weight / weight.sum(1, keepdims=True)
+    place = np.linspace(-0.5, 0.5, profile.shape[1])
+    return weight @ place, np.sqrt(weight @ place**2)
+
+
+def _logarithm(pooled: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Feature maps are skewed; their logarithms are nearer to the normal distribution the distance assumes."""
+    return np.log(np.maximum(pooled, 0).astype(np.float64) + 0.01)
+
+
+def _limit(distances: NDArray[np.float64], accepted: float) -> float:
+    """What the share `accepted` of exchangeable scans stays below; the largest distance where they are too few."""
+    place = min(len(distances), math.ceil((len(distances) + 1) * accepted))
+    return float(np.sort(distances)[place - 1])
+
+
+def _verdict(by_check: float, by_feature: float, standardised: NDArray[np.float64]) -> Unknown:
+    score = max(by_check, by_feature)
+    if score <= 1:
+        return Unknown(score=score, unknown=False)
+    if by_feature > by_check:
+        what = f"the network's features are {score:.1f} times as far from theirs as accepted"
+    else:
+        most = int(np.abs(standardised).argmax())
+        strange = abs(standardised[most]) >= _SALIENT
+        what = _WORDS[most][int(standardised[most] < 0)] if strange else _STRANGE
+        what += f" (distance {score:.1f}, accepted up to 1)"
+    return Unknown(score=score, unknown=True, reason=f"nothing like the scans it was trained on: {what}")

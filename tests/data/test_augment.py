@@ -1,0 +1,93 @@
+import pytest
+import torch
+from torch import Tensor
+
+from tumorlens.data.augment import augment
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def blobs(count: int, row: float, column: float, size: int = 32) -> Tensor:
+    """Pictures of one bright blob at a place given in fractions."""
+    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    distance = (y - row * size) ** 2 + (x - column * size) ** 2
+    return torch.exp(-distance / (0.1 * size) ** 2).expand(count, 1, size, size).contiguous()
+
+
+def centre(images: Tensor) -> Tensor:
+    """(B, 2): row and column of each picture's centre of mass, in fractions."""
+    size = images.shape[-1]
+    weight = images.sum(1) ** 3  # shading and noise must not count
+    place = torch.arange(size) + 0.5
+    total = weight.sum((1, 2))
+    return torch.stack([(weight.sum(2) * place).sum(1), (weight.sum(1) * place).sum(1)], 1) / total[:, None] / size
+
+
+@pytest.mark.parametrize("shape", [(5, 1, 64, 64), (3, 3, 32, 32), (1, 1, 17, 17)])
+@pytest.mark.parametrize("strength", [0.3, 1, 3])
+def test_shape_range_and_type_stay(shape, strength):
+    changed = augment(torch.rand(shape), strength)
+    assert changed.shape == shape
+    assert changed.dtype == torch.float32
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    assert changed.isfinite().all()
+    assert not changed.requires_grad
+
+
+def test_strength_0_changes_nothing():
+    images = torch.rand(4, 1, 32, 32)
+    assert torch.equal(augment(images, 0), images)
+
+
+def test_the_batch_given_is_left_as_it_is():
+    images = torch.rand(4, 1, 32, 32)
+    before = images.clone()
+    augment(images)
+    assert torch.equal(images, before)
+
+
+def test_every_picture_changes_in_its_own_way():
+    changed = augment(blobs(16, 0.4, 0.4)).flatten(1)
+    assert (torch.cdist(changed, changed) + torch.eye(16)).min() > 0.05
+
+
+def test_same_seed_same_changes():
+    images = torch.rand(4, 1, 32, 32)
+    results = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        results.append(augment(images))
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+
+
+def test_nothing_is_turned_upside_down():
+    rows = centre(augment(blobs(500, row=0.2, column=0.5)))[:, 0]
+    assert rows.max() < 0.5
+
+
+def test_half_of_the_pictures_are_mirrored():
+    columns = centre(augment(blobs(1000, row=0.5, column=0.2)))[:, 1]
+    assert 0.44 < (columns > 0.5).float().mean() < 0.56
+    assert ((columns < 0.4) | (columns > 0.6)).all()  # the others stay on their side
+
+
+def test_strength_sets_how_far_pictures_move():
+    def spread(strength: float) -> float:
+        places = centre(augment(blobs(500, 0.3, 0.5), strength))
+        return float(places[:, 0].std())
+
+    assert 0 < spread(0.3) < spread(1)
+
+
+def test_colours_of_a_picture_change_together():
+    grey = torch.rand(64, 1, 32, 32).expand(64, 3, 32, 32)
+    changed = augment(grey)
+    colour = (changed.amax(1) - changed.amin(1)).mean((1, 2))
+    assert colour.max() < 0.06  # noise alone differs

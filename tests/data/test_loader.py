@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+
+from tumorlens.classes import BRAIN_TUMORS
+from tumorlens.data import loader
+from tumorlens.data.loader import load_slices
+from tumorlens.data.manifest import pseudonym, read_manifest
+from tumorlens.errors import DataError
+from tumorlens.formats import read_scans
+from tumorlens.preprocess import Preprocessing
+
+SMALL = Preprocessing(size=16)
+
+
+def test_slices_come_in_the_manifests_order(tmp_path, make_scan):
+    for number in range(30):
+        make_scan(f"{BRAIN_TUMORS.keys[number % 4]}/{number}.png", number)
+    manifest = read_manifest(tmp_path)
+    slices = load_slices(manifest, SMALL)
+    assert slices.images.shape == (30, 1, 16, 16)
+    assert slices.images.dtype == np.float32
+    assert slices.manifest == manifest
+    assert slices.labels.tolist() == [BRAIN_TUMORS.keys.index(e.label) for e in manifest.entries]
+    assert slices.failures == ()
+    for entry, image in zip(manifest.entries, slices.images, strict=True):
+        (scan,) = read_scans(entry.path)
+        assert np.array_equal(image, SMALL(scan))
+
+
+def test_colour_and_size_follow_the_rule(tmp_path, make_scan):
+    make_scan("glioma/1.png")
+    assert load_slices(read_manifest(tmp_path), Preprocessing(size=24, channels=3)).images.shape == (1, 3, 24, 24)
+
+
+def test_files_that_cannot_be_read_are_reported_and_the_others_go_on(tmp_path, make_scan, make_table):
+    make_scan("a.png")
+    make_scan("d.png")
+    (tmp_path / "c.png").write_bytes(b"no picture")
+    rows = [["path", "label"], *([f"{name}.png", "glioma"] for name in "abcd")]
+    slices = load_slices(read_manifest(make_table(rows)), SMALL)
+    assert [e.name for e in slices.manifest.entries] == ["a.png", "d.png"]
+    assert [f.source for f in slices.failures] == ["b.png", "c.png"]
+    assert "b.png: there is no such file" in slices.failures[0].error
+    assert "c.png" in slices.failures[1].error
+
+
+def test_failures_of_the_manifest_are_kept(tmp_path, make_mat):
+    make_mat("1.mat")
+    (tmp_path / "2.mat").write_bytes(b"MATLAB 7.3 MAT-file")
+    slices = load_slices(read_manifest(tmp_path), SMALL)
+    assert [e.name for e in slices.manifest.entries] == ["1.mat"]
+    assert [f.source for f in slices.failures] == [str(tmp_path / "2.mat")]
+
+
+def test_if_no_file_can_be_read_it_says_so(make_table):
+    table = make_table([["path", "label"], ["a.png", "glioma"], ["b.png", "glioma"]])
+    with pytest.raises(DataError, match=r"none of the 2 scans could be read; the first: .*a\.png"):
+        load_slices(read_manifest(table), SMALL)
+
+
+def test_progress_is_told_file_by_file(tmp_path, make_scan):
+    for number in range(3):
+        make_scan(f"glioma/{number}.png", number)
+    told = []
+    load_slices(read_manifest(tmp_path), SMALL, progress=lambda *numbers: told.append(numbers))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_scans_without_identifiers_stand_alone(tmp_path, make_scan):
+    make_scan("glioma/1.png", 1)
+    make_scan("glioma/2.png", 2)
+    slices = load_slices(read_manifest(tmp_path), SMALL)
+    assert slices.groups == ["glioma/1.png", "glioma/2.png"]
+    assert slices.manifest.unit == "scan"
+
+
+def test_dicom_files_are_grouped_by_pseudonyms_of_their_patients(tmp_path, make_dicom):
+    make_dicom("glioma/1.dcm", patient="MRN-1", series="1.2.1", seed=1)
+    make_dicom("glioma/2.dcm", patient="MRN-1", series="1.2.2", seed=2)
+    make_dicom("notumor/3.dcm", patient="MRN-2", series="1.2.3", seed=3)
+    make_dicom("notumor/4.dcm", series="1.2.4", seed=4)
+    make_dicom("notumor/5.dcm", series="1.2.4", seed=5)
+    slices = load_slices(read_manifest(tmp_path), SMALL)
+    group = dict(zip([e.name for e in slices.manifest.entries], slices.groups, strict=True))
+    assert group["glioma/1.dcm"] == group["glioma/2.dcm"] == pseudonym("MRN-1")
+    assert group["notumor/3.dcm"] == pseudonym("MRN-2")
+    assert group["notumor/4.dcm"] == group["notumor/5.dcm"] == pseudonym("1.2.4")
+    assert slices.manifest.unit == "patient or series"
+    assert "MRN" not in repr(slices.manifest)
+
+
+def test_the_tables_groups_go_before_the_files(make_dicom, make_table):
+    make_dicom("1.dcm", patient="MRN-1")
+    slices = load_slices(read_manifest(make_table([["path", "label", "patient"], ["1.dcm", "glioma", "p"]])), SMALL)
+    assert slices.groups == ["p"]
+    assert slices.manifest.unit == "patient"
+
+
+def test_frames_of_a_file_stay_together(tmp_path, make_dicom):
+    make_dicom("glioma/many.dcm", frames=3)
+    make_dicom("notumor/one.dcm")
+    slices = load_slices(read_manifest(tmp_path), SMALL)
+    assert [e.name for e in slices.manifest.entries] == [
+        *(f"glioma/many.dcm#{frame}" for frame in range(3)),
+        "notumor/one.dcm",
+    ]
+    assert slices.labels.tolist() == [0, 0, 0, 1]
+    assert len(set(slices.groups[:3])) == 1
+    assert slices.groups[3] != slices.groups[0]
+
+
+def test_few_results_wait_in_memory():
+    begun = []
+
+    def work(item):
+        begun.append(item)
+        return item
+
+    results = loader._in_order(work, range(1000))
+    taken = []
+    for result in results:
+        taken.append(result)
+        assert len(begun) - len(taken) <= 10
+    assert taken == list(range(1000))

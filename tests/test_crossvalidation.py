@@ -1,0 +1,132 @@
+"""Cross-validation: folds that leak nothing, one score, resumable."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tumorlens.classes import BRAIN_TUMORS
+from tumorlens.crossvalidation import CrossValidation, crossvalidate, one_per_group, with_folds
+from tumorlens.data.loader import Slices
+from tumorlens.data.manifest import Entry, Manifest, read_manifest
+from tumorlens.data.phantom_set import write_phantoms
+from tumorlens.errors import ConfigError, DataError
+from tumorlens.experiment import Listener
+from tumorlens.training.config import TrainConfig
+
+QUICK = TrainConfig(epochs=1, batch_size=16, options={"widths": [4, 8], "depth": 1, "hidden": 8})
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("set") / "phantoms"
+    write_phantoms(folder, 80, size=64, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CrossValidation]:
+    folder = tmp_path_factory.mktemp("done") / "cv"
+    return folder, crossvalidate([phantoms], QUICK, folder, folds=2)
+
+
+def slices(groups: list[str | None], folds: list[int | None], unit: str = "patient") -> Slices:
+    entries = tuple(
+        Entry(Path(f"{i}.png"), f"{i}.png", BRAIN_TUMORS.keys[i % 4], group=g, fold=f)
+        for i, (g, f) in enumerate(zip(groups, folds, strict=True))
+    )
+    labels = np.arange(len(entries), dtype=np.int64) % 4
+    images = np.zeros((len(entries), 1, 16, 16), np.float32)
+    return Slices(images, labels, Manifest(entries, BRAIN_TUMORS, unit))
+
+
+def test_every_scan_is_tested_once_and_no_patient_on_both_sides(
+    phantoms: Path, done: tuple[Path, CrossValidation]
+) -> None:
+    folder, found = done
+
+    assert found.pooled.n == 80 == sum(s.n for s in found.folds.values())
+    assert found.pooled.groups == len({e.group for e in read_manifest(phantoms).entries})
+    assert found.publisher is None
+    assert found.leakage == {}
+    for fold in range(2):
+        rows = (folder / f"fold-{fold}" / "split.csv").read_text().splitlines()[1:]
+        parts = {(row.split(",")[2], row.split(",")[3] == "test") for row in rows}
+        assert len(parts) == len({group for group, _ in parts}), "a patient is on both sides"
+
+
+def test_a_second_call_trains_nothing(phantoms: Path, done: tuple[Path, CrossValidation]) -> None:
+    folder, found = done
+    trained = []
+
+    again = crossvalidate([phantoms], QUICK, folder, folds=2, listener=Listener(epoch=lambda e, _: trained.append(e)))
+
+    assert trained == []
+    assert again == found
+
+
+def test_an_interrupted_one_goes_on_with_the_fold_it_was_in(
+    phantoms: Path, done: tuple[Path, CrossValidation], tmp_path: Path
+) -> None:
+    told = []
+
+    def stop(_epoch: object, _total: int) -> None:
+        told.append(1)
+        if len(told) == 2:
+            raise OSError("the power went")
+
+    with pytest.raises(OSError, match="power"):
+        crossvalidate([phantoms], QUICK, tmp_path / "cut", folds=2, listener=Listener(epoch=stop))
+    resumed = crossvalidate([phantoms], QUICK, tmp_path / "cut", folds=2)
+
+    assert resumed.pooled == done[1].pooled
+
+
+def test_other_settings_do_not_mix_with_old_folds(phantoms: Path, done: tuple[Path, CrossValidation]) -> None:
+    with pytest.raises(ConfigError, match="other settings"):
+        crossvalidate([phantoms], QUICK.model_copy(update={"epochs": 2}), done[0], folds=2)
+
+
+def test_the_publishers_split_stands_beside_the_folds(phantoms: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(phantoms)
+    entries = tuple(
+        replace(e, split="testing" if i % 5 == 0 else "training", fold=hash_of(e.group) % 2, source="ab"[i % 2])
+        for i, e in enumerate(manifest.entries)
+    )
+    table = phantoms / "with_split.csv"
+    replace(manifest, entries=entries).write(table)
+
+    found = crossvalidate([table], QUICK, tmp_path / "cv")
+
+    assert found.publisher is not None
+    assert found.publisher.n == 16
+    accuracy = found.publisher.accuracy.value
+    assert accuracy is not None
+    assert found.pooled.accuracy.value is not None
+    assert found.leakage["accuracy"] == pytest.approx(accuracy - found.pooled.accuracy.value)
+    assert set(found.sources) == {"a", "b"}
+    assert sum(s.n for s in found.sources.values()) == found.pooled.n
+
+
+def hash_of(group: str | None) -> int:
+    return sum(map(ord, group or ""))
+
+
+def test_folds_that_tear_a_group_apart_are_refused_by_name() -> None:
+    torn = slices(["a", "a", "b", "b"], [0, 1, 0, 0])
+
+    with pytest.raises(DataError, match=r"0\.png is in fold 0, 1\.png in fold 1"):
+        with_folds(torn, 5, 0)
+
+
+def test_folds_for_some_scans_only_are_refused() -> None:
+    with pytest.raises(DataError, match="1 of 4 scans have no fold"):
+        with_folds(slices(["a", "b", "c", "d"], [0, 1, None, 0]), 5, 0)
+
+
+def test_one_scan_of_each_duplicate_group_but_all_of_a_patient() -> None:
+    groups: list[str | None] = ["a", "a", "b", None]
+
+    assert len(one_per_group(slices(groups, [0] * 4, "duplicate group"))) == 3
+    assert len(one_per_group(slices(groups, [0] * 4, "patient"))) == 4
