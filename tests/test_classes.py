@@ -68,6 +68,9 @@ def test_a_set_of_other_classes_is_sorted_and_named() -> None:
 def test_a_set_survives_json() -> None:
     code = Code(scheme="SCT", value="393564001", meaning="Glioma")
     original = ClassSet(
-        classes=(ScanClass(key="glioma", name="glioma", codes=(code,)), ScanClass(key="b", name="b", nothing=True))
+        classes=(
+            ScanClass(key="glioma", name="glioma", codes=(code,)),
+            ScanClass(key="b", name="b", nothing=True),
+        )
     )
     assert ClassSet.model_validate_json(original.model_dump_json()) == original

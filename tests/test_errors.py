@@ -18,7 +18,11 @@ def test_one_except_catches_everything() -> None:
 def test_a_message_is_one_line_with_file_problem_and_remedy() -> None:
     error = UnreadableFile(Path("a/b.png"), "the file is\n truncated", "export it\nagain")
     assert str(error) == "a/b.png: the file is truncated; export it again"
-    assert (error.source, error.problem, error.remedy) == ("a/b.png", "the file is truncated", "export it again")
+    assert (error.source, error.problem, error.remedy) == (
+        "a/b.png",
+        "the file is truncated",
+        "export it again",
+    )
 
 
 @pytest.mark.parametrize("error", [TooLarge("x.png", "is large", "make it small"), MissingExtra("training", "train")])

@@ -32,6 +32,7 @@ def test_coverage_counts_from_the_corner_of_the_picture_not_from_pixel_centres()
     # Pillow fills the pixels on the line too, which widens by a thirtieth of a pixel a side.
     np.testing.assert_allclose(covered, expected, atol=0.07)
     assert ((covered >= 0.5) == expected).all()
+    assert covered[1:3, 1].sum() == pytest.approx(covered[1:3, 6].sum(), abs=0.01), "widened on one side only"
 
 
 def test_a_pixel_half_inside_is_half_covered_and_in_the_mask() -> None:
@@ -55,7 +56,5 @@ def test_outlines_at_the_rim_stay_in_the_picture() -> None:
 
 def test_the_mirrored_outline_covers_the_mirrored_pixels() -> None:
     outline = Outline(np.array([[0.1, 0.2], [0.6, 0.3], [0.2, 0.9]]))
-    np.testing.assert_allclose(
-        outline.mirrored().coverage(40, 60), outline.coverage(40, 60)[:, ::-1], atol=0.15
-    )
+    np.testing.assert_allclose(outline.mirrored().coverage(40, 60), outline.coverage(40, 60)[:, ::-1], atol=0.15)
     np.testing.assert_allclose(outline.mirrored().mirrored().points, outline.points)

@@ -132,6 +132,13 @@ def test_stretch_makes_the_window_a_scan_was_stored_with_irrelevant() -> None:
     assert plain(Scan(bright * 0.2, "x")).max() < 0.2
 
 
+def test_stretch_keeps_hot_and_dead_pixels_in_range() -> None:
+    pixels = np.random.default_rng(0).uniform(0.2, 0.3, (256, 256)).astype(np.float32)
+    pixels[8:12, 8:12], pixels[200:204, 200:204] = 1, 0
+    image = Preprocessing(size=64, intensity="stretch")(Scan(pixels, "x"))
+    assert (image.min(), image.max()) == (0, 1)
+
+
 def test_stretch_leaves_a_scan_without_contrast_alone() -> None:
     image = Preprocessing(size=16, intensity="stretch")(Scan(np.full((32, 32), 0.3, np.float32), "x"))
     np.testing.assert_allclose(image, 0.3, rtol=1e-6)

@@ -17,6 +17,24 @@ DEFAULT = "cnn_lstm"
 """Name of the weights every surface uses unless told otherwise."""
 
 
+class Calibration(BaseModel):
+    """What was fitted on the validation part after the training, beside the temperature.
+
+    Attributes:
+        scans: Validation scans it was fitted on.
+        coverage: Share of such scans whose prediction set holds the true class.
+        set_threshold: Least probability that takes a class into the prediction set.
+        accepted: Share of such scans that the gate for unknown scans accepts; the gate's tensors lie with the weights,
+            their names beginning with "unknown.".
+    """
+
+    model_config = ConfigDict(frozen=True)
+    scans: int
+    coverage: float = Field(gt=0, lt=1)
+    set_threshold: float = Field(ge=0, le=1)
+    accepted: float = Field(gt=0, le=1)
+
+
 class WeightsCard(BaseModel):
     """What one must know to use weights, and to judge them.
 
@@ -27,6 +45,7 @@ class WeightsCard(BaseModel):
         preprocessing: The rule that makes its input.
         classes: What its outputs mean, in order.
         temperature: Divides the logits before the softmax; 1 where none was fitted.
+        calibration: Set threshold and gate; None where none were fitted.
         data: What it was trained on, in words.
         split: How training, validation and test were divided, in words.
         cautions: What speaks against trusting it, one sentence each.
@@ -45,6 +64,7 @@ class WeightsCard(BaseModel):
     preprocessing: Preprocessing
     classes: ClassSet
     temperature: float = Field(1.0, gt=0)
+    calibration: Calibration | None = None
     data: str = ""
     split: str = ""
     cautions: tuple[str, ...] = ()

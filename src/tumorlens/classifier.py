@@ -12,13 +12,14 @@ from torch import Tensor
 
 from tumorlens.card import DEFAULT, WeightsCard
 from tumorlens.errors import ConfigError, ModelError
-from tumorlens.explain.gradcam import grad_cam
+from tumorlens.explain.gradcam import gather_evidence, weigh_by_mean_gradient
 from tumorlens.explain.region import find_region
-from tumorlens.finding import Finding, WeightsId
+from tumorlens.finding import Finding, WeightsId, prediction_sets
 from tumorlens.model import Network
-from tumorlens.model.weights import load_weights
+from tumorlens.model.weights import load_gate, load_weights
 from tumorlens.preprocess import Preprocessing
 from tumorlens.scan import Scan
+from tumorlens.unknown import Gate, Unknown
 
 CLOSE_CALL = 0.6
 """Below this probability of the most probable class, a finding says that it is a close call."""
@@ -35,13 +36,15 @@ class Classifier:
         network: Its parameters fit the card.
         card: Says what its input and output mean.
         device: Where to compute: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best there is.
+        gate: Tells scans like those of the training from anything else; without one, no scan is called unknown.
 
     Raises:
         ConfigError: If there is no such device.
     """
 
-    def __init__(self, network: Network, card: WeightsCard, device: str = "cpu") -> None:
+    def __init__(self, network: Network, card: WeightsCard, device: str = "cpu", gate: Gate | None = None) -> None:
         self.card = card
+        self.gate = gate
         self.device = choose_device(device)
         self.network = network.to(self.device).eval()
 
@@ -54,7 +57,7 @@ class Classifier:
             ChecksumMismatch: If they are not those the card was written for.
         """
         network, card = load_weights(weights)
-        return cls(network, card, device)
+        return cls(network, card, device, load_gate(weights))
 
     @property
     def weights(self) -> WeightsId:
@@ -94,15 +97,23 @@ class Classifier:
         classes = self.card.classes
         images = self.prepare(scans)
         if explain:
-            explained = grad_cam(self.network, images, None if target is None else classes.keys.index(target))
-            logits, heat = explained.logits, explained.heat.cpu().numpy()
+            evidence = gather_evidence(self.network, images, None if target is None else classes.keys.index(target))
+            logits, maps, heat = evidence.logits, evidence.maps, weigh_by_mean_gradient(evidence).cpu().numpy()
         else:
             with torch.inference_mode():
-                logits, heat = self.network(images), None
-        for index, (scan, p) in enumerate(zip(scans, self.calibrate(logits), strict=True)):
+                maps = self.network.features(images)
+                logits, heat = self.network.head(maps), None
+        probabilities = self.calibrate(logits)
+        sets = self.prediction_sets(probabilities)
+        judged: list[Unknown] | list[None] = [None] * len(scans)
+        if self.gate is not None:
+            judged = self.gate.judge(images.cpu().numpy(), maps.mean((2, 3)).cpu().numpy())
+        for index, (scan, p) in enumerate(zip(scans, probabilities, strict=True)):
             label = classes[int(p.argmax())]
             explained_class = label if target is None else classes[classes.keys.index(target)]
-            warnings = [*scan.warnings, *self._doubts(scan, p)]
+            unknown = judged[index]
+            warnings = [unknown.reason] if unknown and unknown.unknown else []
+            warnings += [*scan.warnings, *self._doubts(scan, p)]
             heatmap = region = None
             if heat is not None:
                 heatmap = self.preprocessing.restore(heat[index], scan)
@@ -123,6 +134,8 @@ class Classifier:
                 region=region,
                 explained=explained_class.key,
                 warnings=tuple(warnings),
+                prediction_set=sets[index],
+                unknown=unknown,
             )
 
     @property
@@ -144,6 +157,31 @@ class Classifier:
         """Logits (B, classes) -> probabilities (B, classes) float64, by softmax at the card's temperature."""
         # On the CPU, because Apple's GPUs have no float64.
         return torch.softmax(logits.cpu().double() / self.card.temperature, 1).numpy()
+
+    def prediction_sets(self, probabilities: np.ndarray) -> list[tuple[str, ...]]:
+        """Keys of the classes that cannot be ruled out, the most probable first; empty if the card has no threshold.
+
+        Args:
+            probabilities: (N, classes) calibrated probabilities.
+        """
+        if self.card.calibration is None:
+            return [()] * len(probabilities)
+        keys = self.card.classes.keys
+        sets = prediction_sets(probabilities, self.card.calibration.set_threshold)
+        return [
+            tuple(keys[i] for i in np.argsort(-p, kind="stable") if inside[i])
+            for p, inside in zip(probabilities, sets, strict=True)
+        ]
+
+    def judge(self, images: np.ndarray) -> list[Unknown] | None:
+        """How strange scans are that are preprocessed already, (N, C, S, S) float32; None without a gate."""
+        return None if self.gate is None else self.gate.judge(images, self.pool(images))
+
+    def pool(self, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
+        """The last feature maps' means over the picture, (N, C, S, S) float32 -> (N, F) float32."""
+        with torch.inference_mode():
+            batches = (torch.from_numpy(images[i : i + batch_size]) for i in range(0, len(images), batch_size))
+            return np.concatenate([self.network.features(b.to(self.device)).mean((2, 3)).cpu() for b in batches])
 
     def _doubts(self, scan: Scan, probabilities: np.ndarray) -> Iterator[str]:
         """What speaks against trusting a finding."""

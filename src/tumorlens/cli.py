@@ -49,7 +49,7 @@ def main() -> None:
     Weights that cannot be used are wrong usage: 1 would say that other scans were done.
     """
     try:
-        app(standalone_mode=True)
+        app(standalone_mode=True, prog_name="tumorlens")
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

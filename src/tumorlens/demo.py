@@ -73,9 +73,9 @@ def run_demo(folder: Path, count: int, epochs: int, console: Console) -> None:
     console.say(f"5/5  the shipped weights, trained on real scans, read {_EXAMPLES} other synthetic slices")
     classifier = Classifier.load(DEFAULT)
     examples = folder / "examples"
-    for phantom in make_phantoms(_EXAMPLES, size=256, seed=_SEED + 1):
+    for number, phantom in enumerate(make_phantoms(_EXAMPLES, size=256, seed=_SEED + 1), 1):
         examples.mkdir(exist_ok=True)
-        name = f"synthetic-{phantom.label}-{phantom.scan.patient}.png"
+        name = f"synthetic-{number}-{phantom.label}.png"
         Image.fromarray((phantom.scan.pixels * 255).round().astype("uint8")).save(examples / name)
     document = find_in_files([examples], classifier, Job(output=folder / "findings"))
     console.findings(document, classifier.card.classes)

@@ -12,19 +12,22 @@ import numpy as np
 from lightning.pytorch.loggers import Logger
 
 import tumorlens
-from tumorlens.card import WeightsCard, read_card, write_card
+from tumorlens.card import Calibration, WeightsCard, read_card, write_card
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices, load_slices
 from tumorlens.data.manifest import Entry, Manifest, merge, read_manifest
 from tumorlens.data.split import Split, shared_groups, split_randomly, split_training
 from tumorlens.errors import DataError
+from tumorlens.evaluation.calibration import COVERAGE, at_temperature, fit_set_threshold, fit_temperature
 from tumorlens.evaluation.evaluate import evaluate
 from tumorlens.evaluation.metrics import Scores
 from tumorlens.evaluation.report import ReportContext
+from tumorlens.model.weights import save_weights
 from tumorlens.training.callbacks import Epoch, read_log
 from tumorlens.training.config import TrainConfig
 from tumorlens.training.fit import train
 from tumorlens.training.run import Run
+from tumorlens.unknown import ACCEPTED, Gate
 
 _SYNTHETIC = "Made of phantoms: the figures say nothing about real patients."
 _HEAT_MAP = "Grad-CAM at the last convolution, for the predicted class, divided by its peak."
@@ -77,6 +80,8 @@ def run_slices(run: Run, slices: Slices, listener: Listener, *, loggers: Sequenc
             tell=lambda row: listener.epoch(row, config.epochs),
             loggers=loggers,
         )
+    if read_card(run.weights).calibration is None:
+        calibrate(run, slices, split, listener)
     return test(run, slices, split, listener)
 
 
@@ -109,6 +114,27 @@ def make_split(slices: Slices, config: TrainConfig) -> Split:
     if not held.any():
         raise DataError(f"no scan belongs to the test part of the split {config.split!r}; try --split grouped")
     return split_training(slices.labels, slices.groups, np.flatnonzero(~held), np.flatnonzero(held), **shares)  # type: ignore[arg-type]
+
+
+def calibrate(run: Run, slices: Slices, split: Split, listener: Listener) -> None:
+    """Fits temperature, set threshold and gate on a trained run's validation part, and puts them into its weights.
+
+    Weights and card are written anew, the card last; a run cut off in between counts as unfinished, and goes on from
+    its last checkpoint.
+    """
+    listener.say(f"fitting calibration and the gate for unknown scans on {len(split.validation)} validation scans")
+    classifier = Classifier.load(run.folder)
+    card = classifier.card
+    images, labels = slices.images[split.validation], slices.labels[split.validation]
+    uncalibrated = at_temperature(classifier.probabilities(images), 1 / card.temperature)
+    temperature = fit_temperature(np.log(uncalibrated), labels)
+    # Both on the same scans: one number fitted on hundreds of them leaves the threshold's promise as good as whole.
+    threshold = fit_set_threshold(at_temperature(uncalibrated, temperature), labels)
+    training = slices.images[split.train]
+    gate = Gate.fit((training, classifier.pool(training)), (images, classifier.pool(images)))
+    calibration = Calibration(scans=len(labels), coverage=COVERAGE, set_threshold=threshold, accepted=ACCEPTED)
+    card = card.model_copy(update={"temperature": temperature, "calibration": calibration})
+    save_weights(classifier.network, card, run.weights, gate)
 
 
 def test(run: Run, slices: Slices, split: Split, listener: Listener) -> Scores:

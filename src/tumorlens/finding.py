@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 import tumorlens
+from tumorlens.unknown import Unknown
 
 Point = tuple[float, float]
 
@@ -44,6 +45,19 @@ class WeightsId(BaseModel):
     sha256: str
 
 
+def prediction_sets(probabilities: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
+    """Which classes cannot be ruled out: those at least as probable as the threshold, and always the most probable.
+
+    Args:
+        probabilities: (N, C) calibrated probabilities.
+        threshold: From the weights card.
+
+    Returns:
+        (N, C) bool, no row without a class.
+    """
+    return (probabilities >= threshold) | (probabilities == probabilities.max(1, keepdims=True))
+
+
 @dataclass(frozen=True, eq=False)
 class Finding:
     """What the network makes of one scan.
@@ -60,6 +74,11 @@ class Finding:
         explained: Key of the class the heat map speaks for: `label`, unless another was asked for.
         warnings: What speaks against trusting it, a sentence each.
         weights: Which weights made it.
+        prediction_set: Keys of the classes that cannot be ruled out, the most probable first. The true class of nine
+            scans in ten like the validation scans is among them; see `Calibration`. Empty where the weights were not
+            calibrated.
+        unknown: Whether the scan is like those the network was trained on; if not, the class means nothing. None
+            where the weights have no gate.
     """
 
     source: str
@@ -71,6 +90,8 @@ class Finding:
     region: Region | None = None
     explained: str = ""
     warnings: tuple[str, ...] = field(default=())
+    prediction_set: tuple[str, ...] = ()
+    unknown: Unknown | None = None
 
     @property
     def confidence(self) -> float:
@@ -89,6 +110,8 @@ class Finding:
             overlay=None if overlay is None else overlay.as_posix(),
             explained=self.explained or self.label,
             warnings=self.warnings,
+            prediction_set=self.prediction_set,
+            unknown=self.unknown,
         )
 
 
@@ -105,6 +128,8 @@ class FindingRecord(BaseModel):
     overlay: str | None
     explained: str
     warnings: tuple[str, ...]
+    prediction_set: tuple[str, ...] = ()
+    unknown: Unknown | None = None
 
 
 class FailureRecord(BaseModel):

@@ -12,6 +12,7 @@ from rich.console import Console as RichConsole
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from tumorlens.errors import MissingExtra
 
@@ -58,17 +59,19 @@ class Console:
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self.err, disable=self.quiet, transient=True) as bar:
+        # Elsewhere than on a terminal a bar is an empty line.
+        hidden = self.quiet or not self.err.is_terminal
+        with Progress(*columns, console=self.err, disable=hidden, transient=True) as bar:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
-    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
         """A table on stdout."""
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in head:
             table.add_column(column, overflow="fold")
         for row in rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*(cell if isinstance(cell, Text) else escape(cell) for cell in row))
         self.out.print(table)
 
     def findings(self, document: FindingsDocument, classes: ClassSet) -> None:
@@ -78,7 +81,10 @@ class Console:
         for f in document.findings[:_SHOWN]:
             where = "–" if f.region is None else "{}, {} – {}, {}".format(*f.region.box)
             scan = f"{f.source} [{f.frame}]" if f.frame else f.source
-            rows.append((scan, names[f.label], f"{f.probabilities[f.label]:.0%}", where, "; ".join(f.warnings)))
+            finding = Text(" or ".join(names[key] for key in f.prediction_set or (f.label,)))
+            if f.unknown is not None and f.unknown.unknown:
+                finding = Text(f"unknown scan ({names[f.label]})", style="bright_black")
+            rows.append((scan, finding, f"{f.probabilities[f.label]:.0%}", where, "; ".join(f.warnings)))
         if rows:
             self.table(("scan", "finding", "probability", "region (x, y)", "against trusting it"), rows)
         if len(document.findings) > _SHOWN:

@@ -16,6 +16,7 @@ References:
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,26 +33,37 @@ ACCEPTED = 0.95
 _DARK, _BRIGHT = 0.06, 0.9
 _TONES = (0, 0.06, 0.12, 0.2, 0.3, 0.45, 0.65, 0.9, 1.01)
 _SMALL = 1e-3  # keeps logarithms and quotients finite
-_SALIENT = 3.0  # standard deviations from which one check alone is named
+_SALIENT = 2.3  # standard deviations from which a check is named: one scan in a hundred lies beyond, on either side
 
-# What a check beyond its usual range means, above and below it; in the order of `checks`.
+# What checks beyond their usual range mean, the plainest first: (place in `checks`, above or below, words).
 _WORDS = (
-    ("almost all background", "hardly any background"),
-    ("large parts are white", "nothing is bright"),
-    ("the picture goes on to its border", "its border is empty"),
-    ("too bright", "too dark"),
-    ("too much contrast", "too little contrast"),
-    ("too many edges", "too few edges"),
-    ("too much fine detail", "too little fine detail"),
-    ("noise or a fine pattern", "too smooth"),
-    ("its content lies to the right", "its content lies to the left"),
-    ("its content lies low", "its content lies high"),
-    ("wider than a head", "narrower than a head"),
-    ("taller than a head", "flatter than a head"),
-    ("too many shades of grey", "too few shades of grey"),
-    ("its two sides differ", "its two sides are alike"),
-    ("a straight vertical edge", "no vertical edges"),
-    ("a straight horizontal edge", "no horizontal edges"),
+    (0, 1, "almost all background"),
+    (1, 1, "large parts are white"),
+    (7, 1, "noise or a fine pattern"),
+    (7, -1, "too smooth"),
+    (0, -1, "hardly any background"),
+    (2, 1, "the picture goes on to its border"),
+    (8, 1, "its content lies to the right"),
+    (8, -1, "its content lies to the left"),
+    (9, 1, "its content lies low"),
+    (9, -1, "its content lies high"),
+    (13, 1, "its two sides differ"),
+    (10, 1, "wider than a head"),
+    (10, -1, "narrower than a head"),
+    (11, 1, "taller than a head"),
+    (11, -1, "flatter than a head"),
+    (3, 1, "too bright"),
+    (3, -1, "too dark"),
+    (4, 1, "too much contrast"),
+    (4, -1, "too little contrast"),
+    (14, 1, "a straight vertical edge"),
+    (15, 1, "a straight horizontal edge"),
+    (5, 1, "too many edges"),
+    (5, -1, "too few edges"),
+    (6, 1, "too much fine detail"),
+    (6, -1, "too little fine detail"),
+    (12, 1, "too many shades of grey"),
+    (12, -1, "too few shades of grey"),
 )
 _STRANGE = "its brightness, edges and shape do not go together"
 
@@ -87,11 +99,13 @@ class Distance:
 
     def __call__(self, values: NDArray) -> NDArray[np.float64]:
         """(N, K) -> (N,) distances; 1 is the limit."""
-        return np.sqrt(((self.standardise(values) @ self.whitening.T) ** 2).sum(1))
+        distances: NDArray[np.float64] = np.linalg.norm(self.standardise(values) @ self.whitening.T, axis=1)
+        return distances
 
     def standardise(self, values: NDArray) -> NDArray[np.float64]:
         """(N, K) -> (N, K) in standard deviations from the mean."""
-        return (values - self.centre) / self.scale
+        standardised: NDArray[np.float64] = (values.astype(np.float64) - self.centre) / self.scale
+        return standardised
 
     def relative_to(self, limit: float) -> Distance:
         """The distance whose 1 is this one's `limit`."""
@@ -166,6 +180,7 @@ class Gate:
             parts.append((distance.relative_to(_limit(distance(held), accepted)), held))
         # Each part alone accepts this share of the scans; both together must.
         joint = _limit(np.maximum(*(distance(held) for distance, held in parts)), accepted)
+        joint *= 1.0001  # single precision must not put the scan that sets the limit beyond it
         return cls(*(distance.relative_to(joint) for distance, _ in parts))
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
@@ -202,7 +217,7 @@ def checks(images: NDArray[np.float32]) -> NDArray[np.float64]:
     inside = grey[:, rim:-rim, rim:-rim].sum((1, 2))
     edges = across.mean((1, 2)) + down.mean((1, 2))
     detail = sum(np.abs(np.diff(grey, 2, axis=axis)).mean((1, 2)) for axis in (1, 2))
-    tones = [((grey >= low) & (grey < high)).mean((1, 2)) for low, high in zip(_TONES, _TONES[1:], strict=False)]
+    tones = [((grey >= low) & (grey < high)).mean((1, 2)) for low, high in itertools.pairwise(_TONES)]
     columns, rows = (_centre_and_spread(grey.mean(axis)) for axis in (1, 2))
     lines = [np.abs(np.diff(grey, axis=axis).mean(3 - axis)).max(1) for axis in (2, 1)]
     return np.stack(
@@ -250,11 +265,10 @@ def _verdict(by_check: float, by_feature: float, standardised: NDArray[np.float6
     score = max(by_check, by_feature)
     if score <= 1:
         return Unknown(score=score, unknown=False)
+    above = f"{math.ceil(score * 100) / 100:.2f}"  # never "1.00"
     if by_feature > by_check:
-        what = f"the network's features are {score:.1f} times as far from theirs as accepted"
+        what = f"the network's features are {above} times as far from theirs as accepted"
     else:
-        most = int(np.abs(standardised).argmax())
-        strange = abs(standardised[most]) >= _SALIENT
-        what = _WORDS[most][int(standardised[most] < 0)] if strange else _STRANGE
-        what += f" (distance {score:.1f}, accepted up to 1)"
+        what = next((words for i, sign, words in _WORDS if sign * standardised[i] > _SALIENT), _STRANGE)
+        what += f" (distance {above}, accepted up to 1)"
     return Unknown(score=score, unknown=True, reason=f"nothing like the scans it was trained on: {what}")

@@ -79,11 +79,11 @@ def test_other_classes_are_taken_as_they_are(tmp_path, make_scan):
     ]
 
 
-def test_built_in_classes_keep_their_meaning_beside_others(tmp_path, make_scan):
+def test_finding_nothing_keeps_its_meaning_beside_other_classes(tmp_path, make_scan):
     for folder in ("notumor", "metastasis"):
         make_scan(f"{folder}/1.png")
     classes = read_manifest(tmp_path).classes
-    assert [(c.key, c.nothing) for c in classes] == [("no_tumor", True), ("metastasis", False)]
+    assert [(c.key, c.nothing) for c in classes] == [("metastasis", False), ("notumor", True)]
 
 
 def test_classes_spelt_alike_are_refused(tmp_path, make_scan):

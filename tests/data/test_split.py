@@ -99,7 +99,7 @@ def test_a_class_of_few_patients_is_in_every_part_and_takes_no_share_from_the_ot
     ],
 )
 def test_a_class_of_one_scan_or_group_is_refused(labels, groups):
-    with pytest.raises(DataError, match="a class has a single scan, patient.*add scans of it, or leave it out"):
+    with pytest.raises(DataError, match=r"a class has a single scan, patient.*add scans of it, or leave it out"):
         split_randomly(np.array(labels), list(groups))
 
 
@@ -121,7 +121,7 @@ def test_one_class_is_refused():
 
 @pytest.mark.parametrize("share", [0, 0.6, -1])
 def test_a_share_that_is_no_split(labels, share):
-    with pytest.raises(DataError, match="choose more than 0 and at most 0.5"):
+    with pytest.raises(DataError, match=r"choose more than 0 and at most 0\.5"):
         split_randomly(labels, scans(1000), test=share)
 
 

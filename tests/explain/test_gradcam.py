@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import LayerGradCam
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tumorlens.explain.gradcam import grad_cam
@@ -82,6 +82,15 @@ def test_it_works_where_gradients_are_off(network: Network, images: Tensor) -> N
     for explained in (without_gradients, inference, with_images_made_here):
         assert torch.equal(explained.heat, expected.heat)
         assert torch.equal(explained.logits, expected.logits)
+
+
+def test_it_works_under_inference_mode_even_if_the_features_are_the_picture(images: Tensor) -> None:
+    network = Network()
+    network.features, network.head = nn.Identity(), nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, 4))
+    network.eval()
+    with torch.inference_mode():
+        inference = grad_cam(network, images.clone(), 1)
+    assert torch.equal(inference.heat, grad_cam(network, images, 1).heat)
 
 
 def test_what_comes_out_holds_no_graph(network: Network, images: Tensor) -> None:

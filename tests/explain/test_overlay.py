@@ -89,6 +89,17 @@ def test_the_contour_is_drawn_around_the_region_also_at_the_rim(scan: Scan, y: i
     assert np.abs(extent - [x0, y0, x1, y1]).max() <= 1
 
 
+def test_the_contour_of_a_region_in_a_corner_is_drawn_on_all_four_sides(scan: Scan) -> None:
+    heat = np.zeros((50, 80), np.float32)
+    heat[30:50, 60:80] = 1
+    drawn = _pixels(draw_overlay(scan, heat, find_region(heat)))[:, :80]
+    changed = (drawn != _pixels(draw_overlay(scan, heat))[:, :80]).any(2)
+    assert changed[32:48, 79].all()
+    assert changed[49, 62:78].all()
+    assert changed[32:48, 58:62].any(1).all()
+    assert changed[28:32, 62:78].any(0).all()
+
+
 def test_a_map_of_another_size_is_refused(scan: Scan) -> None:
     with pytest.raises(ValueError, match=r"\(80, 50\) does not lie on a scan of \(50, 80\)"):
         draw_overlay(scan, np.zeros((80, 50), np.float32))

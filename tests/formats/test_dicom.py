@@ -332,6 +332,44 @@ def test_deflated_bomb(make_dicom, stored, monkeypatch):
         read_scans(path)
 
 
+@pytest.mark.parametrize(
+    ("elements", "fact"),
+    [
+        ({"PatientSex": "F"}, {"sex": "F"}),
+        ({"PatientSex": "SMITH"}, {}),
+        ({"PatientAge": "039Y"}, {"age": "<40"}),
+        ({"PatientAge": "040Y"}, {"age": "40-59"}),
+        ({"PatientAge": "060Y"}, {"age": "60-74"}),
+        ({"PatientAge": "075Y"}, {"age": "75+"}),
+        ({"PatientAge": "101Y"}, {"age": "75+"}),
+        ({"PatientAge": "018M"}, {"age": "<40"}),
+        ({"PatientBirthDate": "19660302", "StudyDate": "20260303"}, {"age": "60-74"}),
+        ({"PatientBirthDate": "19660304", "StudyDate": "20260303"}, {"age": "40-59"}),
+        ({"PatientBirthDate": "20270101", "StudyDate": "20260303"}, {}),
+        ({"PatientBirthDate": "19660304"}, {}),
+        ({"Manufacturer": "Acme ", "ManufacturerModelName": "Halo-3"}, {"scanner": "ACME HALO-3"}),
+        ({"Manufacturer": "ACME"}, {"scanner": "ACME"}),
+        ({"Manufacturer": "x" * 60}, {}),
+        ({"MagneticFieldStrength": 1.494}, {"field_strength": "1.5 T"}),
+        ({"MagneticFieldStrength": 2.89362}, {"field_strength": "3 T"}),
+        ({"MagneticFieldStrength": 15000}, {"field_strength": "1.5 T"}),
+        ({"MagneticFieldStrength": 0.23}, {"field_strength": "0.23 T"}),
+        ({"MagneticFieldStrength": -1}, {}),
+    ],
+)
+def test_facts_that_identify_nobody(make_dicom, stored, elements, fact):
+    assert read_one(make_dicom(stored, **elements)).facts == fact
+
+
+def test_facts_hold_no_name_date_or_identifier(make_dicom, stored):
+    scan = read_one(
+        make_dicom(
+            stored, PatientAge="097Y", PatientBirthDate="19290101", StudyDate="20260303", DeviceSerialNumber="4711"
+        )
+    )
+    assert scan.facts == {"age": "75+"}
+
+
 def test_nothing_of_the_patient_leaks(make_dicom, stored, caplog):
     caplog.set_level(logging.DEBUG)
     good = make_dicom(stored, PatientID="SECRET", PatientAge="042Y", InstanceNumber="7777")

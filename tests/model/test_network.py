@@ -25,10 +25,11 @@ def test_an_unknown_name_lists_the_known() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"depht": 2}, {"widths": []}, {"widths": [0, -4]}, {"hidden": 0}, {"readout": "sum"}, {"dropout": 7}]
+    "options",
+    [{"depht": 2}, {"widths": []}, {"widths": [-4]}, {"hidden": 0}, {"readout": "sum"}, {"dropout": 7}],
 )
 def test_settings_that_no_network_can_have_are_refused(options: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match="^cnn_lstm: "):
+    with pytest.raises(ConfigError, match=r"^cnn_lstm: "):
         build_network("cnn_lstm", channels=1, classes=4, **options)
 
 

@@ -198,17 +198,21 @@ def _settle(
 
 
 def _fitting_classes(labels: Sequence[str], where: Path) -> ClassSet:
-    """The built-in classes among the labels, then the others under their own names."""
-    known = {index for label in labels if (index := BRAIN_TUMORS.match(label)) is not None}
-    others = [label for label in labels if BRAIN_TUMORS.match(label) is None]
-    found = [BRAIN_TUMORS[index] for index in sorted(known)]
-    found += [ScanClass(key=label, name=label.replace("_", " ")) for label in others]
-    if len(found) < 2:
+    """The built-in classes if all labels are among them; else the labels, as they are spelt."""
+    known = {label: BRAIN_TUMORS.match(label) for label in labels}
+    if None not in known.values():
+        fitting = tuple(c for i, c in enumerate(BRAIN_TUMORS) if i in known.values())
+        return ClassSet(classes=fitting) if len(fitting) > 1 else BRAIN_TUMORS
+    if len(labels) < 2:
         return BRAIN_TUMORS
+    # "normal" beside "pneumonia" means that nothing was found, too.
+    meaning = {label: index is not None and BRAIN_TUMORS[index].nothing for label, index in known.items()}
     try:
-        return ClassSet(classes=tuple(found))
+        return ClassSet(
+            classes=tuple(ScanClass(key=k, name=k.replace("_", " "), nothing=n) for k, n in meaning.items())
+        )
     except ValidationError as error:
-        raise DataError(f"{where}: two of the classes {', '.join(others)} are spelt alike; rename one") from error
+        raise DataError(f"{where}: two of the classes {', '.join(labels)} are spelt alike; rename one") from error
 
 
 def _read_table(path: Path, classes: ClassSet | None) -> Manifest:

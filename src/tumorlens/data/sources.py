@@ -105,12 +105,18 @@ def _fetch_masoud(folder: Path) -> None:
     """Kaggle's archive. kagglehub checks it, and goes on with a download that was cut off."""
     try:
         import kagglehub
-        from kagglehub.exceptions import KaggleApiHTTPError
+        from kagglehub import exceptions
     except ModuleNotFoundError as error:
         raise MissingExtra("fetching data sets", "train") from error
     try:
         kagglehub.dataset_download(_MASOUD, output_dir=os.fspath(folder))
-    except KaggleApiHTTPError as error:
+    except (
+        exceptions.BackendError,
+        exceptions.CredentialError,
+        exceptions.DataCorruptionError,
+        exceptions.NotFoundError,
+        exceptions.UnauthenticatedError,
+    ) as error:
         raise OSError(str(error)) from error
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices
+from tumorlens.evaluation.calibration import CalibrationScores, score_calibration
 from tumorlens.evaluation.gallery import GalleryCase, choose_cases
 from tumorlens.evaluation.metrics import Scores, score
 from tumorlens.evaluation.predictions import Predictions
@@ -58,15 +59,33 @@ def evaluate(
     tell(f"testing on {len(indices)} scans")
     predictions = predict_slices(classifier, slices, indices)
     tell("scoring, with 1,000 resamples for the intervals")
-    scores = score(predictions)
+    scores = score(predictions, calibrated=classifier.card.calibration is not None)
+    calibration = _score_calibration(classifier, predictions, scores, slices.images[indices])
     chosen = choose_cases(predictions)
     tell(f"explaining {len(chosen)} cases for the gallery")
     gallery = [make_case(classifier, slices, predictions, int(indices[i]), i) for i in chosen]
     tell("writing the report")
     write_report(
-        folder, scores=scores, predictions=predictions, context=context, gallery=gallery, history=history or None
+        folder,
+        scores=scores,
+        predictions=predictions,
+        context=context,
+        calibration=calibration,
+        gallery=gallery,
+        history=history or None,
     )
     return scores
+
+
+def _score_calibration(
+    classifier: Classifier, predictions: Predictions, scores: Scores, images: NDArray[np.float32]
+) -> CalibrationScores | None:
+    card = classifier.card
+    if card.calibration is None:
+        return None
+    judged = classifier.judge(images)
+    unknown = None if judged is None else np.array([u.unknown for u in judged])
+    return score_calibration(predictions, scores, card.temperature, card.calibration, unknown)
 
 
 def make_case(classifier: Classifier, slices: Slices, predictions: Predictions, index: int, row: int) -> GalleryCase:

@@ -34,7 +34,7 @@ from tumorlens.finding import Region
 from tumorlens.outline import Outline
 from tumorlens.scan import Scan
 
-CASES = 4
+CASES = 6
 """Best, median and worst cases a page shows, each."""
 
 NO_OUTLINES = "No test scan has a radiologist's outline, so nothing is said about whether maps lie on tumours."
@@ -142,7 +142,7 @@ def write_heatmap_page(folder: Path, scores: HeatmapScores, classifier: Classifi
         shown=shown,
         verdict="" if localization is None or shown is None else _verdict(localization, shown),
         best=None if localization is None else _method(localization, localization.best_baseline),
-        true={m.key: m for m in scores.localization_true.methods} if scores.localization_true else {},
+        of_true_class={m.key: m for m in scores.localization_true.methods} if scores.localization_true else {},
         checks=CHECKS,
         methods=METHODS,
         baselines=BASELINES,
@@ -154,8 +154,6 @@ def write_heatmap_page(folder: Path, scores: HeatmapScores, classifier: Classifi
         synthetic=slices.manifest.synthetic,
         similar=SIMILAR,
         jump=PEAK_JUMPS,
-        by_class=lambda method: method.classes,
-        by_size=lambda method: method.sizes,
         date=dt.date.today().isoformat(),
     )
     write_atomically(folder / "heatmaps.json", scores.model_dump_json(indent=1).encode() + b"\n")

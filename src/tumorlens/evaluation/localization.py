@@ -146,6 +146,7 @@ class Judged:
         fitted_on: Number of scans these were chosen on.
         names: N names of scans.
         labels: Keys of their true classes.
+        classes: Keys of all classes, in the network's order.
         predicted: Keys of their predicted classes.
         groups: What they belong to.
         area: (N,) the tumour's share of the picture.
@@ -158,6 +159,7 @@ class Judged:
     fitted_on: int
     names: Sequence[str]
     labels: Sequence[str]
+    classes: Sequence[str]
     predicted: Sequence[str]
     groups: Sequence[str]
     area: NDArray[np.float64]
@@ -223,6 +225,7 @@ def judge_maps(
         fitted_on=len(validation),
         names=[entries[i].name for i in test],
         labels=[entries[i].label for i in test],
+        classes=classifier.card.classes.keys,
         predicted=predicted,
         groups=[slices.groups[i] for i in test],
         area=np.array(area),
@@ -240,6 +243,7 @@ def pool(parts: Sequence[Judged]) -> Judged:
         fitted_on=sum(p.fitted_on for p in parts),
         names=[name for p in parts for name in p.names],
         labels=[label for p in parts for label in p.labels],
+        classes=first.classes,
         predicted=[key for p in parts for key in p.predicted],
         groups=[group for p in parts for group in p.groups],
         area=np.concatenate([p.area for p in parts]),
@@ -253,7 +257,7 @@ def summarize(judged: Judged) -> Localization:
     pointing = judged.figures[:, :, FIGURES.index("pointing")]
     rivals = [m for m, key in enumerate(judged.methods) if key in BASELINES]
     best = max(rivals, key=lambda m: pointing[:, m].mean())
-    by_class = {key: labels == key for key in dict.fromkeys(judged.labels)}
+    by_class = {key: labels == key for key in judged.classes if key in judged.labels}
     by_size = {name: (judged.area >= low) & (judged.area < high) for name, (low, high) in SIZES.items()}
 
     def figures(method: int, rows: NDArray[np.bool_]) -> MapFigures:

@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -23,6 +23,9 @@ from numpy.typing import NDArray
 from tumorlens.errors import DataError, MissingExtra
 from tumorlens.evaluation.metrics import Scores
 from tumorlens.evaluation.predictions import Predictions
+
+if TYPE_CHECKING:
+    from tumorlens.evaluation.calibration import Errors
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def roc_figure(predictions: Predictions, scores: Scores, theme: Theme = LIGHT) -
     figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
     axes = _axes(figure, theme, xlabel="false positive rate (1 − specificity)", ylabel="true positive rate (recall)")
     corner = axes.inset_axes((0.4, 0.48, 0.56, 0.43), xlim=(0, 0.2), ylim=(0.8, 1.005))
-    _dress(corner, theme)
+    dress(corner, theme)
     corner.set_title("upper left corner", size=9, color=theme.muted, loc="left")
     corner.tick_params(labelsize=8)
     corner.set(xticks=(0, 0.1, 0.2), yticks=(0.8, 0.9, 1))
@@ -158,7 +161,7 @@ def loss_figure(history: Sequence[Any], theme: Theme = LIGHT, *, best: int | Non
     figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     for axes, what in ((upper, "loss"), (lower, "accuracy")):
-        _dress(axes, theme)
+        dress(axes, theme)
         axes.set_ylabel(what)
         for i, (name, column) in enumerate((("training", f"train_{what}"), ("validation", f"val_{what}"))):
             values = _column(history, column)
@@ -184,15 +187,15 @@ def loss_figure(history: Sequence[Any], theme: Theme = LIGHT, *, best: int | Non
     return figure
 
 
-def reliability_figure(scores: Scores, theme: Theme = LIGHT) -> Figure:
+def reliability_figure(scores: Scores | Errors, theme: Theme = LIGHT) -> Figure:
     """How often the network was right, by how sure it was, over the number of scans that were so."""
     full = [b for b in scores.reliability if b.count]
     middle = [(b.low + b.high) / 2 for b in full]
     width = full[0].high - full[0].low
     figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    _dress(upper, theme)
-    _dress(lower, theme)
+    dress(upper, theme)
+    dress(lower, theme)
     upper.bar(middle, [b.accuracy for b in full], width * 0.92, color=theme.series[0], alpha=0.35)
     upper.plot([0, 1], [0, 1], color=theme.muted, linewidth=1, linestyle=":", label="calibrated")
     for few, label in ((False, "this network"), (True, f"fewer than {_FEW} scans")):
@@ -262,12 +265,12 @@ def data_uri(figure: Figure) -> str:
 
 def _axes(figure: Figure, theme: Theme, **labels: str) -> Axes:
     axes = figure.add_subplot()
-    _dress(axes, theme)
+    dress(axes, theme)
     axes.set(**labels)
     return axes
 
 
-def _dress(axes: Axes, theme: Theme) -> None:
+def dress(axes: Axes, theme: Theme) -> None:
     """Sets what matplotlib would take from its global settings."""
     axes.set_facecolor("none")
     axes.set_axisbelow(True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from tumorlens.errors import DataError, MissingExtra
 from tumorlens.evaluation import plots
 from tumorlens.evaluation._files import write_atomically
+from tumorlens.evaluation.calibration import CalibrationScores
 from tumorlens.evaluation.gallery import RIGHT, WRONG, GalleryCase, picture_uri
 from tumorlens.evaluation.metrics import Estimate, Scores, classification_report_text
 from tumorlens.evaluation.predictions import Predictions
@@ -71,6 +73,7 @@ def write_report(
     scores: Scores,
     predictions: Predictions,
     context: ReportContext,
+    calibration: CalibrationScores | None = None,
     gallery: Sequence[GalleryCase] = (),
     history: Sequence[Any] | None = None,
 ) -> Path:
@@ -83,6 +86,7 @@ def write_report(
         scores: Scores of the predictions.
         predictions: What was scored.
         context: What a reader must know beside the figures.
+        calibration: What calibration did, if there was one; metrics.json holds it as "calibration".
         gallery: Single cases, see `choose_cases`; wrong ones are shown first, at most 24 of each kind.
         history: The training, epoch by epoch, as `loss_figure` takes it; None or empty leaves its curves out.
 
@@ -106,9 +110,13 @@ def write_report(
     predictions.write_csv(folder / "predictions.csv")
     write_atomically(folder / "classification_report.txt", table.encode())
     cases = gallery_cards(gallery, predictions)
-    figures = save_figures(folder / "plots", evaluation_figures(scores, predictions, history, context.best_epoch))
+    drawn = evaluation_figures(scores, predictions, history, context.best_epoch)
+    if calibration is not None:
+        drawn["reliability_before"] = lambda theme: plots.reliability_figure(calibration.before, theme)
+    figures = save_figures(folder / "plots", drawn)
     page = template.render(
         scores=scores,
+        calibration=calibration,
         context=context,
         figures=figures,
         report_text=table,
@@ -118,7 +126,10 @@ def write_report(
         wrong_in_all=int((predictions.predicted != predictions.truth).sum()),
         right_in_all=int((predictions.predicted == predictions.truth).sum()),
     )
-    write_atomically(folder / "metrics.json", scores.model_dump_json(indent=2).encode() + b"\n")
+    metrics = scores.model_dump()
+    if calibration is not None:
+        metrics["calibration"] = calibration.model_dump()
+    write_atomically(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False).encode() + b"\n")
     report = folder / "report.html"
     # A file name that is no UTF-8 must not cost the report.
     write_atomically(report, page.encode("utf-8", "backslashreplace"))

@@ -150,11 +150,11 @@ def validate_site(
     slices = load_slices(manifest, card.preprocessing, progress=progress)
     kept, copies = each_once(slices)
     unreadable, reasons = _unreadable(slices)
-    steps += [
-        Step(name="readable", count=steps[-1].count - len(slices.failures), unit="files", excluded=reasons),
-        Step(name="in these files", count=len(slices), unit="slices"),
-        Step(name="analysed, each picture once", count=len(kept), unit="slices", excluded=copies),
-    ]
+    readable = steps[-1].count - len(slices.failures)
+    steps.append(Step(name="readable", count=readable, unit="files", excluded=reasons))
+    if len(slices) != readable:  # a file may hold several
+        steps.append(Step(name="in these files", count=len(slices), unit="slices"))
+    steps.append(Step(name="analysed, each picture once", count=len(kept), unit="slices", excluded=copies))
     tell(f"testing on {len(kept)} slices")
     predictions = _anonymous(predict_slices(classifier, slices, kept), slices, kept)
     tell("scoring, with 1,000 resamples for the intervals")

@@ -197,26 +197,13 @@ def compare(scores: Scores, promised: Mapping[str, Any]) -> list[Comparison]:
         here, there = getattr(scores, key), Estimate(**{k: given.get(k) for k in ("value", "low", "high")})
         difference = _difference(here, there)
         verdict = _verdict(difference)
-        words = _words(name, here, there, difference, verdict)
+        words = _words(key, name, here, there, difference, verdict)
         found.append(
             Comparison(
                 key=key, name=name, here=here, promised=there, difference=difference, verdict=verdict, words=words
             )
         )
     return found
-
-
-def points(estimate: Estimate) -> str:
-    """A difference of shares in percentage points with its interval, such as "−3.1 (−5.0 to −1.2)"."""
-    if estimate.value is None:
-        return "undefined"
-
-    def signed(value: float) -> str:
-        return f"{100 * value:+.1f}".replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0")
-
-    if estimate.low is None or estimate.high is None:
-        return signed(estimate.value)
-    return f"{signed(estimate.value)} ({signed(estimate.low)} to {signed(estimate.high)})"
 
 
 def _nothing(predictions: Predictions) -> NDArray[np.bool_]:
@@ -279,6 +266,7 @@ def _subgroup(fact: str, value: str, predictions: Predictions, overall: Scores) 
         detected = wilson(float((nothing[predictions.predicted] == nothing[present[0]]).mean()), groups)
         sensitivity, specificity = (sensitivity, detected) if nothing[present[0]] else (detected, specificity)
     names = [predictions.classes[i].name for i in present]
+    sides = [len(np.unique(predictions.groups[side])) for side in (positive, ~positive)] if nothing.any() else [groups]
     return Subgroup(
         fact=fact,
         value=value,
@@ -288,15 +276,17 @@ def _subgroup(fact: str, value: str, predictions: Predictions, overall: Scores) 
         accuracy=accuracy,
         sensitivity=sensitivity,
         specificity=specificity,
-        warning=_caution(groups, names, accuracy, overall),
+        warning=_caution(groups, min(sides), names, accuracy, overall),
     )
 
 
-def _caution(groups: int, present: Sequence[str], accuracy: Estimate, overall: Scores) -> str:
+def _caution(groups: int, smaller: int, present: Sequence[str], accuracy: Estimate, overall: Scores) -> str:
     if groups < FEW:
         return f"too few ({groups}) to say anything"
     if len(present) == 1:
         return f"only {present[0]}: cannot be compared"
+    if smaller < FEW:
+        return f"only {smaller} with or without a tumour: sensitivity or specificity says little"
     if accuracy.high is not None and overall.accuracy.value is not None and accuracy.high < overall.accuracy.value:
         return "worse than the whole site"
     return ""
@@ -322,15 +312,24 @@ def _verdict(difference: Estimate) -> Verdict:
     return "below" if difference.high < 0 else "above" if difference.low > 0 else "within"
 
 
-def _words(name: str, here: Estimate, there: Estimate, difference: Estimate, verdict: Verdict) -> str:
+def _words(key: str, name: str, here: Estimate, there: Estimate, difference: Estimate, verdict: Verdict) -> str:
     if here.value is None or there.value is None or difference.value is None:
         return f"{name} is undefined here, and cannot be compared."
-    start = f"{name} is {100 * here.value:.1f} here; the card promises {100 * there.value:.1f}"
-    amount = f"{100 * abs(difference.value):.1f} points"
-    interval = points(difference)
-    if verdict == "unknown":
+    factor, digits, unit = (1, 3, "") if key == "macro_auc" else (100, 1, "%")
+    points = " points" if unit else ""
+
+    def number(value: float) -> str:
+        return f"{factor * value:.{digits}f}"
+
+    def signed(value: float) -> str:
+        return f"{factor * value:+.{digits}f}".replace("-", "−")
+
+    start = f"{name} is {number(here.value)}{unit} here; the card promises {number(there.value)}{unit}"
+    if difference.low is None or difference.high is None:
         return f"{start}. There is no interval, so chance cannot be told from a difference."
+    interval = f"95% interval of the difference {signed(difference.low)} to {signed(difference.high)}{points}"
     if verdict == "within":
-        loss = max(0.0, -(difference.low or 0.0))
-        return f"{start}: within what chance allows, {interval}. A loss of {100 * loss:.1f} points cannot be excluded."
-    return f"{start}: {verdict} it by {amount}, {interval}."
+        return (
+            f"{start}: the difference of {signed(difference.value)}{points} is within what chance allows ({interval})."
+        )
+    return f"{start}: {verdict} it by {number(abs(difference.value))}{points} ({interval})."

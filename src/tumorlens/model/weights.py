@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -12,22 +13,32 @@ from safetensors.torch import save as save_tensors
 from tumorlens.card import WeightsCard, find_weights, read_card, write_card, write_whole
 from tumorlens.errors import ChecksumMismatch, ConfigError, ModelError
 from tumorlens.model.network import Network, build_network
+from tumorlens.unknown import Gate
+
+_GATE = "unknown."  # prefix of the gate's tensors
 
 
-def save_weights(network: Network, card: WeightsCard, path: Path) -> WeightsCard:
+def save_weights(network: Network, card: WeightsCard, path: Path, gate: Gate | None = None) -> WeightsCard:
     """Writes weights and card, the card last: weights without one are not complete.
+
+    An earlier card is removed first, so that none ever stands beside weights that are not its own.
 
     Args:
         network: Whose weights to write.
         card: Its card; sha256 is filled in.
         path: The .safetensors file; the card lies beside it, with the suffix .json.
+        gate: Goes into the same file, if there is one.
 
     Returns:
         The card as written.
     """
-    data = save_tensors({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()})
+    tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    if gate is not None:
+        tensors |= {_GATE + name: torch.from_numpy(value) for name, value in gate.tensors().items()}
+    data = save_tensors(tensors)
     card = card.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".json").unlink(missing_ok=True)
     write_whole(path, data)
     write_card(card, path)
     return card
@@ -40,6 +51,33 @@ def load_weights(name_or_path: str | Path) -> tuple[Network, WeightsCard]:
         ModelError: If there are no such weights, or they do not fit their card.
         ChecksumMismatch: If the weights are not those the card was written for.
     """
+    path, card, data = _read(name_or_path)
+    try:
+        network = build_network(
+            card.network, channels=card.preprocessing.channels, classes=len(card.classes), **card.options
+        )
+        network.load_state_dict({k: v for k, v in load_tensors(data).items() if not k.startswith(_GATE)})
+    except (SafetensorError, RuntimeError, ConfigError) as error:
+        raise _misfit(path, error) from error
+    return network.eval(), card
+
+
+def load_gate(name_or_path: str | Path) -> Gate | None:
+    """Loads the gate for unknown scans that lies with the weights, or None if there is none.
+
+    Raises:
+        ModelError: If there are no such weights, or half a gate.
+        ChecksumMismatch: If the weights are not those the card was written for.
+    """
+    path, _, data = _read(name_or_path)
+    try:
+        found = {k.removeprefix(_GATE): v.numpy() for k, v in load_tensors(data).items() if k.startswith(_GATE)}
+        return Gate.of_tensors(found) if found else None
+    except (SafetensorError, KeyError) as error:
+        raise _misfit(path, error) from error
+
+
+def _read(name_or_path: str | Path) -> tuple[Path, WeightsCard, bytes]:
     path = find_weights(name_or_path)
     card = read_card(path)
     try:
@@ -48,11 +86,8 @@ def load_weights(name_or_path: str | Path) -> tuple[Network, WeightsCard]:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); check who may read it") from error
     if hashlib.sha256(data).hexdigest() != card.sha256:
         raise ChecksumMismatch(f"{path}: is damaged or not the file its card describes; get the pair again")
-    try:
-        network = build_network(
-            card.network, channels=card.preprocessing.channels, classes=len(card.classes), **card.options
-        )
-        network.load_state_dict(load_tensors(data))
-    except (SafetensorError, RuntimeError, ConfigError) as error:
-        raise ModelError(f"{path}: does not fit its card ({' '.join(str(error).split())[:200]})") from error
-    return network.eval(), card
+    return path, card, data
+
+
+def _misfit(path: Path, error: Exception) -> ModelError:
+    return ModelError(f"{path}: does not fit its card ({' '.join(str(error).split())[:200]})")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from tumorlens.card import write_whole
 from tumorlens.data.loader import Slices
@@ -40,8 +41,9 @@ class Run:
         """
         if (folder / _CONFIG).exists():
             raise ConfigError(f"{folder}: holds a run already; resume it with --resume, or choose another --output")
-        # A wrong name or option should show here, not after all scans are read.
-        build_network(config.model, channels=config.preprocessing.channels, classes=2, **config.options)
+        # A wrong name or option should show here, not after all scans are read. On "meta", nothing is drawn or stored.
+        with torch.device("meta"):
+            build_network(config.model, channels=config.preprocessing.channels, classes=2, **config.options)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

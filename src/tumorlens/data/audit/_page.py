@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 import tumorlens
 from tumorlens.data.audit._findings import AuditedPicture, AuditReport, Shortcut
+from tumorlens.data.audit._tables import members_of
 from tumorlens.data.manifest import Manifest
 from tumorlens.errors import InputError
 from tumorlens.formats import read_scans
@@ -48,10 +48,7 @@ def render_page(report: AuditReport, manifest: Manifest) -> str:
     from tumorlens.evaluation.report import load_template
 
     template = load_template("audit.html.j2")
-    groups: dict[int, list[AuditedPicture]] = defaultdict(list)
-    for picture in report.table:
-        if picture.group is not None:
-            groups[picture.group].append(picture)
+    groups = members_of(report.table)
     names = {c.key: c.name for c in manifest.classes}
 
     def shown(pictures: Iterable[AuditedPicture]) -> list[dict[str, Any]]:
@@ -74,9 +71,7 @@ def render_page(report: AuditReport, manifest: Manifest) -> str:
             for key, (title, about) in _KINDS.items()
             if any(key in p.relation for p in copies)
         ],
-        weakest=[
-            {"correlation": p.correlation, "pair": shown((groups[p.group or 0][0], p))} for p in _weakest(copies)
-        ],
+        weakest=[{"correlation": p.correlation, "pair": shown((groups[p.group or 0][0], p))} for p in _weakest(copies)],
         by_way=sum(_WAY in p.relation for p in copies),
         contradictions=[
             {"group": c.group, "count": len(c.members), "members": shown(_one_of_each(groups[c.group]))}
@@ -87,9 +82,7 @@ def render_page(report: AuditReport, manifest: Manifest) -> str:
     )
 
 
-def _examples(
-    copies: list[AuditedPicture], groups: dict[int, list[AuditedPicture]], kind: str
-) -> list[AuditedPicture]:
+def _examples(copies: list[AuditedPicture], groups: dict[int, list[AuditedPicture]], kind: str) -> list[AuditedPicture]:
     """Pictures that show one kind plainly: little else was done, and from one part of the split to the other."""
 
     def plainness(p: AuditedPicture) -> tuple[bool, int, bool, str]:
@@ -153,7 +146,10 @@ def _reading(shortcut: Shortcut, names: dict[str, str]) -> str:
     )
     if shortcut.strength == "none":
         return f"{told} That is no more than guessing, or hardly: no shortcut here."
-    most = f"It tells {names.get(key, key)} best: of two pictures, one of it and one not, it picks the right one {area:.0%} of the time."
+    most = (
+        f"It tells {names.get(key, key)} best: of two pictures, one of it and one not, it picks the right one "
+        f"{area:.0%} of the time."
+    )
     verdict = {
         "weak": "A weak shortcut: a network can gain a little from it.",
         "clear": "A clear shortcut: part of any score on this set may come from it.",

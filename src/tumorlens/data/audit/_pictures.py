@@ -56,10 +56,15 @@ RECORD = np.dtype(
 )
 """One picture.
 
-key: hash of the file's path, size and time of change. place, places: which of the file's pictures this is, from 0, and
-how many there are. frame: the reader's number for it; blank frames count there. blank: hardly anything is shown. digest: hash of the pixels. series: pseudonym of the patient or series that
-the file names. fine, coarse: the local pattern, see `local_pattern`. grey: mean intensities, in [0, 1]. histogram:
-share of the pixels in each bin.
+key: hash of the file's path, size and time of change.
+place, places: which of the file's pictures this is, from 0, and how many there are.
+frame: the reader's number for it; blank frames count there.
+blank: hardly anything is shown.
+digest: hash of the pixels.
+series: pseudonym of the patient or series that the file names.
+fine, coarse: the local pattern, see `local_pattern`.
+grey: mean intensities, in [0, 1].
+histogram: share of the pixels in each bin.
 """
 
 
@@ -141,7 +146,7 @@ def describe_all(manifest: Manifest, folder: Path, progress: Callable[[int, int]
         progress: Called with (done, total) files.
 
     Raises:
-        DataError: If a file is missing or no file can be read.
+        DataError: If no file can be read.
         OSError: If the cache cannot be written.
     """
     keys = [_key(e) for e in manifest.entries]
@@ -182,6 +187,11 @@ def _describe_files(manifest: Manifest, keys: list[int], unread: list[int]) -> I
     return _in_order(describe_file, unread)
 
 
+def absolute(path: Path) -> Path:
+    """The path from the root, without "..", and with its links: two links to one file are a duplicate to be found."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() follows links
+
+
 def _hash(content: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
@@ -190,8 +200,8 @@ def _key(entry: Entry) -> int:
     try:
         stat = entry.path.stat()
     except (OSError, ValueError) as error:
-        raise DataError(f"{entry.name}: there is no such file; correct the table or put the file there") from error
-    return _hash(os.fsencode(f"{os.path.abspath(entry.path)}\0{stat.st_size}\0{stat.st_mtime_ns}"))  # noqa: PTH100
+        raise DataError(f"{entry.name}: cannot be looked at ({error}); put the file there again") from error
+    return _hash(os.fsencode(f"{absolute(entry.path)}\0{stat.st_size}\0{stat.st_mtime_ns}"))
 
 
 def _cut_tail(path: Path) -> int:

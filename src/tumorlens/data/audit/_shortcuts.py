@@ -82,7 +82,7 @@ def _measure(
     probabilities = np.zeros((len(truth), len(classes)))
     for number in np.unique(fold):
         train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        model = ExtraTreesClassifier(150, min_samples_leaf=2, class_weight="balanced", random_state=seed)
+        model = ExtraTreesClassifier(100, min_samples_leaf=2, class_weight="balanced", random_state=seed)
         model.fit(features[train], truth[train])
         # Folds may leave a rare class out of a training part.
         probabilities[np.ix_(test, np.searchsorted(classes, model.classes_))] = model.predict_proba(features[test])

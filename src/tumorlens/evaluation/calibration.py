@@ -1,0 +1,238 @@
+"""Are probabilities and prediction sets true to their word? What is fitted so that they are, and what they keep.
+
+Everything is fitted on the validation part and measured on the test part. The promise "the set holds the true class
+nine times in ten" holds for scans exchangeable with the validation scans; other patients and hospitals are not.
+
+References:
+    Guo et al., On calibration of modern neural networks, ICML 2017 (temperature).
+    Sadinle, Lei and Wasserman, Least ambiguous set-valued classifiers with bounded error levels, Journal of the
+    American Statistical Association 114, 2019 (sets by a threshold on the probability).
+    Angelopoulos and Bates, Conformal prediction: a gentle introduction, Foundations and Trends in Machine Learning
+    16(4), 2023 (finite-sample correction, what coverage is to be expected).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from scipy import optimize, special, stats
+
+from tumorlens.card import Calibration
+from tumorlens.errors import ConfigError, DataError
+from tumorlens.evaluation._intervals import estimate_means
+from tumorlens.evaluation.metrics import CONFIDENCE, Bin, Estimate, Scores, score
+from tumorlens.evaluation.predictions import Predictions
+from tumorlens.finding import prediction_sets
+
+COVERAGE = 0.9
+"""Share of the scans whose prediction set is to hold the true class."""
+
+# Where every validation scan is right, the loss falls for ever with the temperature; half is as far as it may go.
+_COLDEST, _HOTTEST = 0.5, 20.0
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Errors(_Frozen):
+    """How far probabilities are from frequencies; all as in `Scores`, smaller is better.
+
+    Attributes:
+        ece: Expected calibration error of the predicted class, 15 bins.
+        brier: Brier score, 0 to 2.
+        log_loss: Mean -log of the true class's probability, in nats.
+        reliability: The bins behind the ECE.
+    """
+
+    ece: float
+    brier: Estimate
+    log_loss: Estimate
+    reliability: list[Bin]
+
+
+class SetScores(_Frozen):
+    """What prediction sets hold, over the test scans or over those of one class.
+
+    Attributes:
+        name: The class, or "all".
+        n: Scans.
+        coverage: Share of the scans whose set holds their true class.
+        mean_size: Mean number of classes in a set.
+        single: Share of the sets with one class.
+    """
+
+    name: str
+    n: int
+    coverage: Estimate
+    mean_size: float
+    single: float
+
+
+class CalibrationScores(_Frozen):
+    """What calibration did to the test scans; stands in metrics.json as "calibration".
+
+    Attributes:
+        fitted_on: Validation scans that temperature, set threshold and gate were fitted on.
+        temperature: Divides the logits.
+        set_threshold: Least probability that takes a class into the set.
+        aim: Coverage the sets aim at.
+        expected: 95% range of the coverage on many scans like the validation scans: so few fix a threshold no better.
+        before: Errors at temperature 1.
+        after: Errors as reported.
+        sets: Coverage and size of the sets over all scans.
+        classes: The same for each class that was tested.
+        accepted: Share of the test scans the gate for unknown scans accepts; None without a gate.
+        accepted_aim: The share it was fitted to accept.
+        accepted_classes: That share for each tested class, by its key; empty without a gate.
+    """
+
+    fitted_on: int
+    temperature: float
+    set_threshold: float
+    aim: float
+    expected: tuple[float, float]
+    before: Errors
+    after: Errors
+    sets: SetScores
+    classes: list[SetScores]
+    accepted: Estimate | None = None
+    accepted_aim: float = 0.95
+    accepted_classes: dict[str, float] = {}
+
+
+def fit_temperature(logits: NDArray, labels: NDArray[np.int64]) -> float:
+    """The temperature that makes the labels most likely.
+
+    Args:
+        logits: (N, C) before the softmax; logarithms of probabilities serve as well.
+        labels: (N,) class indices.
+
+    Returns:
+        Between 0.5 and 20; above 1 where the network was too sure.
+
+    Raises:
+        DataError: If there are no scans, or a logit is not finite.
+    """
+    logits = np.asarray(logits, np.float64)
+    if not len(logits) or len(logits) != len(labels):
+        raise DataError(f"a temperature needs one label per scan, not {len(labels)} for {len(logits)}")
+    if not np.isfinite(logits).all():
+        raise DataError("a logit is not a number; did the training diverge?")
+
+    def loss(log_temperature: float) -> float:
+        return -float(special.log_softmax(logits / math.exp(log_temperature), axis=1)[rows, labels].mean())
+
+    rows = np.arange(len(labels))
+    found = optimize.minimize_scalar(loss, bounds=(math.log(_COLDEST), math.log(_HOTTEST)), method="bounded")
+    return math.exp(found.x)
+
+
+def fit_set_threshold(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], coverage: float = COVERAGE
+) -> float:
+    """The least probability a class needs to join the prediction set (split conformal, Sadinle et al.'s score).
+
+    Of n + 1 exchangeable scans, each is equally likely to be the one whose true class is k-th least probable; so sets
+    of all classes at least as probable as the k-th least of n hold the true class with probability 1 - k / (n + 1).
+
+    Args:
+        probabilities: (N, C) calibrated probabilities of scans that trained nothing.
+        labels: (N,) class indices.
+        coverage: Probability that the set of another such scan holds its true class, in (0, 1).
+
+    Returns:
+        A probability; 0, which takes every class, where N is too small to promise anything better.
+
+    Raises:
+        ConfigError: If the coverage is out of range.
+    """
+    if not 0 < coverage < 1:
+        raise ConfigError(f"a coverage of {coverage:g} cannot be promised; choose one between 0 and 1")
+    own = np.sort(probabilities[np.arange(len(labels)), labels])
+    # Rounded, lest 0.1 * (9 + 1) come out as 0.99…
+    allowed = math.floor(round((1 - coverage) * (len(own) + 1), 9))
+    return float(own[allowed - 1]) if allowed else 0.0
+
+
+def expected_coverage(n: int, coverage: float = COVERAGE) -> tuple[float, float]:
+    """95% range of the coverage of a threshold fitted on n scans, on infinitely many scans exchangeable with them."""
+    allowed = math.floor(round((1 - coverage) * (n + 1), 9))
+    if not allowed:
+        return 1.0, 1.0
+    low, high = stats.beta.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], n + 1 - allowed, allowed)
+    return float(low), float(high)
+
+
+def at_temperature(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """What (N, C) probabilities of temperature 1 are at another, or with 1 / T those of temperature T at 1."""
+    found: NDArray[np.float64] = special.softmax(np.log(_positive(probabilities)) / temperature, axis=1)
+    return _positive(found)  # so that it has a logarithm again
+
+
+def _positive(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(probabilities, np.finfo(np.float64).tiny)
+
+
+def score_calibration(
+    predictions: Predictions,
+    scores: Scores,
+    temperature: float,
+    calibration: Calibration,
+    unknown: NDArray[np.bool_] | None = None,
+) -> CalibrationScores:
+    """Measures on test scans what was fitted on validation scans.
+
+    Args:
+        predictions: Calibrated ones of the test scans.
+        scores: Their scores.
+        temperature: What they were calibrated with.
+        calibration: The rest of what was fitted.
+        unknown: (N,) which of the scans the gate calls unknown.
+    """
+    uncalibrated = at_temperature(predictions.probabilities, 1 / temperature)
+    before = score(replace(predictions, probabilities=uncalibrated))
+    sets = prediction_sets(predictions.probabilities, calibration.set_threshold)
+    truth = predictions.truth
+    everything = np.ones(len(truth), bool)
+    tested = [(i, c) for i, c in enumerate(predictions.classes) if (truth == i).any()]
+    gate: dict[str, Any] = {}
+    if unknown is not None:
+        (gate["accepted"],) = estimate_means((~unknown[:, None]).astype(np.float64), predictions.groups)
+        gate["accepted_classes"] = {c.key: float(1 - unknown[truth == i].mean()) for i, c in tested}
+    return CalibrationScores(
+        fitted_on=calibration.scans,
+        temperature=temperature,
+        set_threshold=calibration.set_threshold,
+        aim=calibration.coverage,
+        expected=expected_coverage(calibration.scans, calibration.coverage),
+        before=_errors(before),
+        after=_errors(scores),
+        sets=score_sets("all", sets, predictions, everything),
+        classes=[score_sets(c.name, sets, predictions, truth == i) for i, c in tested],
+        accepted_aim=calibration.accepted,
+        **gate,
+    )
+
+
+def score_sets(name: str, sets: NDArray[np.bool_], predictions: Predictions, rows: NDArray[np.bool_]) -> SetScores:
+    """Coverage and size of (N, C) prediction sets over some of the scans."""
+    held = sets[np.arange(len(sets)), predictions.truth].astype(np.float64)
+    size = sets.sum(1)
+    (coverage,) = estimate_means(held[rows, None], predictions.groups[rows])
+    return SetScores(
+        name=name,
+        n=int(rows.sum()),
+        coverage=coverage,
+        mean_size=float(size[rows].mean()),
+        single=float((size[rows] == 1).mean()),
+    )
+
+
+def _errors(scores: Scores) -> Errors:
+    return Errors(ece=scores.ece, brier=scores.brier, log_loss=scores.log_loss, reliability=scores.reliability)

@@ -1,0 +1,222 @@
+"""Tests of tumorlens.data.sources. (Another test_sources.py, that of formats, has the name.)"""
+
+import hashlib
+import io
+import logging
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import kagglehub
+import numpy as np
+import pooch.downloaders
+import pytest
+import requests
+from kagglehub.exceptions import DataCorruptionError
+from typer.testing import CliRunner
+
+from tumorlens.cli import app
+from tumorlens.data.sources import SOURCES, get, resume_download
+from tumorlens.errors import ConfigError, DownloadError
+
+BODY = np.random.default_rng(0).bytes(1_000_000)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """An HTTP server that honours Range, counts the bytes it serves, and can cut an answer off."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    state = SimpleNamespace(files={"/file.bin": BODY}, sent=0, cut=None, ranges=True, asked=[])
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = state.files.get(self.path)
+            asked = self.headers.get("Range")
+            state.asked.append(asked)
+            if body is None:
+                self.send_error(404)
+                return
+            start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and state.ranges else 0
+            if start >= len(body):
+                self.send_error(416)
+                return
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(body) - start))
+            self.end_headers()
+            sent = body[start : state.cut]
+            self.wfile.write(sent)
+            state.sent += len(sent)
+
+        def log_message(self, *_):
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+    thread.start()
+    state.url = f"http://127.0.0.1:{http.server_port}"
+    yield state
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+@pytest.fixture
+def cheng(server, monkeypatch):
+    """Cheng's record at figshare, with one zip file, served here."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("1.mat", BODY)
+    server.files["/part.zip"] = file.getvalue()
+    checksums = {"part.zip": f"md5:{hashlib.md5(file.getvalue()).hexdigest()}"}
+    repository = SimpleNamespace(
+        populate_registry=lambda registry: registry.registry.update(checksums),
+        download_url=lambda name: f"{server.url}/{name}",
+    )
+    monkeypatch.setattr(pooch.downloaders, "doi_to_repository", lambda doi, timeout: repository)
+    monkeypatch.setattr(logging.getLogger("pooch"), "disabled", True)
+    return checksums
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    def fail(*_, **__):
+        raise requests.ConnectionError("HTTPSConnectionPool(host='doi.org', port=443): Max retries exceeded")
+
+    monkeypatch.setattr(requests.Session, "request", fail)
+
+
+def test_a_file_is_downloaded(tmp_path, server, capsys):
+    resume_download(f"{server.url}/file.bin", tmp_path / "got", None)
+    assert (tmp_path / "got").read_bytes() == BODY
+    assert [p.name for p in tmp_path.iterdir()] == ["got"]
+    assert capsys.readouterr().out == ""  # progress belongs on stderr
+
+
+def test_a_download_that_was_cut_off_goes_on_where_it_stopped(tmp_path, server):
+    server.cut = 600_000
+    with pytest.raises((requests.RequestException, ConnectionError)):
+        resume_download(f"{server.url}/file.bin", tmp_path / "a", None)
+    assert not (tmp_path / "a").exists()
+    (part,) = tmp_path.iterdir()
+    kept = part.stat().st_size
+    assert 300_000 < kept <= 600_000
+    server.cut, server.sent = None, 0
+    resume_download(f"{server.url}/file.bin", tmp_path / "b", None)  # pooch gives it another name each time
+    assert (tmp_path / "b").read_bytes() == BODY
+    assert server.sent == len(BODY) - kept
+    assert not part.exists()
+
+
+def test_a_server_that_cannot_resume_sends_all_again(tmp_path, server):
+    server.cut = 600_000
+    with pytest.raises((requests.RequestException, ConnectionError)):
+        resume_download(f"{server.url}/file.bin", tmp_path / "a", None)
+    server.cut, server.ranges = None, False
+    resume_download(f"{server.url}/file.bin", tmp_path / "a", None)
+    assert (tmp_path / "a").read_bytes() == BODY
+
+
+def test_a_part_that_is_complete_is_not_fetched_again(tmp_path, server):
+    server.cut = 600_000
+    with pytest.raises((requests.RequestException, ConnectionError)):
+        resume_download(f"{server.url}/file.bin", tmp_path / "a", None)
+    (part,) = tmp_path.iterdir()
+    part.write_bytes(BODY)
+    server.sent = 0
+    resume_download(f"{server.url}/file.bin", tmp_path / "a", None)
+    assert (tmp_path / "a").read_bytes() == BODY
+    assert server.sent == 0
+
+
+def test_two_files_do_not_share_a_part(tmp_path, server):
+    server.files["/other.bin"] = BODY[::-1]
+    server.cut = 600_000
+    for name in ("file", "other"):
+        with pytest.raises((requests.RequestException, ConnectionError)):
+            resume_download(f"{server.url}/{name}.bin", tmp_path / name, None)
+    server.cut = None
+    for name in ("file", "other"):
+        resume_download(f"{server.url}/{name}.bin", tmp_path / name, None)
+        assert (tmp_path / name).read_bytes() == server.files[f"/{name}.bin"]
+
+
+def test_cheng_is_fetched_unpacked_and_not_fetched_again(tmp_path, server, cheng):
+    folder = tmp_path / "data" / "cheng"
+    assert get("cheng", folder) == folder
+    assert (folder / "1.mat").read_bytes() == BODY
+    sent = server.sent
+    assert sent == len(server.files["/part.zip"])
+    get("cheng", folder)
+    assert server.sent == sent
+
+
+def test_a_cut_off_set_says_to_run_it_again_and_then_goes_on(tmp_path, server, cheng):
+    server.cut = 600_000
+    with pytest.raises(DownloadError, match=r"cheng: no connection.*run this again, it goes on where it stopped"):
+        get("cheng", tmp_path)
+    server.cut, server.sent = None, 0
+    get("cheng", tmp_path)
+    assert (tmp_path / "1.mat").read_bytes() == BODY
+    assert server.sent < 700_000
+
+
+def test_a_file_that_came_out_wrong_is_refused_and_thrown_away(tmp_path, server, cheng):
+    cheng["part.zip"] = "md5:" + "0" * 32
+    with pytest.raises(DownloadError, match=r"cheng: could not be fetched \(.*hash.*https://doi.org") as caught:
+        get("cheng", tmp_path)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_gone_is_no_network_problem(tmp_path, server, cheng):
+    del server.files["/part.zip"]
+    with pytest.raises(DownloadError, match=r"cheng: could not be fetched \(404.*or fetch it from https://doi.org"):
+        get("cheng", tmp_path)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_without_network_there_is_one_clear_line(tmp_path, offline, name):
+    with pytest.raises(DownloadError, match=f"{name}: no connection to its server") as caught:
+        get(name, tmp_path / name)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert SOURCES[name].page in message
+    assert "Max retries" not in message
+
+
+def test_masoud_goes_through_kagglehub(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(kagglehub, "dataset_download", lambda handle, output_dir: asked.append((handle, output_dir)))
+    get("masoud", tmp_path)
+    assert asked == [("masoudnickparvar/brain-tumor-mri-dataset", str(tmp_path))]
+
+
+def test_what_kaggle_says_is_passed_on(tmp_path, monkeypatch):
+    def fail(handle, output_dir):
+        raise DataCorruptionError("the archive\nis damaged")
+
+    monkeypatch.setattr(kagglehub, "dataset_download", fail)
+    with pytest.raises(DownloadError, match=r"masoud: could not be fetched \(the archive is damaged\)"):
+        get("masoud", tmp_path)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DownloadError, match="could not be fetched"):
+        get("masoud", tmp_path / "file" / "masoud")
+
+
+def test_an_unknown_set_names_the_known_ones(tmp_path):
+    with pytest.raises(ConfigError, match="no data set is called 'brats'; there are cheng, masoud"):
+        get("brats", tmp_path)
+
+
+def test_the_list_says_what_each_set_is():
+    shown = CliRunner().invoke(app, ["data", "list"])
+    assert shown.exit_code == 0
+    text = " ".join(shown.stdout.split())
+    for source in SOURCES.values():
+        assert source.name in text
+        assert source.licence in text
+        assert source.size in text

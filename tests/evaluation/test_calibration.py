@@ -1,0 +1,127 @@
+"""Temperature, prediction sets, and what they keep on other scans."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from tumorlens.card import Calibration
+from tumorlens.errors import ConfigError, DataError
+from tumorlens.evaluation.calibration import (
+    at_temperature,
+    expected_coverage,
+    fit_set_threshold,
+    fit_temperature,
+    score_calibration,
+)
+from tumorlens.evaluation.metrics import score
+from tumorlens.evaluation.predictions import Predictions
+from tumorlens.finding import prediction_sets
+
+
+def simulate(n: int, seed: int, sharpness: float = 1.0) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Logits of four classes and labels drawn from their softmax; then the logits are multiplied."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 1.5, (n, 4))
+    cumulated = softmax(logits, axis=1).cumsum(1)
+    labels = (rng.random((n, 1)) > cumulated).sum(1).clip(0, 3)
+    return logits * sharpness, labels
+
+
+@pytest.mark.parametrize("sharpness", [0.7, 1.0, 3.0, 12.0])
+def test_the_temperature_undoes_what_sharpened_the_logits(sharpness: float) -> None:
+    assert fit_temperature(*simulate(20_000, 0, sharpness)) == pytest.approx(sharpness, rel=0.03)
+
+
+def test_logarithms_of_probabilities_serve_as_logits() -> None:
+    logits, labels = simulate(500, 0, 2)
+    by_logits = fit_temperature(logits + 100, labels)
+    assert fit_temperature(np.log(softmax(logits, axis=1)), labels) == pytest.approx(by_logits, rel=1e-6)
+
+
+def test_flawless_scans_do_not_make_a_network_sure_of_everything() -> None:
+    labels = np.arange(40) % 4
+    assert fit_temperature(np.eye(4)[labels] * 3, labels) == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_temperature_of_nothing_is_refused() -> None:
+    with pytest.raises(DataError, match="one label per scan"):
+        fit_temperature(np.zeros((0, 4)), np.zeros(0, np.int64))
+    with pytest.raises(DataError, match="did the training diverge"):
+        fit_temperature(np.full((2, 4), np.nan), np.array([0, 1]))
+
+
+def test_temperatures_can_be_undone() -> None:
+    logits, _ = simulate(50, 0, 3)
+    p = softmax(logits, axis=1)
+    np.testing.assert_allclose(at_temperature(p, 2.5), softmax(logits / 2.5, axis=1), rtol=1e-9)
+    np.testing.assert_allclose(at_temperature(at_temperature(p, 2.5), 1 / 2.5), p, rtol=1e-9)
+    assert np.isfinite(np.log(at_temperature(np.array([[1.0, 0, 0, 0]]), 0.5))).all()
+
+
+@pytest.mark.parametrize(("n", "coverage"), [(19, 0.9), (60, 0.8), (250, 0.9)])
+def test_sets_hold_the_true_class_as_often_as_promised(n: int, coverage: float) -> None:
+    """Over many draws of exchangeable scans: no less than promised, and no more than chance among n + 1 allows."""
+    p, labels = softmax(simulate(400_000, 1, 2)[0], axis=1), simulate(400_000, 1, 2)[1]
+    held = []
+    for draw in range(800):
+        rows = slice(draw * 500, draw * 500 + n)
+        test = slice(draw * 500 + n, draw * 500 + 500)
+        own = p[test][np.arange(500 - n), labels[test]]
+        held.append((own >= fit_set_threshold(p[rows], labels[rows], coverage)).mean())
+    error = np.std(held) / np.sqrt(len(held))
+    assert coverage - 3 * error <= np.mean(held) <= coverage + 1 / (n + 1) + 3 * error
+    low, high = expected_coverage(n, coverage)
+    assert np.mean((np.array(held) > low - 0.02) & (np.array(held) < high + 0.02)) > 0.95
+
+
+def test_too_few_scans_promise_nothing_better_than_every_class() -> None:
+    p, labels = softmax(simulate(8, 0)[0], axis=1), simulate(8, 0)[1]
+    assert fit_set_threshold(p, labels, 0.9) == 0
+    assert prediction_sets(p, 0).all()
+    assert expected_coverage(8, 0.9) == (1, 1)
+    nine = fit_set_threshold(np.eye(2)[[0] * 9] * 0.8 + 0.1, np.zeros(9, np.int64), 0.9)
+    assert nine == pytest.approx(0.9)  # the least probable of nine: exactly one in ten
+
+
+@pytest.mark.parametrize("coverage", [0, 1, -1, 90])
+def test_a_coverage_must_be_a_share(coverage: float) -> None:
+    with pytest.raises(ConfigError, match="choose one between 0 and 1"):
+        fit_set_threshold(np.eye(2), np.array([0, 1]), coverage)
+
+
+def test_a_set_is_never_empty() -> None:
+    p = np.array([[0.4, 0.3, 0.2, 0.1], [0.25, 0.25, 0.25, 0.25]])
+    assert prediction_sets(p, 0.99).tolist() == [[True, False, False, False], [True] * 4]
+    assert prediction_sets(p, 0.2).tolist() == [[True, True, True, False], [True] * 4]
+
+
+def predictions(sharpness: float, temperature: float, n: int = 2000, seed: int = 5) -> Predictions:
+    from tumorlens.classes import BRAIN_TUMORS
+
+    logits, labels = simulate(n, seed, sharpness)
+    p = softmax(logits / temperature, axis=1)
+    return Predictions(BRAIN_TUMORS, labels, p, [f"{i}.png" for i in range(n)])
+
+
+def test_before_and_after_are_told() -> None:
+    test = predictions(3, 3)
+    p, labels = softmax(simulate(300, 6)[0], axis=1), simulate(300, 6)[1]
+    fitted = Calibration(scans=300, coverage=0.9, set_threshold=fit_set_threshold(p, labels), accepted=0.95)
+    unknown = np.arange(len(test)) % 20 == 0
+    found = score_calibration(test, score(test, resamples=0), 3.0, fitted, unknown)
+    raw = score(predictions(3, 1), resamples=0)
+    assert found.before.ece == pytest.approx(raw.ece)
+    assert found.before.brier.value == pytest.approx(raw.brier.value)
+    assert found.after.ece < 0.05 < found.before.ece
+    assert found.after.log_loss.value < found.before.log_loss.value
+    assert found.sets.coverage.low <= found.sets.coverage.value <= found.sets.coverage.high
+    assert found.expected[0] - 0.02 < found.sets.coverage.value < found.expected[1] + 0.02
+    assert 1 <= found.sets.mean_size < 4
+    assert [c.n for c in found.classes] == np.bincount(test.truth).tolist()
+    assert sum(c.coverage.value * c.n for c in found.classes) / len(test) == pytest.approx(found.sets.coverage.value)
+    assert found.accepted.value == pytest.approx(0.95)
+    assert set(found.accepted_classes) == {"glioma", "meningioma", "pituitary", "no_tumor"}
+    assert score_calibration(test, score(test, resamples=0), 3.0, fitted).accepted is None

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tumorlens.errors import ConfigError
+from tumorlens.explain.cam import METHODS, SHOWN, explain, methods_for
+from tumorlens.explain.gradcam import grad_cam
+from tumorlens.model import Network
+
+
+class Linear(Network):
+    """Logits are linear in the feature maps, so gradients are known: they are the weights."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.features = nn.Identity()
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(weights[0].numel(), len(weights), bias=False))
+        with torch.no_grad():
+            self.head[1].weight.copy_(weights.flatten(1))
+        self.eval()
+
+
+@pytest.fixture
+def linear():
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(3, 2, 4, 4, generator=generator)  # classes, maps, rows, columns
+    return Linear(weights), weights, torch.rand(5, 2, 4, 4, generator=generator)
+
+
+@pytest.fixture
+def images():
+    return torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def test_every_method_gives_a_map_without_negative_heat(tiny_classifier, images):
+    found = explain(tiny_classifier.network, images)
+    assert set(found.heat) == set(METHODS) - {"attention"}
+    for heat in found.heat.values():
+        assert heat.shape == (3, 8, 8)
+        assert heat.min() >= 0
+        assert not heat.requires_grad
+
+
+def test_the_method_findings_use_is_grad_cam_itself(tiny_classifier, images):
+    expected = grad_cam(tiny_classifier.network, images)
+    found = explain(tiny_classifier.network, images)
+    assert torch.equal(found.heat[SHOWN], expected.heat)
+    assert torch.equal(found.logits, expected.logits)
+
+
+def test_hirescam_is_gradient_times_activation(linear):
+    network, weights, maps = linear
+    heat = explain(network, maps, 1, ["hirescam"]).heat["hirescam"]
+    torch.testing.assert_close(heat, torch.relu((weights[1] * maps).sum(1)))
+
+
+def test_hirescam_adds_up_to_the_logit_where_all_evidence_is_positive(linear):
+    _, weights, maps = linear
+    positive = Linear(weights.abs())
+    found = explain(positive, maps, 0, ["hirescam"])
+    torch.testing.assert_close(found.heat["hirescam"].sum((1, 2)), found.logits[:, 0])
+
+
+def test_layercam_takes_positive_gradients_only(linear):
+    network, weights, maps = linear
+    heat = explain(network, maps, 2, ["layercam"]).heat["layercam"]
+    torch.testing.assert_close(heat, (weights[2].clamp(min=0) * maps).sum(1))
+
+
+def test_grad_cam_plus_plus_is_equation_19_written_out(linear):
+    network, weights, maps = linear
+    found = explain(network, maps, 0, ["gradcam++"]).heat["gradcam++"].numpy()
+    g, expected = weights[0].numpy().astype(float), np.zeros((5, 4, 4))
+    for b in range(5):
+        for k in range(2):
+            a, weight = maps[b, k].numpy().astype(float), 0.0
+            for y in range(4):
+                for x in range(4):
+                    if g[k, y, x] > 0:
+                        d = g[k, y, x]
+                        weight += d**2 / (2 * d**2 + a.sum() * d**3) * d
+            expected[b] += weight * a
+    np.testing.assert_allclose(found, np.maximum(expected, 0), rtol=1e-4)
+
+
+def test_grad_cam_plus_plus_is_blank_and_finite_where_no_gradient_is_positive(linear):
+    _, weights, maps = linear
+    heat = explain(Linear(-weights.abs()), maps, 0, ["gradcam++"]).heat["gradcam++"]
+    assert torch.equal(heat, torch.zeros_like(heat))
+
+
+def test_each_scan_may_have_its_own_class(tiny_classifier, images):
+    network = tiny_classifier.network
+    mixed = explain(network, images, torch.tensor([2, 0, 1])).heat
+    for row, target in enumerate((2, 0, 1)):
+        for key, heat in explain(network, images, target).heat.items():
+            torch.testing.assert_close(mixed[key][row], heat[row])
+
+
+def test_attention_is_the_networks_own_where_it_has_some(tiny_classifier, linear):
+    network, _, maps = linear
+    network.attention_map = lambda x: x.sum(1)
+    assert "attention" in methods_for(network)
+    assert "attention" not in methods_for(tiny_classifier.network)
+    torch.testing.assert_close(explain(network, maps).heat["attention"], maps.sum(1))
+
+
+def test_a_method_that_does_not_work_is_refused(tiny_classifier, images):
+    with pytest.raises(ConfigError, match=r"'attention'.*there are gradcam,"):
+        explain(tiny_classifier.network, images, methods=["attention"])
+    with pytest.raises(ConfigError, match="'magic'"):
+        explain(tiny_classifier.network, images, methods=["magic"])
+
+
+def test_it_works_under_inference_mode(tiny_classifier, images):
+    expected = explain(tiny_classifier.network, images).heat["layercam"]
+    with torch.inference_mode():
+        found = explain(tiny_classifier.network, images.clone()).heat["layercam"]
+    torch.testing.assert_close(found, expected)

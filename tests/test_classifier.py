@@ -1,0 +1,220 @@
+"""The main path: scans in, findings out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tumorlens.classes import BRAIN_TUMORS, ClassSet
+from tumorlens.classifier import Classifier, choose_device
+from tumorlens.errors import ConfigError, ModelError
+from tumorlens.explain.overlay import draw_overlay, draw_scan
+from tumorlens.model import build_network
+from tumorlens.preprocess import Preprocessing
+from tumorlens.scan import Scan
+
+
+def _scans(count: int = 5, seed: int = 0) -> list[Scan]:
+    rng = np.random.default_rng(seed)
+    shapes = [(40, 40), (64, 50), (33, 90), (120, 120), (50, 70)]
+    return [Scan(rng.random(shapes[i % 5], np.float32), f"{i}.png", frame=i) for i in range(count)]
+
+
+def _sure(classifier: Classifier, label: str, *, flat: bool = False, **card: object) -> Classifier:
+    """The same network, but sure of a class; with `flat`, whatever it sees."""
+    network = deepcopy(classifier.network)
+    weight, bias = list(network.head.parameters())[-2:]
+    with torch.no_grad():
+        bias.zero_()
+        bias[classifier.card.classes.keys.index(label)] = 9
+        if flat:
+            weight.zero_()
+    return Classifier(network, classifier.card.model_copy(update=card))
+
+
+def test_findings_come_in_the_order_of_the_scans_with_their_place_and_weights(
+    tiny_classifier: Classifier,
+) -> None:
+    findings = tiny_classifier.find(_scans(7))
+    assert [(f.source, f.frame) for f in findings] == [(f"{i}.png", i) for i in range(7)]
+    assert {f.weights for f in findings} == {tiny_classifier.weights}
+    assert tiny_classifier.weights.name == "tiny"
+
+
+def test_probabilities_sum_to_1_and_name_the_label(tiny_classifier: Classifier) -> None:
+    for finding in tiny_classifier.find(_scans()):
+        assert tuple(finding.probabilities) == BRAIN_TUMORS.keys
+        assert sum(finding.probabilities.values()) == pytest.approx(1, abs=1e-12)
+        assert finding.label == max(finding.probabilities, key=finding.probabilities.__getitem__)
+        assert finding.confidence == max(finding.probabilities.values())
+
+
+def test_heat_maps_have_the_scans_own_size_and_a_peak_of_1(tiny_classifier: Classifier) -> None:
+    for scan, finding in zip(_scans(), tiny_classifier.find(_scans(), target="glioma"), strict=True):
+        assert finding.heatmap is not None
+        assert finding.heatmap.shape == (scan.height, scan.width)
+        assert finding.heatmap.dtype == np.float32
+        assert finding.heatmap.min() >= 0
+        assert finding.heatmap.max() in (0, 1)
+
+
+def test_the_size_of_a_batch_changes_nothing(tiny_classifier: Classifier) -> None:
+    together = tiny_classifier.find(_scans(7), target="meningioma")
+    for size in (1, 3):
+        for a, b in zip(together, tiny_classifier.find(_scans(7), target="meningioma", batch_size=size), strict=True):
+            assert a.probabilities == pytest.approx(b.probabilities, abs=1e-6)
+            np.testing.assert_allclose(a.heatmap, b.heatmap, atol=1e-3)
+            assert a.warnings == b.warnings
+    with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
+        tiny_classifier.find(_scans(), batch_size=0)
+
+
+def test_findings_come_one_by_one_without_reading_ahead_more_than_a_batch(
+    tiny_classifier: Classifier,
+) -> None:
+    taken = 0
+
+    def scans() -> Iterator[Scan]:
+        nonlocal taken
+        for scan in _scans(6):
+            taken += 1
+            yield scan
+
+    next(tiny_classifier.find_each(scans(), batch_size=2))
+    assert taken == 2
+    assert tiny_classifier.find([]) == []
+
+
+def test_without_explaining_there_is_no_map_and_the_same_answer(tiny_classifier: Classifier) -> None:
+    explained, plain = tiny_classifier.find(_scans()), tiny_classifier.find(_scans(), explain=False)
+    for a, b in zip(explained, plain, strict=True):
+        assert b.heatmap is b.region is None
+        assert (a.label, a.warnings) == (b.label, b.warnings)
+        assert a.probabilities == pytest.approx(b.probabilities, abs=1e-6)
+
+
+def test_a_target_is_explained_and_the_label_stays(tiny_classifier: Classifier) -> None:
+    sure = _sure(tiny_classifier, "glioma")
+    own, other = sure.find(_scans()), sure.find(_scans(), target="pituitary")
+    assert [f.label for f in own] == [f.label for f in other] == ["glioma"] * 5
+    assert {f.explained for f in own} == {"glioma"}
+    assert {f.explained for f in other} == {"pituitary"}
+    assert any(not np.allclose(a.heatmap, b.heatmap) for a, b in zip(own, other, strict=True))
+
+
+def test_a_class_that_means_nothing_found_has_no_region(tiny_classifier: Classifier) -> None:
+    sure = _sure(tiny_classifier, "no_tumor")
+    assert all(f.region is None for f in sure.find(_scans()))
+    targeted = [f for f in sure.find(_scans(), target="glioma") if f.heatmap is not None and f.heatmap.any()]
+    assert targeted
+    assert all(f.region is not None for f in targeted)
+
+
+def test_a_region_is_in_the_scans_own_pixels_and_mm(tiny_classifier: Classifier) -> None:
+    scan = Scan(_scans(1)[0].pixels, "x", spacing=(2.0, 0.5))
+    for target in ("glioma", "meningioma", "pituitary"):
+        (finding,) = tiny_classifier.find([scan], target=target)
+        if finding.region is not None:
+            assert finding.heatmap is not None
+            y, x = np.unravel_index(finding.heatmap.argmax(), finding.heatmap.shape)
+            x0, y0, x1, y1 = finding.region.box
+            assert x0 <= x < x1
+            assert y0 <= y < y1
+            assert finding.region.box_mm == (x0 * 0.5, y0 * 2, x1 * 0.5, y1 * 2)
+            return
+    pytest.fail("no map of this seed has any evidence; take another seed")
+
+
+def test_an_unknown_target_lists_the_classes(tiny_classifier: Classifier) -> None:
+    with pytest.raises(ModelError, match="no class 'edema'; tiny tells apart glioma, meningioma, pituitary, no_tumor"):
+        tiny_classifier.find(_scans(), target="edema")
+
+
+def test_no_positive_evidence_is_said_and_not_drawn(tiny_classifier: Classifier) -> None:
+    scan = _scans(1)[0]
+    (finding,) = _sure(tiny_classifier, "glioma", flat=True).find([scan])
+    assert finding.label == "glioma"
+    assert finding.heatmap is not None
+    assert not finding.heatmap.any()
+    assert finding.region is None
+    assert finding.warnings == ("no positive evidence: nothing in the scan speaks for glioma",)
+    assert (np.asarray(draw_overlay(scan, finding.heatmap)) == np.asarray(draw_scan(scan))).all()
+
+
+def test_a_close_call_is_said(tiny_classifier: Classifier) -> None:
+    (unsure,) = tiny_classifier.find(_scans(1), explain=False)
+    assert any(w.startswith("close call: ") for w in unsure.warnings)
+    (sure,) = _sure(tiny_classifier, "glioma").find(_scans(1), explain=False)
+    assert sure.confidence > 0.9
+    assert sure.warnings == ()
+
+
+def test_a_small_scan_is_said(tiny_classifier: Classifier) -> None:
+    small = Scan(np.random.default_rng(0).random((40, 20), np.float32), "x")
+    (finding,) = _sure(tiny_classifier, "glioma").find([small], explain=False)
+    assert finding.warnings == ("the scan is smaller (20 x 40) than the network's input",)
+
+
+def test_colour_is_said_where_the_network_does_not_see_it(tiny_classifier: Classifier) -> None:
+    colour = Scan(np.random.default_rng(0).random((40, 40, 3), np.float32), "x")
+    (finding,) = _sure(tiny_classifier, "glioma").find([colour], explain=False)
+    assert finding.warnings == ("a colour picture; the network sees its greyscale",)
+
+
+def test_what_the_reader_noticed_is_passed_on(tiny_classifier: Classifier) -> None:
+    scan = Scan(_scans(1)[0].pixels, "x", warnings=("3% of the values are no numbers",))
+    (finding,) = _sure(tiny_classifier, "glioma").find([scan], explain=False)
+    assert finding.warnings == ("3% of the values are no numbers",)
+
+
+def test_a_temperature_softens_and_does_not_change_the_label(tiny_classifier: Classifier) -> None:
+    sharp = _sure(tiny_classifier, "glioma").find(_scans(), explain=False)
+    soft = _sure(tiny_classifier, "glioma", temperature=4.0).find(_scans(), explain=False)
+    for a, b in zip(sharp, soft, strict=True):
+        assert a.label == b.label
+        assert b.confidence < a.confidence
+
+
+def test_scans_that_are_preprocessed_already_get_the_same_probabilities(tiny_classifier: Classifier) -> None:
+    images = np.stack([tiny_classifier.preprocessing(scan) for scan in _scans(7)])
+    expected = [list(f.probabilities.values()) for f in tiny_classifier.find(_scans(7), explain=False)]
+    np.testing.assert_allclose(tiny_classifier.probabilities(images, batch_size=3), expected, atol=1e-6)
+
+
+def test_other_classes_and_colour_are_another_card_not_other_code(tiny_classifier: Classifier) -> None:
+    network = build_network("cnn", channels=3, classes=2, widths=(4, 8), depth=1)
+    changes = {"classes": ClassSet.of(["cat", "dog"]), "preprocessing": Preprocessing(size=32, channels=3)}
+    animals = Classifier(network, tiny_classifier.card.model_copy(update=changes))
+    (finding,) = animals.find([Scan(np.random.default_rng(0).random((40, 40, 3), np.float32), "x")])
+    assert set(finding.probabilities) == {"cat", "dog"}
+    assert not any("colour" in warning for warning in finding.warnings)
+
+
+def test_the_callers_gradient_mode_does_not_matter(tiny_classifier: Classifier) -> None:
+    (expected,) = tiny_classifier.find(_scans(1), target="glioma")
+    with torch.inference_mode():
+        (found,) = tiny_classifier.find(_scans(1), target="glioma")
+    np.testing.assert_array_equal(found.heatmap, expected.heatmap)
+
+
+def test_it_loads_from_a_file_and_says_which_weights_these_are(tiny_weights: Path, phantom_scan: Scan) -> None:
+    classifier = Classifier.load(tiny_weights)
+    (finding,) = classifier.find([phantom_scan])
+    assert finding.weights.sha256 == classifier.card.sha256 != "0" * 64
+    assert finding.source == phantom_scan.source
+
+
+@pytest.mark.parametrize("name", ["warp", "", "cuda:99", "meta", "cpu:x"])
+def test_a_device_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"no device .* here; use --device cpu, or auto"):
+        choose_device(name)
+
+
+def test_auto_finds_a_device() -> None:
+    assert choose_device("auto").type in ("cpu", "cuda", "mps")
+    assert choose_device("cpu").type == "cpu"

@@ -1,0 +1,343 @@
+"""The command line: what it prints where, its exit codes, and what it makes of bad files."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+import tumorlens
+from tumorlens import card as cards
+from tumorlens import cli
+from tumorlens.classifier import Classifier
+from tumorlens.errors import MissingExtra
+from tumorlens.model.weights import save_weights
+from tumorlens.scan import Scan
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Runs the command in this process, in a folder of its own; gives exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tumorlens", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(caught.value.code or 0), out, err
+
+    return call
+
+
+@pytest.fixture
+def predict(run: Run, tiny_weights: Path) -> Run:
+    """Runs `tumorlens predict` with the tiny network."""
+    return lambda *arguments: run("predict", "--weights", tiny_weights, *arguments)
+
+
+@pytest.fixture
+def png(tmp_path: Path, phantom_scan: Scan) -> Path:
+    path = tmp_path / "good.png"
+    Image.fromarray((phantom_scan.grey * 255).astype(np.uint8)).save(path)
+    return path
+
+
+def _noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def _write_dicom(path: Path, pixels: np.ndarray | None) -> None:
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = MRImageStorage
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    ds.PatientName, ds.PatientID, ds.Modality = "Doe^Jane", "P-4711", "MR"
+    if pixels is not None:
+        ds.Rows, ds.Columns = pixels.shape
+        ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+        ds.BitsAllocated = ds.BitsStored = 8
+        ds.HighBit, ds.PixelRepresentation = 7, 0
+        ds.PixelSpacing = [0.9, 0.9]
+        ds.PixelData = pixels.tobytes()
+        ds["PixelData"].VR = "OB"
+    ds.save_as(path, enforce_file_format=True)
+
+
+def _png_header(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(bytes(1_000_000), 9))
+    return b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")
+
+
+def _write_nifti_bomb(path: Path) -> None:
+    """A few bytes that announce, and inflate to, far more voxels than memory holds."""
+    header = nib.Nifti1Header()
+    header.set_data_shape((4000, 4000, 4000))
+    header["vox_offset"] = 352
+    path.write_bytes(gzip.compress(header.binaryblock + bytes(4) + bytes(3_000_000)))
+
+
+def _write_corrupt_png(path: Path) -> None:
+    Image.fromarray(_noise(60, 60)).save(path)
+    data = bytearray(path.read_bytes())
+    data[60:400] = bytes(340)
+    path.write_bytes(data)
+
+
+def _write_truncated_png(path: Path) -> None:
+    Image.fromarray(_noise(60, 60)).save(path)
+    path.write_bytes(path.read_bytes()[:1500])
+
+
+def _make_folder_without_scans(path: Path) -> None:
+    path.mkdir()
+    (path / "readme.txt").write_text("nothing here")
+
+
+BAD: dict[str, Callable[[Path], object]] = {
+    "empty.png": lambda path: path.write_bytes(b""),
+    "truncated.png": _write_truncated_png,
+    "corrupt.png": _write_corrupt_png,
+    "zero-sized.png": lambda path: path.write_bytes(_png_header(0, 0)),
+    "one-pixel.png": lambda path: Image.fromarray(_noise(1, 1)).save(path),
+    "large.png": lambda path: path.write_bytes(_png_header(20_000, 20_000)),
+    "bomb.png": lambda path: path.write_bytes(_png_header(2**30, 2**30)),
+    "bomb.nii.gz": _write_nifti_bomb,
+    "constant.png": lambda path: Image.new("L", (64, 64), 80).save(path),
+    "nan.nii": lambda path: nib.save(nib.Nifti1Image(np.full((20, 20, 20), np.nan, np.float32), np.eye(4)), path),
+    "4d.nii": lambda path: nib.save(nib.Nifti1Image(_noise(20, 20, 20, 3), np.eye(4)), path),
+    "no-pixels.dcm": lambda path: _write_dicom(path, None),
+    "text.png": lambda path: path.write_text("not a picture\n"),
+    "missing.png": lambda path: None,
+    "no-scans": _make_folder_without_scans,
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_input_is_one_line_and_the_others_are_still_done(
+    predict: Run, png: Path, tmp_path: Path, name: str
+) -> None:
+    BAD[name](tmp_path / name)
+    code, out, err = predict(name, png, "--json", "--output", "out")
+    assert code == 1
+    (line,) = err.splitlines()
+    assert line.startswith(f"error: {name}: ")
+    problem, _, remedy = line.removeprefix(f"error: {name}: ").partition("; ")
+    assert problem
+    assert remedy, "says what is wrong, but not what to do"
+    document = json.loads(out)
+    assert [Path(f["source"]).name for f in document["findings"]] == ["good.png"]
+    assert document["failures"] == [{"source": name, "error": f"{problem}; {remedy}"}]
+    assert "Doe" not in out + err
+    assert "P-4711" not in out + err
+
+
+def test_every_format_is_found_in_files_and_folders(predict: Run, png: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    folder.mkdir()
+    Image.fromarray(_noise(50, 60, 3)).save(folder / "a.jpg")
+    Image.fromarray(_noise(50, 60)).save(folder / "b.bmp")
+    Image.fromarray(_noise(50, 60).astype(np.uint16) * 16).save(folder / "c.tif")
+    _write_dicom(folder / "d.dcm", _noise(50, 60))
+    nib.save(nib.Nifti1Image(_noise(24, 28, 3), np.diag([2, 1, 4, 1])), folder / "e.nii.gz")
+    with h5py.File(folder / "f.mat", "w", userblock_size=512) as file:
+        file["cjdata/image"] = _noise(50, 60).astype(np.int16)
+        file["cjdata/label"] = [[2.0]]
+    with (folder / "f.mat").open("r+b") as mat:
+        mat.write(b"MATLAB 7.3 MAT-file, Platform: PCWIN64".ljust(512))
+    code, out, err = predict(png, "study", "--json", "--output", "out")
+    assert (code, err) == (0, "")
+    document = json.loads(out)
+    found = [(Path(f["source"]).name, f["frame"]) for f in document["findings"]]
+    assert [name for name, _ in found] == [
+        "good.png", "a.jpg", "b.bmp", "c.tif", "d.dcm", "e.nii.gz", "e.nii.gz", "e.nii.gz", "f.mat",
+    ]  # fmt: skip
+    assert json.loads((tmp_path / "out" / "findings.json").read_text()) == document
+    for finding in document["findings"]:
+        heat = np.load(finding["heatmap"])
+        assert heat.dtype == np.float32
+        with Image.open(finding["overlay"]) as overlay:
+            assert overlay.height == heat.shape[0]
+        assert sum(finding["probabilities"].values()) == pytest.approx(1)
+    assert any("colour" in w for w in document["findings"][1]["warnings"])
+
+
+def test_json_is_one_document_of_the_promised_shape(predict: Run, png: Path) -> None:
+    code, out, err = predict(png, "--json", "--target", "glioma")
+    assert (code, err) == (0, "")
+    document = json.loads(out)
+    assert {"schema", "version", "weights", "findings", "failures"} <= set(document)
+    assert (document["schema"], document["version"], document["failures"]) == (1, tumorlens.__version__, [])
+    assert document["weights"]["name"] == "tiny"
+    assert len(document["weights"]["sha256"]) == 64
+    (finding,) = document["findings"]
+    assert {"source", "frame", "label", "probabilities", "region", "heatmap", "overlay", "warnings"} <= set(finding)
+    assert finding["heatmap"] is finding["overlay"] is None
+    assert finding["explained"] == "glioma"
+    assert set(finding["probabilities"]) == {"glioma", "meningioma", "pituitary", "no_tumor"}
+
+
+def test_people_see_a_row_for_each_scan_on_stdout_and_the_rest_on_stderr(
+    predict: Run, png: Path, tmp_path: Path
+) -> None:
+    code, out, err = predict("good.png", "--output", "out")
+    assert code == 0
+    head, row = out.splitlines()
+    assert head.split()[:3] == ["scan", "finding", "probability"]
+    assert row.startswith("good.png ")
+    assert "not a diagnosis" in err
+    assert "findings.json are in out" in err
+    quiet = predict("good.png", "--quiet")
+    assert (quiet[0], quiet[2]) == (0, "")
+    assert quiet[1].splitlines()[0] == head
+
+
+def test_a_plane_is_chosen_by_axis(predict: Run, tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(_noise(20, 24, 28), np.eye(4)), tmp_path / "v.nii")
+    frames = {}
+    for axis in ("axial", "coronal", "sagittal"):
+        code, out, _ = predict("v.nii", "--json", "--no-explain", "--axis", axis)
+        assert code == 0
+        frames[axis] = len(json.loads(out)["findings"])
+    assert frames == {"axial": 28, "coronal": 24, "sagittal": 20}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--axis", "oblique"], "--axis oblique: choose axial, coronal or sagittal"),
+        (["--target", "edema"], "--target edema: choose one of glioma, meningioma, pituitary, no_tumor"),
+        (["--device", "warp"], "no device 'warp' here; use --device cpu"),
+        (["--output", "good.png"], "good.png: cannot be written (File exists); choose another --output"),
+        (
+            ["--output", "good.png/x"],
+            "good.png/x: cannot be written (Not a directory); choose another --output",
+        ),
+        (["--weights", "resnet"], "resnet: no such weights; give a .safetensors file"),
+        (["--weights", "good.png"], "good.json: the weights' card is missing"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exits_with_2(predict: Run, png: Path, arguments: list[str], said: str) -> None:
+    code, out, err = predict("good.png", *arguments)
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith(f"error: {said}")
+
+
+@pytest.mark.parametrize("arguments", [["predict"], ["predict", "x", "--oops"], ["oops"], ["predict", "--json"]])
+def test_a_call_the_command_line_does_not_know_exits_with_2(run: Run, arguments: list[str]) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert "Usage: tumorlens" in err
+
+
+def test_damaged_weights_are_one_line(predict: Run, tiny_weights: Path, png: Path) -> None:
+    tiny_weights.write_bytes(tiny_weights.read_bytes()[:-1])
+    code, out, err = predict(png, "--output", "out")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert "is damaged or not the file its card describes; get the pair again" in err
+    assert not Path("out").exists()
+
+
+def test_info_lists_the_packages_weights(run: Run, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "SHIPPED", tiny_weights.parent)
+    code, out, err = run("info", "--json")
+    assert (code, err) == (0, "")
+    document = json.loads(out)
+    assert document["version"] == tumorlens.__version__
+    assert [w["name"] for w in document["weights"]] == ["tiny"]
+    code, out, _ = run("info")
+    assert code == 0
+    assert "tiny (cnn_lstm, 32 pixels)" in out
+    assert "no tumour" in out
+
+
+def test_info_without_weights_says_so(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "SHIPPED", tmp_path)
+    assert run("info") == (0, "", "there are no weights in the package; make some with: tumorlens train\n")
+
+
+def test_the_version_is_told(run: Run) -> None:
+    assert run("--version") == (0, f"tumorlens {tumorlens.__version__}\n", "")
+
+
+def test_settings_and_public_sets_are_listed(run: Run) -> None:
+    code, out, _ = run("settings")
+    assert code == 0
+    assert "label_smoothing" in out
+    code, out, _ = run("data", "list")
+    assert code == 0
+    assert "cheng" in out
+    assert "masoud" in out
+
+
+def test_phantoms_are_written_where_asked(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("data", "phantoms", "made", "--count", "4", "--size", "64")
+    assert (code, out) == (0, "")
+    assert "synthetic" in err
+    assert (tmp_path / "made" / "manifest.csv").is_file()
+    assert len(list((tmp_path / "made").rglob("*.png"))) == 4
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "crossvalidate"])
+def test_training_and_testing_need_data(run: Run, command: str) -> None:
+    code, out, err = run(command)
+    assert (code, out) == (2, "")
+    assert err == "error: say where the scans are, with --data FOLDER\n"
+
+
+def test_a_missing_extra_says_which_command_brings_it() -> None:
+    # As if it were not installed; in a process of its own, since here it may have been imported already.
+    code = "import sys; sys.modules['lightning'] = None; from tumorlens.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", "--data", "x"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"error: {MissingExtra('training', 'train')}\n"
+
+
+def test_ctrl_c_exits_with_130(predict: Run, png: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tumorlens.batch.find_in_files", interrupt)
+    code, out, err = predict(png)
+    assert (code, out) == (130, "")
+    assert "Traceback" not in err
+
+
+def test_as_a_process_stdout_holds_json_alone_and_no_traceback_shows(
+    tiny_classifier: Classifier, tmp_path: Path
+) -> None:
+    save_weights(tiny_classifier.network, tiny_classifier.card, tmp_path / "w.safetensors")
+    Image.fromarray(_noise(40, 40)).save(tmp_path / "good.png")
+    for name in ("empty.png", "corrupt.png", "bomb.nii.gz"):
+        BAD[name](tmp_path / name)
+    command = [sys.executable, "-c", "from tumorlens.cli import main; main()"]
+    command += ["predict", ".", "-w", "w.safetensors", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert len(json.loads(done.stdout)["findings"]) == 1
+    assert len(done.stderr.splitlines()) == 3
+    assert all(line.startswith("error: ") for line in done.stderr.splitlines())

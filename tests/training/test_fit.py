@@ -1,0 +1,255 @@
+import logging
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tumorlens.card import read_card
+from tumorlens.errors import ConfigError
+from tumorlens.model.weights import load_weights
+from tumorlens.training import fit
+from tumorlens.training.callbacks import read_log
+from tumorlens.training.fit import Interrupted
+from tumorlens.training.module import TrainingModule
+from tumorlens.training.run import Run
+
+FROZEN = {"learning_rate": 1e-12, "averaging": 0}  # so small that no weight changes: no epoch is better than the first
+
+
+def weights(run):
+    return run.weights.read_bytes()
+
+
+def stop_at(number):
+    """Interrupts the run when it tells an epoch, so before that epoch's checkpoint."""
+
+    def epoch(row):
+        if row.epoch == number:
+            raise KeyboardInterrupt
+
+    return epoch
+
+
+def figures(run):
+    """The run's log without the seconds."""
+    return [(e.epoch, e.train_loss, e.val_loss, e.val_accuracy, e.learning_rate) for e in read_log(run.log)]
+
+
+def test_a_run_writes_everything_and_nothing_elsewhere(tmp_path, train_run, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    run = train_run()
+    found = {str(p.relative_to(run.folder)) for p in run.folder.rglob("*") if p.is_file()}
+    assert {
+        *("config.yaml", "data.json", "split.csv", "log.csv", "weights.safetensors", "weights.json"),
+        *("checkpoints/best.ckpt", "checkpoints/last.ckpt"),
+    } == found
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_the_card_says_what_was_trained(finished):
+    run, _ = finished
+    card, config = read_card(run.weights), run.config
+    assert (card.name, card.network, card.options) == ("tiny", "cnn_lstm", config.options)
+    assert card.preprocessing == config.preprocessing
+    assert card.training["epochs"] == 4
+    log = read_log(run.log)
+    assert card.training["best_epoch"] == min(log, key=lambda e: e.val_loss).epoch
+    assert card.training["settings"]["epochs"] == 4
+    network, _ = load_weights(run.folder)
+    assert card.training["parameters"] == sum(p.numel() for p in network.parameters())
+    assert not network.training
+
+
+def test_the_epochs_are_told_and_logged(finished):
+    run, told = finished
+    assert told == read_log(run.log)
+    assert [row.epoch for row in told] == [1, 2, 3, 4]
+    assert all(0 < row.seconds < 60 and 0 <= row.val_accuracy <= 1 for row in told)
+
+
+@pytest.mark.parametrize("averaging", [0, 0.7])
+def test_it_learns(train_run, averaging):
+    run = train_run(epochs=20, learning_rate=0.02, averaging=averaging, augmentation=0.5)
+    log = read_log(run.log)
+    assert log[-1].train_loss < 0.5 * log[0].train_loss
+    assert max(e.val_accuracy for e in log) > 0.9
+
+
+def test_same_seed_same_weights(finished, train_run):
+    run, _ = finished
+    again, other = train_run("again", epochs=4), train_run("other", epochs=4, seed=1)
+    assert weights(again) == weights(run)
+    assert figures(again) == figures(run)
+    assert weights(other) != weights(run)
+
+
+@pytest.mark.parametrize("number", [1, 3, 4])
+def test_interrupted_and_resumed_is_the_same_as_never_stopped(finished, begin, number, fit_run):
+    run, _ = finished
+    stopped = begin(epochs=4)
+    with pytest.raises(Interrupted):
+        fit_run(stopped, stop_at(number))
+    assert not stopped.finished
+    assert fit_run(stopped) == list(range(number, 5))
+    assert weights(stopped) == weights(run)
+    assert figures(stopped) == figures(run)
+
+
+def test_interrupted_within_an_epoch_and_resumed_is_the_same(finished, begin, monkeypatch, fit_run):
+    run, _ = finished
+    stopped = begin(epochs=4)
+    step = TrainingModule.training_step
+
+    def training_step(self, batch, index):
+        if (self.current_epoch, index) == (2, 1):
+            raise KeyboardInterrupt
+        return step(self, batch, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingModule, "training_step", training_step)
+        with pytest.raises(Interrupted):
+            fit_run(stopped)
+    assert fit_run(stopped) == [3, 4]
+    assert weights(stopped) == weights(run)
+
+
+def test_without_averaging_and_in_bf16_resuming_is_the_same_too(begin, train_run, fit_run):
+    changes = {"epochs": 3, "averaging": 0, "precision": "bf16"}
+    whole, stopped = train_run("whole", **changes), begin("stopped", **changes)
+    with pytest.raises(Interrupted):
+        fit_run(stopped, stop_at(3))
+    assert fit_run(stopped) == [3]
+    assert weights(stopped) == weights(whole)
+
+
+def test_killed_and_resumed_is_the_same_as_never_stopped(finished, begin, fit_run):
+    run, _ = finished
+    killed = begin(epochs=4)
+    script = f"""
+import os, signal
+from pathlib import Path
+from tumorlens.experiment import Listener, run_experiment
+from tumorlens.training.run import Run
+
+def epoch(row, total):
+    if row.epoch == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+run_experiment(Run.open(Path({str(killed.folder)!r})), Listener(epoch=epoch))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert not killed.finished
+    assert fit_run(killed) == [3, 4]
+    assert weights(killed) == weights(run)
+    assert figures(killed) == figures(run)
+
+
+def test_a_run_can_be_resumed_in_another_place(finished, begin, tmp_path, fit_run):
+    run, _ = finished
+    stopped = begin(epochs=4)
+    with pytest.raises(Interrupted):
+        fit_run(stopped, stop_at(4))
+    moved = stopped.folder.rename(tmp_path / "moved")
+    fit_run(Run.open(moved))
+    assert weights(Run.open(moved)) == weights(run)
+    assert not stopped.folder.exists()
+
+
+def test_the_best_epoch_survives_moving(begin, tmp_path, fit_run):
+    stopped = begin(epochs=4, **FROZEN)
+    with pytest.raises(Interrupted):
+        fit_run(stopped, stop_at(3))
+    before = (stopped.checkpoints / "best.ckpt").read_bytes()
+    moved = stopped.folder.rename(tmp_path / "moved")
+    fit_run(Run.open(moved))
+    assert (moved / "checkpoints" / "best.ckpt").read_bytes() == before
+    assert read_card(moved / "weights.safetensors").training["best_epoch"] == 1
+
+
+def test_no_more_than_the_last_epoch_is_lost_where_none_was_better(begin, fit_run):
+    stopped = begin(epochs=5, **FROZEN)
+    with pytest.raises(Interrupted):
+        fit_run(stopped, stop_at(4))
+    assert fit_run(stopped) == [4, 5]
+
+
+def test_it_stops_early(begin, fit_run):
+    run = begin(epochs=20, patience=2, **FROZEN)
+    assert fit_run(run) == [1, 2, 3]
+    assert read_card(run.weights).training["best_epoch"] == 1
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 3}, {"epochs": 20, "patience": 2, **FROZEN}])
+def test_killed_after_its_last_epoch_it_trains_no_further(begin, train_run, changes, monkeypatch, fit_run):
+    whole, killed = train_run("whole", **changes), begin("killed", **changes)
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "save_weights", die)
+        with pytest.raises(KeyboardInterrupt):
+            fit_run(killed)
+    assert not killed.finished
+    assert fit_run(killed) == []
+    assert weights(killed) == weights(whole)
+    assert figures(killed) == figures(whole)
+
+
+def test_the_weights_are_the_averaged_ones_of_the_best_epoch(train_run):
+    run = train_run(averaging=0.9)
+    state = torch.load(run.checkpoints / "best.ckpt", weights_only=True)
+    written = load_file(run.weights)
+    for name, value in written.items():
+        assert torch.equal(value, state["state_dict"][f"network.{name}"])
+    name = "head.lstm.weight_ih_l0"
+    assert not torch.equal(written[name], state["current_model_state"][f"network.{name}"])
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_precisions_give_float32_weights(train_run, precision):
+    tensors = load_file(train_run(precision=precision, epochs=1).weights).values()
+    assert all(t.isfinite().all() and t.dtype in (torch.float32, torch.int64) for t in tensors)
+
+
+def test_a_loss_that_leaves_the_numbers_names_the_remedy(begin, monkeypatch, fit_run):
+    run = begin(epochs=3)
+    step = TrainingModule.training_step
+    monkeypatch.setattr(TrainingModule, "training_step", lambda *args: step(*args) * float("nan"))
+    with pytest.raises(ConfigError, match=r"epoch 1: the loss is no finite number.*smaller learning_rate"):
+        fit_run(run)
+    assert not run.finished
+
+
+def test_ctrl_c_in_training_gives_the_signals_back(begin, fit_run):
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        fit_run(begin(), lambda row: os.kill(os.getpid(), signal.SIGINT))
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+
+
+def test_the_callers_settings_are_left_as_they_were(train_run):
+    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
+    numpy_state = np.random.get_state()[1].tolist()  # noqa: NPY002 - the global one is what must not change
+
+    def settings():
+        return torch.get_num_threads(), torch.get_rng_state().tolist(), [logger.level for logger in loggers]
+
+    before = settings()
+    train_run(threads=torch.get_num_threads() + 1, epochs=1)
+    assert settings() == before
+    assert np.random.get_state()[1].tolist() == numpy_state  # noqa: NPY002
+
+
+def test_nothing_is_printed(train_run, capfd):
+    train_run(epochs=1)
+    printed = capfd.readouterr()
+    assert printed.out + printed.err == ""
