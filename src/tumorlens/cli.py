@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -168,8 +168,8 @@ def train(
     if resume is not None:
         run = Run.open(resume)
     else:
-        changes: dict[str, Any] = parse_settings(settings or [])
-        changes["preprocessing"] = {"size": size, "channels": channels, **changes.get("preprocessing", {})}
+        flags = {"preprocessing.size": size, "preprocessing.channels": channels}
+        changes = parse_settings([f"{k}={v}" for k, v in flags.items() if v is not None] + (settings or []))
         changes |= {k: v for k, v in {"name": name, "model": model, "split": split}.items() if v is not None}
         run = Run.create(output, read_config(config, changes), _need(data))
     try:

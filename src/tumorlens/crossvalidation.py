@@ -138,7 +138,7 @@ def _check_folds(entries: Sequence[Entry]) -> None:
         if other.fold != entry.fold:
             raise DataError(
                 f"the folds tear a group apart: {other.name} is in fold {other.fold}, {entry.name} in fold "
-                f"{entry.fold}, and both belong to {entry.group}; give one group one fold"
+                f"{entry.fold}, and they belong together; give one group one fold"
             )
 
 

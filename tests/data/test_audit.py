@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +21,7 @@ from tumorlens.data.audit import AuditReport, _pictures, audit, write_manifest
 from tumorlens.data.audit._duplicates import FORMS, descriptors, turn
 from tumorlens.data.manifest import Entry, Manifest, read_manifest
 from tumorlens.data.phantom import make_phantoms, make_study
-from tumorlens.errors import DataError
+from tumorlens.errors import DataError, MissingExtra
 from tumorlens.scan import Scan
 
 
@@ -466,6 +467,16 @@ def test_bad_manifests_are_named(made: Set, heads: list[Image.Image], tmp_path: 
         audit(Manifest((broken,), BRAIN_TUMORS), folder)
     with pytest.raises(DataError, match="no folder to write to"):
         audit(Manifest((first, second), BRAIN_TUMORS), first.path / "below a file")
+
+
+def test_what_is_not_installed_is_missed_before_the_reading(
+    made: Set, heads: list[Image.Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.add(heads[0])
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(MissingExtra, match=r"tumorlens\[train\]"):
+        audit(made.manifest(), tmp_path / "audit")
+    assert not (tmp_path / "audit").exists()
 
 
 def test_forms_undo_what_their_names_say() -> None:

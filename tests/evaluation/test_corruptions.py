@@ -36,7 +36,7 @@ def distance(one, other):
 def test_each_severity_is_worse_than_the_one_before(scan, kind):
     changed = [corrupt(scan, kind, severity, seed=5) for severity in SEVERITIES]
     assert all(c.pixels.shape == scan.pixels.shape and c.pixels.dtype == np.float32 for c in changed)
-    assert all(0 <= c.pixels.min() and c.pixels.max() <= 1 for c in changed)
+    assert all(c.pixels.min() >= 0 and c.pixels.max() <= 1 for c in changed)
     distances = [distance(scan, c) for c in changed]
     assert distances == sorted(distances)
     assert 0 < distances[0] < 0.1

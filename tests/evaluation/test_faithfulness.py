@@ -21,8 +21,8 @@ def measured(make_spotter, make_spots):
 
 def test_a_network_that_sees_the_spot_has_faithful_maps(measured):
     gradcam = measured.methods[0]
-    assert gradcam.figures["insertion"].value > measured.random_order["insertion"].value
-    assert gradcam.figures["deletion"].value < measured.random_order["deletion"].value
+    assert gradcam.figures["insertion"].value > measured.random_map["insertion"].value
+    assert gradcam.figures["deletion"].value < measured.random_map["deletion"].value
     assert gradcam.figures["noise"].value > 0.9
     assert gradcam.figures["shift"].value > 0.6
     assert gradcam.figures["shift_peak"].value < 0.1
@@ -55,8 +55,8 @@ def test_a_map_that_points_the_wrong_way_is_flagged(make_spotter, make_spots):
     slices, classifier = make_spots(6), make_spotter()
     classifier.network.attention_map = lambda images: 1 - torch.nn.functional.avg_pool2d(images, 4)[:, 0]
     found = measure_faithfulness(classifier, slices.images[:6], slices.groups[:6], methods=["attention"])
-    assert found.methods[0].flags["insertion"] == "no better than a random order"
-    assert found.methods[0].flags["deletion"] == "no better than a random order"
+    assert found.methods[0].flags["insertion"] == "no better than a random map"
+    assert found.methods[0].flags["deletion"] == "no better than a random map"
 
 
 def test_a_map_tied_to_the_frame_is_no_equivariant_one(make_spotter, make_spots):
@@ -73,7 +73,7 @@ def test_blank_maps_are_no_better_than_chance_and_have_no_stability(make_spotter
     classifier = make_spotter(bias=1000.0)  # always "no tumour", for which nothing speaks
     found = measure_faithfulness(classifier, slices.images[:4], slices.groups[:4], methods=["gradcam"])
     (gradcam,) = found.methods
-    assert gradcam.figures["insertion"] == found.random_order["insertion"]
+    assert gradcam.figures["insertion"] == found.random_map["insertion"]
     assert gradcam.figures["noise"].value is None
     assert gradcam.figures["shift_peak"].value is None
     assert set(gradcam.flags) == {"insertion", "deletion"}

@@ -118,7 +118,7 @@ def test_blank_maps_are_not_drawn(measure, network):
 
 def test_failed_checks_are_marked(measure):
     _, folder, _ = measure(bias=1000.0)
-    assert "no better than a random order" in read(folder).text
+    assert "no better than a random map" in read(folder).text
 
 
 def test_a_missing_jinja_is_said_before_anything_is_measured(measure, monkeypatch):

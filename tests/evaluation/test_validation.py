@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from scipy.stats import binomtest
 
+from tumorlens.card import Calibration
 from tumorlens.classes import BRAIN_TUMORS, ClassSet
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices
@@ -20,13 +21,14 @@ from tumorlens.evaluation.validation import choose_failures, each_once, read_sit
 from tumorlens.evaluation.validation_figures import (
     calibration_lines,
     compare,
+    set_figures,
     steady_scores,
     subgroups,
     wilson,
 )
 from tumorlens.model.weights import save_weights
 
-SECRETS = ("DOE", "Jane", "MRN-4711", "19600229", "2026030")
+SECRETS = ("DOE^", "DOE_", "Jane", "MRN-4711", "19600229", "2026030")
 
 
 def write_dicom(path, scan, number, **elements):
@@ -80,7 +82,9 @@ def weights(tiny_classifier, tmp_path_factory):
     """Untrained weights whose card promises much."""
     promised = {"accuracy": {"value": 0.98, "low": 0.96, "high": 0.99}, "macro_auc": {"value": 0.99}}
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_weights(tiny_classifier.network, tiny_classifier.card.model_copy(update={"scores": promised}), path)
+    calibration = Calibration(scans=100, coverage=0.9, set_threshold=0.24, accepted=0.99)
+    card = tiny_classifier.card.model_copy(update={"scores": promised, "calibration": calibration})
+    save_weights(tiny_classifier.network, card, path)
     return path
 
 
@@ -161,10 +165,15 @@ def test_facts_become_subgroups(validated):
 
 def test_a_broken_promise_is_said_in_words(validated):
     validation, folder, _ = validated
-    accuracy, auc = validation.comparisons
+    accuracy, auc, coverage = validation.comparisons
     assert (accuracy.key, accuracy.verdict) == ("accuracy", "below")
     assert "the card promises 98.0%: below it by" in accuracy.words
     assert "promises 0.990" in auc.words
+    assert coverage.here == validation.coverage
+    assert coverage.promised.value == 0.9
+    assert "promises 90.0%" in coverage.words
+    assert validation.unknown is None
+    assert "of the prediction sets hold the true class" in (folder / "model_card.md").read_text(encoding="utf-8")
     assert accuracy.words in (folder / "validation.html").read_text(encoding="utf-8")
 
 
@@ -326,6 +335,16 @@ def test_verdicts(make_predictions, promised, verdict):
     (found,) = compare(score(make_predictions(400)), {"accuracy": promised, "n": 12})
     assert found.verdict == verdict
     assert found.difference.low <= found.difference.value <= found.difference.high
+
+
+def test_prediction_sets_are_held_against_the_truth():
+    p = np.full((4, 4), 0.25)
+    predictions = Predictions(BRAIN_TUMORS, np.array([0, 1, 2, 3]), p, list("abcd"))
+    sets = [("glioma",), ("glioma", "meningioma"), (), ("glioma", "meningioma", "pituitary")]
+    coverage, size = set_figures(sets, predictions)
+    assert (coverage.value, size.value) == (0.5, 1.5)
+    assert coverage.low < 0.5 < coverage.high
+    assert set_figures([(), (), (), ()], predictions) == (None, None)
 
 
 def test_within_chance_and_without_interval(make_predictions):

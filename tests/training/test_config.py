@@ -47,6 +47,7 @@ def test_sections_left_empty_in_the_file(make_yaml):
         ({"epochs": 0}, "epochs: Input should be greater than or equal to 1"),
         ({"epochs": 2.5}, "epochs: Input should be a valid integer"),
         ({"learning_rate": -1}, "learning_rate: Input should be greater than 0"),
+        ({"learning_rate": 1e3}, "learning_rate: Input should be less than or equal to 1"),
         ({"averaging": 1}, "averaging: Input should be less than 1"),
         ({"batch_size": 1}, "batch_size: Input should be greater than or equal to 2"),
         ({"preprocessing": {"size": 8}}, "preprocessing.size: Input should be greater"),

@@ -76,14 +76,14 @@ CHECKS: dict[str, Check] = {
         "insertion",
         "higher",
         "Mean probability of the class while a blurred scan gets its pixels back, the hottest first.",
-        "no better than a random order",
+        "no better than a random map",
         "Petsiuk et al. 2018",
     ),
     "deletion": Check(
         "deletion",
         "lower",
         "Mean probability of the class while the scan's pixels are blackened, the hottest first.",
-        "no better than a random order",
+        "no better than a random map",
         "Petsiuk et al. 2018",
     ),
     "random_head": Check(
@@ -161,14 +161,14 @@ class Faithfulness(_Frozen):
         n: Scans measured.
         groups: Groups they fall into.
         seed: Seed of the sample and of all that is random in the checks.
-        random_order: Insertion and deletion when the pixels go in a random order, for comparison.
+        random_map: Insertion and deletion by a random map of the same fineness, for comparison.
         methods: The methods.
     """
 
     n: int
     groups: int
     seed: int
-    random_order: dict[str, Estimate]
+    random_map: dict[str, Estimate]
     methods: list[MethodFaithfulness]
 
 
@@ -184,7 +184,7 @@ def measure_faithfulness(
 ) -> Faithfulness:
     """Runs every check on a sample of scans.
 
-    Where a map is blank it ranks no pixel before another, so insertion and deletion take a random order; the other
+    Where a map is blank it ranks no pixel before another, so insertion and deletion take a random map; the other
     checks leave it out. A map that turns blank when it is made anew has correlation 0 with itself before.
 
     Args:
@@ -226,21 +226,22 @@ def measure_faithfulness(
         for key in keys:
             found[key][check] = _mean([correlate(original[key], a[key]) for a in after])
     tell("checking heat maps: pixels in and out")
-    random_order = _insert_and_delete(classifier, scans, np.zeros((len(scans), 1, 1), np.float32), target, seed)
+    fineness = original[keys[0]].shape[1:]
+    random_map = _insert_and_delete(classifier, scans, None, target, fineness, seed)
     for key in keys:
-        found[key].update(_insert_and_delete(classifier, scans, original[key], target, seed))
+        found[key].update(_insert_and_delete(classifier, scans, original[key], target, fineness, seed))
     chosen = [groups[i] for i in drawn]
     return Faithfulness(
         n=len(drawn),
         groups=len(set(chosen)),
         seed=seed,
-        random_order=_estimates(random_order, chosen),
+        random_map=_estimates(random_map, chosen),
         methods=[
             MethodFaithfulness(
                 key=key,
                 title=METHODS[key].title,
                 figures=_estimates({check: found[key][check] for check in CHECKS}, chosen),
-                flags=_flags(found[key], random_order, chosen),
+                flags=_flags(found[key], random_map, chosen),
             )
             for key in keys
         ],
@@ -322,18 +323,27 @@ def pixel_curves(
 
 
 def _insert_and_delete(
-    classifier: Classifier, scans: Tensor, heat: NDArray[np.float32], target: Tensor, seed: int
+    classifier: Classifier,
+    scans: Tensor,
+    heat: NDArray[np.float32] | None,
+    target: Tensor,
+    fineness: tuple[int, ...],
+    seed: int,
 ) -> dict[str, NDArray[np.float64]]:
-    """Areas under the curves of every scan, (N,) each."""
+    """Areas under the curves of every scan, (N,) each; without heat, those of a random map."""
     side = scans.shape[3]
     blurred = torch.from_numpy(ndimage.gaussian_filter(scans.numpy(), (0, 0, side / 16, side / 16)))
-    # Equal pixels, such as all those without heat, come in a random order, for each scan another one.
-    lots = torch.from_numpy(np.random.default_rng(seed).permuted(np.tile(np.arange(side**2), (len(scans), 1)), axis=1))
+    # Equal pixels, such as all those without heat, go by a random map of the same fineness: single black pixels all
+    # over a scan look like nothing the network ever saw, and would beat any map.
+    lots = np.random.default_rng(seed).random((len(scans), 1, *fineness), np.float32)
+    lots = F.interpolate(torch.from_numpy(lots), (side, side), mode="bilinear").flatten(1)
     areas: dict[str, list[NDArray[np.float64]]] = {"insertion": [], "deletion": []}
     for start in range(0, len(scans), _BATCH // 4):
         part = slice(start, start + _BATCH // 4)
-        fine = F.interpolate(torch.from_numpy(heat[part])[:, None], (side, side), mode="bilinear").flatten(1)
         drawn = lots[part].argsort(1)
+        fine = torch.zeros_like(lots[part])
+        if heat is not None:
+            fine = F.interpolate(torch.from_numpy(heat[part])[:, None], (side, side), mode="bilinear").flatten(1)
         order = drawn.gather(1, fine.gather(1, drawn).argsort(dim=1, stable=True))  # coldest first
         ranks = order.argsort(1).float().reshape(-1, side, side)
         for check, curve in pixel_curves(classifier, scans[part], blurred[part], ranks, target[part]).items():
@@ -404,11 +414,11 @@ def _estimates(values: Mapping[str, NDArray[np.float64]], groups: Sequence[str])
 
 
 def _flags(
-    found: Mapping[str, NDArray[np.float64]], random_order: Mapping[str, NDArray[np.float64]], groups: Sequence[str]
+    found: Mapping[str, NDArray[np.float64]], random_map: Mapping[str, NDArray[np.float64]], groups: Sequence[str]
 ) -> dict[str, str]:
     """What is wrong, by check.
 
-    Insertion and deletion must differ from a random order, scan by scan, with the whole interval; the others are held
+    Insertion and deletion must differ from a random map, scan by scan, with the whole interval; the others are held
     against `SIMILAR`, and the peak against a tenth of the width.
     """
     flags = {}
@@ -418,7 +428,7 @@ def _flags(
         if not np.isfinite(values).any():
             continue
         if key in _AGAINST_CHANCE:
-            (gain,) = estimate_means(sign * (values - random_order[key])[:, None], groups)
+            (gain,) = estimate_means(sign * (values - random_map[key])[:, None], groups)
             failed = (gain.low if gain.low is not None else gain.value or 0.0) <= 0
         else:
             limit = PEAK_JUMPS if key == "shift_peak" else SIMILAR

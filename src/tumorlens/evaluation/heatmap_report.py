@@ -54,7 +54,7 @@ class HeatmapScores(BaseModel):
         localization: Maps of the predicted class against outlines; None where no test scan has one.
         localization_true: The same for maps of the true class.
         faithfulness: What the checks without outlines found.
-        notes: What was left out, and why.
+        notes: What was left out, and what speaks against trusting single figures.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -107,7 +107,7 @@ def measure_heatmaps(
         localization=found[0],
         localization_true=found[1],
         faithfulness=faithfulness,
-        notes=[] if found[0] else [NO_OUTLINES],
+        notes=_notes(found[0]),
     )
     tell("drawing cases")
     write_heatmap_page(folder, scores, classifier, slices)
@@ -239,6 +239,14 @@ def _cards(scores: HeatmapScores, classifier: Classifier, slices: Slices) -> dic
                 }
             )
     return cards
+
+
+def _notes(localization: Localization | None) -> list[str]:
+    if localization is None:
+        return [NO_OUTLINES]
+    if localization.n == localization.groups:
+        return ["Every scan is its own group: where several show one patient, the intervals are too narrow."]
+    return []
 
 
 def _method(localization: Localization, key: str) -> MethodLocalization:

@@ -28,7 +28,7 @@ from tumorlens.errors import DataError
 from tumorlens.evaluation._files import write_atomically
 from tumorlens.evaluation.evaluate import make_case, predict_slices
 from tumorlens.evaluation.gallery import WRONG, GalleryCase
-from tumorlens.evaluation.metrics import Scores, score
+from tumorlens.evaluation.metrics import Estimate, Scores, score
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.evaluation.validation_figures import (
     FACT_NAMES,
@@ -37,6 +37,8 @@ from tumorlens.evaluation.validation_figures import (
     Subgroup,
     calibration_lines,
     compare,
+    compare_one,
+    set_figures,
     steady_scores,
     subgroups,
 )
@@ -94,6 +96,10 @@ class Validation(_Frozen):
         scores: The figures; flawless proportions have Wilson's interval.
         calibration: Slope and intercept of each class.
         comparisons: The headline figures against the card's.
+        coverage: Share of prediction sets that hold the true class; None where the weights make no sets.
+        set_size: Mean number of classes in a set.
+        unknown: Slices that the weights' gate calls unlike its training scans; None where they have no gate. They are
+            analysed all the same.
         subgroups: By sex, age, scanner, field strength and source, where the files name them.
         unreadable: Files that could not be read.
         cautions: What speaks against trusting the figures.
@@ -111,6 +117,9 @@ class Validation(_Frozen):
     scores: Scores
     calibration: tuple[CalibrationLine, ...]
     comparisons: tuple[Comparison, ...]
+    coverage: Estimate | None
+    set_size: Estimate | None
+    unknown: int | None
     subgroups: tuple[Subgroup, ...]
     unreadable: tuple[Unreadable, ...]
     cautions: tuple[str, ...]
@@ -160,6 +169,12 @@ def validate_site(
     tell("scoring, with 1,000 resamples for the intervals")
     scores = steady_scores(score(predictions), predictions)
     facts = [_facts(slices, i) for i in kept]
+    comparisons = compare(scores, card.scores)
+    coverage, size = set_figures(classifier.prediction_sets(predictions.probabilities), predictions)
+    if coverage is not None and card.calibration is not None:
+        promised = Estimate(value=card.calibration.coverage)
+        comparisons.append(compare_one("coverage", "Coverage of the prediction sets", coverage, promised))
+    judged = classifier.judge(slices.images[kept])
     validation = Validation(
         site=" and ".join(path.name if path.is_dir() else path.stem for path in data),
         date=dt.date.today().isoformat(),
@@ -171,7 +186,10 @@ def validate_site(
         counts={c.name: (c.support, c.groups) for c in scores.classes},
         scores=scores,
         calibration=tuple(calibration_lines(predictions)),
-        comparisons=tuple(compare(scores, card.scores)),
+        comparisons=tuple(comparisons),
+        coverage=coverage,
+        set_size=size,
+        unknown=None if judged is None else sum(one.unknown for one in judged),
         subgroups=tuple(subgroups(predictions, facts, scores)),
         unreadable=tuple(unreadable),
         cautions=tuple(_cautions(slices, card, facts)),

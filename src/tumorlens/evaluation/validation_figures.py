@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from tumorlens.evaluation._intervals import estimate_means
 from tumorlens.evaluation.metrics import CONFIDENCE, Estimate, Scores, score
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.scan import FACTS
@@ -192,18 +193,39 @@ def compare(scores: Scores, promised: Mapping[str, Any]) -> list[Comparison]:
     """
     found = []
     for key, name in PROMISED.items():
-        if not isinstance(given := promised.get(key), Mapping) or given.get("value") is None:
-            continue
-        here, there = getattr(scores, key), Estimate(**{k: given.get(k) for k in ("value", "low", "high")})
-        difference = _difference(here, there)
-        verdict = _verdict(difference)
-        words = _words(key, name, here, there, difference, verdict)
-        found.append(
-            Comparison(
-                key=key, name=name, here=here, promised=there, difference=difference, verdict=verdict, words=words
-            )
-        )
+        if isinstance(given := promised.get(key), Mapping) and given.get("value") is not None:
+            there = Estimate(**{k: given.get(k) for k in ("value", "low", "high")})
+            found.append(compare_one(key, name, getattr(scores, key), there))
     return found
+
+
+def compare_one(key: str, name: str, here: Estimate, promised: Estimate) -> Comparison:
+    """Holds one figure against what is promised of it; a promise without interval is taken as exact."""
+    difference = _difference(here, promised)
+    verdict = _verdict(difference)
+    words = _words(key, name, here, promised, difference, verdict)
+    return Comparison(
+        key=key, name=name, here=here, promised=promised, difference=difference, verdict=verdict, words=words
+    )
+
+
+def set_figures(
+    sets: Sequence[Sequence[str]], predictions: Predictions
+) -> tuple[Estimate, Estimate] | tuple[None, None]:
+    """Share of prediction sets that hold the true class, and their mean size; None where there are no sets.
+
+    Args:
+        sets: The classes each scan's set holds, by key.
+        predictions: What the scans are.
+    """
+    if not any(sets):
+        return None, None
+    keys = predictions.classes.keys
+    held = [keys[truth] in s for s, truth in zip(sets, predictions.truth, strict=True)]
+    coverage, size = estimate_means(
+        np.column_stack([held, [len(s) for s in sets]]).astype(np.float64), predictions.groups
+    )
+    return coverage, size
 
 
 def _nothing(predictions: Predictions) -> NDArray[np.bool_]:

@@ -158,6 +158,7 @@ def describe(validation: Validation) -> dict[str, str]:
         "promise": " ".join(c.words for c in validation.comparisons) or "The card promises no figures.",
         "promised": "; ".join(f"{c.name} {_share(c.promised)}" for c in validation.comparisons) or "none",
         "failures": _failures(validation),
+        "doubts": _doubts(validation),
         "cautions": " ".join([*validation.cautions, *scores.notes]),
         "heat_map": HEAT_MAP,
         "software": ", ".join([f"TumorLens {validation.version}", *_versions()]),
@@ -202,6 +203,21 @@ def _failures(validation: Validation) -> str:
     if found := scores.detection:
         text += f", among them {found.missed:,} tumours missed and {found.false_alarms:,} false alarms"
     return text
+
+
+def _doubts(validation: Validation) -> str:
+    said = []
+    if validation.coverage is not None and validation.set_size is not None:
+        said.append(
+            f"{_share(validation.coverage)} of the prediction sets hold the true class; "
+            f"a set holds {validation.set_size.value:.2f} classes in the mean"
+        )
+    if validation.unknown is not None:
+        said.append(
+            f"the network's gate calls {validation.unknown:,} of {validation.scores.n:,} slices unlike its training "
+            "scans; they are analysed all the same"
+        )
+    return "; ".join(said) or "the weights have neither prediction sets nor a gate for unknown scans"
 
 
 def _warnings(subgroups: Sequence[Subgroup]) -> str:

@@ -40,7 +40,7 @@ class TrainConfig(BaseModel):
     epochs: int = Field(40, ge=1, description="passes over the training part, at most")
     patience: int = Field(12, ge=1, description="epochs without a better validation loss before it stops early")
     batch_size: int = Field(64, ge=2, description="scans a step")
-    learning_rate: float = Field(3e-3, gt=0, description="peak of the one-cycle schedule")
+    learning_rate: float = Field(3e-3, gt=0, le=1, description="peak of the one-cycle schedule")
     weight_decay: float = Field(0.02, ge=0, description="AdamW's")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
     class_weights: bool = Field(True, description="weigh classes by how rare they are")
