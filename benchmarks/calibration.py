@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorlens.card import Calibration
-from tumorlens.classes import ClassSet
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices, load_slices
 from tumorlens.data.split import Split
@@ -27,12 +26,12 @@ from tumorlens.evaluation.calibration import (
     CalibrationScores,
     at_temperature,
     fit_set_threshold,
+    fit_set_thresholds,
     fit_temperature,
     score_calibration,
-    score_sets,
 )
 from tumorlens.evaluation.evaluate import predict_slices
-from tumorlens.evaluation.metrics import score
+from tumorlens.evaluation.metrics import Estimate, score
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.experiment import read_manifests
 from tumorlens.finding import prediction_sets
@@ -85,22 +84,27 @@ def measure(fold: Fold) -> tuple[CalibrationScores, Predictions, Predictions]:
     validation, test = (
         replace(p, probabilities=at_temperature(p.probabilities, temperature)) for p in (validation, test)
     )
-    threshold = fit_set_threshold(validation.probabilities, validation.truth)
-    fitted = Calibration(scans=len(validation), coverage=COVERAGE, set_threshold=threshold, accepted=1)
+    keys = test.classes.keys
+    thresholds = fit_set_thresholds(validation.probabilities, validation.truth)
+    counts = np.bincount(validation.truth, minlength=len(keys)).tolist()
+    fitted = Calibration(
+        scans=dict(zip(keys, counts, strict=True)),
+        coverage=COVERAGE,
+        set_thresholds=dict(zip(keys, thresholds, strict=True)),
+        accepted=1,
+    )
     return score_calibration(test, score(test), temperature, fitted), validation, test
 
 
-def other_rules(validation: Predictions, test: Predictions) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Sets by rules that were not chosen: (name, (N, C) sets of the test scans)."""
-    # Adaptive prediction sets, Romano, Sesia and Candès 2020: classes by falling probability until they sum to enough.
-    yield "APS", _most_probable(test.probabilities, _adaptive(validation))
-    # A threshold of its own for each class, Vovk 2012: coverage of each class, at the price of larger sets.
-    thresholds = []
-    for index in range(len(validation.classes)):
-        own = validation.truth == index
-        thresholds.append(fit_set_threshold(validation.probabilities[own], validation.truth[own]))
+def rules(validation: Predictions, test: Predictions) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Sets by the rule chosen and by others: (name, (N, C) sets of the test scans)."""
     p = test.probabilities
-    yield "a threshold for each class", (p >= thresholds) | (p == p.max(1, keepdims=True))
+    by_class = fit_set_thresholds(validation.probabilities, validation.truth)
+    yield "a threshold for each class (chosen)", prediction_sets(p, by_class)
+    one = fit_set_threshold(validation.probabilities, validation.truth)
+    yield "one threshold", prediction_sets(p, [one] * p.shape[1])
+    # Romano, Sesia and Candès 2020, without their lottery: classes by falling probability until they sum to enough.
+    yield "adaptive sets (APS)", _most_probable(p, _adaptive(validation))
 
 
 def _adaptive(validation: Predictions) -> float:
@@ -128,44 +132,29 @@ def main() -> None:
     parser.add_argument("--data", type=Path, action="append", help="the data sets, if they moved since the training")
     parser.add_argument("--fold", action="append", default=[], help="only this one, such as fold-0; may be repeated")
     arguments = parser.parse_args()
-    errors, sets, rules = [], [], []
+    errors, sets, compared = [], [], []
     for fold in read_folds(arguments.runs, arguments.data, arguments.fold):
         found, validation, test = measure(fold)
-        classes: ClassSet = test.classes
-        before, after = found.before, found.after
         errors.append(
-            [fold.name, str(found.fitted_on), str(len(test)), f"{found.temperature:.2f}"]
-            + [f"{b:.3f} → {a:.3f}" for b, a in ((before.ece, after.ece), *_pairs(found))]
+            [fold.name, str(len(validation)), str(len(test)), f"{found.temperature:.2f}"]
+            + [f"{b:.3f} → {a:.3f}" for b, a in ((found.before.ece, found.after.ece), *_pairs(found))]
         )
-        by_class = [f"{c.coverage.value:.3f} ({c.mean_size:.2f})" for c in found.classes]
-        low, high = found.expected
-        sets.append(
-            [
-                fold.name,
-                f"{found.set_threshold:.3f}",
-                f"{low:.3f}–{high:.3f}",
-                _interval(found),
-                f"{found.sets.mean_size:.2f}",
-                *by_class,
-            ]
-        )
-        chosen = prediction_sets(test.probabilities, found.set_threshold)
-        for name, inside in (("one threshold", chosen), *other_rules(validation, test)):
-            scored = [score_sets("", inside, test, test.truth == i) for i in range(len(classes))]
-            whole = score_sets("", inside, test, np.ones(len(test), bool))
-            rules.append(
-                [fold.name, name, f"{whole.coverage.value:.3f}", f"{whole.mean_size:.2f}"]
-                + [f"{s.coverage.value:.3f}" for s in scored]
-            )
+        for s in (found.sets, *found.classes):
+            expected = f"{s.expected[0]:.3f}–{s.expected[1]:.3f}"
+            cells = [_shown(s.coverage), expected, f"{s.mean_size:.2f}", str(s.fitted_on), str(s.n)]
+            sets.append([fold.name, s.name, *cells])
+        for name, inside in rules(validation, test):
+            held, size = inside[np.arange(len(test)), test.truth], inside.sum(1)
+            by_class = [f"{held[test.truth == i].mean():.3f}" for i in range(len(test.classes))]
+            compared.append([fold.name, name, f"{held.mean():.3f}", f"{size.mean():.2f}", *by_class])
     if not errors:
         raise SystemExit(f"{arguments.runs}: holds no finished run")
-    names = [c.name for c in classes]
     print("\nErrors before and after\n")
     _table(["run", "validation", "test", "temperature", "ECE", "Brier", "log loss"], errors)
-    print(f"\nSets that aim at {COVERAGE:.0%}: coverage, and mean size\n")
-    _table(["run", "threshold", "expected", "coverage (95%)", "size", *(f"{n}: coverage (size)" for n in names)], sets)
-    print("\nThe rule chosen against others\n")
-    _table(["run", "rule", "coverage", "size", *names], rules)
+    print(f"\nSets that aim at {COVERAGE:.0%} in each class\n")
+    _table(["run", "scans of", "coverage (95%)", "expected", "mean size", "validation", "test"], sets)
+    print("\nThe rule chosen against others: coverage, mean size, coverage of each class\n")
+    _table(["run", "rule", "coverage", "size", *(c.name for c in test.classes)], compared)
 
 
 def _pairs(found: CalibrationScores) -> list[tuple[float, float]]:
@@ -174,9 +163,9 @@ def _pairs(found: CalibrationScores) -> list[tuple[float, float]]:
     return [(b.value or 0.0, a.value or 0.0) for b, a in pairs]
 
 
-def _interval(found: CalibrationScores) -> str:
-    coverage = found.sets.coverage
-    return f"{coverage.value:.3f} ({coverage.low:.3f}–{coverage.high:.3f})"
+def _shown(estimate: Estimate) -> str:
+    interval = "" if estimate.low is None else f" ({estimate.low:.3f}–{estimate.high:.3f})"
+    return f"{estimate.value:.3f}{interval}"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> None:

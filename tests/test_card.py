@@ -1,11 +1,12 @@
 """Weights cards."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tumorlens import card as cards
-from tumorlens.card import WeightsCard, read_card, write_card
+from tumorlens.card import Calibration, WeightsCard, read_card, write_card
 from tumorlens.classes import BRAIN_TUMORS, ClassSet
 from tumorlens.classifier import Classifier
 from tumorlens.errors import ModelError
@@ -20,6 +21,9 @@ def test_a_card_survives_its_file(tmp_path: Path) -> None:
         preprocessing=Preprocessing(size=48, channels=3, intensity="stretch", percentiles=(1, 99)),
         classes=ClassSet.of(["a", "b"]),
         temperature=1.7,
+        calibration=Calibration(
+            scans={"a": 30, "b": 20}, coverage=0.9, set_thresholds={"a": 0.2, "b": 0.5}, accepted=0.95
+        ),
         cautions=("one", "two"),
         scores={"accuracy": {"value": 0.9, "low": 0.8, "high": None}},
     )
@@ -44,6 +48,14 @@ def test_what_is_no_card_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.json").write_bytes(content)
     with pytest.raises(ModelError, match=r"w\.json: is no weights card; take the pair from one training run"):
         read_card(tmp_path / "w.safetensors")
+
+
+def test_a_card_from_before_there_was_calibration_is_read(tmp_path: Path, tiny_weights: Path) -> None:
+    path = tiny_weights.with_suffix(".json")
+    old = json.loads(path.read_text())
+    del old["calibration"]
+    path.write_text(json.dumps(old))
+    assert read_card(tiny_weights).calibration is None
 
 
 def test_a_temperature_must_be_positive() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from tumorlens.card import Calibration
 from tumorlens.classes import BRAIN_TUMORS, ClassSet
 from tumorlens.classifier import Classifier, choose_device
 from tumorlens.errors import ConfigError, ModelError
@@ -17,6 +18,7 @@ from tumorlens.explain.overlay import draw_overlay, draw_scan
 from tumorlens.model import build_network
 from tumorlens.preprocess import Preprocessing
 from tumorlens.scan import Scan
+from tumorlens.unknown import Gate
 
 
 def _scans(count: int = 5, seed: int = 0) -> list[Scan]:
@@ -218,3 +220,48 @@ def test_a_device_that_is_not_there_is_refused(name: str) -> None:
 def test_auto_finds_a_device() -> None:
     assert choose_device("auto").type in ("cpu", "cuda", "mps")
     assert choose_device("cpu").type == "cpu"
+
+
+def _gated(classifier: Classifier, **card: object) -> Classifier:
+    """The classifier with a gate that knows the noise of `_scans`."""
+    images = classifier.prepare(_scans(60)).numpy()
+    part = (images, classifier.pool(images))
+    return Classifier(classifier.network, classifier.card.model_copy(update=card), gate=Gate.fit(part, part))
+
+
+@pytest.mark.parametrize("explain", [True, False])
+def test_a_scan_of_something_else_is_unknown_and_says_so_first(tiny_classifier: Classifier, explain: bool) -> None:
+    black = Scan(np.zeros((50, 50), np.float32), "black.png", warnings=("odd",))
+    *known, found = _gated(tiny_classifier).find([*_scans(30), black], explain=explain)
+    assert found.unknown is not None
+    assert found.unknown.unknown
+    assert found.warnings[:2] == (found.unknown.reason, "odd")
+    assert np.mean([f.unknown is not None and not f.unknown.unknown for f in known]) > 0.8
+    assert (found.heatmap is not None) == explain
+
+
+def test_without_a_gate_nothing_is_judged(tiny_classifier: Classifier) -> None:
+    assert tiny_classifier.find(_scans(1))[0].unknown is None
+    assert tiny_classifier.judge(np.zeros((1, 1, 32, 32), np.float32)) is None
+
+
+def test_scans_are_judged_alike_one_by_one_and_prepared_already(tiny_classifier: Classifier) -> None:
+    gated = _gated(tiny_classifier)
+    judged = gated.judge(gated.prepare(_scans(5)).numpy())
+    assert judged is not None
+    scores = [f.unknown.score for f in gated.find(_scans(5), batch_size=2) if f.unknown]
+    assert scores == pytest.approx([u.score for u in judged], rel=1e-4)
+
+
+def test_the_prediction_set_begins_with_the_label_and_holds_what_the_thresholds_let_in(
+    tiny_classifier: Classifier,
+) -> None:
+    thresholds = {"glioma": 1.0, "meningioma": 0.0, "pituitary": 1.0, "no_tumor": 0.0}
+    calibration = Calibration(scans=dict.fromkeys(thresholds, 9), coverage=0.9, set_thresholds=thresholds, accepted=0.9)
+    card = tiny_classifier.card.model_copy(update={"calibration": calibration})
+    for finding in Classifier(tiny_classifier.network, card).find(_scans()):
+        assert finding.prediction_set[0] == finding.label
+        assert set(finding.prediction_set) == {finding.label, "meningioma", "no_tumor"}
+        ordered = [finding.probabilities[key] for key in finding.prediction_set]
+        assert ordered == sorted(ordered, reverse=True)
+    assert tiny_classifier.find(_scans(1))[0].prediction_set == ()

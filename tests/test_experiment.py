@@ -11,7 +11,7 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from tumorlens.card import read_card
+from tumorlens.card import read_card, write_card
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices, load_slices
@@ -107,6 +107,48 @@ def test_the_report_is_written_and_figures_agree(done):
     assert "quick: cnn_lstm on easy" in page
     assert read_card(run.weights).sha256 in page
     assert any(s.startswith("training on ") for s in said)
+
+
+def test_calibration_and_gate_come_from_the_validation_part_and_are_measured_on_the_test_part(done):
+    run, scores, _ = done
+    card, classifier = read_card(run.weights), Classifier.load(run.folder)
+    parts = list(run.read_parts().values())
+    assert sum(card.calibration.scans.values()) == parts.count("validation")
+    assert set(card.calibration.set_thresholds) == set(BRAIN_TUMORS.keys)
+    assert classifier.gate is not None
+    assert scores.calibrated
+    told = json.loads((run.folder / "evaluation" / "metrics.json").read_text())["calibration"]
+    assert told["temperature"] == card.temperature
+    assert told["after"]["log_loss"]["value"] == scores.log_loss.value
+    assert told["sets"]["n"] == scores.n
+    assert 0 <= told["accepted"]["value"] <= 1
+    page = (run.folder / "evaluation" / "report.html").read_text()
+    assert "Whether it keeps its word" in page
+    assert "Uncalibrated" not in page
+    assert (run.folder / "evaluation" / "plots" / "reliability_before.png").exists()
+
+
+@pytest.mark.parametrize("killed_in", ["save_weights", "write_card"])
+def test_a_run_killed_while_it_is_calibrated_goes_on_to_the_same_end(done, easy, tmp_path, monkeypatch, killed_in):
+    run = Run.create(tmp_path / "run", read_config(None, QUICK), [easy])
+    place = "tumorlens.experiment" if killed_in == "save_weights" else "tumorlens.model.weights"
+    calls = []
+
+    def kill(*arguments):
+        calls.append(arguments)
+        if killed_in == "write_card" and len(calls) == 1:  # the training's own
+            return write_card(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{place}.{killed_in}", kill)
+        with pytest.raises(KeyboardInterrupt):
+            run_experiment(run)
+    assert not (run.folder / "evaluation").exists()
+    run_experiment(run)
+    whole, resumed = read_card(done[0].weights), read_card(run.weights)
+    assert resumed.calibration == whole.calibration
+    assert resumed.sha256 == whole.sha256
 
 
 def test_done_already_is_not_done_again(done):

@@ -1,6 +1,7 @@
 """Findings, and the JSON they become."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 import tumorlens
 from tumorlens.finding import FailureRecord, Finding, FindingsDocument, Region, WeightsId
+from tumorlens.unknown import Unknown
 
 WEIGHTS = WeightsId(name="tiny", sha256="ab" * 32)
 
@@ -51,6 +53,17 @@ def test_what_was_not_made_is_null(finding: Finding) -> None:
     assert found["region"] is found["heatmap"] is found["overlay"] is None
     assert found["warnings"] == []
     assert found["explained"] == "no_tumor"
+
+
+def test_the_set_and_strangeness_are_told(finding: Finding) -> None:
+    strange = Unknown(score=2.5, unknown=True, reason="almost all background")
+    told = replace(finding, prediction_set=("glioma", "no_tumor"), unknown=strange)
+    document = FindingsDocument.of(WEIGHTS, [told.record(), finding.record()], [])
+    assert FindingsDocument.model_validate_json(document.to_json()) == document
+    first, second = json.loads(document.to_json())["findings"]
+    assert first["prediction_set"] == ["glioma", "no_tumor"]
+    assert first["unknown"] == {"score": 2.5, "unknown": True, "reason": "almost all background"}
+    assert (second["prediction_set"], second["unknown"]) == ([], None)
 
 
 def test_a_document_survives_json(finding: Finding) -> None:

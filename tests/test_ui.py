@@ -10,6 +10,7 @@ from tumorlens.errors import MissingExtra
 from tumorlens.finding import Finding, FindingsDocument, Region, WeightsId
 from tumorlens.preprocess import Preprocessing
 from tumorlens.ui import Console, needs_extra
+from tumorlens.unknown import Unknown
 
 WEIGHTS = WeightsId(name="tiny", sha256="0" * 64)
 
@@ -28,6 +29,22 @@ def test_a_row_says_what_how_sure_where_and_what_speaks_against(capsys: pytest.C
     for said in ("glioma", "72%", "10, 20 – 33, 44", "close call; small"):
         assert said in out
     assert err == "For research use only: not a diagnosis.\n"
+
+
+def test_an_unknown_scan_is_called_so_before_any_class(capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "nothing like the scans it was trained on: too dark (distance 3.00, accepted up to 1)"
+    strange = Unknown(score=3, unknown=True, reason=reason)
+    Console().findings(_document(unknown=strange, prediction_set=("glioma",), warnings=(reason,)), BRAIN_TUMORS)
+    row = capsys.readouterr().out.splitlines()[1]
+    assert "unknown scan (glioma)" in row
+    assert reason in row
+    Console().findings(_document(unknown=Unknown(score=0.5, unknown=False)), BRAIN_TUMORS)
+    assert "unknown" not in capsys.readouterr().out
+
+
+def test_classes_that_cannot_be_ruled_out_stand_beside_the_most_probable(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().findings(_document(prediction_set=("glioma", "meningioma")), BRAIN_TUMORS)
+    assert "glioma or meningioma" in capsys.readouterr().out
 
 
 def test_a_piped_table_does_not_fold_its_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,17 +21,17 @@ class Calibration(BaseModel):
     """What was fitted on the validation part after the training, beside the temperature.
 
     Attributes:
-        scans: Validation scans it was fitted on.
-        coverage: Share of such scans whose prediction set holds the true class.
-        set_threshold: Least probability that takes a class into the prediction set.
+        scans: Validation scans of each class it was fitted on, by key.
+        coverage: Share of the scans of each class, if they are like these, whose prediction set holds the class.
+        set_thresholds: Least probability that takes a class into the prediction set, by key.
         accepted: Share of such scans that the gate for unknown scans accepts; the gate's tensors lie with the weights,
             their names beginning with "unknown.".
     """
 
     model_config = ConfigDict(frozen=True)
-    scans: int
+    scans: dict[str, int]
     coverage: float = Field(gt=0, lt=1)
-    set_threshold: float = Field(ge=0, le=1)
+    set_thresholds: dict[str, float]
     accepted: float = Field(gt=0, le=1)
 
 
@@ -45,7 +45,7 @@ class WeightsCard(BaseModel):
         preprocessing: The rule that makes its input.
         classes: What its outputs mean, in order.
         temperature: Divides the logits before the softmax; 1 where none was fitted.
-        calibration: Set threshold and gate; None where none were fitted.
+        calibration: Set thresholds and gate; None where none were fitted.
         data: What it was trained on, in words.
         split: How training, validation and test were divided, in words.
         cautions: What speaks against trusting it, one sentence each.

@@ -159,7 +159,7 @@ class Classifier:
         return torch.softmax(logits.cpu().double() / self.card.temperature, 1).numpy()
 
     def prediction_sets(self, probabilities: np.ndarray) -> list[tuple[str, ...]]:
-        """Keys of the classes that cannot be ruled out, the most probable first; empty if the card has no threshold.
+        """Keys of the classes that cannot be ruled out, the most probable first; empty if the card has no thresholds.
 
         Args:
             probabilities: (N, classes) calibrated probabilities.
@@ -167,7 +167,8 @@ class Classifier:
         if self.card.calibration is None:
             return [()] * len(probabilities)
         keys = self.card.classes.keys
-        sets = prediction_sets(probabilities, self.card.calibration.set_threshold)
+        thresholds = self.card.calibration.set_thresholds
+        sets = prediction_sets(probabilities, [thresholds[key] for key in keys])
         return [
             tuple(keys[i] for i in np.argsort(-p, kind="stable") if inside[i])
             for p, inside in zip(probabilities, sets, strict=True)

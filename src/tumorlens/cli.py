@@ -266,6 +266,32 @@ def crossvalidate(
 
 
 @app.command()
+def validate(
+    data: Data = None,
+    weights: Weights = "cnn_lstm",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for validation.html, validation.json and the forms.")
+    ] = Path("validation"),
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Validate locked weights on a hospital's own labelled scans: flow of cases, figures, subgroups, failures, forms.
+
+    Nothing is fitted on the scans. Pre-filled CLAIM and TRIPOD+AI checklists and a model card lie beside the report.
+    """
+    from tumorlens.ui import needs_extra
+
+    console = _console(quiet)
+    listener = console.listener()
+    with needs_extra("validation", "train"):
+        from tumorlens.evaluation.validation import validate_site
+    found = validate_site(weights, _need(data), output, device=device, tell=listener.say, progress=listener.progress)
+    for comparison in found.comparisons:
+        console.say(comparison.words)
+    console.scores(found.scores, output / "validation.html")
+
+
+@app.command()
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show the version, and the weights in the package with their cards."""
     import json

@@ -18,7 +18,7 @@ from tumorlens.data.loader import Slices, load_slices
 from tumorlens.data.manifest import Entry, Manifest, merge, read_manifest
 from tumorlens.data.split import Split, shared_groups, split_randomly, split_training
 from tumorlens.errors import DataError
-from tumorlens.evaluation.calibration import COVERAGE, at_temperature, fit_set_threshold, fit_temperature
+from tumorlens.evaluation.calibration import COVERAGE, at_temperature, fit_set_thresholds, fit_temperature
 from tumorlens.evaluation.evaluate import evaluate
 from tumorlens.evaluation.metrics import Scores
 from tumorlens.evaluation.report import ReportContext
@@ -117,7 +117,7 @@ def make_split(slices: Slices, config: TrainConfig) -> Split:
 
 
 def calibrate(run: Run, slices: Slices, split: Split, listener: Listener) -> None:
-    """Fits temperature, set threshold and gate on a trained run's validation part, and puts them into its weights.
+    """Fits temperature, set thresholds and gate on a trained run's validation part, and puts them into its weights.
 
     Weights and card are written anew, the card last; a run cut off in between counts as unfinished, and goes on from
     its last checkpoint.
@@ -128,11 +128,17 @@ def calibrate(run: Run, slices: Slices, split: Split, listener: Listener) -> Non
     images, labels = slices.images[split.validation], slices.labels[split.validation]
     uncalibrated = at_temperature(classifier.probabilities(images), 1 / card.temperature)
     temperature = fit_temperature(np.log(uncalibrated), labels)
-    # Both on the same scans: one number fitted on hundreds of them leaves the threshold's promise as good as whole.
-    threshold = fit_set_threshold(at_temperature(uncalibrated, temperature), labels)
+    # Both on the same scans: one number fitted on hundreds of them leaves the thresholds' promise as good as whole.
+    thresholds = fit_set_thresholds(at_temperature(uncalibrated, temperature), labels)
+    counts = np.bincount(labels, minlength=len(thresholds)).tolist()
     training = slices.images[split.train]
     gate = Gate.fit((training, classifier.pool(training)), (images, classifier.pool(images)))
-    calibration = Calibration(scans=len(labels), coverage=COVERAGE, set_threshold=threshold, accepted=ACCEPTED)
+    calibration = Calibration(
+        scans=dict(zip(card.classes.keys, counts, strict=True)),
+        coverage=COVERAGE,
+        set_thresholds=dict(zip(card.classes.keys, thresholds, strict=True)),
+        accepted=ACCEPTED,
+    )
     card = card.model_copy(update={"temperature": temperature, "calibration": calibration})
     save_weights(classifier.network, card, run.weights, gate)
 

@@ -45,17 +45,17 @@ class WeightsId(BaseModel):
     sha256: str
 
 
-def prediction_sets(probabilities: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
-    """Which classes cannot be ruled out: those at least as probable as the threshold, and always the most probable.
+def prediction_sets(probabilities: NDArray[np.float64], thresholds: Sequence[float]) -> NDArray[np.bool_]:
+    """Which classes cannot be ruled out: those at least as probable as their threshold, and always the most probable.
 
     Args:
         probabilities: (N, C) calibrated probabilities.
-        threshold: From the weights card.
+        thresholds: C of them, from the weights card.
 
     Returns:
         (N, C) bool, no row without a class.
     """
-    return (probabilities >= threshold) | (probabilities == probabilities.max(1, keepdims=True))
+    return (probabilities >= np.asarray(thresholds)) | (probabilities == probabilities.max(1, keepdims=True))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from tumorlens.evaluation.calibration import (
     at_temperature,
     expected_coverage,
     fit_set_threshold,
+    fit_set_thresholds,
     fit_temperature,
     score_calibration,
 )
@@ -73,15 +74,36 @@ def test_sets_hold_the_true_class_as_often_as_promised(n: int, coverage: float) 
         held.append((own >= fit_set_threshold(p[rows], labels[rows], coverage)).mean())
     error = np.std(held) / np.sqrt(len(held))
     assert coverage - 3 * error <= np.mean(held) <= coverage + 1 / (n + 1) + 3 * error
-    low, high = expected_coverage(n, coverage)
+    low, high = expected_coverage([n], [1.0], coverage)
     assert np.mean((np.array(held) > low - 0.02) & (np.array(held) < high + 0.02)) > 0.95
+
+
+def test_each_class_is_covered_where_one_threshold_neglects_the_hard_one() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 80_000)
+    logits = rng.normal(size=(80_000, 4))
+    logits[np.arange(80_000), labels] += np.array([4, 4, 4, 0.5])[labels]
+    p = softmax(logits, axis=1)
+
+    def coverage(thresholds: list[float]) -> list[float]:
+        held = prediction_sets(p[40_000:], thresholds)[np.arange(40_000), labels[40_000:]]
+        return [float(held[labels[40_000:] == i].mean()) for i in range(4)]
+
+    one = fit_set_threshold(p[:40_000], labels[:40_000])
+    assert min(coverage([one] * 4)) < 0.8
+    assert min(coverage(fit_set_thresholds(p[:40_000], labels[:40_000]))) > 0.89
+
+
+def test_a_class_without_scans_joins_every_set() -> None:
+    p, labels = softmax(simulate(100, 0)[0], axis=1), simulate(100, 0)[1] % 3
+    assert fit_set_thresholds(p, labels)[3] == 0
 
 
 def test_too_few_scans_promise_nothing_better_than_every_class() -> None:
     p, labels = softmax(simulate(8, 0)[0], axis=1), simulate(8, 0)[1]
     assert fit_set_threshold(p, labels, 0.9) == 0
-    assert prediction_sets(p, 0).all()
-    assert expected_coverage(8, 0.9) == (1, 1)
+    assert prediction_sets(p, [0] * 4).all()
+    assert expected_coverage([8], [1.0], 0.9) == (1, 1)
     nine = fit_set_threshold(np.eye(2)[[0] * 9] * 0.8 + 0.1, np.zeros(9, np.int64), 0.9)
     assert nine == pytest.approx(0.9)  # the least probable of nine: exactly one in ten
 
@@ -94,8 +116,9 @@ def test_a_coverage_must_be_a_share(coverage: float) -> None:
 
 def test_a_set_is_never_empty() -> None:
     p = np.array([[0.4, 0.3, 0.2, 0.1], [0.25, 0.25, 0.25, 0.25]])
-    assert prediction_sets(p, 0.99).tolist() == [[True, False, False, False], [True] * 4]
-    assert prediction_sets(p, 0.2).tolist() == [[True, True, True, False], [True] * 4]
+    assert prediction_sets(p, [0.99] * 4).tolist() == [[True, False, False, False], [True] * 4]
+    assert prediction_sets(p, [0.2] * 4).tolist() == [[True, True, True, False], [True] * 4]
+    assert prediction_sets(p, [0.9, 0.9, 0.2, 0.1])[0].tolist() == [True, False, True, True]
 
 
 def predictions(sharpness: float, temperature: float, n: int = 2000, seed: int = 5) -> Predictions:
@@ -109,7 +132,13 @@ def predictions(sharpness: float, temperature: float, n: int = 2000, seed: int =
 def test_before_and_after_are_told() -> None:
     test = predictions(3, 3)
     p, labels = softmax(simulate(300, 6)[0], axis=1), simulate(300, 6)[1]
-    fitted = Calibration(scans=300, coverage=0.9, set_threshold=fit_set_threshold(p, labels), accepted=0.95)
+    keys = test.classes.keys
+    fitted = Calibration(
+        scans=dict(zip(keys, np.bincount(labels).tolist(), strict=True)),
+        coverage=0.9,
+        set_thresholds=dict(zip(keys, fit_set_thresholds(p, labels), strict=True)),
+        accepted=0.95,
+    )
     unknown = np.arange(len(test)) % 20 == 0
     found = score_calibration(test, score(test, resamples=0), 3.0, fitted, unknown)
     raw = score(predictions(3, 1), resamples=0)
@@ -118,7 +147,10 @@ def test_before_and_after_are_told() -> None:
     assert found.after.ece < 0.05 < found.before.ece
     assert found.after.log_loss.value < found.before.log_loss.value
     assert found.sets.coverage.low <= found.sets.coverage.value <= found.sets.coverage.high
-    assert found.expected[0] - 0.02 < found.sets.coverage.value < found.expected[1] + 0.02
+    for s in (found.sets, *found.classes):
+        assert s.expected[0] - 0.03 < s.coverage.value < s.expected[1] + 0.03
+        assert s.expected[0] < 0.9 < s.expected[1]
+    assert found.sets.fitted_on == sum(c.fitted_on for c in found.classes) == 300
     assert 1 <= found.sets.mean_size < 4
     assert [c.n for c in found.classes] == np.bincount(test.truth).tolist()
     assert sum(c.coverage.value * c.n for c in found.classes) / len(test) == pytest.approx(found.sets.coverage.value)

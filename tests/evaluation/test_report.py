@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from tumorlens.card import Calibration
 from tumorlens.errors import DataError, MissingExtra
 from tumorlens.evaluation import report as report_module
+from tumorlens.evaluation.calibration import CalibrationScores, score_calibration
 from tumorlens.evaluation.gallery import GalleryCase, choose_cases
 from tumorlens.evaluation.metrics import Estimate, Scores, score
 from tumorlens.evaluation.predictions import Predictions
@@ -122,6 +124,29 @@ def test_the_page_tells_what_it_was_given(tmp_path, predictions, scores):
         *("seconds per epoch 12.5", "Pointing game", "81.2%", "Grad-CAM at the last convolution.", "1.2.3"),
     ):
         assert told in text
+
+
+def test_calibration_is_told_before_and_after_with_what_the_sets_keep(tmp_path, predictions, scores):
+    keys = predictions.classes.keys
+    fitted = Calibration(
+        scans=dict.fromkeys(keys, 50), coverage=0.9, set_thresholds=dict.fromkeys(keys, 0.2), accepted=0.95
+    )
+    unknown = np.arange(len(predictions)) % 10 == 0
+    calibrated = scores.model_copy(update={"calibrated": True})
+    found = score_calibration(predictions, calibrated, 1.7, fitted, unknown)
+    page = Page(write(tmp_path, calibrated, predictions, calibration=found))
+    for s in (found.sets, *found.classes):
+        assert interval(s.coverage) in page.text
+        assert f"{s.mean_size:.2f}" in page.text
+    for told in ("1.70", decimal(found.before.log_loss.value), "200 validation scans", "90.0% of the test scans"):
+        assert told in page.text
+    assert "Uncalibrated" not in page.text
+    assert all(attrs["scope"] in ("row", "col") for tag, attrs in page.tags if tag == "th")
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert CalibrationScores.model_validate(metrics["calibration"]) == found
+    assert (tmp_path / "plots" / "reliability_before.png").exists()
+    without_gate = score_calibration(predictions, calibrated, 1.7, fitted)
+    assert "The gate accepts" not in Page(write(tmp_path, calibrated, predictions, calibration=without_gate)).text
 
 
 def test_synthetic_is_only_said_of_synthetic_data(tmp_path, predictions, scores):

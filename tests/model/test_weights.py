@@ -8,13 +8,16 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from tumorlens import card as cards
 from tumorlens.classifier import Classifier
 from tumorlens.errors import ChecksumMismatch, ModelError
-from tumorlens.model.weights import load_weights, save_weights
+from tumorlens.model import weights as weights_module
+from tumorlens.model.weights import load_gate, load_weights, save_weights
+from tumorlens.unknown import Gate
 
 
 def _change_card(weights: Path, **changes: Any) -> None:
@@ -29,6 +32,47 @@ def test_what_was_saved_is_loaded(tiny_classifier: Classifier, tiny_weights: Pat
     assert not network.training
     images = torch.rand(2, 1, 32, 32)
     assert torch.equal(network(images), tiny_classifier.network(images))
+
+
+def _gate() -> Gate:
+    rng = np.random.default_rng(0)
+    images, pooled = rng.random((20, 1, 32, 32), np.float32), rng.random((20, 8), np.float32)
+    return Gate.fit((images, pooled), (images, pooled))
+
+
+def test_a_gate_lies_with_the_weights(tiny_classifier: Classifier, tmp_path: Path) -> None:
+    path, gate = tmp_path / "w.safetensors", _gate()
+    saved = save_weights(tiny_classifier.network, tiny_classifier.card, path, gate)
+    network, card = load_weights(path)
+    assert card == saved
+    assert network.state_dict().keys() == tiny_classifier.network.state_dict().keys()
+    found = load_gate(path)
+    assert found is not None
+    for name, tensor in gate.tensors().items():
+        np.testing.assert_array_equal(found.tensors()[name], tensor)
+    assert Classifier.load(path).gate is not None
+
+
+def test_weights_without_a_gate_have_none(tiny_weights: Path) -> None:
+    assert load_gate(tiny_weights) is None
+
+
+def test_half_a_gate_is_refused(tiny_classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    half = dict(list(_gate().tensors().items())[:-1])
+    monkeypatch.setattr(Gate, "tensors", lambda _: half)
+    save_weights(tiny_classifier.network, tiny_classifier.card, tmp_path / "w.safetensors", _gate())
+    with pytest.raises(ModelError, match=r"w\.safetensors: does not fit its card"):
+        load_gate(tmp_path / "w.safetensors")
+
+
+def test_weights_cut_off_while_they_are_replaced_have_no_card(
+    tiny_classifier: Classifier, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card beside weights that are not its own would look complete, and be refused for ever."""
+    monkeypatch.setattr(weights_module, "write_card", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        save_weights(tiny_classifier.network, tiny_classifier.card, tiny_weights, _gate())
+    assert not tiny_weights.with_suffix(".json").exists()
 
 
 def test_a_run_is_named_by_its_folder(tiny_classifier: Classifier, tmp_path: Path) -> None:

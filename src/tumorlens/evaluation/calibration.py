@@ -6,7 +6,7 @@ nine times in ten" holds for scans exchangeable with the validation scans; other
 References:
     Guo et al., On calibration of modern neural networks, ICML 2017 (temperature).
     Sadinle, Lei and Wasserman, Least ambiguous set-valued classifiers with bounded error levels, Journal of the
-    American Statistical Association 114, 2019 (sets by a threshold on the probability).
+    American Statistical Association 114, 2019 (sets by thresholds on the probability, one for each class).
     Angelopoulos and Bates, Conformal prediction: a gentle introduction, Foundations and Trends in Machine Learning
     16(4), 2023 (finite-sample correction, what coverage is to be expected).
 """
@@ -14,13 +14,14 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from tumorlens.card import Calibration
 from tumorlens.errors import ConfigError, DataError
@@ -62,6 +63,9 @@ class SetScores(_Frozen):
     Attributes:
         name: The class, or "all".
         n: Scans.
+        fitted_on: Validation scans the thresholds were fitted on.
+        expected: 95% range of the coverage on infinitely many scans like the validation scans: so few fix a threshold
+            no better.
         coverage: Share of the scans whose set holds their true class.
         mean_size: Mean number of classes in a set.
         single: Share of the sets with one class.
@@ -69,6 +73,8 @@ class SetScores(_Frozen):
 
     name: str
     n: int
+    fitted_on: int
+    expected: tuple[float, float]
     coverage: Estimate
     mean_size: float
     single: float
@@ -78,11 +84,8 @@ class CalibrationScores(_Frozen):
     """What calibration did to the test scans; stands in metrics.json as "calibration".
 
     Attributes:
-        fitted_on: Validation scans that temperature, set threshold and gate were fitted on.
         temperature: Divides the logits.
-        set_threshold: Least probability that takes a class into the set.
-        aim: Coverage the sets aim at.
-        expected: 95% range of the coverage on many scans like the validation scans: so few fix a threshold no better.
+        aim: Coverage the sets aim at, in each class.
         before: Errors at temperature 1.
         after: Errors as reported.
         sets: Coverage and size of the sets over all scans.
@@ -92,11 +95,8 @@ class CalibrationScores(_Frozen):
         accepted_classes: That share for each tested class, by its key; empty without a gate.
     """
 
-    fitted_on: int
     temperature: float
-    set_threshold: float
     aim: float
-    expected: tuple[float, float]
     before: Errors
     after: Errors
     sets: SetScores
@@ -155,18 +155,45 @@ def fit_set_threshold(
     if not 0 < coverage < 1:
         raise ConfigError(f"a coverage of {coverage:g} cannot be promised; choose one between 0 and 1")
     own = np.sort(probabilities[np.arange(len(labels)), labels])
-    # Rounded, lest 0.1 * (9 + 1) come out as 0.99…
-    allowed = math.floor(round((1 - coverage) * (len(own) + 1), 9))
+    allowed = _allowed(len(own), coverage)
     return float(own[allowed - 1]) if allowed else 0.0
 
 
-def expected_coverage(n: int, coverage: float = COVERAGE) -> tuple[float, float]:
-    """95% range of the coverage of a threshold fitted on n scans, on infinitely many scans exchangeable with them."""
-    allowed = math.floor(round((1 - coverage) * (n + 1), 9))
-    if not allowed:
-        return 1.0, 1.0
-    low, high = stats.beta.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], n + 1 - allowed, allowed)
+def fit_set_thresholds(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], coverage: float = COVERAGE
+) -> list[float]:
+    """A threshold for each class, fitted on the scans of that class alone, so that none pays for another's coverage.
+
+    Arguments and errors are those of `fit_set_threshold`. A class with too few scans joins every set.
+    """
+    own = [labels == i for i in range(probabilities.shape[1])]
+    return [fit_set_threshold(probabilities[rows], labels[rows], coverage) for rows in own]
+
+
+def expected_coverage(
+    counts: Sequence[int], shares: Sequence[float], coverage: float = COVERAGE
+) -> tuple[float, float]:
+    """95% range of the coverage of fitted thresholds on infinitely many scans exchangeable with those they came from.
+
+    Of a threshold fitted on n scans, the coverage follows a beta distribution (Vovk 2012).
+
+    Args:
+        counts: Scans each class's threshold was fitted on.
+        shares: Share of each class among the scans covered.
+        coverage: What the thresholds were fitted for.
+    """
+    rng = np.random.default_rng(0)
+    drawn = np.zeros(20_000)
+    for n, share in zip(counts, shares, strict=True):
+        allowed = _allowed(n, coverage)
+        drawn += share * (rng.beta(n + 1 - allowed, allowed, len(drawn)) if allowed else 1.0)
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
+
+
+def _allowed(n: int, coverage: float) -> int:
+    """How many of n scans a threshold may leave out; rounded, lest 0.1 * (9 + 1) come out as 0.99."""
+    return math.floor(round((1 - coverage) * (n + 1), 9))
 
 
 def at_temperature(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
@@ -197,40 +224,45 @@ def score_calibration(
     """
     uncalibrated = at_temperature(predictions.probabilities, 1 / temperature)
     before = score(replace(predictions, probabilities=uncalibrated))
-    sets = prediction_sets(predictions.probabilities, calibration.set_threshold)
+    keys = predictions.classes.keys
+    sets = prediction_sets(predictions.probabilities, [calibration.set_thresholds[key] for key in keys])
     truth = predictions.truth
-    everything = np.ones(len(truth), bool)
     tested = [(i, c) for i, c in enumerate(predictions.classes) if (truth == i).any()]
     gate: dict[str, Any] = {}
     if unknown is not None:
         (gate["accepted"],) = estimate_means((~unknown[:, None]).astype(np.float64), predictions.groups)
         gate["accepted_classes"] = {c.key: float(1 - unknown[truth == i].mean()) for i, c in tested}
     return CalibrationScores(
-        fitted_on=calibration.scans,
         temperature=temperature,
-        set_threshold=calibration.set_threshold,
         aim=calibration.coverage,
-        expected=expected_coverage(calibration.scans, calibration.coverage),
         before=_errors(before),
         after=_errors(scores),
-        sets=score_sets("all", sets, predictions, everything),
-        classes=[score_sets(c.name, sets, predictions, truth == i) for i, c in tested],
+        sets=score_sets("all classes", sets, predictions, calibration),
+        classes=[score_sets(c.name, sets, predictions, calibration, i) for i, c in tested],
         accepted_aim=calibration.accepted,
         **gate,
     )
 
 
-def score_sets(name: str, sets: NDArray[np.bool_], predictions: Predictions, rows: NDArray[np.bool_]) -> SetScores:
-    """Coverage and size of (N, C) prediction sets over some of the scans."""
-    held = sets[np.arange(len(sets)), predictions.truth].astype(np.float64)
-    size = sets.sum(1)
+def score_sets(
+    name: str, sets: NDArray[np.bool_], predictions: Predictions, calibration: Calibration, only: int | None = None
+) -> SetScores:
+    """Coverage and size of (N, C) prediction sets, over all scans or over those of class `only`."""
+    truth = predictions.truth
+    rows = np.ones(len(truth), bool) if only is None else truth == only
+    counts = [calibration.scans.get(key, 0) for key in predictions.classes.keys]
+    shares = np.bincount(truth[rows], minlength=len(counts)) / rows.sum()
+    held = sets[np.arange(len(sets)), truth].astype(np.float64)
+    size = sets.sum(1)[rows]
     (coverage,) = estimate_means(held[rows, None], predictions.groups[rows])
     return SetScores(
         name=name,
         n=int(rows.sum()),
+        fitted_on=sum(counts) if only is None else counts[only],
+        expected=expected_coverage(counts, shares.tolist(), calibration.coverage),
         coverage=coverage,
-        mean_size=float(size[rows].mean()),
-        single=float((size[rows] == 1).mean()),
+        mean_size=float(size.mean()),
+        single=float((size == 1).mean()),
     )
 
 

@@ -15,30 +15,35 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from scipy import ndimage
-from scipy.stats import rankdata
-from torch import Tensor, nn
+from torch import Tensor
 
 from tumorlens.classifier import Classifier
 from tumorlens.evaluation._intervals import estimate_means
 from tumorlens.evaluation.metrics import Estimate
+from tumorlens.evaluation.perturb import (
+    NOISE,
+    SHIFT,
+    add_noise,
+    align,
+    corner_shifts,
+    correlate,
+    displacement,
+    insert_and_delete,
+    move,
+    randomize,
+)
 from tumorlens.explain.cam import METHODS, explain, methods_for
 from tumorlens.model import Network
 
 SAMPLE = 200
 """Scans that are measured, drawn at random."""
-
-STEPS = 16
-"""Steps in which the pixels go or come; 96 of them changed no area by more than 0.003."""
 
 SIMILAR = 0.5
 """Rank correlation that divides maps that resemble each other from those that do not. There is no standard value."""
@@ -46,8 +51,6 @@ SIMILAR = 0.5
 PEAK_JUMPS = 0.1
 """Share of the width by which a peak may move; ours, too."""
 
-_NOISE = 0.02  # standard deviation, of intensities in [0, 1]
-_SHIFT = 0.05  # of the picture's width
 _REPEATS = 3  # seeds of each randomised network, and of the noise
 _BATCH = 64
 
@@ -103,14 +106,14 @@ CHECKS: dict[str, Check] = {
     "noise": Check(
         "noise",
         "higher",
-        f"Rank correlation with the map of the scan under faint noise (σ = {_NOISE:.0%} of the grey scale).",
+        f"Rank correlation with the map of the scan under faint noise (σ = {NOISE:.0%} of the grey scale).",
         "another map",
         "Alvarez-Melis and Jaakkola 2018",
     ),
     "shift": Check(
         "shift",
         "higher",
-        f"Rank correlation with the map of the scan moved aslant by {_SHIFT:.0%} of its width, moved back.",
+        f"Rank correlation with the map of the scan moved aslant by {SHIFT:.0%} of its width, moved back.",
         "another map",
         "Crabbé and van der Schaar 2023",
     ),
@@ -209,17 +212,17 @@ def measure_faithfulness(
     original = maps(network, scans)
     tell("checking heat maps: noise, shifts, mirror")
     found: dict[str, dict[str, NDArray[np.float64]]] = {key: {} for key in keys}
-    noisy = [maps(network, _disturb(scans, [seed, i])) for i in range(_REPEATS)]
+    noisy = [maps(network, add_noise(scans, [seed, i])) for i in range(_REPEATS)]
     mirrored = maps(network, scans.flip(3))
-    shifts = _shifts(scans.shape[3])
-    moved = [maps(network, _move(scans, *shift)) for shift in shifts]
+    shifts = corner_shifts(scans.shape[3])
+    moved = [maps(network, move(scans, *shift)) for shift in shifts]
     for key in keys:
         before = original[key]
         found[key]["noise"] = _mean([correlate(before, n[key]) for n in noisy])
         found[key]["mirror"] = correlate(before, mirrored[key][..., ::-1])
-        pairs = [_aligned(before, m[key], *shift, scans.shape[3]) for m, shift in zip(moved, shifts, strict=True)]
+        pairs = [align(before, m[key], *shift, scans.shape[3]) for m, shift in zip(moved, shifts, strict=True)]
         found[key]["shift"] = _mean([correlate(a, b) for a, b in pairs])
-        found[key]["shift_peak"] = _mean([_displacement(a, b, scans.shape[3]) for a, b in pairs])
+        found[key]["shift_peak"] = _mean([displacement(a, b, scans.shape[3]) for a, b in pairs])
     tell("checking heat maps: randomised networks")
     for check, parts in (("random_head", ("head",)), ("random_network", ("features", "head"))):
         after = [maps(randomize(network, parts, seed + i), scans) for i in range(_REPEATS)]
@@ -227,9 +230,9 @@ def measure_faithfulness(
             found[key][check] = _mean([correlate(original[key], a[key]) for a in after])
     tell("checking heat maps: pixels in and out")
     fineness = original[keys[0]].shape[1:]
-    random_map = _insert_and_delete(classifier, scans, None, target, fineness, seed)
+    random_map = insert_and_delete(classifier, scans, None, target, fineness, seed)
     for key in keys:
-        found[key].update(_insert_and_delete(classifier, scans, original[key], target, fineness, seed))
+        found[key].update(insert_and_delete(classifier, scans, original[key], target, fineness, seed))
     chosen = [groups[i] for i in drawn]
     return Faithfulness(
         n=len(drawn),
@@ -248,109 +251,6 @@ def measure_faithfulness(
     )
 
 
-def correlate(before: NDArray[np.float32], after: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Spearman's rank correlation of maps, pair by pair; equal values share their rank.
-
-    Args:
-        before: (N, h, w).
-        after: (N, h, w).
-
-    Returns:
-        (N,) float64 in [-1, 1]; NaN where `before` is flat, and 0 where only `after` is.
-    """
-    a, b = (rankdata(m.reshape(len(m), -1), axis=1) for m in (before, after))
-    a, b = (m - m.mean(1, keepdims=True) for m in (a, b))
-    spread, other = (a**2).sum(1), (b**2).sum(1)
-    below = np.sqrt(spread * other)
-    value = np.divide((a * b).sum(1), below, out=np.zeros(len(a)), where=below > 0)
-    return np.where(spread > 0, value, np.nan)
-
-
-def randomize(network: Network, parts: Sequence[str], seed: int) -> Network:
-    """A copy of a network that has forgotten what some of its parts learnt.
-
-    Layers start anew as before training; a layer that cannot has its own parameters' entries shuffled.
-
-    Args:
-        network: It stays as it is.
-        parts: Names of its attributes to randomise, such as "head".
-        seed: Another seed, another network.
-    """
-    device = next(network.parameters()).device
-    copy = deepcopy(network).cpu()
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(seed)
-        for part in parts:
-            for module in getattr(copy, part).modules():
-                _restart(module)
-    return copy.to(device).eval()
-
-
-def _restart(module: nn.Module) -> None:
-    if callable(restart := getattr(module, "reset_parameters", None)):
-        restart()
-        return
-    for parameter in module.parameters(recurse=False):
-        parameter.copy_(parameter.flatten()[torch.randperm(parameter.numel())].reshape(parameter.shape))
-
-
-def pixel_curves(
-    classifier: Classifier, images: Tensor, blurred: Tensor, heat: Tensor, target: Tensor, steps: int = STEPS
-) -> dict[str, NDArray[np.float64]]:
-    """The class's probability while pixels come and go, the hottest first.
-
-    Args:
-        classifier: Whose probabilities.
-        images: (B, C, S, S) float32 in [0, 1].
-        blurred: The same, blurred: what insertion starts from.
-        heat: (B, S, S) float32; no two pixels of a scan are equal.
-        target: (B,) int64, the classes.
-        steps: In how many steps.
-
-    Returns:
-        "insertion" and "deletion", (B, steps + 1) float64 in [0, 1], from no pixel to all of them.
-    """
-    rank = heat.flatten(1).argsort(1, descending=True).argsort(1).reshape(heat.shape)
-    cuts = torch.linspace(0, rank[0].numel(), steps + 1)
-    chosen = rank[:, None, None] < cuts[None, :, None, None, None]  # (B, steps + 1, 1, S, S)
-    curves = {}
-    for check, before, after in (("insertion", blurred, images), ("deletion", images, torch.zeros_like(images))):
-        changed = torch.where(chosen, after[:, None], before[:, None])
-        p = classifier.probabilities(changed.flatten(0, 1).numpy())
-        every = target.numpy().repeat(steps + 1)
-        curves[check] = p[np.arange(len(p)), every].reshape(len(images), steps + 1)
-    return curves
-
-
-def _insert_and_delete(
-    classifier: Classifier,
-    scans: Tensor,
-    heat: NDArray[np.float32] | None,
-    target: Tensor,
-    fineness: tuple[int, ...],
-    seed: int,
-) -> dict[str, NDArray[np.float64]]:
-    """Areas under the curves of every scan, (N,) each; without heat, those of a random map."""
-    side = scans.shape[3]
-    blurred = torch.from_numpy(ndimage.gaussian_filter(scans.numpy(), (0, 0, side / 16, side / 16)))
-    # Equal pixels, such as all those without heat, go by a random map of the same fineness: single black pixels all
-    # over a scan look like nothing the network ever saw, and would beat any map.
-    lots = np.random.default_rng(seed).random((len(scans), 1, *fineness), np.float32)
-    lots = F.interpolate(torch.from_numpy(lots), (side, side), mode="bilinear").flatten(1)
-    areas: dict[str, list[NDArray[np.float64]]] = {"insertion": [], "deletion": []}
-    for start in range(0, len(scans), _BATCH // 4):
-        part = slice(start, start + _BATCH // 4)
-        drawn = lots[part].argsort(1)
-        fine = torch.zeros_like(lots[part])
-        if heat is not None:
-            fine = F.interpolate(torch.from_numpy(heat[part])[:, None], (side, side), mode="bilinear").flatten(1)
-        order = drawn.gather(1, fine.gather(1, drawn).argsort(dim=1, stable=True))  # coldest first
-        ranks = order.argsort(1).float().reshape(-1, side, side)
-        for check, curve in pixel_curves(classifier, scans[part], blurred[part], ranks, target[part]).items():
-            areas[check].append(np.trapezoid(curve, axis=1) / (curve.shape[1] - 1))
-    return {check: np.concatenate(values) for check, values in areas.items()}
-
-
 def _maps(
     network: Network, images: Tensor, target: Tensor, keys: Sequence[str], device: torch.device
 ) -> dict[str, NDArray[np.float32]]:
@@ -360,45 +260,6 @@ def _maps(
         for i in range(0, len(images), _BATCH)
     ]
     return {key: np.concatenate([part[key].cpu().numpy() for part in parts]) for key in keys}
-
-
-def _disturb(images: Tensor, seed: Sequence[int]) -> Tensor:
-    noise = np.random.default_rng(seed).normal(0, _NOISE, tuple(images.shape)).astype(np.float32)
-    return (images + torch.from_numpy(noise)).clamp(0, 1)
-
-
-def _shifts(side: int) -> list[tuple[int, int]]:
-    """Down and right, in pixels of the input: one to each corner."""
-    step = max(1, round(_SHIFT * side))
-    return [(step, step), (step, -step), (-step, step), (-step, -step)]
-
-
-def _move(images: Tensor, down: int, right: int) -> Tensor:
-    """The scans moved by whole pixels; what comes in is black."""
-    padded = F.pad(images, (max(right, 0), max(-right, 0), max(down, 0), max(-down, 0)))
-    height, width = images.shape[2:]
-    return padded[..., max(-down, 0) : max(-down, 0) + height, max(-right, 0) : max(-right, 0) + width]
-
-
-def _aligned(
-    before: NDArray[np.float32], after: NDArray[np.float32], down: int, right: int, side: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The part of the maps of a scan and of the scan moved that shows the same tissue, in pixels of the input."""
-    a, b = (F.interpolate(torch.from_numpy(m)[:, None], (side, side), mode="bilinear")[:, 0] for m in (before, after))
-    y, x = max(-down, 0), max(-right, 0)
-    height, width = side - abs(down), side - abs(right)
-    return (
-        a[:, y : y + height, x : x + width].numpy(),
-        b[:, y + down : y + down + height, x + right : x + right + width].numpy(),
-    )
-
-
-def _displacement(before: NDArray[np.float32], after: NDArray[np.float32], side: int) -> NDArray[np.float64]:
-    """Distance of the hottest points, as a share of the side; NaN where either map is blank."""
-    points = [np.unravel_index(m.reshape(len(m), -1).argmax(1), m.shape[1:]) for m in (before, after)]
-    (y, x), (v, u) = points
-    blank = (before.max((1, 2)) <= 0) | (after.max((1, 2)) <= 0)
-    return np.where(blank, np.nan, np.hypot(y - v, x - u) / side)
 
 
 def _mean(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

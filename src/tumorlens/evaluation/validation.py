@@ -192,7 +192,7 @@ def validate_site(
         unknown=None if judged is None else sum(one.unknown for one in judged),
         subgroups=tuple(subgroups(predictions, facts, scores)),
         unreadable=tuple(unreadable),
-        cautions=tuple(_cautions(slices, card, facts)),
+        cautions=tuple(_cautions(card, scores, comparisons, facts)),
         command=f"tumorlens validate {' '.join(f'--data {p.name}' for p in data)} --weights {card.name}",
     )
     failures = choose_failures(predictions)
@@ -326,15 +326,19 @@ def _unreadable(slices: Slices) -> tuple[list[Unreadable], dict[str, int]]:
     return listed, dict(reasons)
 
 
-def _cautions(slices: Slices, card: WeightsCard, facts: Sequence[dict[str, str]]) -> list[str]:
+def _cautions(
+    card: WeightsCard, scores: Scores, comparisons: Sequence[Comparison], facts: Sequence[dict[str, str]]
+) -> list[str]:
     found = [f"The network itself: {caution}" for caution in card.cautions]
     found.append(
         "Whether a scan here stood in the network's training data is not checked. The card says: "
         f"trained on {card.data or 'unnamed data'}."
     )
+    if any(c.verdict == "above" for c in comparisons):
+        found.append("Better than promised is a reason to look: shared patients, or easier cases, would do the same.")
+    if absent := [c.name for c in scores.classes if not c.support]:
+        found.append(f"There is no scan of {', '.join(absent)} here: the card's figures are over other classes.")
     found.append("Pictures that are the same bit for bit were counted once; near copies were not looked for.")
-    if slices.manifest.unit == "scan":
-        found.append("Nothing says which scans belong to one patient: where several do, the intervals are too narrow.")
     missing = [FACT_NAMES[name] for name in FACTS if not any(name in f for f in facts)]
     if missing:
         found.append(f"Neither files nor table give {', '.join(missing)}: there are no subgroups by it.")

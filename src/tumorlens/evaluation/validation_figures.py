@@ -104,7 +104,9 @@ def wilson(share: float, n: int) -> Estimate:
     """
     middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z / (1 + _Z**2 / n) * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    return Estimate(value=share, low=max(0.0, float(middle - half)), high=min(1.0, float(middle + half)))
+    low = 0.0 if share == 0 else float(middle - half)  # exactly, where rounding would leave a trace
+    high = 1.0 if share == 1 else float(middle + half)
+    return Estimate(value=share, low=low, high=high)
 
 
 def steady_scores(scores: Scores, predictions: Predictions) -> Scores:
@@ -288,7 +290,8 @@ def _subgroup(fact: str, value: str, predictions: Predictions, overall: Scores) 
         detected = wilson(float((nothing[predictions.predicted] == nothing[present[0]]).mean()), groups)
         sensitivity, specificity = (sensitivity, detected) if nothing[present[0]] else (detected, specificity)
     names = [predictions.classes[i].name for i in present]
-    sides = [len(np.unique(predictions.groups[side])) for side in (positive, ~positive)] if nothing.any() else [groups]
+    sides = {"sensitivity": positive, "specificity": ~positive} if nothing.any() else {}
+    few = {name: count for name, side in sides.items() if (count := len(np.unique(predictions.groups[side]))) < FEW}
     return Subgroup(
         fact=fact,
         value=value,
@@ -298,17 +301,17 @@ def _subgroup(fact: str, value: str, predictions: Predictions, overall: Scores) 
         accuracy=accuracy,
         sensitivity=sensitivity,
         specificity=specificity,
-        warning=_caution(groups, min(sides), names, accuracy, overall),
+        warning=_caution(groups, few, names, accuracy, overall),
     )
 
 
-def _caution(groups: int, smaller: int, present: Sequence[str], accuracy: Estimate, overall: Scores) -> str:
+def _caution(groups: int, few: Mapping[str, int], present: Sequence[str], accuracy: Estimate, overall: Scores) -> str:
     if groups < FEW:
         return f"too few ({groups}) to say anything"
     if len(present) == 1:
         return f"only {present[0]}: cannot be compared"
-    if smaller < FEW:
-        return f"only {smaller} with or without a tumour: sensitivity or specificity says little"
+    if few:
+        return "; ".join(f"{name} rests on {count} only" for name, count in few.items())
     if accuracy.high is not None and overall.accuracy.value is not None and accuracy.high < overall.accuracy.value:
         return "worse than the whole site"
     return ""

@@ -201,7 +201,7 @@ def _failures(validation: Validation) -> str:
     wrong = scores.n - sum(scores.confusion[i][i] for i in range(len(scores.confusion)))
     text = f"{wrong:,} of {scores.n:,} slices were wrong"
     if found := scores.detection:
-        text += f", among them {found.missed:,} tumours missed and {found.false_alarms:,} false alarms"
+        text += f"; tumours missed: {found.missed:,}, false alarms: {found.false_alarms:,}"
     return text
 
 
