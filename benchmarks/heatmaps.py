@@ -101,11 +101,11 @@ def show_faithfulness(found: Faithfulness) -> None:
     rows = []
     for key, check in CHECKS.items():
         cells = [f"**{number(m.figures[key])}**" if key in m.flags else number(m.figures[key]) for m in found.methods]
-        random = number(found.random_map[key]) if key in found.random_map else "–"
-        rows.append([check.title, check.better, *cells, random])
+        controls = [number(c[key]) if key in c else "–" for c in (found.random_map, found.random_pixels)]
+        rows.append([check.title, check.better, *cells, *controls])
     show(
         f"Faithfulness on {found.n:,} scans, {found.groups:,} groups, seed {found.seed}; bold fails",
-        ["check", "better", *(m.title for m in found.methods), "random map"],
+        ["check", "better", *(m.title for m in found.methods), "random map", "random pixels"],
         rows,
     )
 

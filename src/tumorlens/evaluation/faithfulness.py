@@ -164,7 +164,9 @@ class Faithfulness(_Frozen):
         n: Scans measured.
         groups: Groups they fall into.
         seed: Seed of the sample and of all that is random in the checks.
-        random_map: Insertion and deletion by a random map of the same fineness, for comparison.
+        random_map: Insertion and deletion by a random map of the same fineness, which the methods are held against.
+        random_pixels: The same with every pixel by itself, as some papers do. Single black pixels all over a scan look
+            like nothing the network ever saw, so this deletes more than most maps do, and the verdict would differ.
         methods: The methods.
     """
 
@@ -172,6 +174,7 @@ class Faithfulness(_Frozen):
     groups: int
     seed: int
     random_map: dict[str, Estimate]
+    random_pixels: dict[str, Estimate]
     methods: list[MethodFaithfulness]
 
 
@@ -231,6 +234,7 @@ def measure_faithfulness(
     tell("checking heat maps: pixels in and out")
     fineness = original[keys[0]].shape[1:]
     random_map = insert_and_delete(classifier, scans, None, target, fineness, seed)
+    random_pixels = insert_and_delete(classifier, scans, None, target, scans.shape[2:], seed)
     for key in keys:
         found[key].update(insert_and_delete(classifier, scans, original[key], target, fineness, seed))
     chosen = [groups[i] for i in drawn]
@@ -239,6 +243,7 @@ def measure_faithfulness(
         groups=len(set(chosen)),
         seed=seed,
         random_map=_estimates(random_map, chosen),
+        random_pixels=_estimates(random_pixels, chosen),
         methods=[
             MethodFaithfulness(
                 key=key,

@@ -168,8 +168,7 @@ def insert_and_delete(
     """
     side = scans.shape[3]
     blurred = torch.from_numpy(ndimage.gaussian_filter(scans.numpy(), (0, 0, side / 16, side / 16)))
-    # Equal pixels, such as all those without heat, go by a random map of the same fineness: single black pixels all
-    # over a scan look like nothing the network ever saw, and would beat any map.
+    # Equal pixels, such as all those without heat, go by the random map, too.
     coarse = np.random.default_rng(seed).random((len(scans), 1, *fineness), np.float32)
     lots = F.interpolate(torch.from_numpy(coarse), (side, side), mode="bilinear").flatten(1)
     areas: dict[str, list[NDArray[np.float64]]] = {"insertion": [], "deletion": []}

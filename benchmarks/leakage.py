@@ -1,0 +1,92 @@
+"""What leakage is worth: the table "Diagnosis" of docs/benchmarks.md.
+
+    python benchmarks/leakage.py --data masoud                        # about an hour on two cores
+    python benchmarks/leakage.py --data phantoms --epochs 2           # a small size, for CI
+
+The same network three times: by the paper's protocol (all scans pooled, a random stratified 80:20 split), on the
+publisher's split where there is one, and cross-validated on folds that share no series and no duplicate. Every run is
+a folder below --runs and is resumed, or only read, if it is there. Prints the table in Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from tumorlens.crossvalidation import crossvalidate
+from tumorlens.evaluation.metrics import Estimate, Scores
+from tumorlens.experiment import Listener, run_experiment
+from tumorlens.training.callbacks import read_log
+from tumorlens.training.config import TrainConfig
+from tumorlens.training.run import Run
+
+
+def paper_protocol(data: Path, folder: Path, config: TrainConfig) -> tuple[Run, Scores]:
+    """Trains and tests on a random split, or finds it done."""
+    if (folder / "config.yaml").exists():
+        run = Run.open(folder)
+    else:
+        run = Run.create(folder, config.model_copy(update={"split": "random"}), [data])
+    metrics = folder / "evaluation" / "metrics.json"
+    if not metrics.exists():
+        return run, run_experiment(run, listener())
+    return run, Scores.model_validate_json(metrics.read_text(encoding="utf-8"))
+
+
+def listener() -> Listener:
+    """Prints what is going on."""
+    return Listener(say=lambda text: print(f"  {text}", flush=True))
+
+
+def shown(estimate: Estimate) -> str:
+    """A figure with its interval."""
+    if estimate.value is None:
+        return "undefined"
+    return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
+
+
+def row(name: str, scores: Scores) -> list[str]:
+    """A line of the table."""
+    recalls = " / ".join("–" if c.recall.value is None else f"{c.recall.value:.2f}" for c in scores.classes)
+    figures = (scores.accuracy, scores.macro_f1, scores.macro_auc)
+    return [name, str(scores.n), *map(shown, figures), recalls]
+
+
+def main() -> None:
+    """Runs what is missing and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of a labelled set")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs go")
+    parser.add_argument("--model", default="cnn_lstm")
+    parser.add_argument("--epochs", type=int, default=TrainConfig().epochs)
+    arguments = parser.parse_args()
+    home = os.environ.get("TUMORLENS_DATA")
+    data = arguments.data if arguments.data.exists() or not home else Path(home, arguments.data)
+    config = TrainConfig(model=arguments.model, epochs=arguments.epochs)
+
+    print("the paper's protocol", flush=True)
+    run, random = paper_protocol(data, arguments.runs / f"paper-{arguments.model}", config)
+    print("folds", flush=True)
+    found = crossvalidate([data], config, arguments.runs / f"cv-{arguments.model}", listener=listener())
+
+    rows = [row("random 80:20, scan by scan (the paper's)", random)]
+    if found.publisher is not None:
+        rows.append(row("the publisher's split", found.publisher))
+    rows.append(row(f"{len(found.folds)} folds, one scan of each group", found.pooled))
+    rows += [row(f"of these, from {source}", scores) for source, scores in found.sources.items()]
+    classes = " / ".join(c.name for c in random.classes)
+    head = ["tested on", "scans", "accuracy", "macro F1", "macro ROC-AUC", f"recall: {classes}"]
+    print()
+    for cells in (head, ["---"] * len(head), *rows):
+        print("| " + " | ".join(cells) + " |")
+    spread = ", ".join(f"{k.replace('_', ' ')} {mean:.3f} ± {sd:.3f}" for k, (mean, sd) in found.spread.items())
+    print(f"\nMean and standard deviation over the folds: {spread}.")
+    if found.publisher is not None:
+        print("Leakage (publisher's split less folds): " + ", ".join(f"{k} {v:+.3f}" for k, v in found.leakage.items()))
+    seconds = sorted(e.seconds for e in read_log(run.log))
+    print(f"Training by the paper's protocol: {seconds[len(seconds) // 2]:.1f} s an epoch (median of {len(seconds)}).")
+
+
+if __name__ == "__main__":
+    main()
