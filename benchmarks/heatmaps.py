@@ -4,7 +4,8 @@
     python benchmarks/heatmaps.py demo/run --sample 20        # a small size, for CI
 
 Takes folders of finished runs of one network. Each is measured on its own test part, with thresholds from its own
-validation part; the test scans of all of them make one table. Faithfulness is measured on the first run.
+validation part; the test scans of all of them make one table. Faithfulness is measured on the first run. One table
+asks whether the networks need the tumour at all.
 """
 
 from __future__ import annotations
@@ -13,9 +14,14 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices
 from tumorlens.data.split import Split
+from tumorlens.evaluation._intervals import estimate_means
 from tumorlens.evaluation.faithfulness import CHECKS, SAMPLE, Faithfulness, measure_faithfulness
 from tumorlens.evaluation.localization import Localization, judge_maps, pool, summarize
 from tumorlens.evaluation.metrics import Estimate
@@ -110,6 +116,49 @@ def show_faithfulness(found: Faithfulness) -> None:
     )
 
 
+def filled(image: NDArray[np.float32], place: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The scan, (1, S, S), with a place and two pixels around it filled smoothly from what surrounds it."""
+    hole = ndimage.binary_dilation(place, iterations=2)
+    known = ndimage.gaussian_filter((~hole).astype(np.float32), 4) + 1e-6
+    smooth = ndimage.gaussian_filter(image[0] * ~hole, 4) / known
+    return np.where(hole, smooth, image[0])[None].astype(np.float32)
+
+
+def show_without_tumour(opened: Sequence[tuple[Classifier, Slices, Split]]) -> None:
+    """Prints how often each class is still named when its tumour is filled from its surroundings.
+
+    The control fills the same shape at the mirrored place. It is none for tumours on the midline, which it covers.
+    """
+    rows: list[list[str]] = []
+    right: dict[str, list[NDArray[np.bool_]]] = {"as it is": [], "tumour filled": [], "mirrored place filled": []}
+    labels, groups = [], []
+    for classifier, slices, split in opened:
+        outlines = {i: o for i in split.test.tolist() if (o := slices.manifest.entries[i].outline)}
+        chosen, size = list(outlines), slices.images.shape[-1]
+        places = [o.coverage(size, size) > 0.1 for o in outlines.values()]
+        images = slices.images[chosen]
+        changed = {
+            "as it is": images,
+            "tumour filled": np.stack([filled(x, p) for x, p in zip(images, places, strict=True)]),
+            "mirrored place filled": np.stack([filled(x, p[:, ::-1]) for x, p in zip(images, places, strict=True)]),
+        }
+        for name, scans in changed.items():
+            right[name].append(classifier.probabilities(scans).argmax(1) == slices.labels[chosen])
+        labels += [slices.manifest.entries[i].label for i in chosen]
+        groups += [slices.groups[i] for i in chosen]
+    classes = [key for key in opened[0][0].card.classes.keys if key in labels]
+    members = np.array(labels)[:, None] == classes
+    for name, parts in right.items():
+        table = np.where(members, np.concatenate(parts)[:, None], np.nan)
+        rows.append([name, *(share(e) for e in estimate_means(table, groups))])
+    counts = members.sum(0)
+    show(
+        "Recall of each class on scans whose tumour is covered, at the network's resolution",
+        ["scan", *(f"{key} (n = {n:,})" for key, n in zip(classes, counts, strict=True))],
+        rows,
+    )
+
+
 def main() -> None:
     """Measures the runs and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -120,6 +169,7 @@ def main() -> None:
     for target in ("predicted", "true"):
         judged = [judge_maps(c, s, split.validation, split.test, target=target) for c, s, split in opened]
         show_localization(summarize(pool(judged)))
+    show_without_tumour(opened)
     classifier, slices, split = opened[0]
     groups = [slices.groups[i] for i in split.test]
     show_faithfulness(measure_faithfulness(classifier, slices.images[split.test], groups, sample=arguments.sample))

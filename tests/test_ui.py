@@ -32,7 +32,7 @@ def test_a_row_says_what_how_sure_where_and_what_speaks_against(capsys: pytest.C
 
 
 def test_an_unknown_scan_is_called_so_before_any_class(capsys: pytest.CaptureFixture[str]) -> None:
-    reason = "nothing like the scans it was trained on: too dark (distance 3.00, accepted up to 1)"
+    reason = "unlike the scans it was trained on: too dark (distance 3.00, accepted up to 1)"
     strange = Unknown(score=3, unknown=True, reason=reason)
     Console().findings(_document(unknown=strange, prediction_set=("glioma",), warnings=(reason,)), BRAIN_TUMORS)
     row = capsys.readouterr().out.splitlines()[1]

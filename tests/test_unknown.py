@@ -67,7 +67,7 @@ def test_what_is_no_scan_is_unknown_and_the_reason_is_said(gate: Gate, kind: str
     (found,) = gate.judge(image, pooled(image))
     assert found.unknown
     assert found.score > 1
-    assert found.reason.startswith("nothing like the scans it was trained on: ")
+    assert found.reason.startswith("unlike the scans it was trained on: ")
     assert found.reason == found.reason.strip()
 
 

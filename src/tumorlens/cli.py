@@ -203,6 +203,10 @@ def evaluate(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.html and metrics.json.")] = Path(
         "evaluation"
     ),
+    heatmaps: Annotated[
+        bool,
+        typer.Option("--heatmaps", help="Also measure a run's heat maps against outlines, and how faithful they are."),
+    ] = False,
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
@@ -211,9 +215,11 @@ def evaluate(
 
     console = _console(quiet)
     with needs_extra("evaluation", "train"):
-        from tumorlens.experiment import evaluate_weights, run_experiment
+        from tumorlens.experiment import evaluate_weights, explain_run, run_experiment
         from tumorlens.training.run import Run
 
+    if heatmaps and run is None:
+        raise ConfigError("--heatmaps needs a run: its validation part fixes the thresholds")
     if run is not None:
         opened = Run.open(run)
         if not opened.finished:
@@ -223,6 +229,9 @@ def evaluate(
         scores = evaluate_weights(weights, _need(data), split, output, console.listener(), device=device)
         folder = output
     console.scores(scores, folder / "report.html")
+    if run is not None and heatmaps:
+        explain_run(opened, console.listener())
+        console.say(f"heat maps: {folder / 'heatmaps.html'}")
 
 
 @app.command()
@@ -326,6 +335,40 @@ def get_set(
 
     folder = get(name, output or Path("data") / name)
     _console().say(f"{name} is in {folder}; train with: tumorlens train --data {folder}")
+
+
+@data.command("audit")
+def audit_set(
+    folder: Annotated[Path, typer.Argument(help="Folder of class folders, or a CSV manifest.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for audit.html, audit.json, duplicates.csv.")
+    ] = Path("audit"),
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            "--write-manifest", help="CSV file for groups and folds that keep duplicates and series together."
+        ),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Find the same picture within and across splits and labels, and what gives the label away.
+
+    Sees copies that are identical, re-encoded, resized, brighter or darker, mirrored or turned. Started again, it goes
+    on where it was cut off.
+    """
+    from tumorlens.ui import needs_extra
+
+    console = _console(quiet)
+    with needs_extra("the audit", "train"):
+        from tumorlens.data.audit import audit, write_manifest
+        from tumorlens.data.manifest import read_manifest
+    scans = read_manifest(_need([folder])[0])
+    with console.progress("auditing") as progress:
+        report = audit(scans, output, data=folder.name, progress=progress)
+    console.audit(report, output / "audit.html")
+    if manifest is not None:
+        write_manifest(report, scans, manifest)
+        console.say(f"groups and folds: {manifest}")
 
 
 @data.command("phantoms")

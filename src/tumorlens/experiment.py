@@ -20,6 +20,7 @@ from tumorlens.data.split import Split, shared_groups, split_randomly, split_tra
 from tumorlens.errors import DataError
 from tumorlens.evaluation.calibration import COVERAGE, at_temperature, fit_set_thresholds, fit_temperature
 from tumorlens.evaluation.evaluate import evaluate
+from tumorlens.evaluation.heatmap_report import HeatmapScores, measure_heatmaps
 from tumorlens.evaluation.metrics import Scores
 from tumorlens.evaluation.report import ReportContext
 from tumorlens.model.weights import save_weights
@@ -83,6 +84,17 @@ def run_slices(run: Run, slices: Slices, listener: Listener, *, loggers: Sequenc
     if read_card(run.weights).calibration is None:
         calibrate(run, slices, split, listener)
     return test(run, slices, split, listener)
+
+
+def explain_run(run: Run, listener: Listener) -> HeatmapScores:
+    """Measures a trained run's heat maps on its test part, and writes heatmaps.html beside its report."""
+    slices = load(read_manifests(run.data), run.config, listener)
+    split = run.read_split(slices)
+    if split is None:
+        raise DataError(f"{run.folder}: has no split; train it first")
+    folder = run.folder / "evaluation"
+    classifier = Classifier.load(run.folder)
+    return measure_heatmaps(classifier, slices, split.validation, split.test, folder, tell=listener.say)
 
 
 def load(manifest: Manifest, config: TrainConfig, listener: Listener) -> Slices:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tumorlens.card import WeightsCard
     from tumorlens.classes import ClassSet
     from tumorlens.crossvalidation import CrossValidation
+    from tumorlens.data.audit import AuditReport
     from tumorlens.evaluation.metrics import Estimate, Scores
     from tumorlens.experiment import Listener
     from tumorlens.finding import FindingsDocument
@@ -132,6 +133,24 @@ class Console:
             [(c.name, _estimate(c.recall), _estimate(c.precision), _estimate(c.f1)) for c in found.pooled.classes],
         )
         self.say(f"crossvalidation.json, predictions.csv and a report for each fold are in {folder}")
+
+    def audit(self, report: AuditReport, page: Path) -> None:
+        """What an audit found, in a few lines."""
+        copies = ", ".join(f"{count} {kind}" for kind, count in report.kinds.items())
+        rows = [
+            ["pictures", f"{report.pictures}, of which {report.distinct} differ"],
+            ["duplicate groups", f"{report.groups} ({copies})" if report.groups else "none"],
+            ["groups with two labels", str(len(report.contradictions))],
+            ["files that could not be read", str(len(report.unreadable))],
+        ]
+        if report.leak is not None:
+            for name, share in {"test": report.leak, **report.leak_by_label}.items():
+                rows.append([f"{name} pictures that stand in training", f"{share.found} of {share.pictures}"])
+        for shortcut in report.shortcuts:
+            told = f"{shortcut.balanced_accuracy:.0%} balanced accuracy, {shortcut.chance:.0%} is guessing"
+            rows.append([f"label told from {shortcut.name}", told])
+        self.table(("what", "found"), rows)
+        self.say(f"report: {page}")
 
     def listener(self) -> Listener:
         """What an experiment tells its progress to."""

@@ -271,4 +271,4 @@ def _verdict(by_check: float, by_feature: float, standardised: NDArray[np.float6
     else:
         what = next((words for i, sign, words in _WORDS if sign * standardised[i] > _SALIENT), _STRANGE)
         what += f" (distance {above}, accepted up to 1)"
-    return Unknown(score=score, unknown=True, reason=f"nothing like the scans it was trained on: {what}")
+    return Unknown(score=score, unknown=True, reason=f"unlike the scans it was trained on: {what}")

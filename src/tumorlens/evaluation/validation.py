@@ -167,7 +167,8 @@ def validate_site(
     tell(f"testing on {len(kept)} slices")
     predictions = _anonymous(predict_slices(classifier, slices, kept), slices, kept)
     tell("scoring, with 1,000 resamples for the intervals")
-    scores = steady_scores(score(predictions), predictions)
+    calibrated = card.calibration is not None
+    scores = steady_scores(score(predictions, calibrated=calibrated), predictions)
     facts = [_facts(slices, i) for i in kept]
     comparisons = compare(scores, card.scores)
     coverage, size = set_figures(classifier.prediction_sets(predictions.probabilities), predictions)
