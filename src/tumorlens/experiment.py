@@ -276,10 +276,16 @@ def _card(run: Run, slices: Slices, split: Split) -> WeightsCard:
         options=config.options,
         preprocessing=config.preprocessing,
         classes=slices.manifest.classes,
-        data=f"{_names(run.data)}: {len(slices)} scans ({counts})",
+        data=f"{_names(run.data)}: {len(slices)} scans ({counts}){_drawn(slices)}",
         split=f"{config.split}, by {slices.manifest.unit}, seed {config.seed}: {parts}",
         cautions=tuple(cautions(slices, split, config)),
     )
+
+
+def _drawn(slices: Slices) -> str:
+    """How many of the scans are phantoms, in words, or nothing."""
+    drawn = sum(e.source == "synthetic" for e in slices.manifest.entries)
+    return f", {drawn} of them synthetic" if drawn else ""
 
 
 def _names(paths: Sequence[Path]) -> str:

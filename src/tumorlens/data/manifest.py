@@ -192,8 +192,9 @@ def _settle(
         if index is None:
             raise DataError(f"{where}: the class {label!r} is none of {', '.join(classes.keys)}")
         keys[label] = classes[index].key
-    settled = tuple(replace(e, label=keys[e.label], path=e.path.absolute()) for e in listed)
     synthetic = ((where.parent if where.is_file() else where) / SYNTHETIC).exists()
+    source = "synthetic" if synthetic else None
+    settled = tuple(replace(e, label=keys[e.label], path=e.path.absolute(), source=e.source or source) for e in listed)
     return Manifest(settled, classes, unit, synthetic, tuple(failures))
 
 
