@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tumorlens.data.loader import read_scan
 from tumorlens.errors import DataError
 from tumorlens.evaluation.localization import (
     SIZES,
@@ -10,7 +11,6 @@ from tumorlens.evaluation.localization import (
     judge_maps,
     localize,
     pool,
-    read_scan,
     summarize,
 )
 from tumorlens.outline import Outline
@@ -128,5 +128,5 @@ def test_an_untrained_network_can_be_measured_too(tiny_classifier, make_spots):
 
 def test_a_frame_is_read_by_its_number(make_spots):
     entry = make_spots(1).manifest.entries[0]
-    assert read_scan(entry.path, entry.name).pixels.shape == (128, 128)
-    assert read_scan(entry.path, "0.png#0").frame == 0
+    assert read_scan(entry).pixels.shape == (128, 128)
+    assert read_scan(replace(entry, name="0.png#0")).frame == 0

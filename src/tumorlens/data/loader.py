@@ -92,6 +92,13 @@ def load_slices(
     return Slices(np.stack(images), labels, found, tuple(failures))
 
 
+def read_scan(entry: Entry) -> Scan:
+    """Reads the scan of one entry as it came; the name ends in "#frame" where the file holds several."""
+    scans = read_scans(entry.path)
+    _, _, frame = entry.name.rpartition("#")
+    return next((s for s in scans if str(s.frame) == frame), scans[0])
+
+
 def _grouped(entry: Entry, scan: Scan, several: bool) -> Entry:
     """The entry of one slice, with what its file says of patient or series and of facts if the manifest does not."""
     group = entry.group

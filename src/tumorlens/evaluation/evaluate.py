@@ -10,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorlens.classifier import Classifier
-from tumorlens.data.loader import Slices
+from tumorlens.data.loader import Slices, read_scan
 from tumorlens.evaluation.calibration import CalibrationScores, score_calibration
 from tumorlens.evaluation.gallery import GalleryCase, choose_cases
 from tumorlens.evaluation.metrics import Scores, score
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.evaluation.report import ReportContext, write_report
 from tumorlens.explain.overlay import draw_overlay, draw_scan
-from tumorlens.formats import read_scans
-from tumorlens.scan import Scan
 
 
 def predict_slices(classifier: Classifier, slices: Slices, indices: NDArray[np.intp]) -> Predictions:
@@ -94,7 +92,7 @@ def make_case(classifier: Classifier, slices: Slices, predictions: Predictions, 
     The file is read again, because the overlay lies on the scan as it came.
     """
     entry = slices.manifest.entries[index]
-    scan = _read_again(entry.path, entry.name)
+    scan = read_scan(entry)
     (finding,) = classifier.find([scan])
     assert finding.heatmap is not None
     keys = predictions.classes.keys
@@ -108,9 +106,3 @@ def make_case(classifier: Classifier, slices: Slices, predictions: Predictions, 
         overlay=overlay,
         note="; ".join(finding.warnings),
     )
-
-
-def _read_again(path: Path, name: str) -> Scan:
-    scans = read_scans(path)
-    _, _, frame = name.rpartition("#")
-    return next((s for s in scans if str(s.frame) == frame), scans[0])

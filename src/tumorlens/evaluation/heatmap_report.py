@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 import tumorlens
 from tumorlens.classifier import Classifier
-from tumorlens.data.loader import Slices
+from tumorlens.data.loader import Slices, read_scan
 from tumorlens.evaluation._files import write_atomically
 from tumorlens.evaluation.faithfulness import CHECKS, PEAK_JUMPS, SIMILAR, Faithfulness, measure_faithfulness
 from tumorlens.evaluation.gallery import picture_uri
@@ -23,7 +23,6 @@ from tumorlens.evaluation.localization import (
     MethodLocalization,
     ScanLocalization,
     localize,
-    read_scan,
     title_of,
 )
 from tumorlens.evaluation.report import load_template, per_cent
@@ -226,7 +225,7 @@ def _cards(scores: HeatmapScores, classifier: Classifier, slices: Slices) -> dic
         for case in chosen:
             entry = entries[case.name]
             assert entry.outline is not None
-            scan = read_scan(entry.path, entry.name)
+            scan = read_scan(entry)
             (finding,) = classifier.find([scan])
             original, overlay = draw_case(scan, entry.outline, None if case.blank else finding.heatmap, threshold)
             cards[kind].append(

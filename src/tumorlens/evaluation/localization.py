@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,15 +17,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from tumorlens.classifier import Classifier
-from tumorlens.data.loader import Slices
+from tumorlens.data.loader import Slices, read_scan
 from tumorlens.errors import DataError
 from tumorlens.evaluation._intervals import estimate_means
 from tumorlens.evaluation.judge import BASELINES, FIGURES, THRESHOLDS, Tumour, dice_by_threshold, judge
 from tumorlens.evaluation.metrics import Estimate
 from tumorlens.explain.cam import METHODS, SHOWN, explain, methods_for
 from tumorlens.explain.region import THRESHOLD
-from tumorlens.formats import read_scans
-from tumorlens.scan import Scan
 
 SIZES = {"under 1%": (0.0, 0.01), "1 to 2%": (0.01, 0.02), "over 2%": (0.02, 1.01)}
 """Sizes of tumours, as shares of the picture: the lower end is included, the upper one is not."""
@@ -336,7 +333,7 @@ def _maps(
         heat = {key: h.cpu().numpy() for key, h in explained.heat.items()}
         for row, (index, best) in enumerate(zip(batch, explained.logits.argmax(1).tolist(), strict=True)):
             entry = slices.manifest.entries[index]
-            scan = read_scan(entry.path, entry.name)
+            scan = read_scan(entry)
             assert entry.outline is not None
             hidden = target == "predicted" and classes[best].nothing
             maps = [
@@ -344,10 +341,3 @@ def _maps(
                 for key in keys
             ]
             yield _Maps(classes[best].key, Tumour.of(entry.outline, scan.height, scan.width), maps)
-
-
-def read_scan(path: Path, name: str) -> Scan:
-    """Reads the scan of a manifest's entry again; its name ends in "#frame" where its file holds several."""
-    scans = read_scans(path)
-    _, _, frame = name.rpartition("#")
-    return next((s for s in scans if str(s.frame) == frame), scans[0])
