@@ -11,7 +11,6 @@ there. One scan of each duplicate group trains and tests. Prints the table in Ma
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
@@ -81,15 +80,13 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=["cnn", "cnn_lstm", "densenet121"])
     parser.add_argument("--epochs", type=int, default=TrainConfig().epochs)
     arguments = parser.parse_args()
-    home = os.environ.get("TUMORLENS_DATA")
-    data = arguments.data if arguments.data.exists() or not home else Path(home, arguments.data)
-    slices = one_per_group(load(read_manifests([data]), TrainConfig(), Listener()))
+    slices = one_per_group(load(read_manifests([arguments.data]), TrainConfig(), Listener()))
     rows = []
     for network in arguments.networks:
         parameters = sum(p.numel() for p in build_network(network, channels=1, classes=4).parameters())
         for fold in arguments.folds:
             print(f"{network}, fold {fold}", flush=True)
-            scores, seconds = measure(data, arguments.runs, network, fold, arguments.epochs, slices)
+            scores, seconds = measure(arguments.data, arguments.runs, network, fold, arguments.epochs, slices)
             figures = (scores.accuracy, scores.macro_f1, scores.macro_auc)
             median = sorted(seconds)[len(seconds) // 2]
             size = f"{parameters / 1e6:.2f} M"

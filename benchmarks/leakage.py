@@ -11,7 +11,6 @@ a folder below --runs and is resumed, or only read, if it is there. Prints the t
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from tumorlens.crossvalidation import crossvalidate
@@ -61,14 +60,12 @@ def main() -> None:
     parser.add_argument("--model", default="cnn_lstm")
     parser.add_argument("--epochs", type=int, default=TrainConfig().epochs)
     arguments = parser.parse_args()
-    home = os.environ.get("TUMORLENS_DATA")
-    data = arguments.data if arguments.data.exists() or not home else Path(home, arguments.data)
     config = TrainConfig(model=arguments.model, epochs=arguments.epochs)
 
     print("the paper's protocol", flush=True)
-    run, random = paper_protocol(data, arguments.runs / f"paper-{arguments.model}", config)
+    run, random = paper_protocol(arguments.data, arguments.runs / f"paper-{arguments.model}", config)
     print("folds", flush=True)
-    found = crossvalidate([data], config, arguments.runs / f"cv-{arguments.model}", listener=listener())
+    found = crossvalidate([arguments.data], config, arguments.runs / f"cv-{arguments.model}", listener=listener())
 
     rows = [row("random 80:20, scan by scan (the paper's)", random)]
     if found.publisher is not None:

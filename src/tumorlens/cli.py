@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -362,7 +361,7 @@ def audit_set(
     with needs_extra("the audit", "train"):
         from tumorlens.data.audit import audit, write_manifest
         from tumorlens.data.manifest import read_manifest
-    scans = read_manifest(_need([folder])[0])
+    scans = read_manifest(folder)
     with console.progress("auditing") as progress:
         report = audit(scans, output, data=folder.name, progress=progress)
     console.audit(report, output / "audit.html")
@@ -407,5 +406,4 @@ def demo(
 def _need(data: list[Path] | None) -> list[Path]:
     if not data:
         raise ConfigError("say where the scans are, with --data FOLDER")
-    home = os.environ.get("TUMORLENS_DATA")
-    return [Path(home, d) if home and not d.exists() and Path(home, d).exists() else d for d in data]
+    return data

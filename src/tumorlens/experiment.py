@@ -15,7 +15,7 @@ import tumorlens
 from tumorlens.card import Calibration, WeightsCard, read_card, write_card
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices, load_slices
-from tumorlens.data.manifest import Entry, Manifest, merge, read_manifest
+from tumorlens.data.manifest import Entry, Manifest, find_set, merge, read_manifest
 from tumorlens.data.split import Split, shared_groups, split_randomly, split_training
 from tumorlens.errors import DataError
 from tumorlens.evaluation.calibration import COVERAGE, at_temperature, fit_set_thresholds, fit_temperature
@@ -206,6 +206,7 @@ def evaluate_weights(
     Raises:
         DataError: If no scan belongs to the part, or a label is none of the weights' classes.
     """
+    data = [find_set(path) for path in data]
     classifier = Classifier.load(weights, device=device)
     card = classifier.card
     manifest = merge([read_manifest(path, card.classes) for path in data])

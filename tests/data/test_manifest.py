@@ -411,3 +411,16 @@ def test_a_pseudonym_is_steady_and_tells_nothing():
     assert len(set(names)) == 200
     assert pseudonym("Doe^Jane") == pseudonym("Doe^Jane") != pseudonym("Doe^John")
     assert "doe" not in pseudonym("Doe^Jane").casefold()
+
+
+def test_a_set_is_found_by_its_name_in_the_folder_of_sets(tmp_path, monkeypatch):
+    from tumorlens.data.manifest import find_set
+
+    (tmp_path / "sets" / "mine").mkdir(parents=True)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TUMORLENS_DATA", str(tmp_path / "sets"))
+
+    assert find_set(Path("mine")) == tmp_path / "sets" / "mine"
+    assert find_set(Path("here")) == Path("here")
+    assert find_set(Path("nowhere")) == Path("nowhere")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -117,6 +118,12 @@ def pseudonym(identifier: str) -> str:
     return hashlib.blake2b(identifier.encode(), digest_size=6).hexdigest()
 
 
+def find_set(path: Path) -> Path:
+    """Where a data set lies: the path itself, or that name in the folder TUMORLENS_DATA names, if it is only there."""
+    home = os.environ.get("TUMORLENS_DATA")
+    return Path(home, path) if home and not path.exists() and Path(home, path).exists() else path
+
+
 def read_manifest(path: Path, classes: ClassSet | None = None) -> Manifest:
     """Reads what `--data` names.
 
@@ -129,6 +136,7 @@ def read_manifest(path: Path, classes: ClassSet | None = None) -> Manifest:
     Raises:
         DataError: If there is no data, a table row is wrong, or a label is not in `classes`.
     """
+    path = find_set(path)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; --data takes a folder of class folders or a CSV manifest")
     if path.is_file():

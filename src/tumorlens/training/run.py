@@ -14,6 +14,7 @@ import torch
 
 from tumorlens.card import write_whole
 from tumorlens.data.loader import Slices
+from tumorlens.data.manifest import find_set
 from tumorlens.data.split import Split
 from tumorlens.errors import ConfigError, DataError
 from tumorlens.model import build_network
@@ -48,7 +49,7 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{folder}: cannot be made ({error.strerror}); choose another --output") from error
-        (folder / _DATA).write_text(json.dumps([str(p.resolve()) for p in data]), encoding="utf-8")
+        (folder / _DATA).write_text(json.dumps([str(find_set(p).resolve()) for p in data]), encoding="utf-8")
         write_config(config, folder / _CONFIG)
         return cls(folder)
 
