@@ -363,7 +363,7 @@ def audit_set(
         from tumorlens.data.manifest import read_manifest
     scans = read_manifest(folder)
     with console.progress("auditing") as progress:
-        report = audit(scans, output, data=folder.name, progress=progress)
+        report = audit(scans, output, data=folder.resolve().name, progress=progress)
     console.audit(report, output / "audit.html")
     if manifest is not None:
         write_manifest(report, scans, manifest)
@@ -392,8 +392,8 @@ def make_phantoms(
 @app.command()
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path("demo"),
-    count: Annotated[int, typer.Option(min=80, help="Number of phantoms.")] = 1600,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs of training.")] = 20,
+    count: Annotated[int, typer.Option(min=80, help="Number of phantoms.")] = 2400,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of training.")] = 30,
 ) -> None:
     """Show everything on phantoms: make a data set, split, train, test, explain, and write one report."""
     from tumorlens.ui import needs_extra

@@ -116,7 +116,7 @@ def test_few_results_wait_in_memory():
         begun.append(item)
         return item
 
-    results = loader._in_order(work, range(1000))
+    results = loader.in_order(work, range(1000))
     taken = []
     for result in results:
         taken.append(result)

@@ -76,7 +76,7 @@ def load_slices(
         several = len(scans) > 1
         return entry, [(_grouped(entry, s, several), preprocessing(s)) for s in scans]
 
-    for done, (_, result) in enumerate(_in_order(prepare, manifest.entries), 1):
+    for done, (_, result) in enumerate(in_order(prepare, manifest.entries), 1):
         if isinstance(result, Failure):
             failures.append(result)
         else:
@@ -116,7 +116,7 @@ def _unit(manifest: Manifest, entries: list[Entry]) -> str:
     return manifest.unit
 
 
-def _in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """Maps with threads, in order, holding at most a few results that nobody took yet."""
     remaining = iter(items)
     with ThreadPoolExecutor(_READERS) as pool:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from tumorlens.data.loader import _in_order
+from tumorlens.data.loader import in_order
 from tumorlens.data.manifest import Entry, Manifest, pseudonym
 from tumorlens.errors import DataError, InputError
 from tumorlens.formats import Failure, read_scans
@@ -184,7 +184,7 @@ def _describe_files(manifest: Manifest, keys: list[int], unread: list[int]) -> I
             return Failure(entry.name, f"{error.problem}; {error.remedy}")
         return np.concatenate([describe(scan, keys[index], k, len(scans)) for k, scan in enumerate(scans)])
 
-    return _in_order(describe_file, unread)
+    return in_order(describe_file, unread)
 
 
 def absolute(path: Path) -> Path:
