@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint e2e clean
+.PHONY: help demo test lint e2e bench clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -23,8 +23,19 @@ lint: $(VENV)/.dev  ## check style and types
 e2e: $(VENV)/.dev  ## run the tests that need Debian's chromium
 	$(BIN)/python -m pytest tests/e2e --override-ini addopts="-ra --strict-markers"
 
+BENCH := build/bench
+bench: $(VENV)/.dev  ## run the benchmarks in small sizes on phantoms
+	rm -rf $(BENCH)
+	$(BIN)/tumorlens data phantoms $(BENCH)/phantoms --count 120 --size 64 --quiet
+	$(BIN)/python benchmarks/leakage.py --data $(BENCH)/phantoms --runs $(BENCH)/runs --epochs 1
+	$(BIN)/python benchmarks/calibration.py --runs $(BENCH)/runs/cv-cnn_lstm
+	$(BIN)/python benchmarks/heatmaps.py $(BENCH)/runs/cv-cnn_lstm/fold-0 --sample 6
+	$(BIN)/python benchmarks/corruptions.py $(BENCH)/runs/cv-cnn_lstm/fold-0 --count 8
+	$(BIN)/python benchmarks/audit.py --phantoms 1100
+	$(BIN)/python benchmarks/validate_site.py $(BENCH)/hospital
+
 clean:  ## remove the environment and everything made
-	rm -rf $(VENV) demo .coverage .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo build .coverage .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
