@@ -1,1 +1,1 @@
-"""From a table of predictions to figures with intervals, plots and one self-contained report."""
+"""What a network is worth: scores, plots, reports, and whether its heat maps and probabilities hold."""
