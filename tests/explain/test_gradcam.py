@@ -181,3 +181,17 @@ def test_a_trained_network_is_explained_alike_in_all_four_corners() -> None:
         off = np.hypot(peaks // 32 + 0.5 - centres[:, 0], peaks % 32 + 0.5 - centres[:, 1])
         hits[corner] = float((off <= 3.5 + 2).mean())  # the blob's radius, and half a cell of the map
     assert min(hits.values()) >= 0.75, hits
+
+
+def test_a_head_that_changes_its_input_in_place_can_be_explained() -> None:
+    network = build_network("cnn", channels=1, classes=4).eval()
+    images = torch.rand(2, 1, 32, 32)
+    head = network.head
+    network.head = torch.nn.Sequential(torch.nn.ReLU(), head)
+    plain = grad_cam(network, images)
+    network.head = torch.nn.Sequential(torch.nn.ReLU(inplace=True), head)
+
+    found = grad_cam(network, images)
+
+    assert torch.equal(found.logits, plain.logits)
+    assert torch.equal(found.heat, plain.heat)

@@ -81,7 +81,7 @@ def gather_evidence(network: Network, images: Tensor, target: Tensor | int | Non
         maps = maps.detach().requires_grad_()
         # cuDNN's LSTM has no backward pass in evaluation mode; PyTorch's own has.
         with torch.backends.cudnn.flags(enabled=not maps.is_cuda):
-            logits = network.head(maps)
+            logits = network.head(maps.clone())  # a head may begin by changing its input in place
             chosen = _indices(target, logits)
             (gradient,) = torch.autograd.grad(logits.gather(1, chosen[:, None]).sum(), maps)
     return Evidence(logits.detach(), chosen, maps.detach(), gradient)
