@@ -18,10 +18,12 @@ DEFAULT = "cnn_lstm"
 
 
 class Calibration(BaseModel):
-    """What was fitted on the validation part after the training, beside the temperature.
+    """What was fitted on scans that trained nothing, beside the temperature.
 
     Attributes:
-        scans: Validation scans of each class it was fitted on, by key.
+        scans: Scans of each class it was fitted on, by key.
+        fitted_on: Which those were: the "validation" part, or "out-of-fold" scans, each predicted by a network of the
+            same recipe that was trained without it.
         coverage: Share of the scans of each class, if they are like these, whose prediction set holds the class.
         set_thresholds: Least probability that takes a class into the prediction set, by key.
         accepted: Share of such scans that the gate for unknown scans accepts; the gate's tensors lie with the weights,
@@ -30,9 +32,25 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     scans: dict[str, int]
+    fitted_on: Literal["validation", "out-of-fold"] = "validation"
     coverage: float = Field(gt=0, lt=1)
     set_thresholds: dict[str, float]
     accepted: float = Field(gt=0, le=1)
+
+
+class HeatMapRule(BaseModel):
+    """Which heat map findings carry, and where its region ends.
+
+    Attributes:
+        method: Key of the way it is made, as in `tumorlens.explain.cam.METHODS`.
+        threshold: Share of the peak that bounds the region and marks a pixel.
+        scans: Scans with an outline that the threshold was chosen on, for the highest Dice; 0 where it is a convention.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    method: str
+    threshold: float = Field(0.5, gt=0, lt=1)
+    scans: int = Field(0, ge=0)
 
 
 class WeightsCard(BaseModel):
@@ -46,6 +64,7 @@ class WeightsCard(BaseModel):
         classes: What its outputs mean, in order.
         temperature: Divides the logits before the softmax; 1 where none was fitted.
         calibration: Set thresholds and gate; None where none were fitted.
+        heat_map: Which heat map findings carry; None is the network's exact one, or Grad-CAM, bounded at half its peak.
         data: What it was trained on, in words.
         split: How training, validation and test were divided, in words.
         cautions: What speaks against trusting it, one sentence each.
@@ -65,6 +84,7 @@ class WeightsCard(BaseModel):
     classes: ClassSet
     temperature: float = Field(1.0, gt=0)
     calibration: Calibration | None = None
+    heat_map: HeatMapRule | None = None
     data: str = ""
     split: str = ""
     cautions: tuple[str, ...] = ()

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tumorlens.card import DEFAULT, WeightsCard
+from tumorlens.card import DEFAULT, HeatMapRule, WeightsCard
 from tumorlens.errors import ConfigError, ModelError
-from tumorlens.explain.gradcam import gather_evidence, weigh_by_mean_gradient
+from tumorlens.explain.cam import explain as make_maps
+from tumorlens.explain.cam import shown_method
 from tumorlens.explain.region import find_region
 from tumorlens.finding import Finding, WeightsId, prediction_sets
 from tumorlens.model import Network
@@ -97,8 +98,11 @@ class Classifier:
         classes = self.card.classes
         images = self.prepare(scans)
         if explain:
-            evidence = gather_evidence(self.network, images, None if target is None else classes.keys.index(target))
-            logits, maps, heat = evidence.logits, evidence.maps, weigh_by_mean_gradient(evidence).cpu().numpy()
+            method = self.heat_map.method
+            explained = make_maps(
+                self.network, images, None if target is None else classes.keys.index(target), [method]
+            )
+            logits, maps, heat = explained.logits, explained.maps, explained.heat[method].cpu().numpy()
         else:
             with torch.inference_mode():
                 maps = self.network.features(images)
@@ -123,7 +127,7 @@ class Classifier:
                 else:
                     warnings.append(f"no positive evidence: nothing in the scan speaks for {explained_class.name}")
                 if not explained_class.nothing:
-                    region = find_region(heatmap, scan.spacing)
+                    region = find_region(heatmap, scan.spacing, self.heat_map.threshold)
             yield Finding(
                 source=scan.source,
                 frame=scan.frame,
@@ -142,6 +146,11 @@ class Classifier:
     def preprocessing(self) -> Preprocessing:
         """The rule that makes the network's input, from the card."""
         return self.card.preprocessing
+
+    @property
+    def heat_map(self) -> HeatMapRule:
+        """Which heat map findings carry, from the card or by the network's kind."""
+        return self.card.heat_map or HeatMapRule(method=shown_method(self.network))
 
     def prepare(self, scans: list[Scan]) -> Tensor:
         """Scans -> the network's input, (B, C, S, S) float32 in [0, 1]."""

@@ -241,6 +241,10 @@ def crossvalidate(
     model: Annotated[str | None, typer.Option(help="Network: cnn_lstm, the paper's, or cnn, without LSTM.")] = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds to make where the data have none.")] = 5,
     publisher: Annotated[bool, typer.Option(help="Also train on the publisher's split, where there is one.")] = True,
+    final: Annotated[
+        bool,
+        typer.Option("--final", help="Also train on all folds, into final/, calibrated by out-of-fold predictions."),
+    ] = False,
     settings: Annotated[list[str] | None, typer.Option("--set", "-s", help="Any setting, as name=value.")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -265,6 +269,7 @@ def crossvalidate(
             output,
             folds=folds,
             publisher=publisher,
+            final=final,
             listener=console.listener(),
         )
     except Interrupted:

@@ -1,6 +1,7 @@
 """The score that counts: folds that share no patient, series or duplicate, one scan per duplicate group.
 
-Beside it the publisher's split, where there is one. The difference is named for what it is: leakage.
+Beside it the publisher's split, where there is one. The difference is named for what it is: leakage. And, where asked
+for, weights trained on all folds: what they could not be tested on any more, the folds' networks tell of them.
 """
 
 from __future__ import annotations
@@ -10,16 +11,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from tumorlens.card import read_card, write_card
+from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices
 from tumorlens.data.manifest import Entry
+from tumorlens.data.split import Split
 from tumorlens.errors import ConfigError, DataError
 from tumorlens.evaluation._files import write_atomically
+from tumorlens.evaluation.held_out import HeldOut, hold_out, learn_gate
 from tumorlens.evaluation.metrics import Estimate, Scores, score
 from tumorlens.evaluation.predictions import Predictions
-from tumorlens.experiment import Listener, load, read_manifests, run_slices
+from tumorlens.experiment import (
+    Listener,
+    calibrate_out_of_fold,
+    load,
+    read_manifests,
+    run_slices,
+    train_slices,
+)
 from tumorlens.training.config import TrainConfig
 from tumorlens.training.run import Run
 
@@ -54,9 +65,13 @@ def crossvalidate(
     *,
     folds: int = 5,
     publisher: bool = True,
+    final: bool = False,
     listener: Listener | None = None,
 ) -> CrossValidation:
     """Trains and tests fold by fold. A fold that is done is not done again, and one that was cut off goes on.
+
+    With `validation: 0` in the settings, all of the other folds train, and each fold's calibration is fitted on what
+    the other folds' networks said of the scans that they were not trained on.
 
     Args:
         data: The data sets. Their manifest's folds are taken; without any, `folds` stratified ones are made that keep
@@ -65,6 +80,7 @@ def crossvalidate(
         folder: Where each fold's run, crossvalidation.json and predictions.csv go.
         folds: How many folds to make where the data have none.
         publisher: Whether to also train on the publisher's split, where the data have one.
+        final: Whether to also train on all folds, into final/, calibrated by all out-of-fold predictions.
         listener: What to tell.
 
     Raises:
@@ -76,11 +92,16 @@ def crossvalidate(
     slices = with_folds(slices, folds, config.seed)
     single = one_per_group(slices)
     numbers = sorted({e.fold for e in single.manifest.entries if e.fold is not None})
+    if final and config.validation:
+        raise ConfigError("weights trained on all folds have no validation part; set validation=0")
+    runs = {n: _open(folder / f"fold-{n}", config.model_copy(update={"split": f"fold:{n}"}), data) for n in numbers}
+    held: dict[int, HeldOut] = {}
+    if not config.validation:
+        held = _hold_out(runs, single, listener)
     scored: dict[int, Scores] = {}
     tested: list[Predictions] = []
-    for number in numbers:
+    for number, run in runs.items():
         listener.say(f"fold {number} of {len(numbers)}")
-        run = _open(folder / f"fold-{number}", config.model_copy(update={"split": f"fold:{number}"}), data)
         scored[number], predictions = _run(run, single, listener)
         tested.append(predictions)
     pooled = _pool(tested)
@@ -100,7 +121,57 @@ def crossvalidate(
         leakage={} if published is None else {f: _difference(published, total, f) for f in _FIGURES},
     )
     write_atomically(folder / "crossvalidation.json", found.model_dump_json(indent=1).encode() + b"\n")
+    if final:
+        _finish(folder, config, data, single, held, found, listener)
     return found
+
+
+def _hold_out(runs: dict[int, Run], slices: Slices, listener: Listener) -> dict[int, HeldOut]:
+    """Trains every fold, then calibrates each on what the others' networks say of the scans they were not trained on.
+
+    Returns:
+        What each fold's network says of its own test part.
+    """
+    held: dict[int, HeldOut] = {}
+    splits: dict[int, Split] = {}
+    for number, run in runs.items():
+        listener.say(f"training fold {number} of {len(runs)}")
+        splits[number] = train_slices(run, slices, listener)
+        classifier = Classifier.load(run.folder)
+        gate = learn_gate(classifier, slices, splits[number].train)
+        held[number] = hold_out(classifier, gate, slices, splits[number].test)
+    for number, run in runs.items():
+        if read_card(run.weights).calibration is None:
+            others = HeldOut.pool([h for other, h in held.items() if other != number])
+            listener.say(f"fitting calibration and gate of fold {number} on {len(others.labels)} scans of the others")
+            calibrate_out_of_fold(run, slices, splits[number], others)
+    return held
+
+
+def _finish(
+    folder: Path,
+    config: TrainConfig,
+    data: Sequence[Path],
+    slices: Slices,
+    held: dict[int, HeldOut],
+    found: CrossValidation,
+    listener: Listener,
+) -> None:
+    """Trains on all folds, and writes what the folds' networks told of such weights into the card."""
+    listener.say("training on all folds")
+    run = _open(folder / "final", config.model_copy(update={"split": "all"}), data, config.name or "final")
+    split = train_slices(run, slices, listener)
+    if read_card(run.weights).calibration is None:
+        calibrate_out_of_fold(run, slices, split, HeldOut.pool(list(held.values())))
+    card, pooled = read_card(run.weights), found.pooled
+    headline = {name: getattr(pooled, name).model_dump() for name in _FIGURES}
+    words = (
+        f"all {len(slices)} scans, one of each {slices.manifest.unit}; the scores are out-of-fold: those of "
+        f"{len(held)} networks of the same recipe, each trained on the other folds and tested on its own"
+    )
+    scores = {"n": pooled.n, "groups": pooled.groups, **headline}
+    write_card(card.model_copy(update={"scores": scores, "split": words}), run.weights)
+    listener.say(f"weights trained on all folds: {run.folder}")
 
 
 def with_folds(slices: Slices, folds: int, seed: int) -> Slices:
@@ -147,26 +218,15 @@ def one_per_group(slices: Slices) -> Slices:
     if slices.manifest.unit != "duplicate group":
         return slices
     _, first = np.unique(slices.groups, return_index=True)
-    return pick(slices, np.sort(first))
-
-
-def pick(slices: Slices, indices: NDArray[np.intp]) -> Slices:
-    """Some of the slices."""
-    entries = tuple(slices.manifest.entries[i] for i in indices)
-    return replace(
-        slices,
-        images=slices.images[indices],
-        labels=slices.labels[indices],
-        manifest=replace(slices.manifest, entries=entries),
-    )
+    return slices.pick(np.sort(first))
 
 
 def _with_entries(slices: Slices, entries: tuple[Entry, ...]) -> Slices:
     return replace(slices, manifest=replace(slices.manifest, entries=entries))
 
 
-def _open(folder: Path, config: TrainConfig, data: Sequence[Path]) -> Run:
-    config = config.model_copy(update={"name": folder.name})
+def _open(folder: Path, config: TrainConfig, data: Sequence[Path], name: str = "") -> Run:
+    config = config.model_copy(update={"name": name or folder.name})
     if not (folder / "config.yaml").exists():
         return Run.create(folder, config, data)
     run = Run.open(folder)

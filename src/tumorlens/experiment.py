@@ -12,15 +12,15 @@ import numpy as np
 from lightning.pytorch.loggers import Logger
 
 import tumorlens
-from tumorlens.card import Calibration, WeightsCard, read_card, write_card
+from tumorlens.card import WeightsCard, read_card, write_card
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices, load_slices
 from tumorlens.data.manifest import Entry, Manifest, find_set, merge, read_manifest
 from tumorlens.data.split import Split, shared_groups, split_randomly, split_training
 from tumorlens.errors import DataError
-from tumorlens.evaluation.calibration import COVERAGE, at_temperature, fit_set_thresholds, fit_temperature
 from tumorlens.evaluation.evaluate import evaluate
 from tumorlens.evaluation.heatmap_report import HeatmapScores, measure_heatmaps
+from tumorlens.evaluation.held_out import HeldOut, fit_card, hold_out, learn_gate
 from tumorlens.evaluation.metrics import Scores
 from tumorlens.evaluation.report import ReportContext
 from tumorlens.model.weights import save_weights
@@ -28,10 +28,12 @@ from tumorlens.training.callbacks import Epoch, read_log
 from tumorlens.training.config import TrainConfig
 from tumorlens.training.fit import train
 from tumorlens.training.run import Run
-from tumorlens.unknown import ACCEPTED, Gate
 
 _SYNTHETIC = "Made of phantoms: the figures say nothing about real patients."
-_HEAT_MAP = "Grad-CAM at the last convolution, for the predicted class, divided by its peak."
+_HEAT_MAPS = {
+    "gradcam": "Grad-CAM at the last convolution, for the predicted class, divided by its peak.",
+    "contributions": "What each place adds to the predicted class's logit, divided by its peak.",
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,14 @@ def run_experiment(run: Run, listener: Listener | None = None, *, loggers: Seque
 
 def run_slices(run: Run, slices: Slices, listener: Listener, *, loggers: Sequence[Logger] = ()) -> Scores:
     """The same as `run_experiment`, with scans that are loaded already."""
+    split = train_slices(run, slices, listener, loggers=loggers)
+    if read_card(run.weights).calibration is None and len(split.validation):
+        calibrate(run, slices, split, listener)
+    return test(run, slices, split, listener)
+
+
+def train_slices(run: Run, slices: Slices, listener: Listener, *, loggers: Sequence[Logger] = ()) -> Split:
+    """Trains a run, or goes on with it, without calibrating or testing it; what is done already is not done again."""
     config = run.config
     split = run.read_split(slices)
     if split is None:
@@ -70,9 +80,8 @@ def run_slices(run: Run, slices: Slices, listener: Listener, *, loggers: Sequenc
         run.write_split(slices, split)
     if not run.finished:
         counts = {name: len(part) for name, part in split.parts.items()}
-        listener.say(
-            "training on {train}, choosing the epoch on {validation}, keeping {test} for the test".format(**counts)
-        )
+        chosen = "choosing the epoch on {validation}, " if len(split.validation) else ""
+        listener.say(("training on {train}, " + chosen + "keeping {test} for the test").format(**counts))
         train(
             run,
             slices,
@@ -81,9 +90,7 @@ def run_slices(run: Run, slices: Slices, listener: Listener, *, loggers: Sequenc
             tell=lambda row: listener.epoch(row, config.epochs),
             loggers=loggers,
         )
-    if read_card(run.weights).calibration is None:
-        calibrate(run, slices, split, listener)
-    return test(run, slices, split, listener)
+    return split
 
 
 def explain_run(run: Run, listener: Listener) -> HeatmapScores:
@@ -118,6 +125,9 @@ def make_split(slices: Slices, config: TrainConfig) -> Split:
     """
     entries = slices.manifest.entries
     shares = {"validation": config.validation, "seed": config.seed}
+    if config.split == "all":
+        everything, nothing = np.arange(len(slices)), np.array([], np.intp)
+        return Split(everything, nothing, nothing)
     if config.split == "random":
         return split_randomly(slices.labels, [e.name for e in entries], test=config.test, **shares)  # type: ignore[arg-type]
     if config.split == "grouped":
@@ -129,35 +139,31 @@ def make_split(slices: Slices, config: TrainConfig) -> Split:
 
 
 def calibrate(run: Run, slices: Slices, split: Split, listener: Listener) -> None:
-    """Fits temperature, set thresholds and gate on a trained run's validation part, and puts them into its weights.
+    """Fits calibration, gate and the heat map's threshold on a trained run's validation part, into its weights.
 
     Weights and card are written anew, the card last; a run cut off in between counts as unfinished, and goes on from
     its last checkpoint.
     """
     listener.say(f"fitting calibration and the gate for unknown scans on {len(split.validation)} validation scans")
     classifier = Classifier.load(run.folder)
-    card = classifier.card
-    images, labels = slices.images[split.validation], slices.labels[split.validation]
-    uncalibrated = at_temperature(classifier.probabilities(images), 1 / card.temperature)
-    temperature = fit_temperature(np.log(uncalibrated), labels)
-    # Both on the same scans: one number fitted on hundreds of them leaves the thresholds' promise as good as whole.
-    thresholds = fit_set_thresholds(at_temperature(uncalibrated, temperature), labels)
-    counts = np.bincount(labels, minlength=len(thresholds)).tolist()
-    training = slices.images[split.train]
-    gate = Gate.fit((training, classifier.pool(training)), (images, classifier.pool(images)))
-    calibration = Calibration(
-        scans=dict(zip(card.classes.keys, counts, strict=True)),
-        coverage=COVERAGE,
-        set_thresholds=dict(zip(card.classes.keys, thresholds, strict=True)),
-        accepted=ACCEPTED,
-    )
-    card = card.model_copy(update={"temperature": temperature, "calibration": calibration})
-    save_weights(classifier.network, card, run.weights, gate)
+    gate = learn_gate(classifier, slices, split.train)
+    held = hold_out(classifier, gate, slices, split.validation)
+    card = fit_card(classifier.card, held, classifier.heat_map.method, "validation")
+    save_weights(classifier.network, card, run.weights, gate.limited(held.distances))
+
+
+def calibrate_out_of_fold(run: Run, slices: Slices, split: Split, held: HeldOut) -> None:
+    """The same, on scans that networks of the same recipe held out, none of them among the run's own test scans."""
+    classifier = Classifier.load(run.folder)
+    gate = learn_gate(classifier, slices, split.train)
+    card = fit_card(classifier.card, held, classifier.heat_map.method, "out-of-fold")
+    save_weights(classifier.network, card, run.weights, gate.limited(held.distances))
 
 
 def test(run: Run, slices: Slices, split: Split, listener: Listener) -> Scores:
     """Tests a trained run on its test part, writes evaluation/ in its folder, and the scores into its card."""
-    card = read_card(run.weights)
+    classifier = Classifier.load(run.folder)
+    card = classifier.card
     context = ReportContext(
         title=f"{card.name}: {card.network} on {_names(run.data)}",
         data=card.data,
@@ -174,10 +180,10 @@ def test(run: Run, slices: Slices, split: Split, listener: Listener) -> Scores:
         command=f"tumorlens evaluate {run.folder}",
         training={k: v for k, v in card.training.items() if k != "settings"},
         best_epoch=card.training.get("best_epoch"),
-        heat_map=_HEAT_MAP,
+        heat_map=_HEAT_MAPS[classifier.heat_map.method],
     )
     scores = evaluate(
-        Classifier.load(run.folder),
+        classifier,
         slices,
         split.test,
         run.folder / "evaluation",
@@ -235,7 +241,7 @@ def evaluate_weights(
         grouped_by=slices.manifest.unit,
         cautions=found,
         command=shlex.join(["tumorlens", "evaluate", "--weights", weights, *sets, "--split", split]),
-        heat_map=_HEAT_MAP,
+        heat_map=_HEAT_MAPS[classifier.heat_map.method],
     )
     return evaluate(classifier, slices, np.arange(len(slices)), folder, context, tell=listener.say)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
+from tumorlens.outline import Outline
 from tumorlens.scan import Scan
 
 
@@ -55,6 +56,13 @@ class Preprocessing(BaseModel):
             small = Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR)
             out[channel, top : top + height, left : left + width] = np.asarray(small)
         return np.clip(out, 0, 1)
+
+    def cover(self, outline: Outline, scan: Scan) -> NDArray[np.uint8]:
+        """Where an outline lies in the input: (size, size), the share of each pixel inside, in 255ths."""
+        top, left, height, width = self.placement(scan)
+        covered = np.zeros((self.size, self.size), np.uint8)
+        covered[top : top + height, left : left + width] = np.rint(255 * outline.coverage(height, width))
+        return covered
 
     def placement(self, scan: Scan) -> tuple[int, int, int, int]:
         """Where the scan lies in the input: (top, left, height, width), in input pixels."""

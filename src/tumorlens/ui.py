@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -164,9 +165,12 @@ class Console:
 
     def _epoch(self, row: Epoch, total: int) -> None:
         left = (total - row.epoch) * row.seconds
+        validation = (
+            "" if math.isnan(row.val_loss) else f"validation {row.val_loss:.3f}  accuracy {row.val_accuracy:.3f}  "
+        )
         self.say(
-            f"epoch {row.epoch:3d}/{total}  loss {row.train_loss:.3f}  validation {row.val_loss:.3f}  "
-            f"accuracy {row.val_accuracy:.3f}  {row.seconds:5.1f} s  left {int(left // 60)}:{int(left % 60):02d}"
+            f"epoch {row.epoch:3d}/{total}  loss {row.train_loss:.3f}  {validation}"
+            f"{row.seconds:5.1f} s  left {int(left // 60)}:{int(left % 60):02d}"
         )
 
 

@@ -5,8 +5,8 @@ Two Mahalanobis distances to the training scans are taken, and the larger one co
 - of cheap checks of the network's input: background, brightness, edges, symmetry, where and how wide the content is;
 - of the network's last feature maps, averaged over the picture (Lee et al. 2018, with one mean for all classes).
 
-Both are divided by what 95% of the validation scans stay below, so 1 is the limit. The checks catch what the features
-miss (half a head is a head to them) and the other way round. It is numpy and matrix products only.
+Both are divided by what 95% of scans held out from the training stay below, so 1 is the limit. The checks catch what
+the features miss (half a head is a head to them) and the other way round. It is numpy and matrix products only.
 
 References:
     Lee et al., A simple unified framework for detecting out-of-distribution samples and adversarial attacks,
@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict
 from tumorlens.errors import DataError
 
 ACCEPTED = 0.95
-"""Share of the validation scans that a gate is fitted to accept."""
+"""Share of the scans held out from training that a gate is fitted to accept."""
 
 _DARK, _BRIGHT = 0.06, 0.9
 _TONES = (0, 0.06, 0.12, 0.2, 0.3, 0.45, 0.65, 0.9, 1.01)
@@ -152,36 +152,50 @@ class Gate:
         distances = zip(self.checks(found), self.features(_logarithm(pooled)), standardised, strict=True)
         return [_verdict(float(by_check), float(by_feature), z) for by_check, by_feature, z in distances]
 
+    def distances(self, images: NDArray[np.float32], pooled: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Both distances of scans, (N, 2): by checks and by features. Arguments as in `judge`."""
+        return np.stack([self.checks(checks(images)), self.features(_logarithm(pooled))], 1)
+
+    @classmethod
+    def learn(cls, images: NDArray[np.float32], pooled: NDArray[np.float32]) -> Gate:
+        """Learns what the training scans look like; `limited` sets where others begin. Arguments as in `judge`.
+
+        Raises:
+            DataError: If there are fewer than two scans.
+        """
+        if len(images) < 2:
+            raise DataError(_TOO_FEW)
+        return cls(Distance.fit(checks(images)), Distance.fit(_logarithm(pooled)))
+
+    def limited(self, distances: NDArray[np.float64], accepted: float = ACCEPTED) -> Gate:
+        """The gate whose limit accepts a share of scans like those held out.
+
+        Args:
+            distances: (N, 2), what `distances` gave for scans that trained nothing. They may come from several gates
+                of one recipe, each for the scans its own training lacked.
+            accepted: The share.
+
+        Raises:
+            DataError: If there are fewer than two.
+        """
+        if len(distances) < 2:
+            raise DataError(_TOO_FEW)
+        # Each part alone accepts this share of the scans; both together must.
+        alone = [_limit(part, accepted) for part in distances.T]
+        joint = _limit((distances / alone).max(1), accepted)
+        joint *= 1.0001  # single precision must not put the scan that sets the limit beyond it
+        return Gate(self.checks.relative_to(alone[0] * joint), self.features.relative_to(alone[1] * joint))
+
     @classmethod
     def fit(
         cls,
         training: tuple[NDArray[np.float32], NDArray[np.float32]],
-        validation: tuple[NDArray[np.float32], NDArray[np.float32]],
+        held: tuple[NDArray[np.float32], NDArray[np.float32]],
         accepted: float = ACCEPTED,
     ) -> Gate:
-        """Learns what scans look like from a training part, and sets the limit on a validation part.
-
-        Args:
-            training: Input and pooled feature maps, as `judge` takes them.
-            validation: The same of other scans.
-            accepted: Share of the validation scans to accept.
-
-        Raises:
-            DataError: If a part has fewer than two scans.
-        """
-        if min(len(training[0]), len(validation[0])) < 2:
-            raise DataError("too few scans to tell unknown ones from; train on more")
-        parts = []
-        for values, held in (
-            (checks(training[0]), checks(validation[0])),
-            (_logarithm(training[1]), _logarithm(validation[1])),
-        ):
-            distance = Distance.fit(values)
-            parts.append((distance.relative_to(_limit(distance(held), accepted)), held))
-        # Each part alone accepts this share of the scans; both together must.
-        joint = _limit(np.maximum(*(distance(held) for distance, held in parts)), accepted)
-        joint *= 1.0001  # single precision must not put the scan that sets the limit beyond it
-        return cls(*(distance.relative_to(joint) for distance, _ in parts))
+        """`learn` from a training part, then `limited` by another one; each input and pooled feature maps."""
+        gate = cls.learn(*training)
+        return gate.limited(gate.distances(*held), accepted)
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """What it must be stored as, by name."""
@@ -199,6 +213,7 @@ class Gate:
 
 
 _PARTS = ("checks", "features")
+_TOO_FEW = "too few scans to tell unknown ones from; train on more"
 
 
 def checks(images: NDArray[np.float32]) -> NDArray[np.float64]:

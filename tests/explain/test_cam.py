@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 from tumorlens.errors import ConfigError
-from tumorlens.explain.cam import METHODS, SHOWN, explain, methods_for
+from tumorlens.explain.cam import METHODS, explain, methods_for, shown_method
 from tumorlens.explain.gradcam import grad_cam
-from tumorlens.model import Network
+from tumorlens.model import Network, build_network
 
 
 class Linear(Network):
@@ -35,7 +35,7 @@ def images():
 
 def test_every_method_gives_a_map_without_negative_heat(tiny_classifier, images):
     found = explain(tiny_classifier.network, images)
-    assert set(found.heat) == set(METHODS) - {"attention"}
+    assert set(found.heat) == set(METHODS) - {"contributions", "attention"}
     for heat in found.heat.values():
         assert heat.shape == (3, 8, 8)
         assert heat.min() >= 0
@@ -43,9 +43,10 @@ def test_every_method_gives_a_map_without_negative_heat(tiny_classifier, images)
 
 
 def test_the_method_findings_use_is_grad_cam_itself(tiny_classifier, images):
+    assert shown_method(tiny_classifier.network) == "gradcam"
     expected = grad_cam(tiny_classifier.network, images)
     found = explain(tiny_classifier.network, images)
-    assert torch.equal(found.heat[SHOWN], expected.heat)
+    assert torch.equal(found.heat["gradcam"], expected.heat)
     assert torch.equal(found.logits, expected.logits)
 
 
@@ -98,12 +99,43 @@ def test_each_scan_may_have_its_own_class(tiny_classifier, images):
             torch.testing.assert_close(mixed[key][row], heat[row])
 
 
-def test_attention_is_the_networks_own_where_it_has_some(tiny_classifier, linear):
-    network, _, maps = linear
-    network.attention_map = lambda x: x.sum(1)
-    assert "attention" in methods_for(network)
-    assert "attention" not in methods_for(tiny_classifier.network)
-    torch.testing.assert_close(explain(network, maps).heat["attention"], maps.sum(1))
+@pytest.fixture
+def attentive():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        options = {"widths": (6, 8), "depths": (0, 0), "maps": 8, "hidden": 4, "dense": 8}
+        return build_network("cnn_lstm_attention", channels=1, classes=4, **options).eval()
+
+
+def test_only_a_network_that_attends_has_maps_of_its_own(tiny_classifier, attentive):
+    assert set(methods_for(attentive)) == set(METHODS)
+    assert not {"attention", "contributions"} & set(methods_for(tiny_classifier.network))
+    assert shown_method(attentive) == "contributions"
+
+
+def test_attention_is_the_networks_own_and_of_no_class(attentive, images):
+    one, other = (explain(attentive, images, target).heat["attention"] for target in (0, 2))
+    assert torch.equal(one, other)
+    torch.testing.assert_close(one, attentive.read(attentive.features(images)).attention.sigmoid().detach())
+
+
+def test_contributions_tell_the_class_from_the_mean_of_all_classes_exactly(attentive, images):
+    """Over all classes they cancel, and where none is negative their sum is the logit's lead over the mean logit."""
+    places = attentive.read(attentive.features(images))
+    lead = places.contributions - places.contributions.mean(1, keepdim=True)
+    for target in range(4):
+        heat = explain(attentive, images, target, ["contributions"]).heat["contributions"]
+        torch.testing.assert_close(heat, torch.relu(lead[:, target]).detach())
+    torch.testing.assert_close(lead.sum((2, 3)), places.logits - places.logits.mean(1, keepdim=True))
+
+
+def test_readings_need_no_gradient_and_agree_with_the_other_methods_pass(attentive, images):
+    together = explain(attentive, images)
+    with torch.inference_mode():
+        alone = explain(attentive, images.clone(), methods=["contributions"])
+    torch.testing.assert_close(alone.heat["contributions"], together.heat["contributions"])
+    torch.testing.assert_close(alone.logits, together.logits)
+    torch.testing.assert_close(alone.maps, together.maps)
 
 
 def test_a_method_that_does_not_work_is_refused(tiny_classifier, images):

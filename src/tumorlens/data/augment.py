@@ -23,8 +23,22 @@ def augment(images: Tensor, strength: float = 1.0) -> Tensor:
     Returns:
         (B, C, S, S) float32 in [0, 1].
     """
+    return augment_with(images, None, strength)[0]
+
+
+def augment_with(images: Tensor, coverage: Tensor | None, strength: float = 1.0) -> tuple[Tensor, Tensor | None]:
+    """The same, taking the pictures' outlines along.
+
+    Args:
+        images: As in `augment`.
+        coverage: (B, S, S) float32 in [0, 1], the share of each pixel inside the outline; None where there are none.
+        strength: As in `augment`.
+
+    Returns:
+        The changed pictures, and the coverage moved with them.
+    """
     if strength <= 0:
-        return images
+        return images, coverage
     batch = len(images)
 
     def chance(share: float) -> Tensor:
@@ -50,6 +64,8 @@ def augment(images: Tensor, strength: float = 1.0) -> Tensor:
     )
     grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
     moved = F.grid_sample(images, grid, align_corners=False)
+    if coverage is not None:
+        coverage = F.grid_sample(coverage[:, None], grid, align_corners=False)[:, 0]
 
     def per_picture(values: Tensor) -> Tensor:
         return values[:, None, None, None]
@@ -60,4 +76,4 @@ def augment(images: Tensor, strength: float = 1.0) -> Tensor:
     noise = torch.randn_like(moved) * per_picture(
         torch.rand(batch, device=images.device) * chance(0.5) * 0.03 * strength
     )
-    return (contrasted * field + noise).clamp(0, 1)
+    return (contrasted * field + noise).clamp(0, 1), coverage

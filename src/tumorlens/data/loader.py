@@ -32,12 +32,15 @@ class Slices:
         labels: (N,) int64 class indices.
         manifest: N entries; those whose files name patients or series are grouped by these.
         failures: Files that could not be read; they are left out.
+        coverage: (N, S, S) uint8, the share of each pixel of the input inside the scan's outline, in 255ths; zero where
+            the scan has none. None where no scan has one.
     """
 
     images: NDArray[np.float32]
     labels: NDArray[np.int64]
     manifest: Manifest
     failures: tuple[Failure, ...] = ()
+    coverage: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,6 +49,21 @@ class Slices:
     def groups(self) -> list[str]:
         """What must not be torn apart: each scan's group, or its own name where it has none."""
         return [e.group or e.name for e in self.manifest.entries]
+
+    @property
+    def outlined(self) -> NDArray[np.bool_]:
+        """(N,), whether the scan has an outline."""
+        return np.array([e.outline is not None for e in self.manifest.entries], bool)
+
+    def pick(self, indices: NDArray[np.intp]) -> Slices:
+        """Some of the slices."""
+        return replace(
+            self,
+            images=self.images[indices],
+            labels=self.labels[indices],
+            manifest=replace(self.manifest, entries=tuple(self.manifest.entries[i] for i in indices)),
+            coverage=None if self.coverage is None else self.coverage[indices],
+        )
 
 
 def load_slices(
@@ -61,7 +79,12 @@ def load_slices(
     Raises:
         DataError: If no file could be read.
     """
-    images, entries, failures = [], [], list(manifest.failures)
+    images, entries, covered, failures = [], [], [], list(manifest.failures)
+    outlined = any(e.outline for e in manifest.entries)
+    nowhere = np.zeros((preprocessing.size, preprocessing.size), np.uint8)
+
+    def cover(entry: Entry, scan: Scan) -> NDArray[np.uint8]:
+        return nowhere if entry.outline is None else preprocessing.cover(entry.outline, scan)
 
     def read(entry: Entry) -> list[Scan] | Failure:
         try:
@@ -69,27 +92,28 @@ def load_slices(
         except InputError as error:
             return Failure(entry.name, str(error))
 
-    def prepare(entry: Entry) -> tuple[Entry, list[tuple[Entry, NDArray[np.float32]]] | Failure]:
+    def prepare(entry: Entry) -> list[tuple[Entry, NDArray[np.float32], NDArray[np.uint8]]] | Failure:
         scans = read(entry)
         if isinstance(scans, Failure):
-            return entry, scans
+            return scans
         several = len(scans) > 1
-        return entry, [(_grouped(entry, s, several), preprocessing(s)) for s in scans]
+        return [(_grouped(entry, s, several), preprocessing(s), cover(entry, s)) for s in scans]
 
-    for done, (_, result) in enumerate(in_order(prepare, manifest.entries), 1):
+    for done, result in enumerate(in_order(prepare, manifest.entries), 1):
         if isinstance(result, Failure):
             failures.append(result)
         else:
-            for entry, image in result:
+            for entry, image, where in result:
                 entries.append(entry)
                 images.append(image)
+                covered.append(where)
         if progress:
             progress(done, len(manifest))
     if not images:
         raise DataError(f"none of the {len(manifest)} scans could be read; the first: {failures[0].error}")
     labels = np.array([manifest.classes.keys.index(e.label) for e in entries], np.int64)
     found = replace(manifest, entries=tuple(entries), unit=_unit(manifest, entries))
-    return Slices(np.stack(images), labels, found, tuple(failures))
+    return Slices(np.stack(images), labels, found, tuple(failures), np.stack(covered) if outlined else None)
 
 
 def read_scan(entry: Entry) -> Scan:

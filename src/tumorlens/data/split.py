@@ -19,7 +19,7 @@ class Split:
 
     Attributes:
         train: Indices of the scans that train.
-        validation: Indices of the scans that choose the epoch. They come out of the training part.
+        validation: Indices of the scans that choose the epoch. They come out of the training part, and may be none.
         test: Indices of the scans nothing was chosen on.
     """
 
@@ -42,7 +42,7 @@ def split_randomly(
         labels: (N,) class indices.
         groups: N group names; a name of its own for each scan splits scan by scan.
         test: Share of all scans for the test, 0 to 0.5; exact scan by scan, the nearest 1/k with groups.
-        validation: Share of the training part for validation.
+        validation: Share of the training part for validation; 0 takes none.
         seed: Another seed, another split.
 
     Raises:
@@ -63,7 +63,7 @@ def split_training(
     validation: float = 0.1,
     seed: int = 0,
 ) -> Split:
-    """Takes the validation part out of a given training part, stratified, groups kept whole.
+    """Takes the validation part out of a given training part, stratified, groups kept whole; a share of 0 takes none.
 
     Raises:
         DataError: If a part is empty, a class is tested only, or a class has too few scans or groups.
@@ -74,6 +74,8 @@ def split_training(
         )
     if not set(labels[test].tolist()) <= set(labels[training].tolist()):
         raise DataError("the test part has a class that the training part lacks; choose another --split")
+    if not validation:
+        return Split(np.sort(training), np.array([], np.intp), np.sort(test))
     _, codes = np.unique(np.asarray(groups), return_inverse=True)
     train, held = _divide(training, labels, codes, validation, seed)
     return Split(np.sort(train), np.sort(held), np.sort(test))

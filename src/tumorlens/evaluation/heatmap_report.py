@@ -26,7 +26,7 @@ from tumorlens.evaluation.localization import (
     title_of,
 )
 from tumorlens.evaluation.report import load_template, per_cent
-from tumorlens.explain.cam import METHODS, SHOWN
+from tumorlens.explain.cam import METHODS
 from tumorlens.explain.overlay import draw_overlay, draw_scan
 from tumorlens.explain.region import find_region
 from tumorlens.finding import Region
@@ -60,7 +60,7 @@ class HeatmapScores(BaseModel):
     version: str
     weights: str
     weights_sha256: str
-    shown: str = SHOWN
+    shown: str
     localization: Localization | None
     localization_true: Localization | None
     faithfulness: Faithfulness
@@ -103,6 +103,7 @@ def measure_heatmaps(
         version=tumorlens.__version__,
         weights=classifier.card.name,
         weights_sha256=classifier.card.sha256,
+        shown=classifier.heat_map.method,
         localization=found[0],
         localization_true=found[1],
         faithfulness=faithfulness,

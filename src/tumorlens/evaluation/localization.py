@@ -22,7 +22,7 @@ from tumorlens.errors import DataError
 from tumorlens.evaluation._intervals import estimate_means
 from tumorlens.evaluation.judge import BASELINES, FIGURES, THRESHOLDS, Tumour, dice_by_threshold, judge
 from tumorlens.evaluation.metrics import Estimate
-from tumorlens.explain.cam import METHODS, SHOWN, explain, methods_for
+from tumorlens.explain.cam import METHODS, explain, methods_for
 from tumorlens.explain.region import THRESHOLD
 
 SIZES = {"under 1%": (0.0, 0.01), "1 to 2%": (0.01, 0.02), "over 2%": (0.02, 1.01)}
@@ -116,8 +116,8 @@ class Localization(_Frozen):
         target: Whose maps: those of the "predicted" class, as users see them, or of the "true" one, as most papers do.
         n: Scans with an outline.
         groups: Groups they fall into.
-        fitted_on: Validation scans that the thresholds were chosen on, for the highest mean Dice; 0 where there were
-            none with an outline, and half the peak is taken.
+        fitted_on: Other scans that the thresholds were chosen on, for the highest mean Dice; 0 where there were none
+            with an outline, and half the peak is taken.
         best_baseline: Key of the baseline with the best pointing game.
         methods: The methods, then the baselines.
         scans: Each scan under the method that findings use.
@@ -139,6 +139,7 @@ class Judged:
     Attributes:
         target: Whose maps.
         methods: M keys of methods and baselines.
+        shown: Key of the method that findings use.
         thresholds: M shares of the peak.
         fitted_on: Number of scans these were chosen on.
         names: N names of scans.
@@ -152,6 +153,7 @@ class Judged:
 
     target: Target
     methods: Sequence[str]
+    shown: str
     thresholds: Sequence[float]
     fitted_on: int
     names: Sequence[str]
@@ -196,20 +198,31 @@ def judge_maps(
     *,
     target: Target = "predicted",
     methods: Sequence[str] | None = None,
+    curves: NDArray[np.float64] | None = None,
 ) -> Judged:
-    """The table behind `localize`; tables of several folds can be put together with `pool`."""
+    """The table behind `localize`; tables of several folds can be put together with `pool`.
+
+    Args:
+        classifier: As in `localize`, and so are the others.
+        slices: Loaded scans.
+        validation: Which of them to choose thresholds on.
+        test: Which of them to measure on.
+        target: Whose class to explain.
+        methods: Keys of `METHODS`.
+        curves: What `threshold_curves` gave for other scans; they choose the thresholds in place of `validation`.
+    """
     entries = slices.manifest.entries
-    validation, test = (np.array([i for i in part if entries[i].outline], np.intp) for part in (validation, test))
+    test = _outlined(slices, test)
     if not len(test):
         raise DataError("no test scan has an outline, so heat maps cannot be held against any")
-    keys = [*(methods_for(classifier.network) if methods is None else methods), *BASELINES]
-    thresholds = np.full(len(keys), THRESHOLD)
-    if len(validation):
-        curves = [
-            [dice_by_threshold(heat, m.tumour) for heat in m.heat]
-            for m in _maps(classifier, slices, validation, keys, target)
-        ]
-        thresholds = THRESHOLDS[np.mean(curves, axis=0).argmax(1)]
+    keys = _keys(classifier, methods)
+    if curves is None:
+        curves = threshold_curves(classifier, slices, validation, target=target, methods=methods)
+    rule = classifier.heat_map
+    if len(curves):
+        thresholds, fitted_on = THRESHOLDS[curves.mean(0).argmax(1)], len(curves)
+    else:
+        thresholds, fitted_on = np.array([rule.threshold if k == rule.method else THRESHOLD for k in keys]), rule.scans
     predicted, area, figures = [], [], []
     for m in _maps(classifier, slices, test, keys, target):
         predicted.append(m.predicted)
@@ -218,8 +231,9 @@ def judge_maps(
     return Judged(
         target=target,
         methods=keys,
+        shown=rule.method,
         thresholds=[float(t) for t in thresholds],
-        fitted_on=len(validation),
+        fitted_on=fitted_on,
         names=[entries[i].name for i in test],
         labels=[entries[i].label for i in test],
         classes=classifier.card.classes.keys,
@@ -230,12 +244,40 @@ def judge_maps(
     )
 
 
+def threshold_curves(
+    classifier: Classifier,
+    slices: Slices,
+    indices: NDArray[np.intp],
+    *,
+    target: Target = "predicted",
+    methods: Sequence[str] | None = None,
+    baselines: bool = True,
+) -> NDArray[np.float64]:
+    """Dice of each scan's maps at each of `THRESHOLDS`: (scans with an outline, methods and baselines, 19)."""
+    keys = _keys(classifier, methods, baselines)
+    chosen = _outlined(slices, indices)
+    curves = [
+        [dice_by_threshold(heat, m.tumour) for heat in m.heat] for m in _maps(classifier, slices, chosen, keys, target)
+    ]
+    return np.array(curves, np.float64).reshape(len(chosen), len(keys), len(THRESHOLDS))
+
+
+def _keys(classifier: Classifier, methods: Sequence[str] | None, baselines: bool = True) -> list[str]:
+    chosen = methods_for(classifier.network) if methods is None else methods
+    return [*chosen, *(BASELINES if baselines else ())]
+
+
+def _outlined(slices: Slices, indices: NDArray[np.intp]) -> NDArray[np.intp]:
+    return np.array([i for i in indices if slices.manifest.entries[i].outline], np.intp)
+
+
 def pool(parts: Sequence[Judged]) -> Judged:
     """Puts tables of the same methods together, such as those of all folds; thresholds become their means."""
     first = parts[0]
     return Judged(
         target=first.target,
         methods=first.methods,
+        shown=first.shown,
         thresholds=np.mean([p.thresholds for p in parts], axis=0).tolist(),
         fitted_on=sum(p.fitted_on for p in parts),
         names=[name for p in parts for name in p.names],
@@ -293,9 +335,9 @@ def title_of(key: str) -> str:
 
 
 def _scans(judged: Judged) -> list[ScanLocalization]:
-    if SHOWN not in judged.methods:
+    if judged.shown not in judged.methods:
         return []
-    table = judged.figures[:, list(judged.methods).index(SHOWN)]
+    table = judged.figures[:, list(judged.methods).index(judged.shown)]
     return [
         ScanLocalization(
             name=judged.names[i],

@@ -11,38 +11,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from tumorlens.errors import ConfigError
-from tumorlens.explain.gradcam import Evidence, gather_evidence, weigh_by_mean_gradient
-from tumorlens.model import Network
-
-
-@runtime_checkable
-class Attends(Protocol):
-    """A network that says by itself where it looked."""
-
-    def attention_map(self, images: Tensor) -> Tensor:
-        """(B, C, S, S) float32 in [0, 1] -> (B, h, w) float32 >= 0, over the same square; of no class in particular."""
-        ...
+from tumorlens.explain.gradcam import Evidence, choose_targets, gather_evidence, weigh_by_mean_gradient
+from tumorlens.model import AttentiveNetwork, Network, Reading
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to make a heat map.
+    """A way to make a heat map, (B, h, w) float32 >= 0.
 
     Attributes:
         title: What people call it.
         reference: The paper.
-        weigh: Makes (B, h, w) float32 >= 0 of the evidence; None for the network's own attention.
+        weigh: Makes it of the last feature maps and their gradient; works with every network.
+        read: Makes it of an attentive network's own reading and the (B,) classes to explain, without a gradient.
     """
 
     title: str
     reference: str
-    weigh: Callable[[Evidence], Tensor] | None
+    weigh: Callable[[Evidence], Tensor] | None = None
+    read: Callable[[Reading, Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +43,12 @@ class Explanations:
 
     Attributes:
         logits: (B, classes) float32, before the softmax.
+        maps: (B, F, h, w) float32, the last feature maps.
         heat: For each method's key (B, h, w) float32 >= 0, not normalised. All zero where there is no evidence.
     """
 
     logits: Tensor
+    maps: Tensor
     heat: Mapping[str, Tensor]
 
 
@@ -79,22 +73,36 @@ def _multiply_positive(evidence: Evidence) -> Tensor:
     return torch.relu((torch.relu(evidence.gradient) * evidence.maps).sum(1))
 
 
+def _contributions(reading: Reading, target: Tensor) -> Tensor:
+    """What each place adds to the class's logit beyond what it adds to all of them, which the softmax cancels."""
+    own = reading.contributions.gather(1, target[:, None, None, None].expand(-1, 1, *reading.contributions.shape[2:]))
+    return torch.relu(own[:, 0] - reading.contributions.mean(1))
+
+
+def _attention(reading: Reading, _: Tensor) -> Tensor:
+    """Where the network attends, whatever the class."""
+    return reading.attention.sigmoid()
+
+
 METHODS: dict[str, Method] = {
     "gradcam": Method("Grad-CAM", "Selvaraju et al. 2017", weigh_by_mean_gradient),
     "gradcam++": Method("Grad-CAM++", "Chattopadhay et al. 2018", _weigh_by_positive_gradients),
     "hirescam": Method("HiResCAM", "Draelos and Carin 2020", _multiply),
     "layercam": Method("LayerCAM", "Jiang et al. 2021", _multiply_positive),
-    "attention": Method("attention", "the network's own", None),
+    "contributions": Method("contributions", "the logits' own summands", read=_contributions),
+    "attention": Method("attention", "the network's own, of no class", read=_attention),
 }
 """Every method by its key."""
 
-SHOWN = "gradcam"
-"""The method whose maps findings carry."""
-
 
 def methods_for(network: Network) -> list[str]:
-    """Keys of the methods that work with a network: all, but attention only where it has some."""
-    return [key for key, method in METHODS.items() if method.weigh or isinstance(network, Attends)]
+    """Keys of the methods that work with a network: all, but readings only where the network gives some."""
+    return [key for key, method in METHODS.items() if method.weigh or isinstance(network, AttentiveNetwork)]
+
+
+def shown_method(network: Network) -> str:
+    """Key of the method whose maps findings carry: the exact one where there is one, else Grad-CAM."""
+    return "contributions" if isinstance(network, AttentiveNetwork) else "gradcam"
 
 
 def explain(
@@ -116,14 +124,24 @@ def explain(
     chosen = possible if methods is None else list(methods)
     if unknown := [key for key in chosen if key not in possible]:
         raise ConfigError(f"no heat maps by {unknown[0]!r} for this network; there are {', '.join(possible)}")
-    evidence = gather_evidence(network, images, target)
-    heat = {}
-    for key in chosen:
-        weigh = METHODS[key].weigh
-        if weigh is not None:
-            heat[key] = weigh(evidence)
-        else:
-            assert isinstance(network, Attends)
-            with torch.no_grad():
-                heat[key] = network.attention_map(images).detach()
-    return Explanations(evidence.logits, heat)
+    if network.training:
+        raise ValueError("the network is in training mode; call network.eval() before explaining it")
+    weighers = {key: weigh for key in chosen if (weigh := METHODS[key].weigh)}
+    readers = {key: read for key in chosen if (read := METHODS[key].read)}
+    heat: dict[str, Tensor] = {}
+    maps = logits = None
+    if weighers or not readers:
+        evidence = gather_evidence(network, images, target)
+        maps, logits = evidence.maps, evidence.logits
+        heat |= {key: weigh(evidence) for key, weigh in weighers.items()}
+    if readers:
+        assert isinstance(network, AttentiveNetwork)
+        with torch.no_grad():
+            maps = network.features(images) if maps is None else maps
+            places = network.read(maps)
+            logits = places.logits if logits is None else logits
+            classes = choose_targets(target, places.logits)
+            heat |= {key: read(places, classes) for key, read in readers.items()}
+    assert maps is not None
+    assert logits is not None
+    return Explanations(logits, maps, {key: heat[key] for key in chosen})

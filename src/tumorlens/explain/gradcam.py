@@ -82,12 +82,13 @@ def gather_evidence(network: Network, images: Tensor, target: Tensor | int | Non
         # cuDNN's LSTM has no backward pass in evaluation mode; PyTorch's own has.
         with torch.backends.cudnn.flags(enabled=not maps.is_cuda):
             logits = network.head(maps.clone())  # a head may begin by changing its input in place
-            chosen = _indices(target, logits)
+            chosen = choose_targets(target, logits)
             (gradient,) = torch.autograd.grad(logits.gather(1, chosen[:, None]).sum(), maps)
     return Evidence(logits.detach(), chosen, maps.detach(), gradient)
 
 
-def _indices(target: Tensor | int | None, logits: Tensor) -> Tensor:
+def choose_targets(target: Tensor | int | None, logits: Tensor) -> Tensor:
+    """The classes to explain as (B,) int64: those given, one for all, or each scan's most probable one."""
     if target is None:
         return logits.detach().argmax(1)
     if isinstance(target, int):

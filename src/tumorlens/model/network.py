@@ -7,6 +7,7 @@ with respect to them, and both halves are plain calls.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -28,6 +29,30 @@ class Network(nn.Module):
         """(B, channels, size, size) in [0, 1] -> (B, classes) logits; softmax makes them probabilities."""
         logits: Tensor = self.head(self.features(x))
         return logits
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What an attentive network makes of a batch, place by place.
+
+    Attributes:
+        logits: (B, classes) float32; the sum of the contributions over all places.
+        contributions: (B, classes, h, w) float32, each place's part in each logit.
+        attention: (B, h, w) float32, before its sigmoid: whether the place matters, whatever the class.
+    """
+
+    logits: Tensor
+    contributions: Tensor
+    attention: Tensor
+
+
+class AttentiveNetwork(Network):
+    """A network whose logits are a sum over places. Its head has `read` too, and outlines can guide its attention."""
+
+    def read(self, maps: Tensor) -> Reading:
+        """(B, F, h, w) last feature maps -> logits, and what each place adds to them."""
+        reading: Reading = self.head.read(maps)  # type: ignore[operator]
+        return reading
 
 
 _REGISTRY: dict[str, Callable[..., Network]] = {}

@@ -26,8 +26,8 @@ class Epoch:
     Attributes:
         epoch: Its number, from 1.
         train_loss: Mean loss over the augmented training batches.
-        val_loss: Loss over the validation part, with the averaged weights.
-        val_accuracy: Accuracy over the validation part, 0 to 1.
+        val_loss: Loss over the validation part, with the averaged weights; NaN where there is no such part.
+        val_accuracy: Accuracy over the validation part, 0 to 1; NaN where there is none.
         learning_rate: At the epoch's end.
         seconds: What it took, validation included.
     """
@@ -87,12 +87,12 @@ class EpochLog(pl.Callback):
         row = Epoch(
             epoch=trainer.current_epoch + 1,
             train_loss=float(measured["train_loss"]),
-            val_loss=float(measured["val_loss"]),
-            val_accuracy=float(measured["val_accuracy"]),
+            val_loss=float(measured.get("val_loss", math.nan)),
+            val_accuracy=float(measured.get("val_accuracy", math.nan)),
             learning_rate=float(trainer.optimizers[0].param_groups[0]["lr"]),
             seconds=time.perf_counter() - self._start,
         )
-        if not (math.isfinite(row.train_loss) and math.isfinite(row.val_loss)):
+        if not all(math.isfinite(float(measured[k])) for k in ("train_loss", "val_loss") if k in measured):
             raise ConfigError(
                 f"epoch {row.epoch}: the loss is no finite number any more; train anew with a smaller learning_rate"
             )

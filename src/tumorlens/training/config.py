@@ -28,13 +28,18 @@ class TrainConfig(BaseModel):
 
     split: str = Field(
         "grouped",
-        pattern=r"^(grouped|random|publisher|fold:\d+)$",
+        pattern=r"^(grouped|random|publisher|fold:\d+|all)$",
         description="grouped: stratified, keeping patients, series and duplicates together as far as they are "
         "known; random: stratified scan by scan, the paper's protocol; publisher: the data set's own; "
-        "fold:K: fold K is the test",
+        "fold:K: fold K is the test; all: every scan trains, and nothing is tested",
     )
     test: float = Field(0.2, gt=0, le=0.5, description="share of the scans for the test")
-    validation: float = Field(0.1, gt=0, le=0.5, description="share of the training part for validation")
+    validation: float = Field(
+        0.1,
+        ge=0,
+        le=0.5,
+        description="share of the training part for validation; 0 takes none, and keeps the last epoch's weights",
+    )
     seed: int = Field(0, ge=0, description="same seed, same machine: same result")
 
     epochs: int = Field(40, ge=1, description="passes over the training part, at most")
@@ -44,6 +49,12 @@ class TrainConfig(BaseModel):
     weight_decay: float = Field(0.02, ge=0, description="AdamW's")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
     class_weights: bool = Field(True, description="weigh classes by how rare they are")
+    guidance: float = Field(
+        1.0,
+        ge=0,
+        le=100,
+        description="weight of the outlines, where the data have some and the network attends; 0 is none",
+    )
     augmentation: float = Field(1.0, ge=0, le=3, description="strength of the random changes; 0 is none")
     averaging: float = Field(0.99, ge=0, lt=1, description="decay of the weights' moving average; 0 is none")
     precision: Annotated[Literal["auto", "32", "bf16"], BeforeValidator(str)] = Field(

@@ -14,6 +14,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import Logger
+from torch.optim.swa_utils import update_bn
 
 import tumorlens
 from tumorlens.card import WeightsCard
@@ -44,7 +45,8 @@ def train(
 ) -> tuple[Network, WeightsCard]:
     """Trains, or goes on training, and writes the run's weights and card.
 
-    The weights are those of the epoch with the lowest validation loss, averaged over its last steps.
+    The weights are those of the epoch with the lowest validation loss, averaged over its last steps; without a
+    validation part, those of the last epoch.
 
     Args:
         run: The run's folder; if it holds a checkpoint, training goes on from there.
@@ -77,19 +79,17 @@ def _train(
     batches = training_batches(slices, split.train, config)
     labels = slices.labels[split.train]
     weights = balanced_weights(labels, len(card.classes)) if config.class_weights else torch.ones(len(card.classes))
-    module = TrainingModule(network, config, weights, steps=config.epochs * len(batches))
-    log = EpochLog(run.log, tell)
-    best, last = BestEpoch(run.checkpoints), LastEpoch(run.checkpoints)
+    nothing = torch.tensor([c.nothing for c in card.classes])
+    module = TrainingModule(network, config, weights, steps=config.epochs * len(batches), nothing=nothing)
+    log, best = EpochLog(run.log, tell), BestEpoch(run.checkpoints)
     clean = torch.from_numpy(slices.images[split.train[:: max(1, len(split.train) // _CLEAN)]])
-    callbacks: list[pl.Callback] = [
-        FreshNormalisation(clean.contiguous(memory_format=torch.channels_last).split(64)),
-        log,
-        StopEarly(config.patience),
-        best,
-        last,  # after the best, so that it knows of it
-    ]
-    if config.averaging:
-        callbacks.insert(0, EMAWeightAveraging(decay=config.averaging))
+    clean_batches = clean.contiguous(memory_format=torch.channels_last).split(64)
+    callbacks: list[pl.Callback] = [EMAWeightAveraging(decay=config.averaging)] if config.averaging else []
+    if len(split.validation):
+        callbacks += [FreshNormalisation(clean_batches), log, StopEarly(config.patience), best]
+    else:
+        callbacks.append(log)
+    callbacks.append(LastEpoch(run.checkpoints))  # after the best, so that it knows of it
     trainer = pl.Trainer(
         max_epochs=config.epochs,
         devices=1,
@@ -105,17 +105,25 @@ def _train(
     trainer.fit(
         module,
         batches,
-        validation_batches(slices, split.validation),
+        validation_batches(slices, split.validation) if len(split.validation) else None,
         ckpt_path=begun if begun.exists() else None,
         weights_only=True,
     )
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    chosen = best.best_model_path if len(split.validation) else begun
+    state = torch.load(chosen, map_location="cpu", weights_only=True)["state_dict"]
     prefix = "network."
     network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-    network = network.cpu().eval()
+    network = network.cpu()
+    if len(split.validation):
+        kept = min(log.epochs, key=lambda e: e.val_loss).epoch
+    else:
+        kept = len(log.epochs)
+        with torch.no_grad():
+            update_bn(clean_batches, network)  # no statistics belong to averaged weights that were never validated
+    network = network.eval()
     facts = {
         "epochs": len(log.epochs),
-        "best_epoch": min(log.epochs, key=lambda e: e.val_loss).epoch,
+        "best_epoch": kept,
         "seconds": round(sum(e.seconds for e in log.epochs), 1),
         "parameters": sum(p.numel() for p in network.parameters()),
         "settings": config.model_dump(mode="json", exclude={"preprocessing", "model", "options"}),

@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
-from tumorlens.data.augment import augment
+from tumorlens.data.augment import augment_with
 from tumorlens.data.loader import Slices
-from tumorlens.model import Network
+from tumorlens.model import AttentiveNetwork, Network
 from tumorlens.training.config import TrainConfig
+from tumorlens.training.guidance import guidance_loss
 
 Batch = list[Tensor]
 
 
 class TrainingModule(pl.LightningModule):
-    """Trains a network with cross-entropy, AdamW and a one-cycle schedule.
+    """Trains a network with cross-entropy, AdamW and a one-cycle schedule; outlines guide a network that attends.
 
     Randomness starts anew at each epoch, from the seed and the epoch's number, so a run that was killed and resumed
     makes the same draws as one that never stopped.
@@ -32,14 +33,24 @@ class TrainingModule(pl.LightningModule):
         config: The run's settings.
         class_weights: (classes,) weight of each class in the loss.
         steps: Number of steps of the whole run.
+        nothing: (classes,) bool, which classes mean that nothing was found; None where none does.
     """
 
-    def __init__(self, network: Network, config: TrainConfig, class_weights: Tensor, steps: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        config: TrainConfig,
+        class_weights: Tensor,
+        steps: int,
+        nothing: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self.config = config
         self.steps = steps
         self.register_buffer("class_weights", class_weights, persistent=False)
+        nothing = torch.zeros(len(class_weights), dtype=torch.bool) if nothing is None else nothing
+        self.register_buffer("nothing", nothing, persistent=False)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Starts the epoch's own randomness."""
@@ -53,12 +64,25 @@ class TrainingModule(pl.LightningModule):
         return logits.float()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Loss of one augmented batch."""
-        images, labels = batch
-        logits = self._logits(augment(images, self.config.augmentation))
+        """Loss of one augmented batch: images and labels, and where there are outlines their coverage and whose."""
+        images, labels, *outlines = batch
+        guided = bool(outlines) and self.config.guidance > 0 and isinstance(self.network, AttentiveNetwork)
+        covered = outlines[0].float() / 255 if guided else None
+        images, covered = augment_with(images, covered, self.config.augmentation)
+        images = images.to(memory_format=torch.channels_last)
+        guidance: Tensor | float = 0.0
+        if covered is not None:
+            assert isinstance(self.network, AttentiveNetwork)
+            reading = self.network.read(self.network.features(images))
+            logits, nothing = reading.logits.float(), self.nothing
+            assert isinstance(nothing, Tensor)
+            guidance = guidance_loss(reading.attention.float(), covered, outlines[1], nothing[labels])
+            self.log("guidance", guidance.detach(), on_step=False, on_epoch=True, batch_size=len(labels))
+        else:
+            logits = self._logits(images)
         loss = F.cross_entropy(logits, labels, weight=self._weights(), label_smoothing=self.config.label_smoothing)
         self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(labels))
-        return loss
+        return loss + self.config.guidance * guidance
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Loss and accuracy of one batch as it is."""
@@ -108,14 +132,17 @@ class ShuffledBatches(Sampler[list[int]]):
             yield order[start * self.batch_size : (start + 1) * self.batch_size].tolist()
 
 
-def _dataset(slices: Slices, indices: NDArray[np.intp]) -> TensorDataset:
-    return TensorDataset(torch.from_numpy(slices.images[indices]), torch.from_numpy(slices.labels[indices]))
+def _dataset(slices: Slices, indices: NDArray[np.intp], *, outlines: bool = False) -> TensorDataset:
+    tensors = [torch.from_numpy(slices.images[indices]), torch.from_numpy(slices.labels[indices])]
+    if outlines and slices.coverage is not None:
+        tensors += [torch.from_numpy(slices.coverage[indices]), torch.from_numpy(slices.outlined[indices])]
+    return TensorDataset(*tensors)
 
 
 def training_batches(slices: Slices, indices: NDArray[np.intp], config: TrainConfig) -> DataLoader:
     """Batches of the training part. Decoded slices lie in memory, so no worker processes are needed."""
     sampler = ShuffledBatches(len(indices), config.batch_size, config.seed)
-    return DataLoader(_dataset(slices, indices), batch_size=None, sampler=sampler)
+    return DataLoader(_dataset(slices, indices, outlines=config.guidance > 0), batch_size=None, sampler=sampler)
 
 
 def validation_batches(slices: Slices, indices: NDArray[np.intp]) -> DataLoader:

@@ -1,0 +1,217 @@
+"""The CNN-LSTM whose answer is a sum over places: its heat map is exact, and radiologists' outlines can guide it.
+
+A residual CNN makes feature maps at several resolutions and merges them, coarse into fine, into the last ones. An LSTM
+reads these row by row and then column by column, so that every place knows the whole picture and remains a place.
+A dense layer gives each place its evidence for every class, attention says how much each place counts, and the
+attention-weighted mean of the evidence is the logits. So the logits are a sum of one contribution a place, and the
+contributions are the heat map: nothing is estimated from gradients.
+
+References:
+    Visin et al., ReNet: A recurrent neural network based alternative to convolutional networks, arXiv:1505.00393, 2015
+    (LSTMs along rows and columns).
+    Ilse, Tomczak and Welling, Attention-based deep multiple instance learning, ICML 2018 (attention-weighted means).
+    Lin et al., Feature pyramid networks for object detection, CVPR 2017 (coarse maps merged into fine ones).
+    He et al., Deep residual learning for image recognition, CVPR 2016.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tumorlens.model.network import AttentiveNetwork, Reading, register
+
+Readout = Literal["attention", "mean", "last"]
+_UNATTENDED = -2.0  # attention before its sigmoid, at the start: few places hold a tumour
+
+
+def _convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+class Residual(nn.Module):
+    """Two convolutions beside a straight way: (B, width, h, w) -> the same. It begins as the straight way alone."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = _convolution(width, width)
+        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+        nn.init.zeros_(self.second[1].weight)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, h, w) -> (B, width, h, w), values >= 0 if those of `x` are."""
+        return F.relu(x + self.second(self.first(x)))
+
+
+class Pyramid(nn.Module):
+    """Residual stages, each at half the resolution of the one before, merged into maps as fine as the second finest.
+
+    The first stage works at half the input's resolution, on 2 x 2 pixels at a time, so none works at the full one.
+    (B, channels, S, S) -> (B, maps, S / reduction, S / reduction), values >= 0.
+    """
+
+    def __init__(self, channels: int, widths: Sequence[int], depths: Sequence[int], maps: int, reduction: int) -> None:
+        super().__init__()
+        if len(widths) != len(depths) or len(widths) < 2:
+            raise ValueError(f"widths and depths name two or more stages each, not {widths} and {depths}")
+        finest = {2 ** (i + 1): i for i in range(len(widths))}.get(reduction)
+        if finest is None:
+            raise ValueError(f"reduction is a power of two from 2 to {2 ** len(widths)}, not {reduction}")
+        self.finest = finest
+        self.stages = nn.ModuleList()
+        before = 0
+        for width, depth in zip(widths, depths, strict=True):
+            entry: nn.Module = (
+                _convolution(before, width, stride=2)
+                if before
+                else nn.Sequential(nn.PixelUnshuffle(2), _convolution(4 * channels, width))
+            )
+            self.stages.append(nn.Sequential(entry, *(Residual(width) for _ in range(depth))))
+            before = width
+        kept = list(widths[finest:])
+        # Every merged stage brings the coarser one to its own width; the finest one brings both to `maps`.
+        self.down = nn.ModuleList(
+            _convolution(coarse, fine if i else maps, 1 if i else 3) for i, (fine, coarse) in enumerate(pairwise(kept))
+        )
+        self.across = _convolution(kept[0], maps, 1)
+        self.last = _convolution(maps, maps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, S, S) -> (B, maps, S / reduction, S / reduction)."""
+        kept = []
+        for i, stage in enumerate(self.stages):
+            x = stage(x)
+            if i >= self.finest:
+                kept.append(x)
+        merged = kept[-1]
+        for i in reversed(range(len(self.down))):
+            fine = kept[i] if i else self.across(kept[0])
+            merged = fine + F.interpolate(self.down[i](merged), size=fine.shape[-2:], mode="nearest")
+        last: Tensor = self.last(merged if len(self.down) else self.across(merged))
+        return last
+
+
+class PlacesHead(nn.Module):
+    """LSTMs along rows and columns, evidence and attention a place: (B, maps, h, w) -> (B, classes) logits."""
+
+    def __init__(
+        self,
+        maps: int,
+        hidden: int,
+        dense: int,
+        classes: int,
+        *,
+        sequence: bool,
+        bidirectional: bool,
+        readout: Readout,
+        block: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        if readout not in ("attention", "mean", "last"):
+            raise ValueError(f"readout is 'attention', 'mean' or 'last', not {readout!r}")
+        self.readout, self.block = readout, block
+        states = hidden * (2 if bidirectional else 1)
+        self.rows = nn.LSTM(maps, hidden, batch_first=True, bidirectional=bidirectional) if sequence else None
+        self.columns = nn.LSTM(states, hidden, batch_first=True, bidirectional=bidirectional) if sequence else None
+        self.dropout = nn.Dropout2d(dropout)
+        self.context = nn.Conv2d(states if sequence else maps, dense, 1)
+        self.place = nn.Conv2d(maps, dense, 1)
+        self.attention = nn.Conv2d(dense, 1, 1)
+        self.evidence = nn.Conv2d(dense, classes, 1)
+        nn.init.constant_(self.attention.bias, _UNATTENDED)  # type: ignore[arg-type]
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, maps, h, w) -> (B, classes)."""
+        return self.read(maps).logits
+
+    def read(self, maps: Tensor) -> Reading:
+        """(B, maps, h, w) -> logits, and each place's part in them."""
+        around = F.interpolate(self.context(self.dropout(self._states(maps))), size=maps.shape[-2:], mode="nearest")
+        places = F.relu(self.place(maps) + around)
+        attention, evidence = self.attention(places).float(), self.evidence(places).float()
+        contributions = self._shares(attention) * evidence
+        return Reading(contributions.sum((2, 3)), contributions, attention[:, 0])
+
+    def _states(self, maps: Tensor) -> Tensor:
+        """What the LSTMs know at each block of places, (B, states, h / block, w / block)."""
+        blocks = F.avg_pool2d(maps, self.block)
+        if self.rows is None or self.columns is None:
+            return blocks
+        batch, _, high, wide = blocks.shape
+        states, _ = self.rows(blocks.permute(0, 2, 3, 1).reshape(batch * high, wide, -1))
+        states = states.reshape(batch, high, wide, -1).transpose(1, 2).reshape(batch * wide, high, -1)
+        states, _ = self.columns(states)
+        # channels-last, as the maps are: dense layers and sums over mixed layouts are several times slower
+        return states.reshape(batch, wide, high, -1).permute(0, 3, 2, 1).contiguous(memory_format=torch.channels_last)
+
+    def _shares(self, attention: Tensor) -> Tensor:
+        """How much each place counts; they sum to 1, or a little less where nothing is attended."""
+        if self.readout == "attention":
+            attended = attention.sigmoid()
+            return attended / (attended.sum((2, 3), keepdim=True) + 1e-3)
+        if self.readout == "mean":
+            return torch.full_like(attention, 1 / attention[0].numel())
+        shares = torch.zeros_like(attention)
+        shares[:, :, -1, -1] = 1
+        return shares
+
+
+@register("cnn_lstm_attention")
+class CnnLstmAttention(AttentiveNetwork):
+    """CNN, LSTM along rows and columns, attention, dense evidence a place, softmax.
+
+    Args:
+        channels: Channels of the input.
+        classes: Number of outputs.
+        widths: Feature maps of each stage; the first works at half the input's resolution.
+        depths: Residual blocks of each stage.
+        maps: Last feature maps.
+        reduction: The input's size over that of the last feature maps, and so of the heat map.
+        hidden: LSTM units in each direction.
+        dense: Units of the dense layer at each place.
+        sequence: Whether the LSTMs are there; without them, a block's mean takes their states' place.
+        bidirectional: Whether the LSTMs also run backwards.
+        readout: "attention", the weighted mean over all places; the plain "mean"; or the "last" place only, as
+            the usual notebook reads an LSTM out.
+        block: Height and width of the blocks of places that are one step of the sequence.
+        dropout: Share of the LSTM's states left out, in training.
+    """
+
+    def __init__(
+        self,
+        channels: int = 1,
+        classes: int = 4,
+        *,
+        widths: Sequence[int] = (32, 64, 128),
+        depths: Sequence[int] = (1, 1, 1),
+        maps: int = 64,
+        reduction: int = 2,
+        hidden: int = 64,
+        dense: int = 64,
+        sequence: bool = True,
+        bidirectional: bool = True,
+        readout: Readout = "attention",
+        block: int = 4,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.features = Pyramid(channels, widths, depths, maps, reduction)
+        self.head = PlacesHead(
+            maps,
+            hidden,
+            dense,
+            classes,
+            sequence=sequence,
+            bidirectional=bidirectional,
+            readout=readout,
+            block=block,
+            dropout=dropout,
+        )
