@@ -6,13 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tumorlens.card import read_card
 from tumorlens.classes import BRAIN_TUMORS
+from tumorlens.classifier import Classifier
 from tumorlens.crossvalidation import CrossValidation, crossvalidate, one_per_group, with_folds
 from tumorlens.data.loader import Slices
 from tumorlens.data.manifest import Entry, Manifest, read_manifest
 from tumorlens.data.phantom_set import write_phantoms
 from tumorlens.errors import ConfigError, DataError
 from tumorlens.experiment import Listener
+from tumorlens.scan import Scan
 from tumorlens.training.config import TrainConfig
 
 QUICK = TrainConfig(epochs=1, batch_size=16, options={"widths": [4, 8], "depth": 1, "hidden": 8})
@@ -130,3 +133,89 @@ def test_one_scan_of_each_duplicate_group_but_all_of_a_patient() -> None:
 
     assert len(one_per_group(slices(groups, [0] * 4, "duplicate group"))) == 3
     assert len(one_per_group(slices(groups, [0] * 4, "patient"))) == 4
+
+
+@pytest.fixture(scope="module")
+def finished(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CrossValidation]:
+    folder = tmp_path_factory.mktemp("finished") / "cv"
+    return folder, crossvalidate([phantoms], WHOLE, folder, folds=2, final=True)
+
+
+WHOLE = QUICK.model_copy(
+    update={
+        "model": "cnn_lstm_attention",
+        "options": {"widths": [4, 6], "depths": [0, 0], "maps": 6, "hidden": 4, "dense": 6},
+        "validation": 0,
+        "epochs": 2,
+        "name": "whole",
+    }
+)
+
+
+def test_without_validation_parts_each_fold_is_calibrated_on_what_the_others_held_out(
+    finished: tuple[Path, CrossValidation],
+) -> None:
+    folder, found = finished
+    for fold in range(2):
+        card = read_card(folder / f"fold-{fold}" / "weights.safetensors")
+        others = found.folds[1 - fold].n
+        assert card.calibration is not None
+        assert card.calibration.fitted_on == "out-of-fold"
+        assert sum(card.calibration.scans.values()) == others
+        assert card.heat_map is not None
+        assert card.heat_map.method == "contributions"
+        assert 0 < card.heat_map.scans < others  # phantoms without a tumour have no outline
+        assert card.training["best_epoch"] == 2
+        parts = [row.rsplit(",", 1)[1] for row in (folder / f"fold-{fold}" / "split.csv").read_text().split()[1:]]
+        assert (parts.count("validation"), parts.count("train")) == (0, others)
+        page = (folder / f"fold-{fold}" / "evaluation" / "report.html").read_text()
+        assert f"fitted on {others} out-of-fold scans" in page
+    assert all(s.calibrated for s in found.folds.values())
+
+
+def test_weights_trained_on_all_folds_are_vouched_for_by_the_folds(finished: tuple[Path, CrossValidation]) -> None:
+    folder, found = finished
+    card, classifier = read_card(folder / "final" / "weights.safetensors"), Classifier.load(folder / "final")
+    assert card.name == "whole"
+    assert card.calibration is not None
+    assert sum(card.calibration.scans.values()) == 80
+    assert card.scores["n"] == found.pooled.n == 80
+    assert card.scores["accuracy"] == found.pooled.accuracy.model_dump()
+    assert "all 80 scans" in card.split
+    assert "out-of-fold" in card.split
+    assert classifier.gate is not None
+    (finding,) = classifier.find([Scan(np.eye(64, dtype=np.float32), source="made up")])
+    assert finding.prediction_set
+
+
+def test_what_is_finished_is_not_trained_again_and_the_last_weights_stay(
+    phantoms: Path, finished: tuple[Path, CrossValidation]
+) -> None:
+    folder, found = finished
+    before = read_card(folder / "final" / "weights.safetensors")
+    trained: list[object] = []
+    listener = Listener(epoch=lambda e, _: trained.append(e))
+    again = crossvalidate([phantoms], WHOLE, folder, folds=2, final=True, listener=listener)
+    assert trained == []
+    assert again == found
+    assert read_card(folder / "final" / "weights.safetensors") == before
+
+
+def test_a_kill_between_training_and_calibration_loses_nothing(
+    phantoms: Path, finished: tuple[Path, CrossValidation], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: object) -> None:
+        raise OSError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tumorlens.experiment.save_weights", kill)
+        with pytest.raises(OSError, match="killed"):
+            crossvalidate([phantoms], WHOLE, tmp_path / "cv", folds=2, final=True)
+    resumed = crossvalidate([phantoms], WHOLE, tmp_path / "cv", folds=2, final=True)
+    assert resumed.pooled == finished[1].pooled
+
+
+def test_weights_on_all_folds_need_settings_without_a_validation_part(phantoms: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="validation=0"):
+        crossvalidate([phantoms], QUICK, tmp_path / "cv", folds=2, final=True)
+    assert not (tmp_path / "cv").exists()

@@ -26,13 +26,16 @@ def augment(images: Tensor, strength: float = 1.0) -> Tensor:
     return augment_with(images, None, strength)[0]
 
 
-def augment_with(images: Tensor, coverage: Tensor | None, strength: float = 1.0) -> tuple[Tensor, Tensor | None]:
+def augment_with(
+    images: Tensor, coverage: Tensor | None, strength: float = 1.0, warp: float = 0.0
+) -> tuple[Tensor, Tensor | None]:
     """The same, taking the pictures' outlines along.
 
     Args:
         images: As in `augment`.
         coverage: (B, S, S) float32 in [0, 1], the share of each pixel inside the outline; None where there are none.
         strength: As in `augment`.
+        warp: Standard deviation, in halves of the picture, of smooth random bends in every other picture; 0 is none.
 
     Returns:
         The changed pictures, and the coverage moved with them.
@@ -63,6 +66,10 @@ def augment_with(images: Tensor, coverage: Tensor | None, strength: float = 1.0)
         1,
     )
     grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    if warp > 0:
+        bends = torch.randn(batch, 2, 5, 5, device=images.device) * (chance(0.5) * warp)[:, None, None, None]
+        bends = F.interpolate(bends, images.shape[-2:], mode="bicubic", align_corners=True)
+        grid = grid + bends.permute(0, 2, 3, 1)
     moved = F.grid_sample(images, grid, align_corners=False)
     if coverage is not None:
         coverage = F.grid_sample(coverage[:, None], grid, align_corners=False)[:, 0]

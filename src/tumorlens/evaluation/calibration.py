@@ -85,6 +85,7 @@ class CalibrationScores(_Frozen):
 
     Attributes:
         temperature: Divides the logits.
+        fitted_on: Which scans it was fitted on, "validation" or "out-of-fold" ones; see `Calibration`.
         aim: Coverage the sets aim at, in each class.
         before: Errors at temperature 1.
         after: Errors as reported.
@@ -96,6 +97,7 @@ class CalibrationScores(_Frozen):
     """
 
     temperature: float
+    fitted_on: str = "validation"
     aim: float
     before: Errors
     after: Errors
@@ -234,6 +236,7 @@ def score_calibration(
         gate["accepted_classes"] = {c.key: float(1 - unknown[truth == i].mean()) for i, c in tested}
     return CalibrationScores(
         temperature=temperature,
+        fitted_on=calibration.fitted_on,
         aim=calibration.coverage,
         before=_errors(before),
         after=_errors(scores),

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -215,3 +215,23 @@ class CnnLstmAttention(AttentiveNetwork):
             block=block,
             dropout=dropout,
         )
+
+
+@register("cnn_lstm_attention_128")
+class CnnLstmAttention128(CnnLstmAttention):
+    """The same with a stage more, for 128 x 128 pixels: its last feature maps are as many and as fine.
+
+    Arguments as in `CnnLstmAttention`.
+    """
+
+    def __init__(
+        self,
+        channels: int = 1,
+        classes: int = 4,
+        *,
+        widths: Sequence[int] = (24, 32, 96, 144),
+        depths: Sequence[int] = (1, 1, 1, 2),
+        reduction: int = 4,
+        **options: Any,
+    ) -> None:
+        super().__init__(channels, classes, widths=widths, depths=depths, reduction=reduction, **options)

@@ -7,14 +7,25 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from tumorlens.errors import ConfigError
 from tumorlens.preprocess import Preprocessing
 
+_ATTENTION = {"epochs": 50, "patience": 50, "augmentation": 1.6, "warp": 0.04, "weight_decay": 0.3, "averaging": 0.995}
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "cnn_lstm_attention": {"preprocessing": {"size": 64, "intensity": "stretch"}, **_ATTENTION},
+    "cnn_lstm_attention_128": {"preprocessing": {"size": 128, "intensity": "stretch"}, **_ATTENTION},
+}
+"""Settings that a network has by default where they differ from the general ones, by its name."""
+
 
 class TrainConfig(BaseModel):
-    """The settings of a training run. Each field's description is also the CLI's help text."""
+    """The settings of a training run. Each field's description is also the CLI's help text.
+
+    Where a setting is not given, the network's own default counts, from `RECIPES`, and only then the one below.
+    """
 
     # A name of digits and "precision: 32" are numbers in YAML.
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
@@ -56,11 +67,26 @@ class TrainConfig(BaseModel):
         description="weight of the outlines, where the data have some and the network attends; 0 is none",
     )
     augmentation: float = Field(1.0, ge=0, le=3, description="strength of the random changes; 0 is none")
+    warp: float = Field(
+        0.0, ge=0, le=0.2, description="size of smooth random bends, in halves of the picture; 0 is none"
+    )
     averaging: float = Field(0.99, ge=0, lt=1, description="decay of the weights' moving average; 0 is none")
     precision: Annotated[Literal["auto", "32", "bf16"], BeforeValidator(str)] = Field(
         "auto", description="auto is bf16 where the processor has it, which is about twice as quick"
     )
     threads: int = Field(0, ge=0, description="processor threads; 0 leaves it to torch")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_recipe(cls, settings: Any) -> Any:
+        if not isinstance(settings, dict):
+            return settings
+        recipe = RECIPES.get(str(settings.get("model", cls.model_fields["model"].default)), {})
+        filled = {**recipe, **settings}
+        given = settings.get("preprocessing")
+        if "preprocessing" in recipe and isinstance(given, dict):
+            filled["preprocessing"] = {**recipe["preprocessing"], **given}
+        return filled
 
 
 def read_config(path: Path | None, changes: dict[str, Any]) -> TrainConfig:

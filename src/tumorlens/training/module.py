@@ -68,7 +68,7 @@ class TrainingModule(pl.LightningModule):
         images, labels, *outlines = batch
         guided = bool(outlines) and self.config.guidance > 0 and isinstance(self.network, AttentiveNetwork)
         covered = outlines[0].float() / 255 if guided else None
-        images, covered = augment_with(images, covered, self.config.augmentation)
+        images, covered = augment_with(images, covered, self.config.augmentation, self.config.warp)
         images = images.to(memory_format=torch.channels_last)
         guidance: Tensor | float = 0.0
         if covered is not None:
@@ -99,9 +99,13 @@ class TrainingModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a one-cycle learning rate."""
-        optimizer = torch.optim.AdamW(
-            self.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
-        )
+        # Decay draws weights to zero; scales and shifts of a normalisation have no reason to be there.
+        parameters = list(self.parameters())
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.config.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.config.learning_rate)
         # The schedule divides by the length of its rise, a fifth of it less one step.
         steps = max(self.steps, 10)
         schedule = torch.optim.lr_scheduler.OneCycleLR(

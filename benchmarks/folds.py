@@ -1,0 +1,129 @@
+"""A cross-validation against its targets, fold by fold: the table "The model that ships" of docs/benchmarks.md.
+
+    tumorlens crossvalidate --data masoud --model cnn_lstm_attention --output runs/cv-cnn_lstm_attention --final
+    python benchmarks/folds.py runs/cv-cnn_lstm_attention --clean masoud.csv
+
+Each fold's network is tested on its own test part, one scan of each duplicate group. Temperature and the heat map's
+threshold are in its card, fitted on the other folds. Prints the table in Markdown: each fold, the mean over the folds,
+and the mean over those that `--chosen-on` does not name. `--clean` takes a manifest of `tumorlens data audit
+--write-manifest`, and adds accuracy without test scans of which a copy stands in another fold.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tumorlens.classifier import Classifier
+from tumorlens.crossvalidation import one_per_group
+from tumorlens.data.loader import Slices, load_slices
+from tumorlens.data.manifest import read_manifest
+from tumorlens.evaluation.evaluate import predict_slices
+from tumorlens.evaluation.localization import judge_maps, summarize
+from tumorlens.evaluation.metrics import Estimate, score
+from tumorlens.experiment import read_manifests
+from tumorlens.training.callbacks import read_log
+from tumorlens.training.run import Run
+
+COLUMNS = ("accuracy", "macro AUC", "meningioma recall", "pointing", "Dice", "ECE")
+TARGETS = {64: (0.93, 0.993, 0.86, 0.90, 0.62, 0.02), 128: (0.96, 0.996, 0.91, 0.95, 0.70, 0.02)}
+
+
+def measure(folder: Path, slices: Slices) -> tuple[list[float], list[str], int]:
+    """The figures of one fold, the same with intervals, and the number of test scans."""
+    run, classifier = Run.open(folder), Classifier.load(folder)
+    split = run.read_split(slices)
+    assert split is not None
+    scores = score(predict_slices(classifier, slices, split.test))
+    method = classifier.heat_map.method
+    empty = np.array([], np.intp)
+    maps = summarize(judge_maps(classifier, slices, empty, split.test, methods=[method])).methods[0].overall
+    meningioma = next(c for c in scores.classes if c.key == "meningioma")
+    estimates = [scores.accuracy, scores.macro_auc, meningioma.recall, maps.pointing, maps.dice]
+    values = [e.value or 0.0 for e in estimates] + [scores.ece]
+    return values, [*map(shown, estimates), f"{scores.ece:.3f}"], scores.n
+
+
+def shown(estimate: Estimate) -> str:
+    """A figure with its interval."""
+    return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
+
+
+def leaking(slices: Slices, manifest: Path) -> set[str]:
+    """Names of scans of which the audit found a copy in another fold."""
+    audited = read_manifest(manifest)
+    group = {e.path.name: e.group or e.name for e in audited.entries}
+    folds: dict[str, set[int | None]] = {}
+    for e in slices.manifest.entries:
+        folds.setdefault(group[e.path.name], set()).add(e.fold)
+    return {e.name for e in slices.manifest.entries if len(folds[group[e.path.name]]) > 1}
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a Markdown table."""
+    for cells in (head, ["---"] * len(head), *rows):
+        print("| " + " | ".join(cells) + " |")
+
+
+def main() -> None:
+    """Measures every fold and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, help="folder of a cross-validation")
+    parser.add_argument("--chosen-on", type=int, nargs="*", default=[0], help="folds that settings were chosen on")
+    parser.add_argument("--clean", type=Path, help="manifest that the audit wrote")
+    arguments = parser.parse_args()
+    places = sorted(p for p in arguments.runs.glob("fold-*") if Run.open(p).finished)
+    if not places:
+        raise SystemExit(f"{arguments.runs}: holds no finished fold")
+    first = Classifier.load(places[0])
+    every = load_slices(read_manifests(Run.open(places[0]).data), first.preprocessing)
+    slices = one_per_group(every)
+    values, rows, seconds, counts = [], [], [], []
+    for place in places:
+        figures, cells, n = measure(place, slices)
+        log = read_log(Run.open(place).log)
+        seconds += [row.seconds for row in log]
+        counts.append(len(log))
+        values.append(figures)
+        rows.append([place.name.removeprefix("fold-"), str(n), *cells])
+    numbers = [int(p.name.removeprefix("fold-")) for p in places]
+    blind = [i for i, number in enumerate(numbers) if number not in arguments.chosen_on]
+    for name, chosen in (("mean", range(len(places))), (f"mean of {', '.join(str(numbers[i]) for i in blind)}", blind)):
+        if len(chosen):
+            rows.append([name, "", *(f"**{v:.3f}**" for v in np.mean([values[i] for i in chosen], 0))])
+    size = first.preprocessing.size
+    if size in TARGETS:
+        rows.append(["target", "", *(f"{v:g}" for v in TARGETS[size])])
+    parameters = sum(p.numel() for p in first.network.parameters())
+    print(f"\n{first.card.network}, {size} x {size}, {parameters:,} parameters, {max(counts)} epochs")
+    print(f"median {np.median(seconds):.1f} s an epoch, {sum(seconds) / len(places) / 60:.1f} min a fold\n")
+    table(["fold", "scans", *COLUMNS], rows)
+    if arguments.clean:
+        show_clean(places, slices, leaking(every, arguments.clean))
+
+
+def show_clean(places: Sequence[Path], slices: Slices, copies: set[str]) -> None:
+    """Prints accuracy and recall without test scans of which a copy stands in another fold."""
+    right, labels, clean = [], [], []
+    for place in places:
+        split = Run.open(place).read_split(slices)
+        assert split is not None
+        predictions = predict_slices(Classifier.load(place), slices, split.test)
+        right.append(predictions.predicted == predictions.truth)
+        labels.append(predictions.truth)
+        clean.append(np.array([name not in copies for name in predictions.names]))
+    hits, truth, kept = map(np.concatenate, (right, labels, clean))
+    keys = slices.manifest.classes.keys
+    print("\nAll folds together, with and without scans of which the audit found a copy in another fold\n")
+    rows = []
+    for name, chosen in (("all", np.ones(len(hits), bool)), ("without copies", kept)):
+        recalls = [f"{hits[chosen & (truth == i)].mean():.3f}" for i in range(len(keys))]
+        rows.append([name, str(chosen.sum()), f"{hits[chosen].mean():.3f}", *recalls])
+    table(["scans", "n", "accuracy", *(f"recall: {key}" for key in keys)], rows)
+
+
+if __name__ == "__main__":
+    main()
