@@ -18,7 +18,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from tumorlens.card import DEFAULT
+from tumorlens import DEFAULT_WEIGHTS
 from tumorlens.data.manifest import SYNTHETIC
 from tumorlens.data.phantom import Phantom, make_phantoms
 from tumorlens.evaluation.metrics import Estimate
@@ -87,7 +87,7 @@ def main() -> None:
     """Lays out the hospital if it is not there, validates, and prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the hospital's files and the report go")
-    parser.add_argument("--weights", default=DEFAULT)
+    parser.add_argument("--weights", default=DEFAULT_WEIGHTS)
     parser.add_argument("--count", type=int, default=800, help="slices")
     arguments = parser.parse_args()
     hospital = arguments.folder / "synthetic-hospital"

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from tumorlens.classifier import Classifier
 from tumorlens.formats import read_scans
+from tumorlens.outline import Outline
 from tumorlens.preprocess import Preprocessing
 from tumorlens.scan import Scan
 
@@ -169,3 +170,16 @@ def test_training_and_use_see_the_same_numbers(tiny_classifier: Classifier, tmp_
 def test_an_unknown_rule_is_refused(setting: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Preprocessing(**setting)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("spacing", [None, (1.0, 2.0)])
+def test_an_outline_lands_where_the_scan_does(spacing: tuple[float, float] | None) -> None:
+    rule = Preprocessing(size=32)
+    pixels = np.zeros((40, 60), np.float32)
+    pixels[10:30, 15:45] = 1
+    scan = Scan(pixels, "made up", spacing=spacing)
+    outline = Outline(np.array([[0.25, 0.25], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75]]))
+    covered = rule.cover(outline, scan)
+    assert covered.dtype == np.uint8
+    np.testing.assert_allclose(covered / 255, rule(scan)[0], atol=0.51)  # the scan is smoothed at its edges
+    assert ((covered > 127) == (rule(scan)[0] > 0.5)).mean() > 0.97

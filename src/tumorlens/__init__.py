@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+DEFAULT_WEIGHTS = "cnn_lstm"
+"""Name of the weights every surface uses unless told otherwise; docs/benchmarks.md says why these."""
+
 if TYPE_CHECKING:
     from tumorlens.classes import BRAIN_TUMORS, ClassSet, ScanClass
     from tumorlens.classifier import Classifier

@@ -32,12 +32,14 @@ class Job:
         axis: The plane NIfTI volumes are cut in.
         explain: Whether to make heat maps.
         target: Class to make heat maps for; None explains each scan's most probable class.
+        method: Way to make heat maps; None takes the one of the weights' card.
     """
 
     output: Path | None = None
     axis: Axis = "axial"
     explain: bool = True
     target: str | None = None
+    method: str | None = None
 
 
 @dataclass
@@ -104,7 +106,9 @@ def find_in_files(
 
     for batch in _batches(items()):
         scans = [scan for _, scan in batch]
-        found = classifier.find_each(scans, explain=job.explain, target=job.target, batch_size=_BATCH)
+        found = classifier.find_each(
+            scans, explain=job.explain, target=job.target, method=job.method, batch_size=_BATCH
+        )
         for (name, scan), finding in zip(batch, found, strict=True):
             records.append(_write(name, scan, finding, job.output))
     document = FindingsDocument.of(classifier.weights, records, failures)

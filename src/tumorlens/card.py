@@ -13,8 +13,6 @@ from tumorlens.errors import ModelError
 from tumorlens.preprocess import Preprocessing
 
 SHIPPED = Path(__file__).parent / "model" / "weights"
-DEFAULT = "cnn_lstm"
-"""Name of the weights every surface uses unless told otherwise."""
 
 
 class Calibration(BaseModel):

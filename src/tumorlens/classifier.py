@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tumorlens.card import DEFAULT, HeatMapRule, WeightsCard
+from tumorlens import DEFAULT_WEIGHTS
+from tumorlens.card import HeatMapRule, WeightsCard
 from tumorlens.errors import ConfigError, ModelError
 from tumorlens.explain.cam import explain as make_maps
 from tumorlens.explain.cam import shown_method
@@ -50,7 +51,7 @@ class Classifier:
         self.network = network.to(self.device).eval()
 
     @classmethod
-    def load(cls, weights: str | Path = DEFAULT, *, device: str = "cpu") -> Classifier:
+    def load(cls, weights: str | Path = DEFAULT_WEIGHTS, *, device: str = "cpu") -> Classifier:
         """Loads weights from the package by name, or from a .safetensors file or a training run's folder.
 
         Raises:
@@ -66,7 +67,13 @@ class Classifier:
         return WeightsId(name=self.card.name, sha256=self.card.sha256)
 
     def find(
-        self, scans: Iterable[Scan], *, explain: bool = True, target: str | None = None, batch_size: int = 64
+        self,
+        scans: Iterable[Scan],
+        *,
+        explain: bool = True,
+        target: str | None = None,
+        method: str | None = None,
+        batch_size: int = 64,
     ) -> list[Finding]:
         """Says what each scan shows, how sure that is, and where the evidence lies.
 
@@ -74,16 +81,24 @@ class Classifier:
             scans: Any number of slices of any size.
             explain: Whether to make heat maps and regions.
             target: Key of the class to make heat maps for; None explains each scan's most probable class.
+            method: Key of the way to make heat maps, of `tumorlens.explain.cam.METHODS`; None takes the card's.
             batch_size: Scans computed at once.
 
         Raises:
             ModelError: If the network has no class `target`.
+            ConfigError: If the network has no heat maps by `method`.
             ValueError: If `batch_size` is not positive.
         """
-        return list(self.find_each(scans, explain=explain, target=target, batch_size=batch_size))
+        return list(self.find_each(scans, explain=explain, target=target, method=method, batch_size=batch_size))
 
     def find_each(
-        self, scans: Iterable[Scan], *, explain: bool = True, target: str | None = None, batch_size: int = 64
+        self,
+        scans: Iterable[Scan],
+        *,
+        explain: bool = True,
+        target: str | None = None,
+        method: str | None = None,
+        batch_size: int = 64,
     ) -> Iterator[Finding]:
         """The same as `find`, one finding after another: it holds one batch in memory."""
         if target is not None and target not in self.card.classes.keys:
@@ -92,17 +107,19 @@ class Classifier:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         remaining = iter(scans)
         while batch := list(islice(remaining, batch_size)):
-            yield from self._find_batch(batch, explain, target)
+            yield from self._find_batch(batch, explain, target, self._rule_for(method))
 
-    def _find_batch(self, scans: list[Scan], explain: bool, target: str | None) -> Iterator[Finding]:
+    def _rule_for(self, method: str | None) -> HeatMapRule:
+        """The card's rule, or half the peak of another method's maps."""
+        return self.heat_map if method in (None, self.heat_map.method) else HeatMapRule(method=method)
+
+    def _find_batch(self, scans: list[Scan], explain: bool, target: str | None, rule: HeatMapRule) -> Iterator[Finding]:
         classes = self.card.classes
         images = self.prepare(scans)
         if explain:
-            method = self.heat_map.method
-            explained = make_maps(
-                self.network, images, None if target is None else classes.keys.index(target), [method]
-            )
-            logits, maps, heat = explained.logits, explained.maps, explained.heat[method].cpu().numpy()
+            asked = None if target is None else classes.keys.index(target)
+            explained = make_maps(self.network, images, asked, [rule.method])
+            logits, maps, heat = explained.logits, explained.maps, explained.heat[rule.method].cpu().numpy()
         else:
             with torch.inference_mode():
                 maps = self.network.features(images)
@@ -127,7 +144,7 @@ class Classifier:
                 else:
                     warnings.append(f"no positive evidence: nothing in the scan speaks for {explained_class.name}")
                 if not explained_class.nothing:
-                    region = find_region(heatmap, scan.spacing, self.heat_map.threshold)
+                    region = find_region(heatmap, scan.spacing, rule.threshold)
             yield Finding(
                 source=scan.source,
                 frame=scan.frame,
@@ -137,6 +154,7 @@ class Classifier:
                 heatmap=heatmap,
                 region=region,
                 explained=explained_class.key,
+                method=rule.method if explain else "",
                 warnings=tuple(warnings),
                 prediction_set=sets[index],
                 unknown=unknown,

@@ -41,6 +41,14 @@ Weights = Annotated[
     str, typer.Option("--weights", "-w", help="Weights in the package, a .safetensors file, or a run's folder.")
 ]
 
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Network: cnn_lstm_attention or cnn_lstm_attention_128, with exact heat maps that outlines can guide; "
+        "cnn_lstm, the paper's; cnn, without LSTM."
+    ),
+]
+
 
 def main() -> None:
     """Runs the command line and exits: 0 for done, 1 for an error, 2 for wrong usage, 130 for Ctrl-C.
@@ -81,7 +89,7 @@ def _options(
 @app.command()
 def predict(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Scans: files and folders, in any format.")],
-    weights: Weights = "cnn_lstm",
+    weights: Weights = tumorlens.DEFAULT_WEIGHTS,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for overlays, heat maps (.npy) and findings.json.")
     ] = None,
@@ -93,6 +101,10 @@ def predict(
         str | None, typer.Option(help="Class to explain, such as meningioma; the most probable one by default.")
     ] = None,
     explain: Annotated[bool, typer.Option(help="Make heat maps and regions.")] = True,
+    heat_map: Annotated[
+        str | None,
+        typer.Option(help="Way to make heat maps, such as gradcam, hirescam or layercam; the weights' own by default."),
+    ] = None,
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
@@ -104,6 +116,7 @@ def predict(
     """
     from tumorlens.batch import Job, find_in_files
     from tumorlens.classifier import Classifier
+    from tumorlens.explain.cam import methods_for
 
     if axis not in ("axial", "coronal", "sagittal"):
         raise ConfigError(f"--axis {axis}: choose axial, coronal or sagittal")
@@ -111,7 +124,9 @@ def predict(
     classifier = Classifier.load(weights, device=device)
     if target is not None and target not in classifier.card.classes.keys:
         raise ConfigError(f"--target {target}: choose one of {', '.join(classifier.card.classes.keys)}")
-    job = Job(output=output, axis=axis, explain=explain, target=target)  # type: ignore[arg-type]
+    if heat_map is not None and heat_map not in methods_for(classifier.network):
+        raise ConfigError(f"--heat-map {heat_map}: choose one of {', '.join(methods_for(classifier.network))}")
+    job = Job(output=output, axis=axis, explain=explain, target=target, method=heat_map)  # type: ignore[arg-type]
     with console.progress("reading scans") as progress:
         document = find_in_files(paths, classifier, job, progress=progress)
     if as_json:
@@ -135,7 +150,7 @@ def train(
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Folder of a run to go on with.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the weights.")] = None,
-    model: Annotated[str | None, typer.Option(help="Network: cnn_lstm, the paper's, or cnn, without LSTM.")] = None,
+    model: Model = None,
     split: Annotated[
         str | None,
         typer.Option(help="grouped (by patient, series or duplicates), random (the paper's), publisher, or fold:K."),
@@ -194,7 +209,7 @@ def evaluate(
     run: Annotated[
         Path | None, typer.Argument(metavar="[RUN]", help="Folder of a training run, tested on its own test part.")
     ] = None,
-    weights: Weights = "cnn_lstm",
+    weights: Weights = tumorlens.DEFAULT_WEIGHTS,
     data: Data = None,
     split: Annotated[
         str, typer.Option(help="Which scans of --data to test on: all, publisher (its testing part), or fold:K.")
@@ -238,7 +253,7 @@ def crossvalidate(
     data: Data = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the runs.")] = Path("runs/crossvalidation"),
     config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML file of settings.")] = None,
-    model: Annotated[str | None, typer.Option(help="Network: cnn_lstm, the paper's, or cnn, without LSTM.")] = None,
+    model: Model = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds to make where the data have none.")] = 5,
     publisher: Annotated[bool, typer.Option(help="Also train on the publisher's split, where there is one.")] = True,
     final: Annotated[
@@ -281,7 +296,7 @@ def crossvalidate(
 @app.command()
 def validate(
     data: Data = None,
-    weights: Weights = "cnn_lstm",
+    weights: Weights = tumorlens.DEFAULT_WEIGHTS,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for validation.html, validation.json and the forms.")
     ] = Path("validation"),

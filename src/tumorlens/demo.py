@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from tumorlens import DEFAULT_WEIGHTS
 from tumorlens.batch import Job, find_in_files
-from tumorlens.card import DEFAULT
 from tumorlens.classifier import Classifier
 from tumorlens.data.manifest import SYNTHETIC, Manifest, read_manifest
 from tumorlens.data.phantom import contact_sheet, make_phantoms
@@ -71,7 +71,7 @@ def run_demo(folder: Path, count: int, epochs: int, console: Console) -> None:
     console.scores(scores, folder / "report.html")
 
     console.say(f"5/5  the shipped weights, trained on real scans, read {_EXAMPLES} other synthetic slices")
-    classifier = Classifier.load(DEFAULT)
+    classifier = Classifier.load(DEFAULT_WEIGHTS)
     examples = folder / "examples"
     for number, phantom in enumerate(make_phantoms(_EXAMPLES, size=256, seed=_SEED + 1), 1):
         examples.mkdir(exist_ok=True)

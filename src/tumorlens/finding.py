@@ -72,6 +72,7 @@ class Finding:
         region: Where the evidence is strongest; None for a class that means nothing was found, for a flat heat map,
             and where no heat map was asked for.
         explained: Key of the class the heat map speaks for: `label`, unless another was asked for.
+        method: Key of the way the heat map was made; empty where none was asked for.
         warnings: What speaks against trusting it, a sentence each.
         weights: Which weights made it.
         prediction_set: Keys of the classes that cannot be ruled out, the most probable first. The true class of nine
@@ -89,6 +90,7 @@ class Finding:
     heatmap: NDArray[np.float32] | None = None
     region: Region | None = None
     explained: str = ""
+    method: str = ""
     warnings: tuple[str, ...] = field(default=())
     prediction_set: tuple[str, ...] = ()
     unknown: Unknown | None = None
@@ -109,6 +111,7 @@ class Finding:
             heatmap=None if heatmap is None else heatmap.as_posix(),
             overlay=None if overlay is None else overlay.as_posix(),
             explained=self.explained or self.label,
+            method=self.method,
             warnings=self.warnings,
             prediction_set=self.prediction_set,
             unknown=self.unknown,
@@ -127,6 +130,7 @@ class FindingRecord(BaseModel):
     heatmap: str | None
     overlay: str | None
     explained: str
+    method: str = ""
     warnings: tuple[str, ...]
     prediction_set: tuple[str, ...] = ()
     unknown: Unknown | None = None

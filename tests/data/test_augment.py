@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tumorlens.data.augment import augment
+from tumorlens.data.augment import augment, augment_with
 
 
 @pytest.fixture(autouse=True)
@@ -91,3 +91,23 @@ def test_colours_of_a_picture_change_together():
     changed = augment(grey)
     colour = (changed.amax(1) - changed.amin(1)).mean((1, 2))
     assert colour.max() < 0.06  # noise alone differs
+
+
+@pytest.mark.parametrize("warp", [0, 0.1])
+def test_an_outline_moves_with_its_picture(warp):
+    images = blobs(200, 0.3, 0.35)
+    coverage = images[:, 0].clone()
+    changed, moved = augment_with(images, coverage, 1.0, warp)
+    torch.testing.assert_close(centre(moved[:, None]), centre(changed), atol=0.02, rtol=0)
+    assert moved.min() >= 0
+    assert moved.max() <= 1
+
+
+def test_every_other_picture_is_bent():
+    changed, _ = augment_with(blobs(400, 0.3, 0.3), None, 0.001, 0.1)
+    moved = (centre(changed)[:, 0] - centre(blobs(1, 0.3, 0.3))[0, 0]).abs() > 0.005
+    assert 0.3 < moved.float().mean() < 0.55  # every other picture, and few of these not at this place
+
+
+def test_without_outlines_there_are_none():
+    assert augment_with(torch.rand(2, 1, 16, 16), None)[1] is None

@@ -122,3 +122,24 @@ def test_few_results_wait_in_memory():
         taken.append(result)
         assert len(begun) - len(taken) <= 10
     assert taken == list(range(1000))
+
+
+def test_outlines_are_laid_over_the_input(tmp_path, make_scan, make_table):
+    for name in "ab":
+        make_scan(f"{name}.png")
+    square = "0.25,0.25 0.75,0.25 0.75,0.75 0.25,0.75"
+    rows = [["path", "label", "outline"], ["a.png", "glioma", square], ["b.png", "no_tumor", ""]]
+    slices = load_slices(read_manifest(make_table(rows)), SMALL)
+    assert slices.coverage.shape == (2, 16, 16)
+    assert slices.coverage.dtype == np.uint8
+    assert slices.outlined.tolist() == [True, False]
+    assert slices.coverage[0, 6:10, 6:10].min() == 255
+    assert not slices.coverage[1].any()
+    assert np.array_equal(slices.pick(np.array([1, 0])).coverage, slices.coverage[::-1])
+
+
+def test_without_any_outline_none_are_kept(tmp_path, make_scan):
+    make_scan("glioma/1.png")
+    slices = load_slices(read_manifest(tmp_path), SMALL)
+    assert slices.coverage is None
+    assert slices.pick(np.array([0])).coverage is None

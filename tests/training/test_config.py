@@ -1,8 +1,9 @@
 import pytest
 
 from tumorlens.errors import ConfigError
+from tumorlens.model import network_names
 from tumorlens.preprocess import Preprocessing
-from tumorlens.training.config import TrainConfig, describe_settings, parse_settings, read_config, write_config
+from tumorlens.training.config import RECIPES, TrainConfig, describe_settings, parse_settings, read_config, write_config
 
 
 @pytest.fixture
@@ -142,3 +143,20 @@ def test_every_setting_is_described():
     assert [name for name, _, _ in described] == list(TrainConfig.model_fields)
     assert all(meaning for _, _, meaning in described)
     assert {name: default for name, default, _ in described}["epochs"] == "40"
+
+
+def test_a_network_brings_its_own_defaults_and_what_is_given_goes_before_them():
+    config = read_config(None, {"model": "cnn_lstm_attention_128", "epochs": 7, "preprocessing": {"channels": 3}})
+    recipe = RECIPES["cnn_lstm_attention_128"]
+    assert (config.epochs, config.warp) == (7, recipe["warp"])
+    assert config.preprocessing == Preprocessing(size=128, channels=3, intensity="stretch")
+    assert read_config(None, {"model": "cnn"}) == TrainConfig(model="cnn")
+
+
+def test_every_recipe_is_of_a_network_and_valid():
+    assert set(RECIPES) <= set(network_names())
+    for name, recipe in RECIPES.items():
+        config = TrainConfig(model=name).model_dump(mode="json")
+        assert {k: config[k] for k in recipe if k != "preprocessing"} == {
+            k: v for k, v in recipe.items() if k != "preprocessing"
+        }

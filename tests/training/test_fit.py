@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,11 +12,12 @@ from safetensors.torch import load_file
 
 from tumorlens.card import read_card
 from tumorlens.errors import ConfigError
+from tumorlens.model import build_network
 from tumorlens.model.weights import load_weights
 from tumorlens.training import fit
 from tumorlens.training.callbacks import read_log
 from tumorlens.training.fit import Interrupted
-from tumorlens.training.module import TrainingModule
+from tumorlens.training.module import TrainingModule, training_batches
 from tumorlens.training.run import Run
 
 FROZEN = {"learning_rate": 1e-12, "averaging": 0}  # so small that no weight changes: no epoch is better than the first
@@ -253,3 +255,56 @@ def test_nothing_is_printed(train_run, capfd):
     train_run(epochs=1)
     printed = capfd.readouterr()
     assert printed.out + printed.err == ""
+
+
+def test_without_a_validation_part_the_last_epochs_averaged_weights_are_kept(train_run, slices):
+    run = train_run(validation=0, averaging=0.5, epochs=12, patience=12)
+    assert set(run.read_parts().values()) == {"train", "test"}
+    last = torch.load(run.checkpoints / "last.ckpt", weights_only=True)
+    kept = load_file(run.weights)
+    learnt = [name for name in kept if "running" not in name and "batches" not in name]
+    assert learnt
+    for name in learnt:
+        assert torch.equal(kept[name], last["state_dict"]["network." + name])
+    assert any(not torch.equal(kept[n], last["current_model_state"]["network." + n]) for n in learnt)
+    assert not (run.checkpoints / "best.ckpt").exists()
+    assert read_card(run.weights).training["best_epoch"] == 12
+    assert all(np.isnan(e.val_loss) for e in read_log(run.log))
+    network, _ = load_weights(run.folder)
+    with torch.no_grad():  # its normalisation was measured on scans as they are
+        right = network(torch.from_numpy(slices.images)).argmax(1).numpy() == slices.labels
+    assert right.mean() > 0.5
+
+
+@pytest.mark.parametrize("killed_after", [2, 3])
+def test_without_a_validation_part_resuming_is_the_same_too(begin, train_run, fit_run, killed_after):
+    whole, cut = train_run("whole", validation=0), begin("cut", validation=0)
+    if killed_after == 3:  # after its last epoch, before its weights were written
+        fit_run(cut)
+        cut.weights.with_suffix(".json").unlink()
+        cut.weights.unlink()
+    else:
+        with pytest.raises(Interrupted):
+            fit_run(cut, stop_at(killed_after))
+    fit_run(cut)
+    assert weights(cut) == weights(whole)
+
+
+def test_outlines_guide_a_network_that_attends(easy, slices, begin, fit_run, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "tumorlens.training.module.guidance_loss",
+        lambda attention, *others: seen.append([t.shape for t in (attention, *others)]) or attention.sum() * 0,
+    )
+    outlined = replace(slices, coverage=np.full((len(slices), 16, 16), 255, np.uint8))
+    small = {"widths": [4, 6], "depths": [0, 0], "maps": 4, "hidden": 4, "dense": 4}
+    for name, guidance, times in (("guided", 1.0, 1), ("alone", 0.0, 0)):
+        seen.clear()
+        config = begin(name, model="cnn_lstm_attention", options=small, guidance=guidance, epochs=1).config
+        network = build_network(config.model, channels=1, classes=4, **config.options)
+        module = TrainingModule(network, config, torch.ones(4), steps=10)
+        monkeypatch.setattr(module, "log", lambda *_, **__: None)
+        batch = next(iter(training_batches(outlined, np.arange(32), config)))
+        assert module.training_step(batch, 0).isfinite()
+        assert len(seen) == times
+    assert len(batch) == 2

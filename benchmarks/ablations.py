@@ -1,0 +1,131 @@
+"""What each part of cnn_lstm_attention is worth: the table "Ablations" of docs/benchmarks.md.
+
+    python benchmarks/ablations.py --data masoud                             # 64 x 64, folds 0 and 1, about 90 minutes
+    python benchmarks/ablations.py --data phantoms --epochs 1 --folds 0 1    # a small size, for CI
+
+One part is taken away at a time; everything else stays, the number of epochs too. All other folds train, and the last
+epoch's averaged weights count. Every run is a folder below --runs, and is resumed, or only read, if it is there. The
+heat map's threshold is chosen on the other fold. Prints the table in Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tumorlens.classifier import Classifier
+from tumorlens.crossvalidation import one_per_group, with_folds
+from tumorlens.data.loader import Slices
+from tumorlens.evaluation._intervals import estimate_means
+from tumorlens.evaluation.evaluate import predict_slices
+from tumorlens.evaluation.localization import judge_maps, pool, summarize, threshold_curves
+from tumorlens.evaluation.metrics import Estimate, score
+from tumorlens.evaluation.predictions import Predictions
+from tumorlens.experiment import Listener, load, read_manifests, train_slices
+from tumorlens.training.config import read_config
+from tumorlens.training.run import Run
+
+MODEL = "cnn_lstm_attention"
+VARIANTS: dict[str, dict[str, Any]] = {
+    "all of it": {},
+    "no LSTM": {"options": {"sequence": False}},
+    "LSTM one way only": {"options": {"bidirectional": False}},
+    "no attention: the mean of all places": {"options": {"readout": "mean"}},
+    "read out at the last place": {"options": {"readout": "last"}},
+    "no guidance": {"guidance": 0},
+    "neither attention nor guidance": {"options": {"readout": "mean"}, "guidance": 0},
+    "no augmentation": {"augmentation": 0},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A variant's network on one fold."""
+
+    classifier: Classifier
+    test: NDArray[np.intp]
+
+
+def train_variant(name: str, fold: int, epochs: int, data: Path, runs: Path, slices: Slices) -> Trained:
+    """Trains a variant on all folds but one, or goes on with it, or finds it done."""
+    place = runs / f"ablation-{name.replace(' ', '-').replace(':', '')}" / f"fold-{fold}"
+    common = {"model": MODEL, "split": f"fold:{fold}", "validation": 0, "epochs": epochs}
+    config = read_config(None, {**common, **VARIANTS[name]})
+    run = Run.open(place) if (place / "config.yaml").exists() else Run.create(place, config, [data])
+    said = Listener(epoch=lambda row, total: print(f"  {row.epoch}/{total} {row.seconds:.1f} s", flush=True))
+    split = train_slices(run, slices, said)
+    return Trained(Classifier.load(place), split.test)
+
+
+def measure(trained: Sequence[Trained], slices: Slices) -> tuple[list[Estimate], NDArray[np.bool_], Predictions]:
+    """Accuracy, AUC, meningioma recall, pointing game and Dice over the test parts; and which scans were right."""
+    parts = [predict_slices(t.classifier, slices, t.test) for t in trained]
+    predictions = Predictions(
+        classes=parts[0].classes,
+        truth=np.concatenate([p.truth for p in parts]),
+        probabilities=np.concatenate([p.probabilities for p in parts]),
+        names=[name for p in parts for name in p.names],
+        groups=np.concatenate([p.groups for p in parts]),
+    )
+    scores = score(predictions)
+    methods = ["contributions"]
+    curves = [threshold_curves(t.classifier, slices, t.test, methods=methods) for t in trained]
+    judged = []
+    for i, t in enumerate(trained):
+        others = [c for j, c in enumerate(curves) if j != i] or curves
+        judged.append(judge_maps(t.classifier, slices, t.test, t.test, methods=methods, curves=np.concatenate(others)))
+    maps = summarize(pool(judged)).methods[0].overall
+    meningioma = next(c for c in scores.classes if c.key == "meningioma")
+    right = predictions.predicted == predictions.truth
+    return [scores.accuracy, scores.macro_auc, meningioma.recall, maps.pointing, maps.dice], right, predictions
+
+
+def shown(estimate: Estimate) -> str:
+    """A figure with its interval."""
+    return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
+
+
+def main() -> None:
+    """Trains what is missing and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="a labelled set with outlines")
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--folds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--only-train", action="store_true", help="train, and print no table")
+    arguments = parser.parse_args()
+    config = read_config(None, {"model": MODEL})
+    slices = one_per_group(with_folds(load(read_manifests([arguments.data]), config, Listener()), 5, 0))
+    measured: dict[str, tuple[list[Estimate], NDArray[np.bool_], Predictions]] = {}
+    for name in arguments.variants:
+        trained = []
+        for fold in arguments.folds:
+            print(f"{name}, fold {fold}", flush=True)
+            trained.append(train_variant(name, fold, arguments.epochs, arguments.data, arguments.runs, slices))
+        if not arguments.only_train:
+            measured[name] = measure(trained, slices)
+    rows = []
+    for name, (figures, right, predictions) in measured.items():
+        lost = ""
+        if name != next(iter(measured)):  # scan by scan against the whole, so that what is hard for both cancels
+            whole = next(iter(measured.values()))[1]
+            (difference,) = estimate_means((right.astype(float) - whole)[:, None], predictions.groups)
+            lost = f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
+        rows.append([name, *map(shown, figures), lost])
+    if rows:
+        print(f"\n{MODEL}, folds {', '.join(map(str, arguments.folds))}, {arguments.epochs} epochs\n")
+        columns = ["accuracy", "macro AUC", "meningioma recall", "pointing", "Dice", "accuracy less that of all of it"]
+        head = ["variant", *columns]
+        for cells in (head, ["---"] * len(head), *rows):
+            print("| " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
