@@ -12,11 +12,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from tumorlens.errors import ConfigError
 from tumorlens.preprocess import Preprocessing
 
-_ATTENTION = {"epochs": 50, "patience": 50, "augmentation": 1.6, "warp": 0.04, "weight_decay": 0.3, "averaging": 0.995}
+_ATTENTION = {"epochs": 50, "patience": 50, "augmentation": 1.6, "warp": 0.04, "weight_decay": 0.1, "averaging": 0.995}
 
 RECIPES: dict[str, dict[str, Any]] = {
     "cnn_lstm_attention": {"preprocessing": {"size": 64, "intensity": "stretch"}, **_ATTENTION},
-    "cnn_lstm_attention_128": {"preprocessing": {"size": 128, "intensity": "stretch"}, **_ATTENTION},
+    "cnn_lstm_attention_128": {"preprocessing": {"size": 128, "intensity": "stretch"}, **_ATTENTION, "epochs": 45},
 }
 """Settings that a network has by default where they differ from the general ones, by its name."""
 
