@@ -62,7 +62,7 @@ class WeightsCard(BaseModel):
         classes: What its outputs mean, in order.
         temperature: Divides the logits before the softmax; 1 where none was fitted.
         calibration: Set thresholds and gate; None where none were fitted.
-        heat_map: Which heat map findings carry; None is the network's exact one, or Grad-CAM, bounded at half its peak.
+        heat_map: Which heat map findings carry; None, in old cards, is Grad-CAM at half its peak.
         data: What it was trained on, in words.
         split: How training, validation and test were divided, in words.
         cautions: What speaks against trusting it, one sentence each.

@@ -167,7 +167,7 @@ class Classifier:
 
     @property
     def heat_map(self) -> HeatMapRule:
-        """Which heat map findings carry, from the card or by the network's kind."""
+        """Which heat map findings carry, from the card; by the network's kind where that says nothing."""
         return self.card.heat_map or HeatMapRule(method=shown_method(self.network))
 
     def prepare(self, scans: list[Scan]) -> Tensor:

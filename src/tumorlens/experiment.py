@@ -23,6 +23,7 @@ from tumorlens.evaluation.heatmap_report import HeatmapScores, measure_heatmaps
 from tumorlens.evaluation.held_out import HeldOut, fit_card, hold_out, learn_gate
 from tumorlens.evaluation.metrics import Scores
 from tumorlens.evaluation.report import ReportContext
+from tumorlens.explain.cam import METHODS
 from tumorlens.model.weights import save_weights
 from tumorlens.training.callbacks import Epoch, read_log
 from tumorlens.training.config import TrainConfig
@@ -30,10 +31,6 @@ from tumorlens.training.fit import train
 from tumorlens.training.run import Run
 
 _SYNTHETIC = "Made of phantoms: the figures say nothing about real patients."
-_HEAT_MAPS = {
-    "gradcam": "Grad-CAM at the last convolution, for the predicted class, divided by its peak.",
-    "contributions": "What each place adds to the predicted class's logit, divided by its peak.",
-}
 
 
 @dataclass(frozen=True)
@@ -180,7 +177,7 @@ def test(run: Run, slices: Slices, split: Split, listener: Listener) -> Scores:
         command=f"tumorlens evaluate {run.folder}",
         training={k: v for k, v in card.training.items() if k != "settings"},
         best_epoch=card.training.get("best_epoch"),
-        heat_map=_HEAT_MAPS[classifier.heat_map.method],
+        heat_map=f"{METHODS[classifier.heat_map.method].meaning}, for the predicted class, divided by its peak.",
     )
     scores = evaluate(
         classifier,
@@ -241,7 +238,7 @@ def evaluate_weights(
         grouped_by=slices.manifest.unit,
         cautions=found,
         command=shlex.join(["tumorlens", "evaluate", "--weights", weights, *sets, "--split", split]),
-        heat_map=_HEAT_MAPS[classifier.heat_map.method],
+        heat_map=f"{METHODS[classifier.heat_map.method].meaning}, for the predicted class, divided by its peak.",
     )
     return evaluate(classifier, slices, np.arange(len(slices)), folder, context, tell=listener.say)
 

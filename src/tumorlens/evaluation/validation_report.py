@@ -23,11 +23,8 @@ from tumorlens.evaluation.report import (
 )
 from tumorlens.evaluation.validation import Validation
 from tumorlens.evaluation.validation_figures import FACT_NAMES, NOT_GIVEN, Subgroup
+from tumorlens.explain.cam import METHODS
 from tumorlens.scan import FACTS
-
-HEAT_MAP = (
-    "Grad-CAM at the last convolution, for the predicted class, divided by its peak; it is no outline of a tumour."
-)
 
 _FILES = {"claim_2024": "claim.md", "tripod_ai": "tripod_ai.md", "model_card": "model_card.md"}
 _LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "pydicom", "pillow")
@@ -103,6 +100,7 @@ def describe(validation: Validation) -> dict[str, str]:
     rule, groups = card.preprocessing, by_fact(validation.subgroups)
     side = f"{rule.size} × {rule.size}"
     channels = "grey" if rule.channels == 1 else "colour"
+    method = card.heat_map.method if card.heat_map else "gradcam"
     stretched = f", stretched between percentiles {rule.percentiles}" if rule.intensity == "stretch" else ""
     return {
         "site": validation.site,
@@ -160,7 +158,8 @@ def describe(validation: Validation) -> dict[str, str]:
         "failures": _failures(validation),
         "doubts": _doubts(validation),
         "cautions": " ".join([*validation.cautions, *scores.notes]),
-        "heat_map": HEAT_MAP,
+        "heat_map": f"{METHODS[method].meaning}, for the predicted class, divided by its peak; "
+        "it is no outline of a tumour.",
         "software": ", ".join([f"TumorLens {validation.version}", *_versions()]),
     }
 

@@ -27,12 +27,14 @@ class Method:
     Attributes:
         title: What people call it.
         reference: The paper.
+        meaning: How it is made, for a report.
         weigh: Makes it of the last feature maps and their gradient; works with every network.
         read: Makes it of an attentive network's own reading and the (B,) classes to explain, without a gradient.
     """
 
     title: str
     reference: str
+    meaning: str
     weigh: Callable[[Evidence], Tensor] | None = None
     read: Callable[[Reading, Tensor], Tensor] | None = None
 
@@ -85,12 +87,16 @@ def _attention(reading: Reading, _: Tensor) -> Tensor:
 
 
 METHODS: dict[str, Method] = {
-    "gradcam": Method("Grad-CAM", "Selvaraju et al. 2017", weigh_by_mean_gradient),
-    "gradcam++": Method("Grad-CAM++", "Chattopadhay et al. 2018", _weigh_by_positive_gradients),
-    "hirescam": Method("HiResCAM", "Draelos and Carin 2020", _multiply),
-    "layercam": Method("LayerCAM", "Jiang et al. 2021", _multiply_positive),
-    "contributions": Method("contributions", "the logits' own summands", read=_contributions),
-    "attention": Method("attention", "the network's own, of no class", read=_attention),
+    "gradcam": Method("Grad-CAM", "Selvaraju et al. 2017", "Grad-CAM at the last convolution", weigh_by_mean_gradient),
+    "gradcam++": Method(
+        "Grad-CAM++", "Chattopadhay et al. 2018", "Grad-CAM++ at the last convolution", _weigh_by_positive_gradients
+    ),
+    "hirescam": Method("HiResCAM", "Draelos and Carin 2020", "HiResCAM at the last convolution", _multiply),
+    "layercam": Method("LayerCAM", "Jiang et al. 2021", "LayerCAM at the last convolution", _multiply_positive),
+    "contributions": Method(
+        "contributions", "the logits' own summands", "What each place adds to the logit", read=_contributions
+    ),
+    "attention": Method("attention", "the network's own, of no class", "Where the network attends", read=_attention),
 }
 """Every method by its key."""
 

@@ -17,9 +17,10 @@ from lightning.pytorch.loggers import Logger
 from torch.optim.swa_utils import update_bn
 
 import tumorlens
-from tumorlens.card import WeightsCard
+from tumorlens.card import HeatMapRule, WeightsCard
 from tumorlens.data.loader import Slices
 from tumorlens.data.split import Split
+from tumorlens.explain.cam import shown_method
 from tumorlens.model import Network, build_network
 from tumorlens.model.weights import save_weights
 from tumorlens.training.callbacks import BestEpoch, Epoch, EpochLog, FreshNormalisation, LastEpoch, StopEarly
@@ -128,7 +129,8 @@ def _train(
         "parameters": sum(p.numel() for p in network.parameters()),
         "settings": config.model_dump(mode="json", exclude={"preprocessing", "model", "options"}),
     }
-    card = card.model_copy(update={"training": facts, "version": tumorlens.__version__})
+    rule = HeatMapRule(method=shown_method(network))
+    card = card.model_copy(update={"training": facts, "heat_map": rule, "version": tumorlens.__version__})
     return network, save_weights(network, card, run.weights)
 
 
