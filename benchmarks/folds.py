@@ -6,13 +6,15 @@
 Each fold's network is tested on its own test part, one scan of each duplicate group. Temperature and the heat map's
 threshold are in its card, fitted on the other folds. Prints the table in Markdown: each fold, the mean over the folds,
 and the mean over those that `--chosen-on` does not name. `--clean` takes a manifest of `tumorlens data audit
---write-manifest`, and adds accuracy without test scans of which a copy stands in another fold.
+--write-manifest`, and adds accuracy without test scans of which a copy stands in another fold. `--mirror` adds what the
+mean over each scan and its mirror image would give, for twice the time.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, help="folder of a cross-validation")
     parser.add_argument("--chosen-on", type=int, nargs="*", default=[0], help="folds that settings were chosen on")
+    parser.add_argument("--mirror", action="store_true", help="also show test-time mirroring")
     parser.add_argument("--clean", type=Path, help="manifest that the audit wrote")
     arguments = parser.parse_args()
     places = sorted(p for p in arguments.runs.glob("fold-*") if Run.open(p).finished)
@@ -101,8 +104,29 @@ def main() -> None:
     print(f"\n{first.card.network}, {size} x {size}, {parameters:,} parameters, {max(counts)} epochs")
     print(f"median {np.median(seconds):.1f} s an epoch, {sum(seconds) / len(places) / 60:.1f} min a fold\n")
     table(["fold", "scans", *COLUMNS], rows)
+    if arguments.mirror:
+        show_mirrored(places, slices)
     if arguments.clean:
         show_clean(places, slices, leaking(every, arguments.clean))
+
+
+def show_mirrored(places: Sequence[Path], slices: Slices) -> None:
+    """Prints accuracy, AUC and meningioma recall of the mean over scan and mirror image; means over the folds."""
+    rows: dict[str, list[tuple[float, ...]]] = {"as it is": [], "mean with the mirror image": []}
+    for place in places:
+        split, classifier = Run.open(place).read_split(slices), Classifier.load(place)
+        assert split is not None
+        plain = predict_slices(classifier, slices, split.test)
+        mirrored = classifier.probabilities(np.ascontiguousarray(slices.images[split.test][..., ::-1]))
+        mean = np.sqrt(plain.probabilities * mirrored)  # of the logits
+        both = replace(plain, probabilities=mean / mean.sum(1, keepdims=True))
+        for name, predictions in zip(rows, (plain, both), strict=True):
+            scores = score(predictions)
+            recall = next(c.recall.value for c in scores.classes if c.key == "meningioma")
+            rows[name].append((scores.accuracy.value or 0, scores.macro_auc.value or 0, recall or 0))
+    print("\nTest-time mirroring, means over the folds\n")
+    cells = [[name, *(f"{v:.4f}" for v in np.mean(values, 0))] for name, values in rows.items()]
+    table(["probabilities", "accuracy", "macro AUC", "meningioma recall"], cells)
 
 
 def show_clean(places: Sequence[Path], slices: Slices, copies: set[str]) -> None:

@@ -4,8 +4,8 @@
     python benchmarks/heatmaps.py demo/run --sample 20        # a small size, for CI
 
 Takes folders of finished runs of one network. Each is measured on its own test part, with thresholds from its own
-validation part; the test scans of all of them make one table. Faithfulness is measured on the first run. One table
-asks whether the networks need the tumour at all.
+validation part, or from the other runs' test parts where it has none; the test scans of all of them make one table.
+Faithfulness is measured on the first run. One table asks whether the networks need the tumour at all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ from tumorlens.data.loader import Slices
 from tumorlens.data.split import Split
 from tumorlens.evaluation._intervals import estimate_means
 from tumorlens.evaluation.faithfulness import CHECKS, SAMPLE, Faithfulness, measure_faithfulness
-from tumorlens.evaluation.localization import Localization, judge_maps, pool, summarize
+from tumorlens.evaluation.localization import (
+    Judged,
+    Localization,
+    Target,
+    judge_maps,
+    pool,
+    summarize,
+    threshold_curves,
+)
 from tumorlens.evaluation.metrics import Estimate
 from tumorlens.experiment import Listener, load, read_manifests
 from tumorlens.training.run import Run
@@ -159,16 +167,29 @@ def show_without_tumour(opened: Sequence[tuple[Classifier, Slices, Split]]) -> N
     )
 
 
+def judge_all(opened: Sequence[tuple[Classifier, Slices, Split]], target: Target) -> list[Judged]:
+    """Each run's maps against the outlines of its test part."""
+    if all(len(split.validation) for _, _, split in opened):
+        return [judge_maps(c, s, split.validation, split.test, target=target) for c, s, split in opened]
+    curves = [threshold_curves(c, s, split.test, target=target) for c, s, split in opened]
+    judged = []
+    for i, (c, s, split) in enumerate(opened):
+        others = [curve for j, curve in enumerate(curves) if j != i]
+        chosen = np.concatenate(others) if others else None
+        judged.append(judge_maps(c, s, split.validation, split.test, target=target, curves=chosen))
+    return judged
+
+
 def main() -> None:
     """Measures the runs and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
+    parser.add_argument("--targets", nargs="+", default=["predicted", "true"], help="whose maps: predicted, true")
     parser.add_argument("--sample", type=int, default=SAMPLE, help="scans for faithfulness")
     arguments = parser.parse_args()
     opened = [open_run(folder) for folder in arguments.runs]
-    for target in ("predicted", "true"):
-        judged = [judge_maps(c, s, split.validation, split.test, target=target) for c, s, split in opened]
-        show_localization(summarize(pool(judged)))
+    for target in arguments.targets:
+        show_localization(summarize(pool(judge_all(opened, target))))
     show_without_tumour(opened)
     classifier, slices, split = opened[0]
     groups = [slices.groups[i] for i in split.test]
