@@ -59,6 +59,7 @@ class WeightsCard(BaseModel):
         network: Name of the network, as `build_network` knows it.
         options: The network's own settings.
         preprocessing: The rule that makes its input.
+        mirrored: Whether answers are the mean over a scan and its mirror image.
         classes: What its outputs mean, in order.
         temperature: Divides the logits before the softmax; 1 where none was fitted.
         calibration: Set thresholds and gate; None where none were fitted.
@@ -79,6 +80,7 @@ class WeightsCard(BaseModel):
     network: str
     options: dict[str, Any] = {}
     preprocessing: Preprocessing
+    mirrored: bool = False
     classes: ClassSet
     temperature: float = Field(1.0, gt=0)
     calibration: Calibration | None = None

@@ -279,6 +279,7 @@ def _card(run: Run, slices: Slices, split: Split) -> WeightsCard:
         network=config.model,
         options=config.options,
         preprocessing=config.preprocessing,
+        mirrored=config.mirrored,
         classes=slices.manifest.classes,
         data=f"{_names(run.data)}: {len(slices)} scans ({counts}){_drawn(slices)}",
         split=f"{config.split}, by {slices.manifest.unit}, seed {config.seed}: {parts}",

@@ -12,6 +12,7 @@ from safetensors.torch import save as save_tensors
 
 from tumorlens.card import WeightsCard, find_weights, read_card, write_card, write_whole
 from tumorlens.errors import ChecksumMismatch, ConfigError, ModelError
+from tumorlens.model.mirrored import mirror, unmirrored
 from tumorlens.model.network import Network, build_network
 from tumorlens.unknown import Gate
 
@@ -32,7 +33,7 @@ def save_weights(network: Network, card: WeightsCard, path: Path, gate: Gate | N
     Returns:
         The card as written.
     """
-    tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in unmirrored(network).state_dict().items()}
     if gate is not None:
         tensors |= {_GATE + name: torch.from_numpy(value) for name, value in gate.tensors().items()}
     data = save_tensors(tensors)
@@ -59,7 +60,7 @@ def load_weights(name_or_path: str | Path) -> tuple[Network, WeightsCard]:
         network.load_state_dict({k: v for k, v in load_tensors(data).items() if not k.startswith(_GATE)})
     except (SafetensorError, RuntimeError, ConfigError) as error:
         raise _misfit(path, error) from error
-    return network.eval(), card
+    return (mirror(network) if card.mirrored else network).eval(), card
 
 
 def load_gate(name_or_path: str | Path) -> Gate | None:

@@ -12,7 +12,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from tumorlens.errors import ConfigError
 from tumorlens.preprocess import Preprocessing
 
-_ATTENTION = {"epochs": 50, "patience": 50, "augmentation": 1.6, "warp": 0.04, "weight_decay": 0.1, "averaging": 0.995}
+_ATTENTION = {
+    "epochs": 50,
+    "patience": 50,
+    "augmentation": 1.6,
+    "warp": 0.04,
+    "weight_decay": 0.1,
+    "averaging": 0.995,
+    "mirrored": True,
+}
 
 RECIPES: dict[str, dict[str, Any]] = {
     "cnn_lstm_attention": {"preprocessing": {"size": 64, "intensity": "stretch"}, **_ATTENTION},
@@ -33,6 +41,10 @@ class TrainConfig(BaseModel):
     model: str = Field("cnn_lstm", description="network to train")
     options: dict[str, Any] = Field({}, description="the network's own settings, such as widths or hidden")
     preprocessing: Preprocessing = Field(Preprocessing(), description="how scans become input")
+
+    mirrored: bool = Field(
+        False, description="answer with the mean over a scan and its mirror image, in twice the time"
+    )
 
     name: str = Field("", description="name of the weights; the run folder's by default")
     cautions: tuple[str, ...] = Field((), description="what is known to speak against the data, for card and report")
