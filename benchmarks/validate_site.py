@@ -1,6 +1,6 @@
 """A validation at a hospital that does not exist: phantoms as DICOM files, laid out as a hospital would have them.
 
-    python benchmarks/validate_site.py /tmp/hospital                       # lays out and validates the built-in weights
+    python benchmarks/validate_site.py /tmp/hospital                       # lays out and validates cnn_lstm
     python benchmarks/validate_site.py /tmp/hospital --weights runs/demo   # another run's
 
 Class folders, patients, series of neighbouring slices, sex, age, scanner and field strength in the headers; and what
@@ -18,7 +18,6 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from tumorlens import DEFAULT_WEIGHTS
 from tumorlens.data.manifest import SYNTHETIC
 from tumorlens.data.phantom import Phantom, make_phantoms
 from tumorlens.evaluation.metrics import Estimate
@@ -87,7 +86,7 @@ def main() -> None:
     """Lays out the hospital if it is not there, validates, and prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the hospital's files and the report go")
-    parser.add_argument("--weights", default=DEFAULT_WEIGHTS)
+    parser.add_argument("--weights", default="cnn_lstm", help="cnn_lstm knows phantoms from its training")
     parser.add_argument("--count", type=int, default=800, help="slices")
     arguments = parser.parse_args()
     hospital = arguments.folder / "synthetic-hospital"

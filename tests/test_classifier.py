@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tumorlens.card import Calibration
+from tumorlens.card import Calibration, HeatMapRule
 from tumorlens.classes import BRAIN_TUMORS, ClassSet
 from tumorlens.classifier import Classifier, choose_device
 from tumorlens.errors import ConfigError, ModelError
@@ -265,3 +265,25 @@ def test_the_prediction_set_begins_with_the_label_and_holds_what_the_thresholds_
         ordered = [finding.probabilities[key] for key in finding.prediction_set]
         assert ordered == sorted(ordered, reverse=True)
     assert tiny_classifier.find(_scans(1))[0].prediction_set == ()
+
+
+def test_a_finding_says_how_its_heat_map_was_made_and_other_ways_can_be_asked_for(tiny_classifier: Classifier) -> None:
+    assert {f.method for f in tiny_classifier.find(_scans())} == {"gradcam"}
+    assert {f.method for f in tiny_classifier.find(_scans(), explain=False)} == {""}
+    (own,), (other,) = (tiny_classifier.find(_scans(1), method=m) for m in (None, "hirescam"))
+    assert other.method == other.record().method == "hirescam"
+    assert own.probabilities == other.probabilities
+    assert not np.array_equal(own.heatmap, other.heatmap)
+    with pytest.raises(ConfigError, match="'attention'"):
+        tiny_classifier.find(_scans(1), method="attention")
+
+
+def test_the_cards_threshold_bounds_the_region(tiny_classifier: Classifier) -> None:
+    areas = []
+    for threshold in (0.9, 0.2):
+        rule = HeatMapRule(method="gradcam", threshold=threshold)
+        (finding,) = _sure(tiny_classifier, "glioma", heat_map=rule).find(_scans(1), target="glioma")
+        if finding.region is not None:
+            areas.append(finding.region.area)
+    assert areas == sorted(areas)
+    assert len(set(areas)) == 2

@@ -341,3 +341,11 @@ def test_as_a_process_stdout_holds_json_alone_and_no_traceback_shows(
     assert len(json.loads(done.stdout)["findings"]) == 1
     assert len(done.stderr.splitlines()) == 3
     assert all(line.startswith("error: ") for line in done.stderr.splitlines())
+
+
+def test_another_kind_of_heat_map_can_be_asked_for_and_a_wrong_one_is_refused(predict: Run, png: Path) -> None:
+    code, out, _ = predict(png, "--json", "--heat-map", "layercam")
+    assert (code, json.loads(out)["findings"][0]["method"]) == (0, "layercam")
+    code, _, err = predict(png, "--heat-map", "attention")
+    assert code == 2
+    assert "choose one of gradcam" in err

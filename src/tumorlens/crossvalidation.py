@@ -159,7 +159,7 @@ def _finish(
 ) -> None:
     """Trains on all folds, and writes what the folds' networks told of such weights into the card."""
     listener.say("training on all folds")
-    run = _open(folder / "final", config.model_copy(update={"split": "all"}), data, config.name or "final")
+    run = _open(folder / "final", config.model_copy(update={"split": "all"}), data, config.name or config.model)
     split = train_slices(run, slices, listener)
     if read_card(run.weights).calibration is None:
         calibrate_out_of_fold(run, slices, split, HeldOut.pool(list(held.values())))
