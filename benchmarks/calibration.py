@@ -74,6 +74,8 @@ def read_folds(folder: Path, data: list[Path], names: list[str]) -> Iterator[Fol
         slices = loaded.setdefault(repr(rule), load_slices(read_manifests(data or run.data), rule))
         split = run.read_split(slices)
         assert split is not None
+        if not len(split.validation):
+            raise SystemExit(f"{place}: has no validation part; benchmarks/folds.py shows what out-of-fold scans gave")
         yield Fold(place.name, classifier, slices, split)
 
 
