@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-DEFAULT_WEIGHTS = "cnn_lstm_attention"
+DEFAULT_WEIGHTS = "cnn_lstm_attention_128"
 """Name of the weights every surface uses unless told otherwise; docs/benchmarks.md says why these."""
 
 if TYPE_CHECKING:
