@@ -10,8 +10,8 @@ from tumorlens.ui import Console
 
 def test_the_demo_makes_what_it_says(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "demo"
-    if demo.DEFAULT_WEIGHTS not in shipped_weights():
-        monkeypatch.setattr(demo, "DEFAULT_WEIGHTS", str(folder / "run"))
+    if demo.READER not in shipped_weights():
+        monkeypatch.setattr(demo, "READER", str(folder / "run"))
     demo.run_demo(folder, 80, 1, Console())
     said = capsys.readouterr().err
     assert "synthetic" in (folder / "report.html").read_text(encoding="utf-8").casefold()
