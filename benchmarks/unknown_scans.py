@@ -24,8 +24,8 @@ from sklearn.metrics import roc_auc_score
 from unknown_pictures import carried, drawn, spoiled
 
 from tumorlens.data.phantom import make_phantoms
+from tumorlens.gate import ACCEPTED, Gate
 from tumorlens.scan import Scan
-from tumorlens.unknown import ACCEPTED, Gate, checks
 
 SPOILED, PHANTOMS = 150, 150  # of a fold's test scans; phantoms
 Inputs = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]
@@ -41,14 +41,10 @@ def inputs(fold: Fold, images: NDArray[np.float32]) -> Inputs:
 
 def scores(gate: Gate) -> dict[str, Score]:
     """The gate's score and its rivals; larger is stranger."""
-
-    def pooled(x: Inputs) -> NDArray[np.float64]:
-        return gate.features(np.log(np.maximum(x[1], 0).astype(np.float64) + 0.01))
-
     return {
         "energy": lambda x: -logsumexp(x[2], axis=1),  # Liu et al., NeurIPS 2020
-        "features": pooled,
-        "checks": lambda x: gate.checks(checks(x[0])),
+        "features": lambda x: gate.distances(x[0], x[1])[:, 1],
+        "checks": lambda x: gate.distances(x[0], x[1])[:, 0],
         "gate: checks and features": lambda x: np.array([u.score for u in gate.judge(x[0], x[1])]),
     }
 

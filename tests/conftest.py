@@ -46,7 +46,7 @@ def tiny_classifier() -> Classifier:
         data="nothing: it is untrained",
         sha256="0" * 64,
     )
-    return Classifier(network, card)
+    return Classifier.of(network, card)
 
 
 @pytest.fixture

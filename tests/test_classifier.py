@@ -12,13 +12,14 @@ import torch
 
 from tumorlens.card import Calibration, HeatMapRule
 from tumorlens.classes import BRAIN_TUMORS, ClassSet
-from tumorlens.classifier import Classifier, choose_device
+from tumorlens.classifier import Classifier
+from tumorlens.engines.eager import choose_device
 from tumorlens.errors import ConfigError, ModelError
 from tumorlens.explain.overlay import draw_overlay, draw_scan
+from tumorlens.gate import Gate
 from tumorlens.model import build_network
 from tumorlens.preprocess import Preprocessing
 from tumorlens.scan import Scan
-from tumorlens.unknown import Gate
 
 
 def _scans(count: int = 5, seed: int = 0) -> list[Scan]:
@@ -36,7 +37,7 @@ def _sure(classifier: Classifier, label: str, *, flat: bool = False, **card: obj
         bias[classifier.card.classes.keys.index(label)] = 9
         if flat:
             weight.zero_()
-    return Classifier(network, classifier.card.model_copy(update=card))
+    return Classifier.of(network, classifier.card.model_copy(update=card))
 
 
 def test_findings_come_in_the_order_of_the_scans_with_their_place_and_weights(
@@ -191,7 +192,7 @@ def test_scans_that_are_preprocessed_already_get_the_same_probabilities(tiny_cla
 def test_other_classes_and_colour_are_another_card_not_other_code(tiny_classifier: Classifier) -> None:
     network = build_network("cnn", channels=3, classes=2, widths=(4, 8), depth=1)
     changes = {"classes": ClassSet.of(["cat", "dog"]), "preprocessing": Preprocessing(size=32, channels=3)}
-    animals = Classifier(network, tiny_classifier.card.model_copy(update=changes))
+    animals = Classifier.of(network, tiny_classifier.card.model_copy(update=changes))
     (finding,) = animals.find([Scan(np.random.default_rng(0).random((40, 40, 3), np.float32), "x")])
     assert set(finding.probabilities) == {"cat", "dog"}
     assert not any("colour" in warning for warning in finding.warnings)
@@ -224,9 +225,9 @@ def test_auto_finds_a_device() -> None:
 
 def _gated(classifier: Classifier, **card: object) -> Classifier:
     """The classifier with a gate that knows the noise of `_scans`."""
-    images = classifier.prepare(_scans(60)).numpy()
+    images = classifier.prepare(_scans(60))
     part = (images, classifier.pool(images))
-    return Classifier(classifier.network, classifier.card.model_copy(update=card), gate=Gate.fit(part, part))
+    return Classifier.of(classifier.network, classifier.card.model_copy(update=card), gate=Gate.fit(part, part))
 
 
 @pytest.mark.parametrize("explain", [True, False])
@@ -247,7 +248,7 @@ def test_without_a_gate_nothing_is_judged(tiny_classifier: Classifier) -> None:
 
 def test_scans_are_judged_alike_one_by_one_and_prepared_already(tiny_classifier: Classifier) -> None:
     gated = _gated(tiny_classifier)
-    judged = gated.judge(gated.prepare(_scans(5)).numpy())
+    judged = gated.judge(gated.prepare(_scans(5)))
     assert judged is not None
     scores = [f.unknown.score for f in gated.find(_scans(5), batch_size=2) if f.unknown]
     assert scores == pytest.approx([u.score for u in judged], rel=1e-4)
@@ -259,7 +260,7 @@ def test_the_prediction_set_begins_with_the_label_and_holds_what_the_thresholds_
     thresholds = {"glioma": 1.0, "meningioma": 0.0, "pituitary": 1.0, "no_tumor": 0.0}
     calibration = Calibration(scans=dict.fromkeys(thresholds, 9), coverage=0.9, set_thresholds=thresholds, accepted=0.9)
     card = tiny_classifier.card.model_copy(update={"calibration": calibration})
-    for finding in Classifier(tiny_classifier.network, card).find(_scans()):
+    for finding in Classifier.of(tiny_classifier.network, card).find(_scans()):
         assert finding.prediction_set[0] == finding.label
         assert set(finding.prediction_set) == {finding.label, "meningioma", "no_tumor"}
         ordered = [finding.probabilities[key] for key in finding.prediction_set]

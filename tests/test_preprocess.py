@@ -163,7 +163,7 @@ def test_training_and_use_see_the_same_numbers(tiny_classifier: Classifier, tmp_
     trained_on = load_slices(read_manifest(tmp_path), tiny_classifier.preprocessing)
     used_on = tiny_classifier.prepare([read_scans(entry.path)[0] for entry in trained_on.manifest.entries])
     assert len(trained_on) == 2
-    assert (trained_on.images == used_on.numpy()).all()
+    assert (trained_on.images == used_on).all()
 
 
 @pytest.mark.parametrize("setting", [{"size": 8}, {"channels": 2}, {"intensity": "log"}, {"gamma": 2}])

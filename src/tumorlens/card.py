@@ -72,6 +72,7 @@ class WeightsCard(BaseModel):
         licence: Of the weights.
         version: Of the package that made them.
         sha256: Of the weights file.
+        graph_sha256: Of the graph beside it that `tumorlens export` made of these weights; empty where there is none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -93,6 +94,7 @@ class WeightsCard(BaseModel):
     licence: str = "Apache-2.0"
     version: str = ""
     sha256: str = ""
+    graph_sha256: str = ""
 
 
 def find_weights(name_or_path: str | Path) -> Path:

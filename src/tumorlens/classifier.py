@@ -1,65 +1,116 @@
-"""The main path, top to bottom: scan -> input -> features -> head -> probabilities and heat map -> finding."""
+"""The main path, top to bottom: scan -> input -> engine: probabilities, heat map, strangeness -> finding."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from tumorlens import DEFAULT_WEIGHTS
-from tumorlens.card import HeatMapRule, WeightsCard
-from tumorlens.errors import ConfigError, ModelError
-from tumorlens.explain.cam import explain as make_maps
-from tumorlens.explain.cam import shown_method
+from tumorlens.card import HeatMapRule, WeightsCard, find_weights, read_card
+from tumorlens.engines import Answers, Engine
+from tumorlens.engines.graph import Graph, graph_beside
+from tumorlens.errors import MissingExtra, ModelError
 from tumorlens.explain.region import find_region
 from tumorlens.finding import Finding, WeightsId, prediction_sets
-from tumorlens.model import Network
-from tumorlens.model.weights import load_gate, load_weights
 from tumorlens.preprocess import Preprocessing
 from tumorlens.scan import Scan
-from tumorlens.unknown import Gate, Unknown
+from tumorlens.unknown import Unknown, verdict
+
+if TYPE_CHECKING:
+    from tumorlens.engines.eager import Eager
+    from tumorlens.gate import Gate
+    from tumorlens.model import Network
 
 CLOSE_CALL = 0.6
 """Below this probability of the most probable class, a finding says that it is a close call."""
 
+EngineName = Literal["auto", "graph", "torch"]
+
 
 class Classifier:
-    """A network with its weights card.
+    """Weights that answer, by an engine.
 
         classifier = Classifier.load()
         for finding in classifier.find(read_scans("scan.dcm")):
             print(finding.label, finding.confidence)
 
-    Args:
-        network: Its parameters fit the card.
-        card: Says what its input and output mean.
-        device: Where to compute: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best there is.
-        gate: Tells scans like those of the training from anything else; without one, no scan is called unknown.
+    The graph that ships beside the weights answers where there is one. PyTorch is loaded when something asks for the
+    network itself: another device, or a heat map that needs a gradient.
 
-    Raises:
-        ConfigError: If there is no such device.
+    Args:
+        engine: What computes.
+        weights: Where the engine's weights came from, for when the network itself is asked for.
     """
 
-    def __init__(self, network: Network, card: WeightsCard, device: str = "cpu", gate: Gate | None = None) -> None:
-        self.card = card
-        self.gate = gate
-        self.device = choose_device(device)
-        self.network = network.to(self.device).eval()
+    def __init__(self, engine: Engine, weights: str | Path = "") -> None:
+        self.engine = engine
+        self._weights = weights
 
     @classmethod
-    def load(cls, weights: str | Path = DEFAULT_WEIGHTS, *, device: str = "cpu") -> Classifier:
+    def of(cls, network: Network, card: WeightsCard, device: str = "cpu", gate: Gate | None = None) -> Classifier:
+        """The classifier of a network in memory; arguments and errors are those of `Eager`."""
+        from tumorlens.engines.eager import Eager
+
+        return cls(Eager(network, card, device, gate))
+
+    @classmethod
+    def load(
+        cls,
+        weights: str | Path = DEFAULT_WEIGHTS,
+        *,
+        device: str = "cpu",
+        engine: EngineName = "auto",
+        threads: int = 0,
+    ) -> Classifier:
         """Loads weights from the package by name, or from a .safetensors file or a training run's folder.
+
+        Args:
+            weights: Which.
+            device: Where to compute: "cpu", "cuda", "mps", or "auto" for the best there is. Others than the CPU need
+                PyTorch.
+            engine: "graph", "torch", or "auto": the graph on a CPU, if one lies beside the weights.
+            threads: Processor threads of the graph; 0 takes all.
 
         Raises:
             ModelError: If there are none, or they do not fit their card.
             ChecksumMismatch: If they are not those the card was written for.
+            ConfigError: If there is no such device.
+            MissingExtra: If it takes PyTorch, and that is not installed.
         """
-        network, card = load_weights(weights)
-        return cls(network, card, device, load_gate(weights))
+        path = find_weights(weights)
+        card = read_card(path)
+        graph = graph_beside(path, card)
+        if engine == "graph" and graph is None:
+            raise ModelError(f"{path}: has no graph beside it; write one with: tumorlens export --weights {weights}")
+        if graph is not None and device == "cpu" and engine != "torch":
+            return cls(Graph(graph, card, threads), weights)
+        return cls(_eager(weights, device), weights)
+
+    @property
+    def card(self) -> WeightsCard:
+        """The card of its weights."""
+        return self.engine.card
+
+    @cached_property
+    def eager(self) -> Eager:
+        """The network in PyTorch, loaded when it is first asked for."""
+        return self.engine if not isinstance(self.engine, Graph) else _eager(self._weights, "cpu")  # type: ignore[return-value]
+
+    @property
+    def network(self) -> Network:
+        """The network itself, in evaluation mode."""
+        return self.eager.network
+
+    @property
+    def gate(self) -> Gate | None:
+        """The network's gate for unknown scans."""
+        return self.eager.gate
 
     @property
     def weights(self) -> WeightsId:
@@ -107,28 +158,24 @@ class Classifier:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         remaining = iter(scans)
         while batch := list(islice(remaining, batch_size)):
-            yield from self._find_batch(batch, explain, target, self._rule_for(method))
+            yield from self._find_batch(batch, explain, target, method)
 
-    def _rule_for(self, method: str | None) -> HeatMapRule:
-        """The card's rule, or half the peak of another method's maps."""
-        return self.heat_map if method in (None, self.heat_map.method) else HeatMapRule(method=method)
-
-    def _find_batch(self, scans: list[Scan], explain: bool, target: str | None, rule: HeatMapRule) -> Iterator[Finding]:
+    def _find_batch(
+        self, scans: list[Scan], explain: bool, target: str | None, method: str | None
+    ) -> Iterator[Finding]:
         classes = self.card.classes
         images = self.prepare(scans)
-        if explain:
-            asked = None if target is None else classes.keys.index(target)
-            explained = make_maps(self.network, images, asked, [rule.method])
-            logits, maps, heat = explained.logits, explained.maps, explained.heat[rule.method].cpu().numpy()
+        asked = None if target is None else classes.keys.index(target)
+        rule = self.heat_map
+        if explain and method not in (None, rule.method):
+            # Half its peak bounds the region of a map that the card has no rule for.
+            rule = HeatMapRule(method=method)
+            answers = self.eager.answer(images, target=asked, method=method)
         else:
-            with torch.inference_mode():
-                maps = self.network.features(images)
-                logits, heat = self.network.head(maps), None
-        probabilities = self.calibrate(logits)
+            answers = self.engine.answer(images, explain=explain, target=asked)
+        probabilities, heat = answers.probabilities, answers.heat
         sets = self.prediction_sets(probabilities)
-        judged: list[Unknown] | list[None] = [None] * len(scans)
-        if self.gate is not None:
-            judged = self.gate.judge(images.cpu().numpy(), maps.mean((2, 3)).cpu().numpy())
+        judged: Sequence[Unknown | None] = _verdicts(answers) or [None] * len(scans)
         for index, (scan, p) in enumerate(zip(scans, probabilities, strict=True)):
             label = classes[int(p.argmax())]
             explained_class = label if target is None else classes[classes.keys.index(target)]
@@ -167,23 +214,28 @@ class Classifier:
 
     @property
     def heat_map(self) -> HeatMapRule:
-        """Which heat map findings carry, from the card; by the network's kind where that says nothing."""
-        return self.card.heat_map or HeatMapRule(method=shown_method(self.network))
+        """Which heat map findings carry."""
+        return self.engine.rule
 
-    def prepare(self, scans: list[Scan]) -> Tensor:
+    def prepare(self, scans: list[Scan]) -> NDArray[np.float32]:
         """Scans -> the network's input, (B, C, S, S) float32 in [0, 1]."""
-        return torch.from_numpy(np.stack([self.preprocessing(scan) for scan in scans])).to(self.device)
+        return np.stack([self.preprocessing(scan) for scan in scans])
 
-    def probabilities(self, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
+    def probabilities(self, images: NDArray[np.float32], *, batch_size: int = 256) -> NDArray[np.float64]:
         """Probabilities of scans that are preprocessed already, (N, C, S, S) float32 -> (N, classes) float64."""
-        with torch.inference_mode():
-            batches = (torch.from_numpy(images[i : i + batch_size]) for i in range(0, len(images), batch_size))
-            return np.concatenate([self.calibrate(self.network(b.to(self.device))) for b in batches])
+        return np.concatenate([answers.probabilities for answers in self._answers(images, batch_size)])
 
-    def calibrate(self, logits: Tensor) -> np.ndarray:
-        """Logits (B, classes) -> probabilities (B, classes) float64, by softmax at the card's temperature."""
-        # On the CPU, because Apple's GPUs have no float64.
-        return torch.softmax(logits.cpu().double() / self.card.temperature, 1).numpy()
+    def judge(self, images: NDArray[np.float32], *, batch_size: int = 256) -> list[Unknown] | None:
+        """How strange scans are that are preprocessed already, (N, C, S, S) float32; None without a gate."""
+        judged = [_verdicts(answers) for answers in self._answers(images, batch_size)]
+        return None if None in judged else [unknown for batch in judged for unknown in batch or ()]
+
+    def _answers(self, images: NDArray[np.float32], size: int) -> Iterator[Answers]:
+        return (self.engine.answer(images[i : i + size], explain=False) for i in range(0, len(images), size))
+
+    def pool(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The last feature maps' means over the picture, (N, C, S, S) float32 -> (N, F) float32."""
+        return self.eager.pool(images)
 
     def prediction_sets(self, probabilities: np.ndarray) -> list[tuple[str, ...]]:
         """Keys of the classes that cannot be ruled out, the most probable first; empty if the card has no thresholds.
@@ -201,16 +253,6 @@ class Classifier:
             for p, inside in zip(probabilities, sets, strict=True)
         ]
 
-    def judge(self, images: np.ndarray) -> list[Unknown] | None:
-        """How strange scans are that are preprocessed already, (N, C, S, S) float32; None without a gate."""
-        return None if self.gate is None else self.gate.judge(images, self.pool(images))
-
-    def pool(self, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
-        """The last feature maps' means over the picture, (N, C, S, S) float32 -> (N, F) float32."""
-        with torch.inference_mode():
-            batches = (torch.from_numpy(images[i : i + batch_size]) for i in range(0, len(images), batch_size))
-            return np.concatenate([self.network.features(b.to(self.device)).mean((2, 3)).cpu() for b in batches])
-
     def _doubts(self, scan: Scan, probabilities: np.ndarray) -> Iterator[str]:
         """What speaks against trusting a finding."""
         first, second = np.argsort(probabilities)[::-1][:2]
@@ -226,17 +268,16 @@ class Classifier:
             yield "a colour picture; the network sees its greyscale"
 
 
-def choose_device(name: str) -> torch.device:
-    """The device a name means; "auto" is CUDA or Apple's GPU where there is one, else the CPU.
-
-    Raises:
-        ConfigError: If the machine has no such device.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+def _eager(weights: str | Path, device: str) -> Eager:
     try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).cpu()  # "meta" and the like compute nothing
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"no device {name!r} here; use --device cpu, or auto for the best there is") from error
-    return device
+        from tumorlens.engines.eager import Eager
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"{weights}: without a graph on the CPU, it", "train") from error
+    return Eager.load(weights, device)
+
+
+def _verdicts(answers: Answers) -> list[Unknown] | None:
+    if answers.distances is None or answers.standardised is None:
+        return None
+    pairs = zip(answers.distances.tolist(), answers.standardised.tolist(), strict=True)
+    return [verdict(distances, standardised) for distances, standardised in pairs]

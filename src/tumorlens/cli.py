@@ -320,6 +320,32 @@ def validate(
 
 
 @app.command()
+def export(
+    weights: Weights = tumorlens.DEFAULT_WEIGHTS,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The .onnx file; by default beside the weights, where it becomes their engine."
+        ),
+    ] = None,
+) -> None:
+    """Write network, gate and heat maps as one ONNX graph: any runtime gets an explained finding in one pass.
+
+    Takes `image`, (batch, channels, size, size) float32 in [0, 1]; gives calibrated `probabilities`, `heat_maps` of
+    all classes, the `unknown_score` (1 is the limit), and what it is made of. The weights' card is in its metadata.
+    Nothing is written if the graph's answers differ from PyTorch's.
+    """
+    from tumorlens.ui import needs_extra
+
+    with needs_extra("exporting", "train"):
+        from tumorlens.engines.export import export_graph
+    console = _console()
+    console.say("writing the graph; this takes up to a minute")
+    path, difference = export_graph(weights, output)
+    console.say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, equal to PyTorch to {difference:.1g}")
+
+
+@app.command()
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show the version, and the weights in the package with their cards."""
     import json

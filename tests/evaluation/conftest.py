@@ -93,7 +93,7 @@ def make_spotter() -> Callable[..., Classifier]:
             data="Nothing: it was made by hand.",
             sha256="0" * 64,
         )
-        return Classifier(Spotter(says, bias), card)
+        return Classifier.of(Spotter(says, bias), card)
 
     return make
 

@@ -19,7 +19,7 @@ def classifier(tiny_classifier):
     """The tiny network, at a temperature that must show in its probabilities."""
     card = tiny_classifier.card.model_copy(update={"temperature": 0.01, "preprocessing": Preprocessing(size=32)})
     assert isinstance(card, WeightsCard)
-    return Classifier(tiny_classifier.network, card)
+    return Classifier.of(tiny_classifier.network, card)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ class Looks(AttentiveNetwork):
 
 
 def looking(classifier, attend):
-    return Classifier(Looks(classifier.network, attend), classifier.card)
+    return Classifier.of(Looks(classifier.network, attend), classifier.card)
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import torch
 from tumorlens import card as cards
 from tumorlens.classifier import Classifier
 from tumorlens.errors import ChecksumMismatch, ModelError
+from tumorlens.gate import Gate
 from tumorlens.model import weights as weights_module
 from tumorlens.model.weights import load_gate, load_weights, save_weights
-from tumorlens.unknown import Gate
 
 
 def _change_card(weights: Path, **changes: Any) -> None:

@@ -210,7 +210,7 @@ def measure_faithfulness(
     target = torch.from_numpy(classifier.probabilities(images[drawn]).argmax(1))
 
     def maps(of: Network, changed: Tensor) -> dict[str, NDArray[np.float32]]:
-        return _maps(of, changed, target, keys, classifier.device)
+        return _maps(of, changed, target, keys, classifier.eager.device)
 
     original = maps(network, scans)
     tell("checking heat maps: noise, shifts, mirror")

@@ -25,7 +25,7 @@ from tumorlens.data.loader import Slices
 from tumorlens.evaluation.calibration import COVERAGE, at_temperature, fit_set_thresholds, fit_temperature
 from tumorlens.evaluation.judge import THRESHOLDS
 from tumorlens.evaluation.localization import threshold_curves
-from tumorlens.unknown import ACCEPTED, Gate
+from tumorlens.gate import ACCEPTED, Gate
 
 HeldFrom = Literal["validation", "out-of-fold"]
 

@@ -369,7 +369,7 @@ def _maps(
     methods = [key for key in keys if key in METHODS]
     for start in range(0, len(indices), _BATCH):
         batch = indices[start : start + _BATCH]
-        images = torch.from_numpy(slices.images[batch]).to(classifier.device)
+        images = torch.from_numpy(slices.images[batch]).to(classifier.eager.device)
         wanted = torch.from_numpy(slices.labels[batch]) if target == "true" else None
         explained = explain(classifier.network, images, wanted, methods)
         heat = {key: h.cpu().numpy() for key, h in explained.heat.items()}

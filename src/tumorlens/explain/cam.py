@@ -75,10 +75,16 @@ def _multiply_positive(evidence: Evidence) -> Tensor:
     return torch.relu((torch.relu(evidence.gradient) * evidence.maps).sum(1))
 
 
+def surplus(contributions: Tensor) -> Tensor:
+    """What each place adds to a class's logit beyond what it adds to all of them, which the softmax cancels.
+
+    (B, classes, h, w) -> the same.
+    """
+    return contributions - contributions.mean(1, keepdim=True)
+
+
 def _contributions(reading: Reading, target: Tensor) -> Tensor:
-    """What each place adds to the class's logit beyond what it adds to all of them, which the softmax cancels."""
-    own = reading.contributions.gather(1, target[:, None, None, None].expand(-1, 1, *reading.contributions.shape[2:]))
-    return torch.relu(own[:, 0] - reading.contributions.mean(1))
+    return torch.relu(surplus(reading.contributions)[torch.arange(len(target)), target])
 
 
 def _attention(reading: Reading, _: Tensor) -> Tensor:

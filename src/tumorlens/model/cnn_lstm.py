@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tumorlens.model.network import Network, register
@@ -52,7 +54,7 @@ class SequenceHead(nn.Module):
         super().__init__()
         if readout not in ("mean", "last"):
             raise ValueError(f"readout is 'mean' or 'last', not {readout!r}")
-        self.readout = readout
+        self.readout, self.hidden = readout, hidden
         self.pool = nn.MaxPool2d(2)
         self.lstm = nn.LSTM(inputs, hidden, batch_first=True, bidirectional=bidirectional)
         width = hidden * (2 if bidirectional else 1)
@@ -60,10 +62,74 @@ class SequenceHead(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, F, h, w) -> (B, classes)."""
-        steps = self.pool(maps).flatten(2).transpose(1, 2)  # (B, h/2 * w/2, F), row by row
-        states, _ = self.lstm(steps)
-        logits: Tensor = self.dense(states[:, -1] if self.readout == "last" else states.mean(1))
+        states, _ = self.lstm(self._steps(maps))
+        logits: Tensor = self.dense(self._read_out(states))
         return logits
+
+    def _steps(self, maps: Tensor) -> Tensor:
+        return self.pool(maps).flatten(2).transpose(1, 2)  # (B, h/2 * w/2, F), row by row
+
+    def _read_out(self, states: Tensor) -> Tensor:
+        return states[:, -1] if self.readout == "last" else states.mean(1)
+
+    def weigh(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and Grad-CAM's weights of the maps for every class, without autograd: a graph can hold it.
+
+        Backpropagation through time written out, for all classes and both directions at once. Max-pooling hands each
+        gradient on to one position, so a map's mean gradient is the sum over the steps' divided by h * w.
+
+        Args:
+            maps: (B, F, h, w), the last feature maps.
+
+        Returns:
+            (B, classes) logits, and (B, classes, F) mean gradients of each logit with respect to the maps.
+        """
+        steps = self._steps(maps)
+        states, _ = self.lstm(steps)
+        logits, above = dense_jacobian(self.dense, self._read_out(states))
+        directions = zip(states.split(self.hidden, 2), above.split(self.hidden, 2), strict=True)
+        sums = [self._through_time(steps, own, pull, backwards=i == 1) for i, (own, pull) in enumerate(directions)]
+        return logits, torch.stack(sums).sum(0) / (maps.shape[2] * maps.shape[3])
+
+    def _through_time(self, steps: Tensor, states: Tensor, pull: Tensor, *, backwards: bool) -> Tensor:
+        """Sum over all steps of the gradient at one direction's input, (B, classes, F).
+
+        Args:
+            steps: (B, T, F), what the LSTM read.
+            states: (B, T, hidden), what this direction said.
+            pull: (B, classes, hidden), gradient at what is read out of this direction.
+            backwards: Whether this direction reads from the last step to the first.
+        """
+        suffix = "_l0_reverse" if backwards else "_l0"
+        w_in, w_state, b_in, b_state = (
+            getattr(self.lstm, f"{name}{suffix}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        if backwards:
+            steps, states = steps.flip(1), states.flip(1)
+        before = F.pad(states[:, :-1], (0, 0, 1, 0))
+        i, f, g, o = (F.linear(steps, w_in, b_in) + F.linear(before, w_state, b_state)).chunk(4, 2)
+        i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
+        cells = [i[:, 0] * g[:, 0]]
+        for t in range(1, steps.shape[1]):
+            cells.append(f[:, t] * cells[-1] + i[:, t] * g[:, t])
+        cell = torch.stack(cells, 1)
+        shown = cell.tanh()
+        to_cell = o * (1 - shown**2)
+        cell_before = F.pad(cell[:, :-1], (0, 0, 1, 0))
+        to_gates = torch.cat([g * i * (1 - i), cell_before * f * (1 - f), i * (1 - g**2), shown * o * (1 - o)], 2)
+        last = steps.shape[1] - 1
+        everywhere = pull / steps.shape[1] if self.readout == "mean" else torch.zeros_like(pull)
+        read_last = 0 if backwards else last  # the step read out, in this direction's own order
+        total = at_cell = at_gates = torch.zeros_like(pull)[..., :1]
+        for t in range(last, -1, -1):
+            at_state = pull if self.readout == "last" and t == read_last else everywhere
+            if t < last:
+                at_state = at_state + at_gates @ w_state
+                at_cell = at_cell * f[:, None, t + 1]
+            at_cell = at_state * to_cell[:, None, t] + at_cell
+            at_gates = torch.cat([at_cell, at_cell, at_cell, at_state], 2) * to_gates[:, None, t]
+            total = total + at_gates
+        return total @ w_in
 
 
 def dense_layers(inputs: int, classes: int, dropout: float) -> nn.Sequential:
@@ -75,6 +141,17 @@ def dense_layers(inputs: int, classes: int, dropout: float) -> nn.Sequential:
         nn.Dropout(dropout),
         nn.Linear(64, classes),
     )
+
+
+def dense_jacobian(dense: nn.Sequential, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits of `dense_layers`, and their gradients with respect to the inputs, without autograd.
+
+    (B, inputs) -> (B, classes) and (B, classes, inputs).
+    """
+    _, first, _, _, last = dense
+    hidden = first(inputs)
+    passing = (hidden > 0).to(inputs)
+    return last(F.relu(hidden)), (last.weight * passing[:, None]) @ first.weight
 
 
 @register("cnn_lstm")
@@ -111,6 +188,15 @@ class CnnLstm(Network):
         )
 
 
+class PooledHead(nn.Sequential):
+    """Max-pooling, the mean over positions, dense layers: (B, F, h, w) -> (B, classes) logits."""
+
+    def weigh(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """As `SequenceHead.weigh`."""
+        logits, above = dense_jacobian(self[-1], self[:-1](maps))  # type: ignore[arg-type]
+        return logits, above / (maps.shape[2] * maps.shape[3])
+
+
 @register("cnn")
 class Cnn(Network):
     """The paper's network without its LSTM, so that the LSTM's worth can be measured.
@@ -129,6 +215,6 @@ class Cnn(Network):
     ) -> None:
         super().__init__()
         self.features = convolutions(channels, widths, depth)
-        self.head = nn.Sequential(
+        self.head = PooledHead(
             nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), dense_layers(widths[-1], classes, dropout)
         )

@@ -93,7 +93,7 @@ class Pyramid(nn.Module):
         merged = kept[-1]
         for i in reversed(range(len(self.down))):
             fine = kept[i] if i else self.across(kept[0])
-            merged = fine + F.interpolate(self.down[i](merged), size=fine.shape[-2:], mode="nearest")
+            merged = fine + F.interpolate(self.down[i](merged), scale_factor=2.0, mode="nearest")
         last: Tensor = self.last(merged if len(self.down) else self.across(merged))
         return last
 
@@ -134,9 +134,12 @@ class PlacesHead(nn.Module):
 
     def read(self, maps: Tensor) -> Reading:
         """(B, maps, h, w) -> logits, and each place's part in them."""
-        around = F.interpolate(self.context(self.dropout(self._states(maps))), size=maps.shape[-2:], mode="nearest")
-        places = F.relu(self.place(maps) + around)
-        attention, evidence = self.attention(places).float(), self.evidence(places).float()
+        context = self.context(self.dropout(self._states(maps)))
+        places = F.relu(self.place(maps) + F.interpolate(context, scale_factor=float(self.block), mode="nearest"))
+        # Both in one convolution: each alone has too few outputs to fill a processor's registers.
+        heads = (self.attention, self.evidence)
+        said = F.conv2d(places, torch.cat([h.weight for h in heads]), torch.cat([h.bias for h in heads])).float()  # type: ignore[misc]
+        attention, evidence = said[:, :1], said[:, 1:]
         contributions = self._shares(attention) * evidence
         return Reading(contributions.sum((2, 3)), contributions, attention[:, 0])
 

@@ -21,7 +21,8 @@ class _BothWays(nn.Module):
         self.features = features
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self.features(x), self.features(x.flip(3)).flip(3)], 1)
+        seen, mirrored = _halves(self.features(torch.cat([x, x.flip(3)])))
+        return torch.cat([seen, mirrored.flip(3)], 1)
 
 
 class _Mean(nn.Module):
@@ -32,18 +33,38 @@ class _Mean(nn.Module):
         self.head = head
 
     def forward(self, maps: Tensor) -> Tensor:
-        seen, mirrored = maps.chunk(2, 1)
-        mean: Tensor = (self.head(seen) + self.head(mirrored.flip(3))) / 2
+        logits, mirrored = _halves(self.head(_stacked(maps)))
+        mean: Tensor = (logits + mirrored) / 2
         return mean
 
     def read(self, maps: Tensor) -> Reading:
-        seen, mirrored = maps.chunk(2, 1)
-        one, other = self.head.read(seen), self.head.read(mirrored.flip(3))  # type: ignore[operator]
-        return Reading(
-            (one.logits + other.logits) / 2,
-            (one.contributions + other.contributions.flip(3)) / 2,
-            (one.attention + other.attention.flip(2)) / 2,
+        both: Reading = self.head.read(_stacked(maps))  # type: ignore[operator]
+        (logits, contributions, attention), mirrored = zip(
+            *map(_halves, (both.logits, both.contributions, both.attention)), strict=True
         )
+        return Reading(
+            (logits + mirrored[0]) / 2,
+            (contributions + mirrored[1].flip(3)) / 2,
+            (attention + mirrored[2].flip(2)) / 2,
+        )
+
+    def weigh(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        logits, weights = self.head.weigh(_stacked(maps))  # type: ignore[operator]
+        (logits, mirrored), (own, other) = _halves(logits), _halves(weights)
+        # A mean over positions is the same of a map and of its mirror image.
+        return (logits + mirrored) / 2, torch.cat([own, other], 2) / 2
+
+
+def _stacked(maps: Tensor) -> Tensor:
+    """(B, 2F, h, w) -> (2B, F, h, w): both as one batch, the mirror image's as the network saw them."""
+    seen, mirrored = maps.chunk(2, 1)
+    return torch.cat([seen, mirrored.flip(3)])
+
+
+def _halves(batch: Tensor) -> tuple[Tensor, Tensor]:
+    """The scans' half of a batch of 2B, and their mirror images'."""
+    half = batch.shape[0] // 2  # not len(), which would fix the size of an exported graph
+    return batch[:half], batch[half:]
 
 
 class _Mirrored(Network):

@@ -12,9 +12,9 @@ from safetensors.torch import save as save_tensors
 
 from tumorlens.card import WeightsCard, find_weights, read_card, write_card, write_whole
 from tumorlens.errors import ChecksumMismatch, ConfigError, ModelError
+from tumorlens.gate import Gate
 from tumorlens.model.mirrored import mirror, unmirrored
 from tumorlens.model.network import Network, build_network
-from tumorlens.unknown import Gate
 
 _GATE = "unknown."  # prefix of the gate's tensors
 
@@ -37,7 +37,8 @@ def save_weights(network: Network, card: WeightsCard, path: Path, gate: Gate | N
     if gate is not None:
         tensors |= {_GATE + name: torch.from_numpy(value) for name, value in gate.tensors().items()}
     data = save_tensors(tensors)
-    card = card.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
+    # A graph of the weights before is none of these.
+    card = card.model_copy(update={"sha256": hashlib.sha256(data).hexdigest(), "graph_sha256": ""})
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_suffix(".json").unlink(missing_ok=True)
     write_whole(path, data)
