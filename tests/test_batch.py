@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tumorlens.batch import DOCUMENT, Job, find_in_files
+from tumorlens.batch import DOCUMENT, TABLES, Job, find_in_files
 from tumorlens.classifier import Classifier
 from tumorlens.errors import ConfigError
 from tumorlens.finding import FindingsDocument
@@ -44,7 +44,7 @@ def test_each_scan_gets_an_overlay_a_map_and_an_array_of_its_own_size(
 ) -> None:
     scan, out = _write_scan(tmp_path / "in" / "a.png"), tmp_path / "new" / "out"
     document = find_in_files([scan], tiny_classifier, Job(output=out, target="glioma"))
-    assert _names(out) == {"a-overlay.png", "a-heatmap.png", "a-heatmap.npy", DOCUMENT}
+    assert _names(out) == {"a-overlay.png", "a-heatmap.png", "a-heatmap.npy", DOCUMENT, *TABLES}
     (record,) = document.findings
     assert record.heatmap is not None
     assert record.overlay is not None
@@ -69,7 +69,7 @@ def test_without_an_output_nothing_is_written(tiny_classifier: Classifier, tmp_p
 def test_without_explaining_only_the_document_is_written(tiny_classifier: Classifier, tmp_path: Path) -> None:
     scan = _write_scan(tmp_path / "a.png")
     find_in_files([scan], tiny_classifier, Job(output=tmp_path / "out", explain=False))
-    assert _names(tmp_path / "out") == {DOCUMENT}
+    assert _names(tmp_path / "out") == {DOCUMENT, *TABLES}
 
 
 def test_a_bad_file_is_reported_and_the_others_go_on(tiny_classifier: Classifier, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_the_same_name_in_two_folders_does_not_overwrite(tiny_classifier: Classi
     heatmaps = {f.heatmap for f in document.findings}
     assert len(document.findings) == 3
     assert len({str(h).casefold() for h in heatmaps}) == 3
-    assert len(_names(tmp_path / "out")) == 3 * 3 + 1
+    assert len(_names(tmp_path / "out")) == 3 * 3 + 3
     written = [np.load(str(record.heatmap)) for record in document.findings]
     assert not np.allclose(written[0], written[1], atol=1e-2)
     for record, heatmap in zip(document.findings, written, strict=True):
@@ -181,7 +181,7 @@ def test_an_output_that_cannot_be_a_folder_is_refused_before_anything_isread_sca
 ) -> None:
     scan = _write_scan(tmp_path / "a.png")
     for output in (scan, scan / "below"):
-        with pytest.raises(ConfigError, match=r"a\.png.*: cannot be written .*; choose another --output"):
+        with pytest.raises(ConfigError, match=r"a\.png.*: cannot be written .* choose another --output"):
             find_in_files([scan], tiny_classifier, Job(output=output))
 
 

@@ -88,10 +88,11 @@ def _options(
 
 @app.command()
 def predict(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Scans: files and folders, in any format.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Scans: files, folders and URLs, in any format.")],
     weights: Weights = tumorlens.DEFAULT_WEIGHTS,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for overlays, heat maps (.npy) and findings.json.")
+        str | None,
+        typer.Option("--output", "-o", help="Folder or URL for overlays, heat maps (.npy), tables and findings.json."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document, and nothing else, to stdout.")
@@ -105,39 +106,53 @@ def predict(
         str | None,
         typer.Option(help="Way to make heat maps, such as gradcam, hirescam or layercam; the weights' own by default."),
     ] = None,
+    pictures: Annotated[
+        bool, typer.Option(help="Draw an overlay and a heat map of each scan into --output, or only the tables.")
+    ] = True,
     device: Device = "cpu",
+    jobs: Annotated[
+        int,
+        typer.Option("--jobs", "-j", min=0, help="Processes, or actors of Ray; 0 takes all processors for many files."),
+    ] = 0,
+    engine: Annotated[str, typer.Option(help="local, or ray for a cluster; the results are the same.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Address of a running Ray cluster; without one, --engine ray starts it here.")
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Forget an unfinished call in --output, instead of going on with it.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Say what scans show, how sure that is, and where the evidence lies.
 
-    Reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI and Cheng's MATLAB files, known by their content. Exits with 0 if all
-    were read, 1 if some could not be (the others are still done), 2 for wrong usage, unusable weights or an output
-    folder that cannot be written.
+    Reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI and Cheng's MATLAB files, known by their content; paths may be URLs that
+    fsspec knows, such as s3://bucket/scans. With --output, results.csv, results.parquet and findings.json hold every
+    scan; after Ctrl-C or a kill, the same command goes on where it was.
+
+    Exits with 0 if all were read, 1 if some could not be (the others are still done), 2 for wrong usage, unusable
+    weights or an output folder that cannot be written.
     """
-    from tumorlens.batch import Job, find_in_files
-    from tumorlens.classifier import Classifier
-    from tumorlens.explain.cam import methods_for
+    from tumorlens import batch
 
     if axis not in ("axial", "coronal", "sagittal"):
         raise ConfigError(f"--axis {axis}: choose axial, coronal or sagittal")
+    if engine not in ("local", "ray"):
+        raise ConfigError(f"--engine {engine}: choose local or ray")
+    if address is not None and engine != "ray":
+        raise ConfigError("--address is of a Ray cluster; add --engine ray")
     console = _console(quiet)
-    classifier = Classifier.load(weights, device=device)
-    if target is not None and target not in classifier.card.classes.keys:
-        raise ConfigError(f"--target {target}: choose one of {', '.join(classifier.card.classes.keys)}")
-    if heat_map is not None and heat_map not in methods_for(classifier.network):
-        raise ConfigError(f"--heat-map {heat_map}: choose one of {', '.join(methods_for(classifier.network))}")
-    job = Job(output=output, axis=axis, explain=explain, target=target, method=heat_map)  # type: ignore[arg-type]
-    with console.progress("reading scans") as progress:
-        document = find_in_files(paths, classifier, job, progress=progress)
-    if as_json:
-        typer.echo(document.to_json())
-    else:
-        console.findings(document, classifier.card.classes)
-        if output is not None:
-            console.say(f"overlays, heat maps and findings.json are in {output}")
-    for failure in document.failures:
-        typer.echo(f"error: {failure.source}: {failure.error}", err=True)
-    if document.failures:
+    job = batch.Job(output, axis, explain, target, heat_map, pictures)  # type: ignore[arg-type]
+    computing = batch.Engine(weights, device)
+    pool = None
+    if engine == "ray":
+        from tumorlens.batch.on_ray import actors
+
+        pool = actors(computing, job, jobs, address)
+    with console.progress("reading scans", "files") as progress:
+        listener = batch.Listener(console.say, progress)
+        outcome = batch.run(paths, computing, job, listener, pool=pool, jobs=jobs, restart=restart)
+    console.outcome(outcome, output, as_json=as_json)
+    if outcome.failures:
         raise typer.Exit(1)
 
 

@@ -100,22 +100,26 @@ class Finding:
         """Probability of the most probable class, 0 to 1."""
         return self.probabilities[self.label]
 
-    def record(self, heatmap: Path | None = None, overlay: Path | None = None) -> FindingRecord:
-        """The finding as JSON holds it, with the files its pictures went to."""
+    def record(self, heatmap: Path | str | None = None, overlay: Path | str | None = None) -> FindingRecord:
+        """The finding as JSON holds it, with the files or URLs its pictures went to."""
         return FindingRecord(
             source=self.source,
             frame=self.frame,
             label=self.label,
             probabilities=self.probabilities,
             region=self.region,
-            heatmap=None if heatmap is None else heatmap.as_posix(),
-            overlay=None if overlay is None else overlay.as_posix(),
+            heatmap=_named(heatmap),
+            overlay=_named(overlay),
             explained=self.explained or self.label,
             method=self.method,
             warnings=self.warnings,
             prediction_set=self.prediction_set,
             unknown=self.unknown,
         )
+
+
+def _named(file: Path | str | None) -> str | None:
+    return file.as_posix() if isinstance(file, Path) else file
 
 
 class FindingRecord(BaseModel):

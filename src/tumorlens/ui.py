@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console as RichConsole
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +20,7 @@ from tumorlens.errors import MissingExtra
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tumorlens.batch import Outcome
     from tumorlens.card import WeightsCard
     from tumorlens.classes import ClassSet
     from tumorlens.crossvalidation import CrossValidation
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tumorlens.finding import FindingsDocument
     from tumorlens.training.callbacks import Epoch
 
+_EVERY = 15.0  # seconds between lines of progress in a log
 _SHOWN = 40  # rows of findings that a terminal shows of a larger set
 
 
@@ -52,20 +54,33 @@ class Console:
             self.err.print(escape(text), soft_wrap=True)
 
     @contextmanager
-    def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """A progress bar; gives what to call with (done, total)."""
-        columns = (
+    def progress(self, what: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
+        """A progress bar; gives what to call with (done, total).
+
+        Args:
+            what: What is being done.
+            unit: What is counted; given, the bar shows how many a second, and elsewhere than on a terminal, where a
+                bar would be an empty line, a line now and then says it.
+        """
+        columns = [
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            *([_RateColumn(unit)] if unit else []),
             TextColumn("left"),
             TimeRemainingColumn(),
-        )
-        # Elsewhere than on a terminal a bar is an empty line.
+        ]
         hidden = self.quiet or not self.err.is_terminal
+        told = _Lines(what, unit, self.say) if unit and hidden else None
         with Progress(*columns, console=self.err, disable=hidden, transient=True) as bar:
             task = bar.add_task(what, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+            def update(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total)
+                if told:
+                    told(done, total)
+
+            yield update
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
         """A table on stdout."""
@@ -76,8 +91,8 @@ class Console:
             table.add_row(*(cell if isinstance(cell, Text) else escape(cell) for cell in row))
         self.out.print(table)
 
-    def findings(self, document: FindingsDocument, classes: ClassSet) -> None:
-        """The findings, a row each."""
+    def findings(self, document: FindingsDocument, classes: ClassSet, total: int | None = None) -> None:
+        """The findings, a row each, of `total` in all."""
         names = {c.key: c.name for c in classes}
         rows = []
         for f in document.findings[:_SHOWN]:
@@ -89,9 +104,28 @@ class Console:
             rows.append((scan, finding, f"{f.probabilities[f.label]:.0%}", where, "; ".join(f.warnings)))
         if rows:
             self.table(("scan", "finding", "probability", "region (x, y)", "against trusting it"), rows)
-        if len(document.findings) > _SHOWN:
-            self.say(f"… and {len(document.findings) - _SHOWN} more; --json or --output gives all")
+        more = (total or len(document.findings)) - min(len(document.findings), _SHOWN)
+        if more:
+            self.say(f"… and {more} more; --json or --output gives all")
         self.say("For research use only: not a diagnosis.")
+
+    def outcome(self, outcome: Outcome, output: str | None, *, as_json: bool = False) -> None:
+        """What a job came to: a table or JSON on stdout, failures on stderr."""
+        if as_json and output is not None:
+            from tumorlens.batch import read_document
+
+            for block in read_document(output):
+                sys.stdout.write(block)
+        elif as_json:
+            sys.stdout.write(outcome.document().to_json() + "\n")
+        else:
+            self.findings(outcome.document(), outcome.card.classes, outcome.findings)
+            if output is not None:
+                self.say(f"results.csv, results.parquet and findings.json are in {output}")
+        for failure in outcome.kept_failures:
+            print(f"error: {failure.source}: {failure.error}", file=sys.stderr)  # noqa: T201
+        if more := outcome.failures - len(outcome.kept_failures):
+            print(f"error: … and {more} more files; results.csv names them", file=sys.stderr)  # noqa: T201
 
     def cards(self, cards: Sequence[WeightsCard]) -> None:
         """The weights in the package, a paragraph each."""
@@ -172,6 +206,37 @@ class Console:
             f"epoch {row.epoch:3d}/{total}  loss {row.train_loss:.3f}  {validation}"
             f"{row.seconds:5.1f} s  left {int(left // 60)}:{int(left % 60):02d}"
         )
+
+
+class _RateColumn(ProgressColumn):
+    """How many a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f} {self.unit}/s" if task.speed else "")
+
+
+class _Lines:
+    """Progress as a line every quarter of a minute, for logs."""
+
+    def __init__(self, what: str, unit: str, say: Callable[[str], None]) -> None:
+        self.what, self.unit, self.say = what, unit, say
+        self.began = self.told = time.monotonic()
+        self.before: int | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self.before is None:
+            self.began, self.before = now, done
+        if now - self.told < _EVERY:
+            return
+        self.told = now
+        rate = (done - self.before) / max(now - self.began, 1e-3)
+        left = f", {(total - done) / rate / 60:.1f} min left" if rate else ""
+        self.say(f"{self.what}: {done:,} of {total:,} {self.unit}, {rate:,.0f} a second{left}")
 
 
 _HEADLINES = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro ROC-AUC"}

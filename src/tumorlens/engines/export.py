@@ -132,13 +132,15 @@ def _with_entries_merged(network: ExplainingNetwork) -> ExplainingNetwork:
     network = deepcopy(network)
     for module in list(network.modules()):
         if isinstance(module, nn.Sequential) and len(module) > 1 and isinstance(module[0], nn.PixelUnshuffle):
-            (narrow, *others), step = module[1], module[0].downscale_factor
+            convolution, step = module[1], module[0].downscale_factor
+            assert isinstance(convolution, nn.Sequential)
+            narrow = convolution[0]
             assert isinstance(narrow, nn.Conv2d)
             outputs, inputs, high, wide = narrow.weight.shape
             spread = narrow.weight.unflatten(1, (inputs // step**2, step, step)).permute(0, 1, 4, 2, 5, 3)
             merged = nn.Conv2d(inputs // step**2, outputs, step * high, step, step * (high // 2), bias=False)
             merged.weight = nn.Parameter(spread.reshape(outputs, -1, step * high, step * wide), requires_grad=False)
-            module[0], module[1] = nn.Identity(), nn.Sequential(merged, *others)
+            module[0], module[1] = nn.Identity(), nn.Sequential(merged, *list(convolution)[1:])
     return network
 
 

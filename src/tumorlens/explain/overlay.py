@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 
-import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -21,6 +20,8 @@ _GAP, _BAR = 8, 12  # pixels between scan and colour bar, and the bar's width
 
 @cache
 def _palette() -> NDArray[np.uint8]:
+    import matplotlib as mpl  # here, because a start without pictures should not wait for it
+
     colours = mpl.colormaps[COLOURS](np.linspace(0, 1, 256))
     return np.round(colours[:, :3] * 255).astype(np.uint8)
 

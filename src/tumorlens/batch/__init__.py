@@ -1,0 +1,176 @@
+"""Many scans: files in, findings and their pictures out, in bounded memory, here or on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tumorlens.batch.job import CHUNK, Engine, Item, Job, Names, check, find_files
+from tumorlens.batch.journal import Journal, request_of
+from tumorlens.batch.pools import Chunk, Pool, alone, cores, processes
+from tumorlens.batch.results import DOCUMENT, TABLES, read_document
+from tumorlens.batch.store import Store
+from tumorlens.batch.work import Done, Worker
+from tumorlens.card import WeightsCard
+from tumorlens.classifier import Classifier
+from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, WeightsId
+
+__all__ = [
+    *("DOCUMENT", "TABLES", "Engine", "Job", "Listener", "Outcome", "Pool"),
+    *("find_in_files", "read_document", "run"),
+]
+
+SHOWN = 40
+"""Findings and failures that an outcome of a large job still holds; all are in the output folder."""
+
+_WORTH = 4 * CHUNK  # files from which other processes are worth their start
+
+
+@dataclass(frozen=True)
+class Listener:
+    """What a job tells while it runs; each defaults to silence.
+
+    Attributes:
+        say: Called with what a user should know.
+        progress: Called with (files done, files in all).
+    """
+
+    say: Callable[[str], None] = lambda _: None
+    progress: Callable[[int, int], None] = lambda _done, _total: None
+
+
+@dataclass
+class Outcome:
+    """What a job came to.
+
+    Attributes:
+        card: Of the weights.
+        findings: Number of findings.
+        failures: Number of failures.
+        kept: The findings, or the first `SHOWN` of them where there is an output folder.
+        kept_failures: The same of failures.
+    """
+
+    card: WeightsCard
+    findings: int = 0
+    failures: int = 0
+    kept: list[FindingRecord] = field(default_factory=list)
+    kept_failures: list[FailureRecord] = field(default_factory=list)
+
+    def add(self, part: Sequence[Done], most: int | None) -> None:
+        """Counts a chunk, and keeps what there is room for."""
+        for done in part:
+            self.findings += len(done.findings)
+            self.failures += len(done.failures)
+            self.kept += done.findings if most is None else done.findings[: max(0, most - len(self.kept))]
+            room = len(done.failures) if most is None else max(0, most - len(self.kept_failures))
+            self.kept_failures += done.failures[:room]
+
+    def document(self) -> FindingsDocument:
+        """What is kept, as one document."""
+        weights = WeightsId(name=self.card.name, sha256=self.card.sha256)
+        return FindingsDocument.of(weights, self.kept, self.kept_failures)
+
+
+def run(
+    paths: Sequence[str | Path],
+    engine: Engine,
+    job: Job,
+    listener: Listener | None = None,
+    *,
+    pool: Pool | None = None,
+    jobs: int = 0,
+    restart: bool = False,
+) -> Outcome:
+    """Finds what the scans of files and folders show.
+
+    A file that cannot be read is reported and the others go on. With an output folder, nothing that is done is lost:
+    the same call goes on where an earlier one was cut off, and findings.json, results.csv and results.parquet are
+    written at the end.
+
+    Args:
+        paths: Files and folders, or URLs of them.
+        engine: What computes.
+        job: What to do.
+        listener: What to tell.
+        pool: Who computes it; by default this process, or several for many files.
+        jobs: Processes to use; 0 takes as many as there are processors, where that is worth it.
+        restart: Whether to forget an unfinished job in the output folder.
+
+    Raises:
+        ConfigError: If the output folder cannot be written, or holds another unfinished job.
+        ModelError: If the weights cannot be used.
+    """
+    classifier = Classifier.load(engine.weights, device=engine.device)
+    check(job, classifier.card.classes.keys)
+    return _run(paths, classifier, engine, job, listener or Listener(), pool=pool, jobs=jobs, restart=restart)
+
+
+def find_in_files(
+    paths: Iterable[str | Path],
+    classifier: Classifier,
+    job: Job,
+    *,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> FindingsDocument:
+    """The same with a classifier in memory, in this process; the document holds every finding."""
+    listener = Listener(progress=progress)
+    return _run(list(paths), classifier, Engine(), job, listener, jobs=1, keep=None, restart=True).document()
+
+
+def _run(
+    paths: Sequence[str | Path],
+    classifier: Classifier,
+    engine: Engine,
+    job: Job,
+    listener: Listener,
+    *,
+    pool: Pool | None = None,
+    jobs: int = 0,
+    keep: int | None = SHOWN,
+    restart: bool = False,
+) -> Outcome:
+    card = classifier.card
+    journal = None
+    if job.output is not None:
+        journal = Journal(Store(job.output), request_of(paths, engine, job, card), restart=restart)
+    sources = find_files(paths)
+    outcome = Outcome(card)
+    most = keep if journal else None
+    if journal is None:
+        names = Names()
+        todo = [(i, Item(s.path, names.give(s.path), s.error)) for i, s in enumerate(sources)]
+    else:
+        todo = list(journal.items(sources))
+        for part in journal.parts():
+            outcome.add(part, most)
+    finished = len(sources) - len(todo)
+    if finished:
+        listener.say(f"going on: {finished} of {len(sources)} files were done before")
+    if pool is None:
+        count = jobs or (cores() if len(todo) >= _WORTH and engine.device == "cpu" else 1)
+        pool = processes(engine, job, count) if count > 1 else alone(Worker(classifier, job))
+    listener.progress(finished, len(sources))
+    # Small jobs go in small steps, so that their progress shows; large ones in large steps, which cost less.
+    for place, part in pool(_chunks(todo, max(1, min(CHUNK, len(todo) // 32)))):
+        if journal is not None:
+            journal.add(place, part)
+        outcome.add(part, most)
+        finished += len(part)
+        listener.progress(finished, len(sources))
+    if journal is not None:
+        journal.finish(card)
+    return outcome
+
+
+def _chunks(todo: Iterable[tuple[int, Item]], size: int) -> Iterator[Chunk]:
+    """Items in chunks that do not cross what was done before, so that places stay in order."""
+    chunk: list[tuple[int, Item]] = []
+    for place, item in todo:
+        if chunk and (len(chunk) == size or place != chunk[-1][0] + 1):
+            yield chunk[0][0], [entry for _, entry in chunk]
+            chunk = []
+        chunk.append((place, item))
+    if chunk:
+        yield chunk[0][0], [entry for _, entry in chunk]

@@ -1,0 +1,97 @@
+"""The output folder while a job runs: what is done already, so that a kill costs no more than the chunk it falls into.
+
+Each chunk's records are written whole, as one part, before the next is begun; when all files are done, the parts become
+results.csv, results.parquet and findings.json, and go. A folder that has findings.json is complete.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from pydantic import TypeAdapter
+
+from tumorlens.batch.job import Engine, Item, Job, Names
+from tumorlens.batch.results import DOCUMENT, TABLES, write_results
+from tumorlens.batch.store import Store
+from tumorlens.batch.work import Done
+from tumorlens.card import WeightsCard
+from tumorlens.errors import ConfigError
+from tumorlens.formats import Source
+
+_FOLDER = ".unfinished"
+_JOB = f"{_FOLDER}/job.json"
+_PARTS = f"{_FOLDER}/parts"
+_Part = TypeAdapter(list[Done])
+
+
+class Journal:
+    """What an output folder knows of a job.
+
+    Args:
+        store: The folder.
+        request: What was asked for, in JSON: only the same request goes on.
+        restart: Whether to forget an unfinished job there.
+
+    Raises:
+        ConfigError: If the folder holds another unfinished job, or cannot be written.
+    """
+
+    def __init__(self, store: Store, request: dict[str, object], *, restart: bool = False) -> None:
+        self.store = store
+        store.prepare()
+        if restart:
+            store.remove(_FOLDER)
+        asked = json.dumps(request, sort_keys=True)
+        begun = store.read(_JOB).decode() if "job.json" in store.names(_FOLDER) else None
+        if begun is not None and begun != asked:
+            raise ConfigError(
+                f"{store.folder}: holds an unfinished job with other scans or settings; finish it with its own "
+                "command, choose another --output, or forget it with --restart"
+            )
+        for name in (DOCUMENT, *TABLES):
+            store.remove(name)
+        if begun is None:
+            store.write(_JOB, asked.encode())
+        self._parts = store.names(_PARTS)
+        self._attempt = 1 + max((int(name.split("-")[1].removesuffix(".json")) for name in self._parts), default=0)
+
+    def items(self, sources: Sequence[Source]) -> Iterator[tuple[int, Item]]:
+        """The files that are still to do, each with its place among all of them.
+
+        A name that was given before stays with its file.
+        """
+        done: Counter[str] = Counter()
+        used = []
+        for part in self.parts():
+            done.update(entry.path for entry in part)
+            used += [entry.name for entry in part]
+        names = Names(used)
+        for place, source in enumerate(sources):
+            if done[source.path]:
+                done[source.path] -= 1
+            else:
+                yield place, Item(source.path, names.give(source.path), source.error)
+
+    def add(self, place: int, done: list[Done]) -> None:
+        """Records a chunk; `place` is that of its first file."""
+        name = f"{place:09d}-{self._attempt:03d}.json"
+        self.store.write(f"{_PARTS}/{name}", _Part.dump_json(done, ensure_ascii=True))
+        self._parts.append(name)
+
+    def parts(self) -> Iterator[list[Done]]:
+        """What is done, chunk by chunk, in the order of the files."""
+        for name in sorted(self._parts):
+            yield _Part.validate_json(self.store.read(f"{_PARTS}/{name}"))
+
+    def finish(self, card: WeightsCard) -> None:
+        """Makes the results of the parts, and removes these."""
+        write_results(self.store, self.parts, card)
+        self.store.remove(_FOLDER)
+
+
+def request_of(paths: Sequence[object], engine: Engine, job: Job, card: WeightsCard) -> dict[str, object]:
+    """What makes two calls the same job."""
+    return {"paths": [str(p) for p in paths], **asdict(engine), **asdict(job), "output": "", "sha256": card.sha256}

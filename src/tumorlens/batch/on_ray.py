@@ -1,0 +1,72 @@
+"""The same chunks on a Ray cluster: an actor pool, one engine an actor.
+
+References:
+    Moritz et al., Ray: A distributed framework for emerging AI applications, OSDI 2018.
+    https://docs.ray.io/en/latest/data/batch_inference.html
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tumorlens.batch.job import Engine, Item, Job
+from tumorlens.batch.pools import Chunk, Pool
+from tumorlens.batch.work import Done, Worker
+from tumorlens.cluster import connect
+
+_BLOCKS = 2000  # that a job is cut into at most; each is one task of an actor
+
+
+def actors(engine: Engine, job: Job, count: int = 0, address: str | None = None) -> Pool:
+    """Ray Data's actor pool; results come in any order, each with its place.
+
+    Weights by name are in the package that every node has; weights by path, scans and the output folder must be where
+    every node finds them: on a shared disk, or in a store by URL.
+
+    Args:
+        engine: What computes.
+        job: What to do.
+        count: Actors, of one processor each; 0 lets Ray use all there are.
+        address: Of a running cluster; None starts one on this machine.
+    """
+
+    def do(chunks: Iterable[Chunk]) -> Iterator[tuple[int, list[Done]]]:
+        import ray
+
+        # Pickled, because a table of Ray's holds no errors; only this program's own values are ever unpickled.
+        rows = [{"place": place, "items": pickle.dumps(items)} for place, items in chunks]
+        if not rows:
+            return
+        with connect(address):
+            size = count or max(1, int(ray.cluster_resources().get("CPU", 1)))
+            found = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS)).map_batches(
+                _Actor,
+                fn_constructor_args=(engine, job),
+                batch_size=1,
+                compute=ray.data.ActorPoolStrategy(size=min(size, len(rows))),
+                num_cpus=1,
+            )
+            for row in found.iter_rows():
+                yield int(row["place"]), pickle.loads(row["done"])  # noqa: S301 - made by our own actors
+
+    return do
+
+
+class _Actor:
+    """A worker in a process of the cluster."""
+
+    def __init__(self, engine: Engine, job: Job) -> None:
+        self.worker = Worker.start(engine, job)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        done = [self.worker(_items(items)) for items in batch["items"]]
+        return {"place": batch["place"], "done": np.array([pickle.dumps(part) for part in done], object)}
+
+
+def _items(data: bytes) -> list[Item]:
+    items: list[Item] = pickle.loads(data)  # noqa: S301 - made by the program that started this actor
+    return items

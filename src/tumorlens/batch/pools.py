@@ -1,0 +1,85 @@
+"""Who does the chunks: this process, processes of this machine, or the actors of a Ray cluster."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+from tumorlens.batch.job import Engine, Item, Job
+from tumorlens.batch.work import Done, Worker
+from tumorlens.errors import TumorLensError
+
+Chunk = tuple[int, list[Item]]
+"""Files to do, and the place of the first."""
+
+Pool = Callable[[Iterable[Chunk]], Iterator[tuple[int, list[Done]]]]
+"""Does chunks, and gives each back with its place."""
+
+
+def alone(worker: Worker) -> Pool:
+    """In this process, one chunk after another."""
+
+    def do(chunks: Iterable[Chunk]) -> Iterator[tuple[int, list[Done]]]:
+        return ((place, worker(items)) for place, items in chunks)
+
+    return do
+
+
+def processes(engine: Engine, job: Job, count: int) -> Pool:
+    """In processes of this machine, each with an engine of one thread; results come in the order of the chunks.
+
+    Only a few chunks a process are under way at a time, so memory does not grow with the number of files.
+    """
+
+    def do(chunks: Iterable[Chunk]) -> Iterator[tuple[int, list[Done]]]:
+        # Not forked: threads of this process would be torn apart.
+        context = multiprocessing.get_context("spawn")
+        executor = ProcessPoolExecutor(count, context, initializer=_start, initargs=(engine, job))
+        waiting: deque[tuple[int, Future[list[Done]]]] = deque()
+        try:
+            for place, items in chunks:
+                waiting.append((place, executor.submit(_work, items)))
+                if len(waiting) >= 2 * count + 1:
+                    yield _next(waiting)
+            while waiting:
+                yield _next(waiting)
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+    return do
+
+
+def _next(waiting: deque[tuple[int, Future[list[Done]]]]) -> tuple[int, list[Done]]:
+    place, future = waiting.popleft()
+    try:
+        return place, future.result()
+    except BrokenProcessPool as error:
+        raise TumorLensError(
+            "a worker process was killed, perhaps for want of memory; what is done is kept: "
+            "the same command goes on, with --jobs 1 in less memory"
+        ) from error
+
+
+_worker: Worker | None = None
+
+
+def _start(engine: Engine, job: Job) -> None:
+    """Makes a process a worker. Ctrl-C is for the process that started it, which lets it finish its chunk."""
+    global _worker  # noqa: PLW0603 - what a process's initializer can hand to its tasks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _worker = Worker.start(engine, job)
+
+
+def _work(items: list[Item]) -> list[Done]:
+    assert _worker is not None
+    return _worker(items)
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,133 @@
+"""What one worker does with a chunk of files: read, find, draw. Every engine calls this, so all answer alike."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from pydantic import BaseModel
+
+from tumorlens.batch.job import ARRAY, HEATMAP, OVERLAY, Engine, Item, Job
+from tumorlens.batch.store import Store, is_url, open_url
+from tumorlens.classifier import Classifier
+from tumorlens.errors import UnreadableFile
+from tumorlens.finding import FailureRecord, Finding, FindingRecord
+from tumorlens.formats import Failure, Source, read_source
+from tumorlens.scan import Scan
+
+_BATCH = 64  # scans
+_BATCH_PIXELS = 16_000_000  # their heat maps are as large as they are, so a few big scans fill a batch too
+
+
+class Done(BaseModel):
+    """What came out of one file.
+
+    Attributes:
+        path: The file.
+        name: What its pictures are called.
+        findings: One for each scan in it.
+        failures: Why it could not be read, or not to its end.
+    """
+
+    path: str
+    name: str
+    findings: list[FindingRecord] = []
+    failures: list[FailureRecord] = []
+
+
+class Worker:
+    """Does chunks of files.
+
+    Args:
+        classifier: The network to ask.
+        job: What to do.
+    """
+
+    def __init__(self, classifier: Classifier, job: Job) -> None:
+        self.classifier, self.job = classifier, job
+        self.store = None if job.output is None else Store(job.output)
+
+    @classmethod
+    def start(cls, engine: Engine, job: Job, threads: int = 1) -> Worker:
+        """A worker with an engine of its own."""
+        return cls(Classifier.load(engine.weights, device=engine.device, threads=threads), job)
+
+    def __call__(self, items: Sequence[Item]) -> list[Done]:
+        """Does some files, holding one batch of scans at a time."""
+        done = [Done(path=item.path, name=item.name) for item in items]
+        for batch in _batches(self._scans(items, done)):
+            found = self.classifier.find_each(
+                [scan for _, _, scan in batch],
+                explain=self.job.explain,
+                target=self.job.target,
+                method=self.job.method,
+                batch_size=_BATCH,
+            )
+            for (place, name, scan), finding in zip(batch, found, strict=True):
+                done[place].findings.append(self._write(name, scan, finding))
+        return done
+
+    def _scans(self, items: Sequence[Item], done: list[Done]) -> Iterator[tuple[int, str, Scan]]:
+        """Each scan with its item's place and its own name; failures go into `done`."""
+        for place, item in enumerate(items):
+            read = self._read(item)
+            # Looking two scans ahead tells whether names need the frame's number.
+            ahead = list(islice(read, 2))
+            for found in chain(ahead, read):
+                if isinstance(found, Failure):
+                    done[place].failures.append(FailureRecord(source=found.source, error=found.error))
+                else:
+                    name = f"{item.name}-{found.frame:04d}" if len(ahead) > 1 else item.name
+                    yield place, name, found
+
+    def _read(self, item: Item) -> Iterator[Scan | Failure]:
+        if not is_url(item.path):
+            yield from read_source(Source(item.path, item.error), axis=self.job.axis)
+            return
+        if item.error is not None:
+            yield Failure(item.path, f"{item.error.problem}; {item.error.remedy}")
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder, PurePosixPath(item.path).name)
+            try:
+                system, path = open_url(item.path)
+                system.get_file(path, str(local))
+            except OSError as error:
+                gone = UnreadableFile(item.path, f"could not be fetched ({error.strerror or 'no answer'})", "try again")
+                yield Failure(item.path, f"{gone.problem}; {gone.remedy}")
+                return
+            for found in read_source(Source(str(local)), axis=self.job.axis):
+                yield replace(found, source=item.path)
+
+    def _write(self, name: str, scan: Scan, finding: Finding) -> FindingRecord:
+        if self.store is None or finding.heatmap is None or not self.job.pictures:
+            return finding.record()
+        from tumorlens.explain.overlay import draw_heatmap, draw_overlay
+
+        heatmap, overlay, array = finding.heatmap, name + OVERLAY, name + ARRAY
+        picture = draw_overlay(scan, heatmap, finding.region)
+        # The array first: beside it, the pictures are known as results even if the call ends here.
+        with self.store.writing(array) as path, path.open("wb") as file:
+            np.save(file, heatmap)
+        with self.store.writing(overlay) as path:
+            picture.save(path, "PNG")
+        with self.store.writing(name + HEATMAP) as path:
+            draw_heatmap(heatmap).save(path, "PNG")
+        return finding.record(self.store.where(array), self.store.where(overlay))
+
+
+def _batches(scans: Iterator[tuple[int, str, Scan]]) -> Iterator[list[tuple[int, str, Scan]]]:
+    batch: list[tuple[int, str, Scan]] = []
+    pixels = 0
+    for entry in scans:
+        batch.append(entry)
+        pixels += entry[2].height * entry[2].width
+        if len(batch) == _BATCH or pixels >= _BATCH_PIXELS:
+            yield batch
+            batch, pixels = [], 0
+    if batch:
+        yield batch
