@@ -181,7 +181,7 @@ def test_an_output_that_cannot_be_a_folder_is_refused_before_anything_isread_sca
 ) -> None:
     scan = _write_scan(tmp_path / "a.png")
     for output in (scan, scan / "below"):
-        with pytest.raises(ConfigError, match=r"a\.png.*: cannot be written .* choose another --output"):
+        with pytest.raises(ConfigError, match=r"a\.png.*: cannot be written .*; choose another --output"):
             find_in_files([scan], tiny_classifier, Job(output=output))
 
 

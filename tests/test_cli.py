@@ -321,7 +321,7 @@ def test_ctrl_c_exits_with_130(predict: Run, png: Path, monkeypatch: pytest.Monk
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tumorlens.batch.find_in_files", interrupt)
+    monkeypatch.setattr("tumorlens.batch.run", interrupt)
     code, out, err = predict(png)
     assert (code, out) == (130, "")
     assert "Traceback" not in err

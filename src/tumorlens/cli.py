@@ -150,7 +150,12 @@ def predict(
         pool = actors(computing, job, jobs, address)
     with console.progress("reading scans", "files") as progress:
         listener = batch.Listener(console.say, progress)
-        outcome = batch.run(paths, computing, job, listener, pool=pool, jobs=jobs, restart=restart)
+        try:
+            outcome = batch.run(paths, computing, job, listener, pool=pool, jobs=jobs, restart=restart)
+        except KeyboardInterrupt:
+            if output is not None:
+                console.say("stopped; the same command goes on where it was")
+            raise
     console.outcome(outcome, output, as_json=as_json)
     if outcome.failures:
         raise typer.Exit(1)

@@ -44,10 +44,6 @@ class Preprocessing(BaseModel):
             (channels, size, size) float32 in [0, 1].
         """
         pixels = scan.grey if self.channels == 1 else scan.rgb
-        if self.intensity == "stretch":
-            low, high = np.percentile(pixels, self.percentiles)
-            if high > low:
-                pixels = (pixels - low) / (high - low)
         planes = pixels[..., None] if pixels.ndim == 2 else pixels
         top, left, height, width = self.placement(scan)
         out = np.zeros((self.channels, self.size, self.size), np.float32)
@@ -55,7 +51,14 @@ class Preprocessing(BaseModel):
             plane = np.ascontiguousarray(planes[..., channel], np.float32)
             small = Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR)
             out[channel, top : top + height, left : left + width] = np.asarray(small)
-        return np.clip(out, 0, 1)
+        if self.intensity == "stretch":
+            # After scaling, which averages: it is the same, of fewer pixels. The border stays black.
+            low, high = _percentiles(pixels, self.percentiles)
+            if high > low:
+                inside = out[:, top : top + height, left : left + width]
+                inside -= low
+                inside /= high - low
+        return out.clip(0, 1, out=out)
 
     def cover(self, outline: Outline, scan: Scan) -> NDArray[np.uint8]:
         """Where an outline lies in the input: (size, size), the share of each pixel inside, in 255ths."""
@@ -89,3 +92,18 @@ class Preprocessing(BaseModel):
         box = (left * x, top * y, (left + width) * x, (top + height) * y)
         image = Image.fromarray(np.ascontiguousarray(heat, np.float32))
         return np.array(image.resize((scan.width, scan.height), Image.Resampling.BILINEAR, box=box))
+
+
+def _percentiles(pixels: NDArray[np.float32], percents: tuple[float, float]) -> tuple[float, float]:
+    """`np.percentile`; of 8-bit pictures by counting, which is several times as fast as sorting."""
+    levels = np.rint(pixels * np.float32(255)).astype(np.uint8)
+    if not np.array_equal(np.divide(levels, np.float32(255), dtype=np.float32), pixels):
+        low, high = np.percentile(pixels, percents)
+        return float(low), float(high)
+    counts = Image.fromarray(levels.reshape(len(levels), -1)).histogram()
+    upto = np.cumsum(counts)
+    ranks = np.asarray(percents) / 100 * (levels.size - 1)
+    below = np.searchsorted(upto, np.floor(ranks), side="right")
+    above = np.searchsorted(upto, np.ceil(ranks), side="right")
+    low, high = (below + (ranks % 1) * (above - below)) / 255
+    return float(low), float(high)

@@ -11,14 +11,22 @@ from tumorlens.batch.journal import Journal, request_of
 from tumorlens.batch.pools import Chunk, Pool, alone, cores, processes
 from tumorlens.batch.results import DOCUMENT, TABLES, read_document
 from tumorlens.batch.store import Store
-from tumorlens.batch.work import Done, Worker
+from tumorlens.batch.work import Done, Part, Worker
 from tumorlens.card import WeightsCard
 from tumorlens.classifier import Classifier
 from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, WeightsId
 
 __all__ = [
-    *("DOCUMENT", "TABLES", "Engine", "Job", "Listener", "Outcome", "Pool"),
-    *("find_in_files", "read_document", "run"),
+    "DOCUMENT",
+    "TABLES",
+    "Engine",
+    "Job",
+    "Listener",
+    "Outcome",
+    "Pool",
+    "find_in_files",
+    "read_document",
+    "run",
 ]
 
 SHOWN = 40
@@ -58,14 +66,16 @@ class Outcome:
     kept: list[FindingRecord] = field(default_factory=list)
     kept_failures: list[FailureRecord] = field(default_factory=list)
 
-    def add(self, part: Sequence[Done], most: int | None) -> None:
+    def add(self, part: Part, most: int | None) -> None:
         """Counts a chunk, and keeps what there is room for."""
-        for done in part:
-            self.findings += len(done.findings)
-            self.failures += len(done.failures)
-            self.kept += done.findings if most is None else done.findings[: max(0, most - len(self.kept))]
-            room = len(done.failures) if most is None else max(0, most - len(self.kept_failures))
-            self.kept_failures += done.failures[:room]
+        self.findings += part.findings
+        self.failures += part.failures
+        room = part.findings if most is None else max(0, most - len(self.kept))
+        room_for_failures = part.failures if most is None else max(0, most - len(self.kept_failures))
+        if min(room, part.findings) or min(room_for_failures, part.failures):
+            done = part.open()
+            self.kept += [finding for d in done for finding in d.findings][:room]
+            self.kept_failures += [failure for d in done for failure in d.failures][:room_for_failures]
 
     def document(self) -> FindingsDocument:
         """What is kept, as one document."""
@@ -103,7 +113,7 @@ def run(
         ModelError: If the weights cannot be used.
     """
     classifier = Classifier.load(engine.weights, device=engine.device)
-    check(job, classifier.card.classes.keys)
+    check(job, classifier)
     return _run(paths, classifier, engine, job, listener or Listener(), pool=pool, jobs=jobs, restart=restart)
 
 
@@ -143,8 +153,8 @@ def _run(
         todo = [(i, Item(s.path, names.give(s.path), s.error)) for i, s in enumerate(sources)]
     else:
         todo = list(journal.items(sources))
-        for part in journal.parts():
-            outcome.add(part, most)
+        for before in journal.parts():
+            outcome.add(Part.of(0, [Done.model_validate(entry) for entry in before]), most)
     finished = len(sources) - len(todo)
     if finished:
         listener.say(f"going on: {finished} of {len(sources)} files were done before")
@@ -153,11 +163,11 @@ def _run(
         pool = processes(engine, job, count) if count > 1 else alone(Worker(classifier, job))
     listener.progress(finished, len(sources))
     # Small jobs go in small steps, so that their progress shows; large ones in large steps, which cost less.
-    for place, part in pool(_chunks(todo, max(1, min(CHUNK, len(todo) // 32)))):
+    for part in pool(_chunks(todo, max(1, min(CHUNK, len(todo) // 32)))):
         if journal is not None:
-            journal.add(place, part)
+            journal.add(part)
         outcome.add(part, most)
-        finished += len(part)
+        finished += part.files
         listener.progress(finished, len(sources))
     if journal is not None:
         journal.finish(card)

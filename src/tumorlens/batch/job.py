@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tumorlens import DEFAULT_WEIGHTS
 from tumorlens.batch.store import is_url, open_url
+from tumorlens.classifier import Classifier
 from tumorlens.errors import ConfigError, InputError, UnreadableFile, UnsupportedFile
 from tumorlens.formats import Axis, Source, find_sources
 from tumorlens.formats.sources import natural
@@ -143,11 +144,15 @@ def _is_result(path: str, names: set[str]) -> bool:
     return is_url(path) and path.endswith((ARRAY, ".json", ".csv", ".parquet"))
 
 
-def check(job: Job, classes: tuple[str, ...]) -> None:
+def check(job: Job, classifier: Classifier) -> None:
     """Refuses a job before anything is read.
 
     Raises:
-        ConfigError: If it asks for a class the weights do not know.
+        ConfigError: If it asks for a class or a heat map that the weights do not have.
     """
+    classes = classifier.card.classes.keys
     if job.target is not None and job.target not in classes:
         raise ConfigError(f"--target {job.target}: choose one of {', '.join(classes)}")
+    # Asking for the list loads PyTorch, which the weights' own heat maps do without.
+    if job.method not in (None, classifier.heat_map.method) and job.method not in classifier.eager.methods:
+        raise ConfigError(f"--heat-map {job.method}: choose one of {', '.join(classifier.eager.methods)}")

@@ -10,13 +10,12 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-
-from pydantic import TypeAdapter
+from typing import Any
 
 from tumorlens.batch.job import Engine, Item, Job, Names
 from tumorlens.batch.results import DOCUMENT, TABLES, write_results
 from tumorlens.batch.store import Store
-from tumorlens.batch.work import Done
+from tumorlens.batch.work import Part
 from tumorlens.card import WeightsCard
 from tumorlens.errors import ConfigError
 from tumorlens.formats import Source
@@ -24,7 +23,6 @@ from tumorlens.formats import Source
 _FOLDER = ".unfinished"
 _JOB = f"{_FOLDER}/job.json"
 _PARTS = f"{_FOLDER}/parts"
-_Part = TypeAdapter(list[Done])
 
 
 class Journal:
@@ -66,8 +64,8 @@ class Journal:
         done: Counter[str] = Counter()
         used = []
         for part in self.parts():
-            done.update(entry.path for entry in part)
-            used += [entry.name for entry in part]
+            done.update(entry["path"] for entry in part)
+            used += [entry["name"] for entry in part]
         names = Names(used)
         for place, source in enumerate(sources):
             if done[source.path]:
@@ -75,20 +73,20 @@ class Journal:
             else:
                 yield place, Item(source.path, names.give(source.path), source.error)
 
-    def add(self, place: int, done: list[Done]) -> None:
-        """Records a chunk; `place` is that of its first file."""
-        name = f"{place:09d}-{self._attempt:03d}.json"
-        self.store.write(f"{_PARTS}/{name}", _Part.dump_json(done, ensure_ascii=True))
+    def add(self, part: Part) -> None:
+        """Records a chunk."""
+        name = f"{part.place:09d}-{self._attempt:03d}.json"
+        self.store.write(f"{_PARTS}/{name}", part.content)
         self._parts.append(name)
 
-    def parts(self) -> Iterator[list[Done]]:
-        """What is done, chunk by chunk, in the order of the files."""
+    def parts(self) -> Iterator[list[dict[str, Any]]]:
+        """What is done, chunk by chunk, in the order of the files; each a `Done` as JSON has it."""
         for name in sorted(self._parts):
-            yield _Part.validate_json(self.store.read(f"{_PARTS}/{name}"))
+            yield json.loads(self.store.read(f"{_PARTS}/{name}"))
 
     def finish(self, card: WeightsCard) -> None:
         """Makes the results of the parts, and removes these."""
-        write_results(self.store, self.parts, card)
+        write_results(self.store, self.parts(), card)
         self.store.remove(_FOLDER)
 
 

@@ -11,21 +11,21 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 from tumorlens.batch.job import Engine, Item, Job
-from tumorlens.batch.work import Done, Worker
+from tumorlens.batch.work import Part, Worker
 from tumorlens.errors import TumorLensError
 
 Chunk = tuple[int, list[Item]]
 """Files to do, and the place of the first."""
 
-Pool = Callable[[Iterable[Chunk]], Iterator[tuple[int, list[Done]]]]
-"""Does chunks, and gives each back with its place."""
+Pool = Callable[[Iterable[Chunk]], Iterator[Part]]
+"""Does chunks."""
 
 
 def alone(worker: Worker) -> Pool:
     """In this process, one chunk after another."""
 
-    def do(chunks: Iterable[Chunk]) -> Iterator[tuple[int, list[Done]]]:
-        return ((place, worker(items)) for place, items in chunks)
+    def do(chunks: Iterable[Chunk]) -> Iterator[Part]:
+        return (worker(place, items) for place, items in chunks)
 
     return do
 
@@ -36,14 +36,14 @@ def processes(engine: Engine, job: Job, count: int) -> Pool:
     Only a few chunks a process are under way at a time, so memory does not grow with the number of files.
     """
 
-    def do(chunks: Iterable[Chunk]) -> Iterator[tuple[int, list[Done]]]:
+    def do(chunks: Iterable[Chunk]) -> Iterator[Part]:
         # Not forked: threads of this process would be torn apart.
         context = multiprocessing.get_context("spawn")
         executor = ProcessPoolExecutor(count, context, initializer=_start, initargs=(engine, job))
-        waiting: deque[tuple[int, Future[list[Done]]]] = deque()
+        waiting: deque[Future[Part]] = deque()
         try:
             for place, items in chunks:
-                waiting.append((place, executor.submit(_work, items)))
+                waiting.append(executor.submit(_work, place, items))
                 if len(waiting) >= 2 * count + 1:
                     yield _next(waiting)
             while waiting:
@@ -54,10 +54,9 @@ def processes(engine: Engine, job: Job, count: int) -> Pool:
     return do
 
 
-def _next(waiting: deque[tuple[int, Future[list[Done]]]]) -> tuple[int, list[Done]]:
-    place, future = waiting.popleft()
+def _next(waiting: deque[Future[Part]]) -> Part:
     try:
-        return place, future.result()
+        return waiting.popleft().result()
     except BrokenProcessPool as error:
         raise TumorLensError(
             "a worker process was killed, perhaps for want of memory; what is done is kept: "
@@ -75,9 +74,9 @@ def _start(engine: Engine, job: Job) -> None:
     _worker = Worker.start(engine, job)
 
 
-def _work(items: list[Item]) -> list[Done]:
+def _work(place: int, items: list[Item]) -> Part:
     assert _worker is not None
-    return _worker(items)
+    return _worker(place, items)
 
 
 def cores() -> int:

@@ -61,7 +61,7 @@ class Store:
 
     def prepare(self) -> None:
         """Makes the folder, where folders need making."""
-        with self._said(""):
+        with self._said("", "choose another --output"):
             if self.remote:
                 self._system[0].makedirs(str(self._system[1]), exist_ok=True)
             else:
@@ -144,12 +144,9 @@ class Store:
                 path.unlink(missing_ok=True)
 
     @contextmanager
-    def _said(self, name: str) -> Iterator[None]:
+    def _said(self, name: str, remedy: str = "free space or choose another --output") -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            reason = error.strerror or error
-            where = self.where(name) if name else self.folder
-            raise ConfigError(
-                f"{where}: cannot be written ({reason}); free space or choose another --output"
-            ) from error
+            reason, where = error.strerror or error, self.where(name) if name else self.folder
+            raise ConfigError(f"{where}: cannot be written ({reason}); {remedy}") from error

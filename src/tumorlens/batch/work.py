@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from tumorlens.batch.job import ARRAY, HEATMAP, OVERLAY, Engine, Item, Job
 from tumorlens.batch.store import Store, is_url, open_url
@@ -39,6 +39,38 @@ class Done(BaseModel):
     failures: list[FailureRecord] = []
 
 
+_Part = TypeAdapter(list[Done])
+
+
+@dataclass(frozen=True)
+class Part:
+    """What came out of a chunk, as the worker hands it over: parsed only where somebody looks into it.
+
+    Attributes:
+        place: Place of its first file among all.
+        files: Number of files.
+        findings: Number of findings.
+        failures: Number of failures.
+        content: The chunk's `Done`s as JSON.
+    """
+
+    place: int
+    files: int
+    findings: int
+    failures: int
+    content: bytes
+
+    @classmethod
+    def of(cls, place: int, done: list[Done]) -> Part:
+        """Packs a chunk."""
+        counts = (sum(len(d.findings) for d in done), sum(len(d.failures) for d in done))
+        return cls(place, len(done), *counts, _Part.dump_json(done, ensure_ascii=True))
+
+    def open(self) -> list[Done]:
+        """The chunk's results."""
+        return _Part.validate_json(self.content)
+
+
 class Worker:
     """Does chunks of files.
 
@@ -56,8 +88,8 @@ class Worker:
         """A worker with an engine of its own."""
         return cls(Classifier.load(engine.weights, device=engine.device, threads=threads), job)
 
-    def __call__(self, items: Sequence[Item]) -> list[Done]:
-        """Does some files, holding one batch of scans at a time."""
+    def __call__(self, place: int, items: Sequence[Item]) -> Part:
+        """Does some files, the first of which has a place, holding one batch of scans at a time."""
         done = [Done(path=item.path, name=item.name) for item in items]
         for batch in _batches(self._scans(items, done)):
             found = self.classifier.find_each(
@@ -67,22 +99,22 @@ class Worker:
                 method=self.job.method,
                 batch_size=_BATCH,
             )
-            for (place, name, scan), finding in zip(batch, found, strict=True):
-                done[place].findings.append(self._write(name, scan, finding))
-        return done
+            for (index, name, scan), finding in zip(batch, found, strict=True):
+                done[index].findings.append(self._write(name, scan, finding))
+        return Part.of(place, done)
 
     def _scans(self, items: Sequence[Item], done: list[Done]) -> Iterator[tuple[int, str, Scan]]:
-        """Each scan with its item's place and its own name; failures go into `done`."""
-        for place, item in enumerate(items):
+        """Each scan with its item's index and its own name; failures go into `done`."""
+        for index, item in enumerate(items):
             read = self._read(item)
             # Looking two scans ahead tells whether names need the frame's number.
             ahead = list(islice(read, 2))
             for found in chain(ahead, read):
                 if isinstance(found, Failure):
-                    done[place].failures.append(FailureRecord(source=found.source, error=found.error))
+                    done[index].failures.append(FailureRecord(source=found.source, error=found.error))
                 else:
                     name = f"{item.name}-{found.frame:04d}" if len(ahead) > 1 else item.name
-                    yield place, name, found
+                    yield index, name, found
 
     def _read(self, item: Item) -> Iterator[Scan | Failure]:
         if not is_url(item.path):

@@ -75,8 +75,9 @@ def _part_with(hot: NDArray[np.bool_], seed: tuple[np.intp, ...]) -> NDArray[np.
 
 def _along_rows(hot: NDArray[np.bool_], filled: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Fills each horizontal run of `hot` that `filled` touches."""
-    padded = np.pad(hot, ((0, 0), (1, 0)))
-    runs = np.cumsum(padded[:, 1:] & ~padded[:, :-1]).reshape(hot.shape)  # a number for each run; gaps have any
+    starts = hot.copy()
+    starts[:, 1:] &= ~hot[:, :-1]
+    runs = np.cumsum(starts).reshape(hot.shape)  # a number for each run; gaps have any
     touched = np.zeros(int(runs[-1, -1]) + 1, bool)
     touched[runs[filled]] = True
     return hot & touched[runs]
@@ -94,7 +95,8 @@ def _trace(
         shape: (H, W) of the picture.
     """
     # A border of zeros closes lines that would run out of the picture.
-    padded = np.pad(surface, 1)
+    padded = np.zeros((surface.shape[0] + 2, surface.shape[1] + 2), np.float32)
+    padded[1:-1, 1:-1] = surface
     lines = contourpy.contour_generator(z=padded, name="serial").lines(level)
     outermost = max((np.asarray(line) for line in lines), key=_enclosed)
     # contourpy counts pixel centres from 0; the picture's corner is half a pixel before the first centre.

@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,10 @@ MAX_VOXELS = 2**28
 MIN_SIDE = 16
 """Pixels along the shorter side below which a picture is no scan."""
 
+Number = TypeVar("Number", bound=np.generic)
+
 _PARSERS = r"(PIL|pydicom|nibabel|tumorlens\.formats)(\.|$)"  # their warnings quote the file, so patient data
-_LOGGERS = ("pydicom", "nibabel.global", "PIL.TiffImagePlugin")
+_LOGGERS = tuple(logging.getLogger(name) for name in ("pydicom", "nibabel.global", "PIL.TiffImagePlugin"))
 _SAMPLE = 4_000_000  # values that percentiles are taken of
 
 
@@ -47,16 +50,16 @@ class _Quiet:
             self._caught = warnings.catch_warnings()
             self._caught.__enter__()
             warnings.filterwarnings("ignore", module=_PARSERS)
-            for name in _LOGGERS:
-                logging.getLogger(name).disabled = True
+            for logger in _LOGGERS:
+                logger.disabled = True
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._entered -= 1
             if self._entered:
                 return
-            for name in _LOGGERS:
-                logging.getLogger(name).disabled = False
+            for logger in _LOGGERS:
+                logger.disabled = False
             self._caught.__exit__(None, None, None)
 
 
@@ -197,7 +200,8 @@ def robust_range(values: NDArray, *, ignore_zero: bool = False) -> tuple[float, 
 
 def divide(values: NDArray, white: float) -> NDArray[np.float32]:
     """Values / white, clipped to [0, 1], as float32."""
-    return np.clip(values.astype(np.float32) / np.float32(white), 0, 1).astype(np.float32)
+    quotient: NDArray[np.float32] = np.divide(values, np.float32(white), dtype=np.float32)
+    return quotient if values.dtype == np.uint8 and white >= 255 else quotient.clip(0, 1)
 
 
 def stretch(values: NDArray, low: float, high: float) -> NDArray[np.float32]:
@@ -218,7 +222,7 @@ def stretch(values: NDArray, low: float, high: float) -> NDArray[np.float32]:
     return np.clip(scaled, 0, 1).astype(np.float32)
 
 
-def without_false_colour(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+def without_false_colour(pixels: NDArray[Number]) -> NDArray[Number]:
     """(H, W) if the three channels of (H, W, 3) are equal, as in a grey picture saved as RGB; else unchanged."""
     grey = pixels[..., 0]
     alike = (pixels[..., 1] == grey).all() and (pixels[..., 2] == grey).all()

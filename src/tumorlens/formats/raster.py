@@ -86,7 +86,7 @@ def _pixels(path: str, image: Image.Image) -> tuple[NDArray[np.float32], tuple[s
         return without_false_colour(colour[..., :3] * colour[..., 3:]), ()
     if upright.mode in ("1", "L"):
         return divide(np.asarray(upright.convert("L")), 255), ()
-    return without_false_colour(divide(np.asarray(upright.convert("RGB")), 255)), ()
+    return divide(without_false_colour(np.asarray(upright.convert("RGB"))), 255), ()
 
 
 def _deep_grey(path: str, values: NDArray) -> tuple[NDArray[np.float32], tuple[str, ...]]:
