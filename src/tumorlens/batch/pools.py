@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -71,7 +72,16 @@ def _start(engine: Engine, job: Job) -> None:
     """Makes a process a worker. Ctrl-C is for the process that started it, which lets it finish its chunk."""
     global _worker  # noqa: PLW0603 - what a process's initializer can hand to its tasks
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = Worker.start(engine, job)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(place: int, items: list[Item]) -> Part:
