@@ -69,7 +69,8 @@ def export_graph(weights: str | Path, path: Path | None = None) -> tuple[Path, f
 def compare(eager: Eager, graph: Graph, count: int = 20) -> float:
     """Largest difference between two engines' answers to random inputs, for every class.
 
-    Heat maps are compared relative to their highest peak, distances relative to their size, probabilities as they are.
+    Heat maps are compared relative to their highest peak, distances to their size or the limit, probabilities as they
+    are.
     """
     shape = eager.card.preprocessing
     rng = np.random.default_rng(0)
@@ -85,11 +86,11 @@ def compare(eager: Eager, graph: Graph, count: int = 20) -> float:
     for one, other in answers:
         worst = max(worst, _far(one.probabilities, other.probabilities))
         if one.distances is not None and other.distances is not None:
-            worst = max(worst, _far(other.distances / one.distances, 1.0))
+            worst = max(worst, float((abs(one.distances - other.distances) / one.distances.clip(1)).max()))
     return worst
 
 
-def _far(one: np.ndarray, other: np.ndarray | float) -> float:
+def _far(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one - other).max())
 
 

@@ -24,6 +24,13 @@ _ATTENTION = {
 
 RECIPES: dict[str, dict[str, Any]] = {
     "cnn_lstm_attention": {"preprocessing": {"size": 64, "intensity": "stretch"}, **_ATTENTION},
+    "cnn_lstm_attention_fast": {
+        "preprocessing": {"size": 64, "intensity": "stretch"},
+        **_ATTENTION,
+        "epochs": 60,
+        "patience": 60,
+        "mirrored": False,
+    },
     "cnn_lstm_attention_128": {"preprocessing": {"size": 128, "intensity": "stretch"}, **_ATTENTION, "epochs": 45},
 }
 """Settings that a network has by default where they differ from the general ones, by its name."""

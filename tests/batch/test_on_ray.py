@@ -1,0 +1,47 @@
+"""On Ray, the same rows come out as here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tumorlens.batch import DOCUMENT, TABLES, Engine, Job, run
+from tumorlens.batch.on_ray import actors
+from tumorlens.cluster import connect
+from tumorlens.errors import ConfigError
+
+# Ray warns of what it will change, and leaves sockets to the collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+def test_a_cluster_gives_what_this_machine_gives(
+    folder_of: Callable[[int], Path], tiny_weights: Path, tmp_path: Path
+) -> None:
+    scans, engine = folder_of(40), Engine(str(tiny_weights))
+    here, there = (Job(output=tmp_path / name, target="glioma") for name in ("here", "there"))
+    run([scans], engine, here, jobs=1)
+    with connect(processors=2):
+        outcome = run([scans], engine, there, pool=actors(engine, there, 2))
+    assert (outcome.findings, outcome.failures) == (40, 1)
+    for name in (DOCUMENT, *TABLES[:1]):
+        expected = (tmp_path / "here" / name).read_text().replace(str(tmp_path / "here"), str(tmp_path / "there"))
+        assert (tmp_path / "there" / name).read_text() == expected
+    for picture in (tmp_path / "here").glob("*-*"):
+        assert (tmp_path / "there" / picture.name).read_bytes() == picture.read_bytes()
+
+
+def test_a_cluster_that_is_not_there_is_said() -> None:
+    with (
+        pytest.raises(
+            ConfigError, match=r"--address 127.0.0.1:1: no Ray cluster answers .*; start one with: ray start --head"
+        ),
+        connect("127.0.0.1:1"),
+    ):
+        pass
