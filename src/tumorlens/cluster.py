@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tumorlens.errors import ConfigError, MissingExtra
 
@@ -40,7 +41,7 @@ def connect(address: str | None = None, processors: int | None = None) -> Iterat
         return
     if address:
         _knock(address)
-    here = {} if address else {"num_cpus": processors, "include_dashboard": False}
+    here: dict[str, Any] = {} if address else {"num_cpus": processors, "include_dashboard": False}
     try:
         ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **here)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:

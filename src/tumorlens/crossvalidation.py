@@ -6,11 +6,12 @@ for, weights trained on all folds: what they could not be tested on any more, th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict
 
 from tumorlens.card import read_card, write_card
@@ -33,6 +34,9 @@ from tumorlens.experiment import (
 )
 from tumorlens.training.config import TrainConfig
 from tumorlens.training.run import Run
+
+Trainer = Callable[[Sequence[tuple[Run, Slices]], Listener], None]
+"""Trains runs, each on its slices, so that nothing but testing is left to do."""
 
 _FIGURES = ("accuracy", "macro_f1", "macro_auc")
 
@@ -67,6 +71,7 @@ def crossvalidate(
     publisher: bool = True,
     final: bool = False,
     listener: Listener | None = None,
+    trainer: Trainer | None = None,
 ) -> CrossValidation:
     """Trains and tests fold by fold. A fold that is done is not done again, and one that was cut off goes on.
 
@@ -82,6 +87,7 @@ def crossvalidate(
         publisher: Whether to also train on the publisher's split, where the data have one.
         final: Whether to also train on all folds, into final/, calibrated by all out-of-fold predictions.
         listener: What to tell.
+        trainer: Trains all the runs beforehand, such as `train_on_ray`; None trains one after another.
 
     Raises:
         ConfigError: If the folder holds a cross-validation with other settings.
@@ -95,6 +101,14 @@ def crossvalidate(
     if final and config.validation:
         raise ConfigError("weights trained on all folds have no validation part; set validation=0")
     runs = {n: _open(folder / f"fold-{n}", config.model_copy(update={"split": f"fold:{n}"}), data) for n in numbers}
+    published_too = publisher and any(e.split == "testing" for e in slices.manifest.entries)
+    if trainer is not None:
+        every = [(run, single) for run in runs.values()]
+        if published_too:
+            every.append((_publisher_run(folder, config, data), slices))
+        if final:
+            every.append((_final_run(folder, config, data), single))
+        trainer(every, listener)
     held: dict[int, HeldOut] = {}
     if not config.validation:
         held = _hold_out(runs, single, listener)
@@ -108,10 +122,9 @@ def crossvalidate(
     pooled.write_csv(folder / "predictions.csv")
     total = score(pooled)
     published = None
-    if publisher and any(e.split == "testing" for e in slices.manifest.entries):
+    if published_too:
         listener.say("the publisher's split")
-        run = _open(folder / "publisher", config.model_copy(update={"split": "publisher"}), data)
-        published, _ = _run(run, slices, listener)
+        published, _ = _run(_publisher_run(folder, config, data), slices, listener)
     found = CrossValidation(
         folds=scored,
         pooled=total,
@@ -124,6 +137,58 @@ def crossvalidate(
     if final:
         _finish(folder, config, data, single, held, found, listener)
     return found
+
+
+def _publisher_run(folder: Path, config: TrainConfig, data: Sequence[Path]) -> Run:
+    return _open(folder / "publisher", config.model_copy(update={"split": "publisher"}), data)
+
+
+def _final_run(folder: Path, config: TrainConfig, data: Sequence[Path]) -> Run:
+    return _open(folder / "final", config.model_copy(update={"split": "all"}), data, config.name or config.model)
+
+
+def train_on_ray(address: str | None = None) -> Trainer:
+    """Trains runs as tasks of a Ray cluster, each with as many processors as its setting `threads` says, or one.
+
+    The scans are put into the cluster's memory once. The runs' folders must be on a disk that all machines share.
+
+    Args:
+        address: Of a running cluster; None starts one on this machine.
+    """
+
+    def train_all(runs: Sequence[tuple[Run, Slices]], listener: Listener) -> None:
+        from tumorlens.cluster import connect
+
+        todo = [(run, slices) for run, slices in runs if not run.finished]
+        if not todo:
+            return
+        with connect(address):
+            import ray
+
+            placed = {id(slices): ray.put(slices) for _, slices in todo}
+            task = ray.remote(_train_one)
+            waiting = {
+                task.options(num_cpus=max(1, run.config.threads)).remote(run, placed[id(slices)]): run
+                for run, slices in todo
+            }
+            listener.say(f"training {len(waiting)} networks on Ray")
+            while waiting:
+                (done,), _ = ray.wait(list(waiting))
+                run = waiting.pop(done)
+                try:
+                    ray.get(done)
+                except ray.exceptions.RayTaskError as error:
+                    raise error.as_instanceof_cause() from error  # what went wrong, as if it had here
+                listener.say(f"{run.folder.name} is trained; {len(waiting)} to go")
+
+    return train_all
+
+
+def _train_one(run: Run, slices: Slices) -> None:
+    """A task: trains a run, or goes on with it."""
+    if not run.config.threads:
+        torch.set_num_threads(1)
+    train_slices(run, slices, Listener())
 
 
 def _hold_out(runs: dict[int, Run], slices: Slices, listener: Listener) -> dict[int, HeldOut]:
@@ -159,7 +224,7 @@ def _finish(
 ) -> None:
     """Trains on all folds, and writes what the folds' networks told of such weights into the card."""
     listener.say("training on all folds")
-    run = _open(folder / "final", config.model_copy(update={"split": "all"}), data, config.name or config.model)
+    run = _final_run(folder, config, data)
     split = train_slices(run, slices, listener)
     if read_card(run.weights).calibration is None:
         calibrate_out_of_fold(run, slices, split, HeldOut.pool(list(held.values())))

@@ -27,7 +27,7 @@ from tumorlens.explain.cam import METHODS
 from tumorlens.model.weights import save_weights
 from tumorlens.training.callbacks import Epoch, read_log
 from tumorlens.training.config import TrainConfig
-from tumorlens.training.fit import train
+from tumorlens.training.fit import Machines, train
 from tumorlens.training.run import Run
 
 _SYNTHETIC = "Made of phantoms: the figures say nothing about real patients."
@@ -48,8 +48,16 @@ class Listener:
     epoch: Callable[[Epoch, int], None] = lambda _epoch, _total: None
 
 
-def run_experiment(run: Run, listener: Listener | None = None, *, loggers: Sequence[Logger] = ()) -> Scores:
+def run_experiment(
+    run: Run,
+    listener: Listener | None = None,
+    *,
+    loggers: Sequence[Logger] = (),
+    machines: Machines | None = None,
+) -> Scores:
     """Trains a run, or goes on with it, and tests it. What is done already is not done again.
+
+    In a distributed run, the process that `leads` calls it, and the others `follow_experiment`.
 
     Raises:
         Interrupted: If the user stopped the training; it can go on from the same folder.
@@ -57,18 +65,36 @@ def run_experiment(run: Run, listener: Listener | None = None, *, loggers: Seque
     """
     listener = listener or Listener()
     slices = load(read_manifests(run.data), run.config, listener)
-    return run_slices(run, slices, listener, loggers=loggers)
+    split = train_slices(run, slices, listener, loggers=loggers, machines=machines)
+    return finish_slices(run, slices, split, listener)
 
 
-def run_slices(run: Run, slices: Slices, listener: Listener, *, loggers: Sequence[Logger] = ()) -> Scores:
+def follow_experiment(folder: Path, machines: Machines) -> None:
+    """Helps to train a run that another process leads: it writes nothing, and ends when the training does."""
+    run = Run.follow(folder)
+    train_slices(run, load(read_manifests(run.data), run.config, Listener()), Listener(), machines=machines)
+
+
+def run_slices(run: Run, slices: Slices, listener: Listener) -> Scores:
     """The same as `run_experiment`, with scans that are loaded already."""
-    split = train_slices(run, slices, listener, loggers=loggers)
+    return finish_slices(run, slices, train_slices(run, slices, listener), listener)
+
+
+def finish_slices(run: Run, slices: Slices, split: Split, listener: Listener) -> Scores:
+    """Calibrates and tests a run that is trained."""
     if read_card(run.weights).calibration is None and len(split.validation):
         calibrate(run, slices, split, listener)
     return test(run, slices, split, listener)
 
 
-def train_slices(run: Run, slices: Slices, listener: Listener, *, loggers: Sequence[Logger] = ()) -> Split:
+def train_slices(
+    run: Run,
+    slices: Slices,
+    listener: Listener,
+    *,
+    loggers: Sequence[Logger] = (),
+    machines: Machines | None = None,
+) -> Split:
     """Trains a run, or goes on with it, without calibrating or testing it; what is done already is not done again."""
     config = run.config
     split = run.read_split(slices)
@@ -86,6 +112,7 @@ def train_slices(run: Run, slices: Slices, listener: Listener, *, loggers: Seque
             _card(run, slices, split),
             tell=lambda row: listener.epoch(row, config.epochs),
             loggers=loggers,
+            machines=machines,
         )
     return split
 

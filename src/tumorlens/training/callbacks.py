@@ -97,9 +97,10 @@ class EpochLog(pl.Callback):
                 f"epoch {row.epoch}: the loss is no finite number any more; train anew with a smaller learning_rate"
             )
         self.epochs.append(row)
-        write_log(self.epochs, self.path)
-        if self.tell:
-            self.tell(row)
+        if trainer.is_global_zero:
+            write_log(self.epochs, self.path)
+            if self.tell:
+                self.tell(row)
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, so that a resumed run's log has no gap."""

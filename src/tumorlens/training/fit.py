@@ -8,20 +8,23 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
 from torch.optim.swa_utils import update_bn
 
 import tumorlens
 from tumorlens.card import HeatMapRule, WeightsCard
 from tumorlens.data.loader import Slices
 from tumorlens.data.split import Split
+from tumorlens.errors import ConfigError
 from tumorlens.explain.cam import shown_method
-from tumorlens.model import Network, build_network
+from tumorlens.model import build_network
 from tumorlens.model.weights import save_weights
 from tumorlens.training.callbacks import BestEpoch, Epoch, EpochLog, FreshNormalisation, LastEpoch, StopEarly
 from tumorlens.training.config import TrainConfig
@@ -29,6 +32,33 @@ from tumorlens.training.module import TrainingModule, balanced_weights, training
 from tumorlens.training.run import Run
 
 _CLEAN = 1280  # scans that batch normalisation's statistics are measured on
+
+
+@dataclass(frozen=True)
+class Machines:
+    """What a run is spread over.
+
+    Each device is a process with a share of every batch; gradients are averaged (distributed data parallel). Batches
+    hold as many scans as with one device, so the training is the same but for batch normalisation, which sees each
+    share by itself on a CPU.
+
+    Attributes:
+        devices: GPUs of each machine, or processes where there are none.
+        nodes: Machines. More than one are started from outside, by Slurm or torchrun.
+    """
+
+    devices: int = 1
+    nodes: int = 1
+
+    @property
+    def count(self) -> int:
+        """Devices of all machines."""
+        return self.devices * self.nodes
+
+
+def leads() -> bool:
+    """Whether this process is the one of a distributed run that writes; alone, it is."""
+    return int(getattr(rank_zero_only, "rank", None) or 0) == 0
 
 
 class Interrupted(KeyboardInterrupt):
@@ -43,7 +73,8 @@ def train(
     *,
     tell: Callable[[Epoch], None] | None = None,
     loggers: Sequence[Logger] = (),
-) -> tuple[Network, WeightsCard]:
+    machines: Machines | None = None,
+) -> None:
     """Trains, or goes on training, and writes the run's weights and card.
 
     The weights are those of the epoch with the lowest validation loss, averaged over its last steps; without a
@@ -56,13 +87,19 @@ def train(
         card: What is known beforehand; facts of the training and the checksum are added.
         tell: Called with each finished `Epoch`.
         loggers: Lightning loggers, such as TensorBoard's.
+        machines: What to spread it over; None is one device. Of several processes, only the one that `leads` writes.
 
     Raises:
         Interrupted: If the user stopped it.
-        ConfigError: If the loss is no finite number any more.
+        ConfigError: If the loss is no finite number any more, or a batch is too small for so many devices.
     """
-    with _own_torch(run.config), _quiet(), _interruptible(run.folder):
-        return _train(run, slices, split, card, tell, loggers)
+    machines = machines or Machines()
+    if run.config.batch_size < 2 * machines.count:
+        raise ConfigError(
+            f"batches of {run.config.batch_size} are too small for {machines.count} devices; raise batch_size"
+        )
+    with _own_torch(run.config, machines), _quiet(), _interruptible(run.folder):
+        _train(run, slices, split, card, tell, loggers, machines)
 
 
 def _train(
@@ -72,7 +109,8 @@ def _train(
     card: WeightsCard,
     tell: Callable[[Epoch], None] | None,
     loggers: Sequence[Logger],
-) -> tuple[Network, WeightsCard]:
+    machines: Machines,
+) -> None:
     config = run.config
     network = build_network(
         config.model, channels=config.preprocessing.channels, classes=len(card.classes), **config.options
@@ -93,7 +131,11 @@ def _train(
     callbacks.append(LastEpoch(run.checkpoints))  # after the best, so that it knows of it
     trainer = pl.Trainer(
         max_epochs=config.epochs,
-        devices=1,
+        devices=machines.devices,
+        num_nodes=machines.nodes,
+        strategy="auto" if machines.count == 1 else "ddp",
+        sync_batchnorm=machines.count > 1 and torch.cuda.is_available(),
+        use_distributed_sampler=False,  # our own shares batches out, and every process validates on all
         precision="bf16-mixed" if _half_precision(config) else "32-true",
         gradient_clip_val=1.0,
         callbacks=callbacks,
@@ -110,6 +152,8 @@ def _train(
         ckpt_path=begun if begun.exists() else None,
         weights_only=True,
     )
+    if not leads():
+        return
     chosen = best.best_model_path if len(split.validation) else begun
     state = torch.load(chosen, map_location="cpu", weights_only=True)["state_dict"]
     prefix = "network."
@@ -131,7 +175,7 @@ def _train(
     }
     rule = HeatMapRule(method=shown_method(network))
     card = card.model_copy(update={"training": facts, "heat_map": rule, "version": tumorlens.__version__})
-    return network, save_weights(network, card, run.weights)
+    save_weights(network, card, run.weights)
 
 
 def _half_precision(config: TrainConfig) -> bool:
@@ -143,12 +187,13 @@ def _half_precision(config: TrainConfig) -> bool:
 
 
 @contextmanager
-def _own_torch(config: TrainConfig) -> Iterator[None]:
+def _own_torch(config: TrainConfig, machines: Machines) -> Iterator[None]:
     """Sets torch's threads and seed, and gives the caller's back."""
     threads = torch.get_num_threads()
+    mine = config.threads or max(1, threads // machines.devices)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        torch.set_num_threads(config.threads or threads)
+        torch.set_num_threads(mine)
         try:
             yield
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,20 @@ class Run:
         """
         if not (folder / _CONFIG).exists():
             raise ConfigError(f"{folder}: is no folder of a training run ({_CONFIG} is missing)")
+        return cls(folder)
+
+    @classmethod
+    def follow(cls, folder: Path, seconds: float = 600) -> Run:
+        """Opens a run that another process of the same distributed run makes, when it stands ready.
+
+        Raises:
+            ConfigError: If it does not within some time.
+        """
+        limit = time.monotonic() + seconds
+        while not all((folder / name).exists() for name in (_CONFIG, _DATA, _SPLIT)):
+            if time.monotonic() > limit:
+                raise ConfigError(f"{folder}: the leading process made no run here; is the folder on a shared disk?")
+            time.sleep(0.2)
         return cls(folder)
 
     @property

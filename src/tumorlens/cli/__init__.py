@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 import tumorlens
+from tumorlens.cli.data import app as data_app
+from tumorlens.cli.options import (
+    Address,
+    Data,
+    Device,
+    Engine,
+    Model,
+    Quiet,
+    Weights,
+    make_console,
+    need,
+    on_ray,
+)
 from tumorlens.errors import ConfigError, ModelError, TumorLensError
-
-if TYPE_CHECKING:
-    from tumorlens.ui import Console
 
 app = typer.Typer(
     name="tumorlens",
@@ -23,31 +33,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",  # joins the lines of a paragraph
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data = typer.Typer(help="Get public data sets, and make phantoms.", no_args_is_help=True)
-app.add_typer(data, name="data")
-
-Data = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--data",
-        "-d",
-        help="Folder of class folders, or a CSV manifest with the columns path and label; or the name of a set in the "
-        "folder that the environment variable TUMORLENS_DATA names. Give it twice for two sets.",
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the best there is.")]
-Weights = Annotated[
-    str, typer.Option("--weights", "-w", help="Weights in the package, a .safetensors file, or a run's folder.")
-]
-
-Model = Annotated[
-    str | None,
-    typer.Option(
-        help="Network: cnn_lstm_attention or cnn_lstm_attention_128, with exact heat maps that outlines can guide; "
-        "cnn_lstm, the paper's; cnn, without LSTM."
-    ),
-]
+app.add_typer(data_app, name="data")
 
 
 def main() -> None:
@@ -64,12 +50,6 @@ def main() -> None:
     except TumorLensError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2 if isinstance(error, ConfigError | ModelError) else 1)
-
-
-def _console(quiet: bool = False) -> Console:
-    from tumorlens.ui import Console
-
-    return Console(quiet=quiet)
 
 
 def _version(wanted: bool) -> None:
@@ -114,10 +94,8 @@ def predict(
         int,
         typer.Option("--jobs", "-j", min=0, help="Processes, or actors of Ray; 0 takes all processors for many files."),
     ] = 0,
-    engine: Annotated[str, typer.Option(help="local, or ray for a cluster; the results are the same.")] = "local",
-    address: Annotated[
-        str | None, typer.Option(help="Address of a running Ray cluster; without one, --engine ray starts it here.")
-    ] = None,
+    engine: Engine = "local",
+    address: Address = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Forget an unfinished call in --output, instead of going on with it.")
     ] = False,
@@ -136,15 +114,11 @@ def predict(
 
     if axis not in ("axial", "coronal", "sagittal"):
         raise ConfigError(f"--axis {axis}: choose axial, coronal or sagittal")
-    if engine not in ("local", "ray"):
-        raise ConfigError(f"--engine {engine}: choose local or ray")
-    if address is not None and engine != "ray":
-        raise ConfigError("--address is of a Ray cluster; add --engine ray")
-    console = _console(quiet)
+    console = make_console(quiet)
     job = batch.Job(output, axis, explain, target, heat_map, pictures)  # type: ignore[arg-type]
     computing = batch.Engine(weights, device)
     pool = None
-    if engine == "ray":
+    if on_ray(engine, address):
         from tumorlens.batch.on_ray import actors
 
         pool = actors(computing, job, jobs, address)
@@ -181,6 +155,10 @@ def train(
         list[str] | None,
         typer.Option("--set", "-s", help="Any other setting, as name=value; `tumorlens settings` lists them."),
     ] = None,
+    devices: Annotated[
+        int, typer.Option(min=1, help="GPUs of each machine to spread the training over; processes, on a CPU.")
+    ] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines; start this command on each, with srun or torchrun.")] = 1,
     tensorboard: Annotated[bool, typer.Option(help="Also log to TensorBoard, in the run's folder.")] = False,
     mlflow: Annotated[bool, typer.Option(help="Also log to MLflow, where MLFLOW_TRACKING_URI says.")] = False,
     quiet: Quiet = False,
@@ -191,25 +169,28 @@ def train(
     """
     from tumorlens.ui import needs_extra
 
-    console = _console(quiet)
+    console = make_console(quiet)
     with needs_extra("training", "train"):
-        from tumorlens.experiment import run_experiment
+        from tumorlens.experiment import follow_experiment, run_experiment
         from tumorlens.training.config import parse_settings, read_config
-        from tumorlens.training.fit import Interrupted
+        from tumorlens.training.fit import Interrupted, Machines, leads
         from tumorlens.training.run import Run
         from tumorlens.training.trackers import make_loggers
 
+    machines = Machines(devices, nodes)
+    if not leads():
+        follow_experiment(resume or output, machines)
+        return
     if resume is not None:
         run = Run.open(resume)
     else:
         flags = {"preprocessing.size": size, "preprocessing.channels": channels}
         changes = parse_settings([f"{k}={v}" for k, v in flags.items() if v is not None] + (settings or []))
         changes |= {k: v for k, v in {"name": name, "model": model, "split": split}.items() if v is not None}
-        run = Run.create(output, read_config(config, changes), _need(data))
+        run = Run.create(output, read_config(config, changes), need(data))
     try:
-        scores = run_experiment(
-            run, console.listener(), loggers=make_loggers(run, tensorboard=tensorboard, mlflow=mlflow)
-        )
+        trackers = make_loggers(run, tensorboard=tensorboard, mlflow=mlflow)
+        scores = run_experiment(run, console.listener(), loggers=trackers, machines=machines)
     except Interrupted:
         console.say(f"stopped; go on with: tumorlens train --resume {run.folder}")
         raise
@@ -221,7 +202,7 @@ def settings() -> None:
     """List every setting of a training run, with its default."""
     from tumorlens.training.config import describe_settings
 
-    _console().table(("setting", "default", "what it is"), describe_settings())
+    make_console().table(("setting", "default", "what it is"), describe_settings())
 
 
 @app.command()
@@ -247,7 +228,7 @@ def evaluate(
     """Test a run, or any weights on any labelled scans, and write report.html, metrics.json and plots."""
     from tumorlens.ui import needs_extra
 
-    console = _console(quiet)
+    console = make_console(quiet)
     with needs_extra("evaluation", "train"):
         from tumorlens.experiment import evaluate_weights, explain_run, run_experiment
         from tumorlens.training.run import Run
@@ -260,7 +241,7 @@ def evaluate(
             raise ConfigError(f"{run}: is not trained to its end; go on with: tumorlens train --resume {run}")
         scores, folder = run_experiment(opened, console.listener()), run / "evaluation"
     else:
-        scores = evaluate_weights(weights, _need(data), split, output, console.listener(), device=device)
+        scores = evaluate_weights(weights, need(data), split, output, console.listener(), device=device)
         folder = output
     console.scores(scores, folder / "report.html")
     if run is not None and heatmaps:
@@ -281,6 +262,8 @@ def crossvalidate(
         typer.Option("--final", help="Also train on all folds, into final/, calibrated by out-of-fold predictions."),
     ] = False,
     settings: Annotated[list[str] | None, typer.Option("--set", "-s", help="Any setting, as name=value.")] = None,
+    engine: Engine = "local",
+    address: Address = None,
     quiet: Quiet = False,
 ) -> None:
     """Train and test fold by fold, and name what the publisher's split adds: leakage.
@@ -290,22 +273,24 @@ def crossvalidate(
     """
     from tumorlens.ui import needs_extra
 
-    console = _console(quiet)
+    console = make_console(quiet)
     with needs_extra("cross-validation", "train"):
         from tumorlens.crossvalidation import crossvalidate as run_folds
+        from tumorlens.crossvalidation import train_on_ray
         from tumorlens.training.config import parse_settings, read_config
         from tumorlens.training.fit import Interrupted
 
     changes = parse_settings(settings or []) | ({} if model is None else {"model": model})
     try:
         found = run_folds(
-            _need(data),
+            need(data),
             read_config(config, changes),
             output,
             folds=folds,
             publisher=publisher,
             final=final,
             listener=console.listener(),
+            trainer=train_on_ray(address) if on_ray(engine, address) else None,
         )
     except Interrupted:
         console.say("stopped; the same command goes on where it was")
@@ -329,11 +314,11 @@ def validate(
     """
     from tumorlens.ui import needs_extra
 
-    console = _console(quiet)
+    console = make_console(quiet)
     listener = console.listener()
     with needs_extra("validation", "train"):
         from tumorlens.evaluation.validation import validate_site
-    found = validate_site(weights, _need(data), output, device=device, tell=listener.say, progress=listener.progress)
+    found = validate_site(weights, need(data), output, device=device, tell=listener.say, progress=listener.progress)
     for comparison in found.comparisons:
         console.say(comparison.words)
     console.scores(found.scores, output / "validation.html")
@@ -359,7 +344,7 @@ def export(
 
     with needs_extra("exporting", "train"):
         from tumorlens.engines.export import export_graph
-    console = _console()
+    console = make_console()
     console.say("writing the graph; this takes up to a minute")
     path, difference = export_graph(weights, output)
     console.say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, equal to PyTorch to {difference:.1g}")
@@ -378,81 +363,7 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
             json.dumps({"version": tumorlens.__version__, "weights": [c.model_dump(mode="json") for c in cards]})
         )
     else:
-        _console().cards(cards)
-
-
-@data.command("list")
-def list_sets() -> None:
-    """List the public data sets `tumorlens data get` knows."""
-    from tumorlens.data.sources import SOURCES
-
-    rows = [(s.name, s.what, s.size, s.licence) for s in SOURCES.values()]
-    _console().table(("name", "what", "download", "licence"), rows)
-
-
-@data.command("get")
-def get_set(
-    name: Annotated[str, typer.Argument(help="cheng or masoud; see `tumorlens data list`.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; data/NAME by default.")] = None,
-) -> None:
-    """Download a public data set; a download that was cut off goes on where it stopped."""
-    from tumorlens.data.sources import get
-
-    folder = get(name, output or Path("data") / name)
-    _console().say(f"{name} is in {folder}; train with: tumorlens train --data {folder}")
-
-
-@data.command("audit")
-def audit_set(
-    folder: Annotated[Path, typer.Argument(help="Folder of class folders, or a CSV manifest.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for audit.html, audit.json, duplicates.csv.")
-    ] = Path("audit"),
-    manifest: Annotated[
-        Path | None,
-        typer.Option(
-            "--write-manifest", help="CSV file for groups and folds that keep duplicates and series together."
-        ),
-    ] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Find the same picture within and across splits and labels, and what gives the label away.
-
-    Sees copies that are identical, re-encoded, resized, brighter or darker, mirrored or turned. Started again, it goes
-    on where it was cut off.
-    """
-    from tumorlens.ui import needs_extra
-
-    console = _console(quiet)
-    with needs_extra("the audit", "train"):
-        from tumorlens.data.audit import audit, write_manifest
-        from tumorlens.data.manifest import read_manifest
-    scans = read_manifest(folder)
-    with console.progress("auditing") as progress:
-        report = audit(scans, output, data=folder.resolve().name, progress=progress)
-    console.audit(report, output / "audit.html")
-    if manifest is not None:
-        write_manifest(report, scans, manifest)
-        console.say(f"groups and folds: {manifest}")
-
-
-@data.command("phantoms")
-def make_phantoms(
-    output: Annotated[Path, typer.Argument(help="Folder to write to.")],
-    count: Annotated[int, typer.Option("--count", "-n", min=4, help="Number of slices.")] = 1000,
-    size: Annotated[int, typer.Option(min=64, max=512, help="Height and width, in pixels.")] = 128,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other phantoms.")] = 0,
-    quiet: Quiet = False,
-) -> None:
-    """Make a synthetic data set: brain MRI slices with simulated tumours, outlines and patients."""
-    from tumorlens.ui import needs_extra
-
-    console = _console(quiet)
-    with needs_extra("making phantoms", "train"):
-        from tumorlens.data.phantom_set import write_phantoms
-    with console.progress("drawing phantoms") as progress:
-        write_phantoms(output, count, size=size, seed=seed, progress=progress)
-    console.say(f"{count} synthetic slices and manifest.csv are in {output}")
+        make_console().cards(cards)
 
 
 @app.command()
@@ -466,10 +377,4 @@ def demo(
 
     with needs_extra("the demo", "train"):
         from tumorlens.demo import run_demo
-    run_demo(output, count, epochs, _console())
-
-
-def _need(data: list[Path] | None) -> list[Path]:
-    if not data:
-        raise ConfigError("say where the scans are, with --data FOLDER")
-    return data
+    run_demo(output, count, epochs, make_console())

@@ -1,0 +1,86 @@
+"""`tumorlens data`: public sets, audits, phantoms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tumorlens.cli.options import Quiet, make_console
+
+app = typer.Typer(help="Get public data sets, and make phantoms.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_sets() -> None:
+    """List the public data sets `tumorlens data get` knows."""
+    from tumorlens.data.sources import SOURCES
+
+    rows = [(s.name, s.what, s.size, s.licence) for s in SOURCES.values()]
+    make_console().table(("name", "what", "download", "licence"), rows)
+
+
+@app.command("get")
+def get_set(
+    name: Annotated[str, typer.Argument(help="cheng or masoud; see `tumorlens data list`.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; data/NAME by default.")] = None,
+) -> None:
+    """Download a public data set; a download that was cut off goes on where it stopped."""
+    from tumorlens.data.sources import get
+
+    folder = get(name, output or Path("data") / name)
+    make_console().say(f"{name} is in {folder}; train with: tumorlens train --data {folder}")
+
+
+@app.command("audit")
+def audit_set(
+    folder: Annotated[Path, typer.Argument(help="Folder of class folders, or a CSV manifest.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for audit.html, audit.json, duplicates.csv.")
+    ] = Path("audit"),
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            "--write-manifest", help="CSV file for groups and folds that keep duplicates and series together."
+        ),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Find the same picture within and across splits and labels, and what gives the label away.
+
+    Sees copies that are identical, re-encoded, resized, brighter or darker, mirrored or turned. Started again, it goes
+    on where it was cut off.
+    """
+    from tumorlens.ui import needs_extra
+
+    console = make_console(quiet)
+    with needs_extra("the audit", "train"):
+        from tumorlens.data.audit import audit, write_manifest
+        from tumorlens.data.manifest import read_manifest
+    scans = read_manifest(folder)
+    with console.progress("auditing") as progress:
+        report = audit(scans, output, data=folder.resolve().name, progress=progress)
+    console.audit(report, output / "audit.html")
+    if manifest is not None:
+        write_manifest(report, scans, manifest)
+        console.say(f"groups and folds: {manifest}")
+
+
+@app.command("phantoms")
+def make_phantoms(
+    output: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    count: Annotated[int, typer.Option("--count", "-n", min=4, help="Number of slices.")] = 1000,
+    size: Annotated[int, typer.Option(min=64, max=512, help="Height and width, in pixels.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other phantoms.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Make a synthetic data set: brain MRI slices with simulated tumours, outlines and patients."""
+    from tumorlens.ui import needs_extra
+
+    console = make_console(quiet)
+    with needs_extra("making phantoms", "train"):
+        from tumorlens.data.phantom_set import write_phantoms
+    with console.progress("drawing phantoms") as progress:
+        write_phantoms(output, count, size=size, seed=seed, progress=progress)
+    console.say(f"{count} synthetic slices and manifest.csv are in {output}")

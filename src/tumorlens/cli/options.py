@@ -1,0 +1,71 @@
+"""Options that several commands take, and what they make of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tumorlens.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tumorlens.ui import Console
+
+Data = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        "-d",
+        help="Folder of class folders, or a CSV manifest with the columns path and label; or the name of a set in the "
+        "folder that the environment variable TUMORLENS_DATA names. Give it twice for two sets.",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the best there is.")]
+Weights = Annotated[
+    str, typer.Option("--weights", "-w", help="Weights in the package, a .safetensors file, or a run's folder.")
+]
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Network: cnn_lstm_attention or cnn_lstm_attention_128, with exact heat maps that outlines can guide; "
+        "cnn_lstm, the paper's; cnn, without LSTM."
+    ),
+]
+Engine = Annotated[str, typer.Option(help="local, or ray for a cluster; the results are the same.")]
+Address = Annotated[
+    str | None, typer.Option(help="Address of a running Ray cluster; without one, --engine ray starts it here.")
+]
+
+
+def make_console(quiet: bool = False) -> Console:
+    """What the user sees."""
+    from tumorlens.ui import Console
+
+    return Console(quiet=quiet)
+
+
+def on_ray(engine: str, address: str | None) -> bool:
+    """Whether a Ray cluster is to compute.
+
+    Raises:
+        ConfigError: If the two options make no sense.
+    """
+    if engine not in ("local", "ray"):
+        raise ConfigError(f"--engine {engine}: choose local or ray")
+    if address is not None and engine != "ray":
+        raise ConfigError("--address is of a Ray cluster; add --engine ray")
+    return engine == "ray"
+
+
+def need(data: list[Path] | None) -> list[Path]:
+    """The data sets.
+
+    Raises:
+        ConfigError: If none was given.
+    """
+    if not data:
+        raise ConfigError("say where the scans are, with --data FOLDER")
+    return data
