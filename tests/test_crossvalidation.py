@@ -9,7 +9,7 @@ import pytest
 from tumorlens.card import read_card
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.classifier import Classifier
-from tumorlens.crossvalidation import CrossValidation, crossvalidate, one_per_group, with_folds
+from tumorlens.crossvalidation import CrossValidation, crossvalidate, one_per_group, train_on_ray, with_folds
 from tumorlens.data.loader import Slices
 from tumorlens.data.manifest import Entry, Manifest, read_manifest
 from tumorlens.data.phantom_set import write_phantoms
@@ -219,3 +219,30 @@ def test_weights_on_all_folds_need_settings_without_a_validation_part(phantoms: 
     with pytest.raises(ConfigError, match="validation=0"):
         crossvalidate([phantoms], QUICK, tmp_path / "cv", folds=2, final=True)
     assert not (tmp_path / "cv").exists()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_on_ray_the_same_networks_come_out(phantoms: Path, tmp_path: Path) -> None:
+    config, said = QUICK.model_copy(update={"validation": 0.0, "threads": 1}), list[str]()
+    found = []
+    for name, trainer in (("here", None), ("there", train_on_ray())):
+        listener = Listener(said.append)
+        found.append(
+            crossvalidate([phantoms], config, tmp_path / name, folds=2, final=True, listener=listener, trainer=trainer)
+        )
+    assert found[0] == found[1]
+    assert "training 3 networks on Ray" in said
+    for run in ("fold-0", "fold-1", "final"):
+        here, there = (tmp_path / name / run / "weights.safetensors" for name in ("here", "there"))
+        assert here.read_bytes() == there.read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_goes_wrong_on_ray_is_said_as_if_it_had_here(phantoms: Path, tmp_path: Path) -> None:
+    config = QUICK.model_copy(
+        update={"learning_rate": 1.0, "precision": "32", "options": {"widths": [4, 8], "nonsense": 1}}
+    )
+    with pytest.raises(ConfigError, match="nonsense"):
+        crossvalidate([phantoms], config, tmp_path / "cv", folds=2, trainer=train_on_ray())

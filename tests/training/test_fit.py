@@ -1,3 +1,4 @@
+import csv
 import logging
 import os
 import signal
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from tumorlens.card import read_card
+from tumorlens.data.phantom_set import write_phantoms
 from tumorlens.errors import ConfigError
 from tumorlens.model import build_network
 from tumorlens.model.weights import load_weights
@@ -308,3 +310,43 @@ def test_outlines_guide_a_network_that_attends(easy, slices, begin, fit_run, mon
         assert module.training_step(batch, 0).isfinite()
         assert len(seen) == times
     assert len(batch) == 2
+
+
+def test_two_processes_train_as_one_does(tmp_path):
+    """Through the command line, as Lightning starts the second process by calling it again."""
+    write_phantoms(tmp_path / "phantoms", 240, size=64)
+    losses, logs = {}, {}
+    settings = {"epochs": 4, "preprocessing.size": 32, "options.widths": "[8,12,16]", "threads": 1, "precision": "32"}
+    for devices in (1, 2):
+        command = [sys.executable, "-m", "tumorlens", "train", "--data", "phantoms", "--devices", str(devices)]
+        command += ["-o", f"run-{devices}", *(f"--set={name}={value}" for name, value in settings.items())]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("accuracy") == 1  # one process speaks
+        with (tmp_path / f"run-{devices}" / "log.csv").open() as file:
+            logs[devices] = list(csv.DictReader(file))
+        losses[devices] = [float(row["val_loss"]) for row in logs[devices]]
+    # Other draws of the augmentation, and batch normalisation by half batches: alike, and not the same.
+    assert losses[2] == pytest.approx(losses[1], rel=0.1)
+    assert losses[2] != losses[1]
+    assert len(logs[2]) == 4
+    assert {p.name for p in (tmp_path / "run-1").rglob("*")} == {p.name for p in (tmp_path / "run-2").rglob("*")}
+    # It goes on with another number of processes.
+    resumed = tmp_path / "run-2"
+    for name in ("weights.json", "weights.safetensors"):
+        (resumed / name).unlink()
+    done = subprocess.run(
+        [*command[:4], "--resume", "run-2"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (resumed / "weights.json").is_file()
+
+
+def test_a_follower_waits_for_its_leader_and_not_for_ever(tmp_path):
+    with pytest.raises(ConfigError, match="the leading process made no run here"):
+        Run.follow(tmp_path / "none", seconds=0.3)
+
+
+def test_a_batch_too_small_for_the_devices_is_refused(begin):
+    with pytest.raises(ConfigError, match="batches of 2 scans are too small for 4 devices"):
+        fit.train(begin("run", batch_size=2), None, None, None, machines=fit.Machines(devices=2, nodes=2))

@@ -94,10 +94,8 @@ def train(
         ConfigError: If the loss is no finite number any more, or a batch is too small for so many devices.
     """
     machines = machines or Machines()
-    if run.config.batch_size < 2 * machines.count:
-        raise ConfigError(
-            f"batches of {run.config.batch_size} are too small for {machines.count} devices; raise batch_size"
-        )
+    if (size := run.config.batch_size) < 2 * machines.count:
+        raise ConfigError(f"batches of {size} scans are too small for {machines.count} devices; raise batch_size")
     with _own_torch(run.config, machines), _quiet(), _interruptible(run.folder):
         _train(run, slices, split, card, tell, loggers, machines)
 
