@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tumorlens.card import WeightsCard
+from tumorlens.batch import Outcome
+from tumorlens.card import WeightsCard, shipped_cards
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.errors import MissingExtra
-from tumorlens.finding import Finding, FindingsDocument, Region, WeightsId
+from tumorlens.finding import FailureRecord, Finding, FindingsDocument, Region, WeightsId
 from tumorlens.preprocess import Preprocessing
 from tumorlens.ui import Console, needs_extra
 from tumorlens.unknown import Unknown
@@ -131,3 +132,26 @@ def test_a_missing_package_is_told_from_a_bug_of_ours() -> None:
         raise ModuleNotFoundError("no lightning", name="lightning")
     with pytest.raises(ModuleNotFoundError), needs_extra("training", "train"):
         raise ModuleNotFoundError("no tumorlens.oops", name="tumorlens.oops")
+
+
+def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 1000, 10))  # ten seconds between calls
+    monkeypatch.setattr("tumorlens.ui.time.monotonic", lambda: float(next(clock)))
+    with Console().progress("reading scans", "files") as progress:
+        for done in range(0, 6000, 1000):
+            progress(done, 12_000)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    assert all(line.startswith("reading scans: ") and " of 12,000 files, 100 a second, " in line for line in lines)
+    assert "1.5 min left" in lines[-1] or "1.2 min left" in lines[-1]
+
+
+def test_what_is_too_much_to_show_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = Outcome(shipped_cards()[0], findings=900, failures=70)
+    outcome.kept = list(_document(40).findings)
+    outcome.kept_failures = [FailureRecord(source=f"{i}.png", error="broken") for i in range(40)]
+    Console().outcome(outcome, "results")
+    told = capsys.readouterr()
+    assert "… and 860 more" in told.err
+    assert "results.csv, results.parquet and findings.json are in results" in told.err
+    assert "error: … and 30 more files; results.csv names them" in told.err

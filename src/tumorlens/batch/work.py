@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -64,11 +65,12 @@ class Part:
     def of(cls, place: int, done: list[Done]) -> Part:
         """Packs a chunk."""
         counts = (sum(len(d.findings) for d in done), sum(len(d.failures) for d in done))
-        return cls(place, len(done), *counts, _Part.dump_json(done, ensure_ascii=True))
+        # Not Pydantic's JSON: file names on Linux are bytes, and it refuses those that are no text.
+        return cls(place, len(done), *counts, json.dumps(_Part.dump_python(done)).encode("ascii"))
 
     def open(self) -> list[Done]:
         """The chunk's results."""
-        return _Part.validate_json(self.content)
+        return _Part.validate_python(json.loads(self.content))
 
 
 class Worker:

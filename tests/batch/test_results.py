@@ -1,0 +1,56 @@
+"""The tables say what findings.json says."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from pyarrow import parquet
+
+from tumorlens.batch import DOCUMENT, Engine, Job, read_document, run
+from tumorlens.finding import FindingsDocument
+
+
+def test_every_scan_and_every_failure_has_a_row(
+    folder_of: Callable[[int], Path], tiny_weights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run([folder_of(4)], Engine(str(tiny_weights)), Job(output=out, target="glioma"))
+    document = FindingsDocument.model_validate_json((out / DOCUMENT).read_text())
+    columns = parquet.read_table(out / "results.parquet").to_pylist()
+    with (out / "results.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(columns) == len(lines) == len(document.findings) + len(document.failures) == 5
+    for found, row, line in zip(document.findings, columns, lines, strict=False):
+        assert row["source"] == line["source"] == found.source
+        assert row["label"] == line["label"] == found.label
+        assert row["confidence"] == float(line["confidence"]) == found.probabilities[found.label]
+        assert {key: row[f"probability_{key}"] for key in found.probabilities} == found.probabilities
+        assert found.region is not None
+        assert tuple(row[edge] for edge in ("x0", "y0", "x1", "y1")) == found.region.box
+        assert row["area"] == found.region.area
+        assert row["warnings"].split("; ") == list(found.warnings)
+        assert row["error"] is None
+        assert (row["overlay"], row["heatmap"]) == (found.overlay, found.heatmap)
+    assert columns[-1]["error"] == document.failures[0].error
+    assert columns[-1]["label"] is None
+
+
+def test_a_document_can_be_read_piece_by_piece(
+    folder_of: Callable[[int], Path], tiny_weights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run([folder_of(2)], Engine(str(tiny_weights)), Job(output=out))
+    assert json.loads("".join(read_document(str(out)))) == json.loads((out / DOCUMENT).read_text())
+
+
+def test_a_name_that_is_no_text_takes_no_table_down(tiny_weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    name = tmp_path / "in" / b"caf\xe9.png".decode("utf-8", "surrogateescape")
+    name.write_bytes(b"\x89PNG\r\n\x1a\n")
+    outcome = run([tmp_path / "in"], Engine(str(tiny_weights)), Job(output=tmp_path / "out"))
+    assert outcome.failures == 1
+    (row,) = parquet.read_table(tmp_path / "out" / "results.parquet").to_pylist()
+    assert row["source"].endswith("caf\\udce9.png")
