@@ -37,6 +37,13 @@ bench: $(VENV)/.dev  ## run the benchmarks in small sizes on phantoms
 	$(BIN)/python benchmarks/corruptions.py $(BENCH)/runs/cv-cnn_lstm/fold-0 --count 8
 	$(BIN)/python benchmarks/audit.py --phantoms 1100
 	$(BIN)/python benchmarks/validate_site.py $(BENCH)/hospital
+	$(BIN)/python benchmarks/training_profile.py --steps 4
+	$(BIN)/python benchmarks/runtimes.py
+	$(BIN)/python benchmarks/archive.py memory --count 2000
+	$(BIN)/python benchmarks/archive.py kill --count 2000
+	$(BIN)/python benchmarks/archive.py ray --count 1000
+	$(BIN)/python benchmarks/cluster_cost.py --rate 500
+	$(BIN)/python benchmarks/speed.py --scale 0.1 --files 300
 
 clean:  ## remove the environment and everything made
 	rm -rf $(VENV) demo build .coverage .pytest_cache .mypy_cache .ruff_cache

@@ -78,12 +78,21 @@ class TrainingModule(pl.LightningModule):
             logits, nothing = reading.logits.float(), self.nothing
             assert isinstance(nothing, Tensor)
             guidance = guidance_loss(reading.attention.float(), covered, outlines[1], nothing[labels])
-            self.log("guidance", guidance.detach(), on_step=False, on_epoch=True, batch_size=len(labels))
+            self.log(
+                "guidance", guidance.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(labels)
+            )
         else:
             logits = self._logits(images)
-        loss = F.cross_entropy(logits, labels, weight=self._weights(), label_smoothing=self.config.label_smoothing)
-        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(labels))
+        weights = self._weights()
+        loss = F.cross_entropy(logits, labels, weight=weights, label_smoothing=self.config.label_smoothing)
+        # A mean weighted by class: the plain mean of the processes' own ones would not be that of the whole batch.
+        loss = loss * _share_of(weights[labels].sum())
+        self._note("train_loss", loss, len(labels))
         return loss + self.config.guidance * guidance
+
+    def _note(self, name: str, value: Tensor, scans: int) -> None:
+        """Logs the mean over the epoch, and over all processes."""
+        self.log(name, value.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=scans)
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Loss and accuracy of one batch as it is."""
@@ -120,6 +129,16 @@ def _place() -> tuple[int, int]:
     if not (dist.is_available() and dist.is_initialized()):
         return 0, 1
     return dist.get_rank(), dist.get_world_size()
+
+
+def _share_of(amount: Tensor) -> Tensor | float:
+    """This process's amount over the mean of all processes', (); 1 where there is one process."""
+    _, processes = _place()
+    if processes == 1:
+        return 1.0
+    total = amount.clone()
+    dist.all_reduce(total)
+    return amount * processes / total
 
 
 class ShuffledBatches(Sampler[list[int]]):
