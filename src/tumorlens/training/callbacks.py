@@ -12,7 +12,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from tumorlens.errors import ConfigError
@@ -40,6 +40,18 @@ class Epoch:
     seconds: float
 
 
+def measure_normalisation(network: Network, batches: Sequence[Tensor]) -> None:
+    """Replaces the running means and variances of a network's batch normalisation.
+
+    Args:
+        network: The network; its weights and mode stay.
+        batches: Batches of (B, C, S, S) scans to measure them on.
+    """
+    # Heads have none, so nothing is to be measured there; their LSTM would take a quarter of the time.
+    inner = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.head.modules())
+    update_bn(batches, network if inner else network.features, device=next(network.parameters()).device)
+
+
 class FreshNormalisation(pl.Callback):
     """Measures batch normalisation's statistics anew before each validation, on scans as they are.
 
@@ -54,10 +66,11 @@ class FreshNormalisation(pl.Callback):
     def __init__(self, batches: Sequence[Tensor]) -> None:
         self.batches = batches
 
-    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Replaces the running means and variances."""
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Replaces the running means and variances, in half precision where the validation is."""
         network: Network = pl_module.network  # type: ignore[assignment]
-        update_bn(self.batches, network, device=pl_module.device)
+        with trainer.precision_plugin.forward_context():
+            measure_normalisation(network, self.batches)
 
 
 class EpochLog(pl.Callback):

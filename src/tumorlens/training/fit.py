@@ -16,7 +16,6 @@ import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
-from torch.optim.swa_utils import update_bn
 
 import tumorlens
 from tumorlens.card import HeatMapRule, WeightsCard
@@ -26,7 +25,15 @@ from tumorlens.errors import ConfigError
 from tumorlens.explain.cam import shown_method
 from tumorlens.model import build_network
 from tumorlens.model.weights import save_weights
-from tumorlens.training.callbacks import BestEpoch, Epoch, EpochLog, FreshNormalisation, LastEpoch, StopEarly
+from tumorlens.training.callbacks import (
+    BestEpoch,
+    Epoch,
+    EpochLog,
+    FreshNormalisation,
+    LastEpoch,
+    StopEarly,
+    measure_normalisation,
+)
 from tumorlens.training.config import TrainConfig
 from tumorlens.training.module import TrainingModule, balanced_weights, training_batches, validation_batches
 from tumorlens.training.run import Run
@@ -161,8 +168,7 @@ def _train(
         kept = min(log.epochs, key=lambda e: e.val_loss).epoch
     else:
         kept = len(log.epochs)
-        with torch.no_grad():
-            update_bn(clean_batches, network)  # no statistics belong to averaged weights that were never validated
+        measure_normalisation(network, clean_batches)  # none belongs to averaged weights that were never validated
     network = network.eval()
     facts = {
         "epochs": len(log.epochs),
