@@ -43,7 +43,8 @@ def connect(address: str | None = None, processors: int | None = None) -> Iterat
         _knock(address)
     here: dict[str, Any] = {} if address else {"num_cpus": processors, "include_dashboard": False}
     try:
-        ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **here)
+        # Not None: that would look for a cluster that somebody once started here, and wait for it if it is gone.
+        ray.init(address or "local", logging_level=logging.ERROR, log_to_driver=False, **here)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         raise _silent(address, error) from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
