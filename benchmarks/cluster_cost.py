@@ -33,7 +33,8 @@ def main() -> None:
         for processors in arguments.processors:
             seconds = hours * 3600 / processors
             gigabits = slices * arguments.file * 8e3 / 1e9 / seconds
-            shown = f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{seconds / 60:.0f} min"
+            unit, name_of = next((u, n) for u, n in ((3600, "h"), (60, "min"), (1, "s")) if seconds > 1.5 * u or u == 1)
+            shown = f"{seconds / unit:.3g} {name_of}"
             price = hours * arguments.price
             print(f"| {name} | {processors:,} | {shown} | {hours:,.0f} | ${price:,.2f} | {gigabits:.2f} Gbit/s |")
 
