@@ -23,6 +23,9 @@ assert light
 from tumorlens import BRAIN_TUMORS, Finding, Region, Scan, TumorLensError, read_scans
 assert "torch" not in sys.modules, "the core loads torch"
 from tumorlens import Classifier
+Classifier.load()
+assert "torch" not in sys.modules, "the weights in the package load torch"
+Classifier.load().network
 assert "torch" in sys.modules, "this test looks at nothing"
 """
 

@@ -61,7 +61,7 @@ class _Actor:
     """A worker in a process of the cluster."""
 
     def __init__(self, engine: Engine, job: Job) -> None:
-        self.worker = Worker.start(engine, job)
+        self.worker = Worker.start_in_process(engine, job)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         chunks = zip(batch["place"], batch["items"], strict=True)

@@ -73,7 +73,7 @@ def _start(engine: Engine, job: Job) -> None:
     global _worker  # noqa: PLW0603 - what a process's initializer can hand to its tasks
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker = Worker.start(engine, job)
+    _worker = Worker.start_in_process(engine, job)
 
 
 def _end_with_parent() -> None:

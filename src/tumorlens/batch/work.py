@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -89,6 +90,14 @@ class Worker:
     def start(cls, engine: Engine, job: Job, threads: int = 1) -> Worker:
         """A worker with an engine of its own."""
         return cls(Classifier.load(engine.weights, device=engine.device, threads=threads), job)
+
+    @classmethod
+    def start_in_process(cls, engine: Engine, job: Job) -> Worker:
+        """A worker that has the process to itself, and one thread, whatever its engine is."""
+        worker = cls.start(engine, job)
+        if "torch" in sys.modules:  # PyTorch would take all processors
+            sys.modules["torch"].set_num_threads(1)
+        return worker
 
     def __call__(self, place: int, items: Sequence[Item]) -> Part:
         """Does some files, the first of which has a place, holding one batch of scans at a time."""
