@@ -88,7 +88,7 @@ class Classifier:
         graph = graph_beside(path, card)
         if engine == "graph" and graph is None:
             raise ModelError(f"{path}: has no graph beside it; write one with: tumorlens export --weights {weights}")
-        if graph is not None and device == "cpu" and engine != "torch":
+        if graph is not None and engine != "torch" and (device == "cpu" or (device == "auto" and not _accelerated())):
             return cls(Graph(graph, card, threads), weights)
         return cls(_eager(weights, device), weights)
 
@@ -272,8 +272,18 @@ def _eager(weights: str | Path, device: str) -> Eager:
     try:
         from tumorlens.engines.eager import Eager
     except ModuleNotFoundError as error:
-        raise MissingExtra(f"{weights}: without a graph on the CPU, it", "train") from error
+        told = f"{weights}: another device or kind of heat map, or weights without a graph: that"
+        raise MissingExtra(told, "train") from error
     return Eager.load(weights, device)
+
+
+def _accelerated() -> bool:
+    """Whether there is a GPU, and PyTorch to use it."""
+    try:
+        from tumorlens.engines.eager import choose_device
+    except ModuleNotFoundError:
+        return False
+    return choose_device("auto").type != "cpu"
 
 
 def _verdicts(answers: Answers) -> list[Unknown] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from tumorlens.batch import DOCUMENT, TABLES, Engine, Job, run
 from tumorlens.batch.on_ray import actors
 from tumorlens.cluster import connect
 from tumorlens.engines.export import export_graph
-from tumorlens.errors import ConfigError
+from tumorlens.errors import ConfigError, MissingExtra
 
 # Ray warns of what it will change, and leaves sockets to the collector.
 pytestmark = [
@@ -47,3 +49,11 @@ def test_a_cluster_that_is_not_there_is_said() -> None:
         connect("127.0.0.1:1"),
     ):
         pass
+
+
+def test_without_ray_the_extra_is_named(folder_of: Callable[[int], Path], tiny_weights: Path) -> None:
+    code = "import sys; sys.modules['ray'] = None; from tumorlens.cli import main; main()"
+    command = [sys.executable, "-c", code, "predict", str(folder_of(1)), "-w", str(tiny_weights), "--engine", "ray"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {MissingExtra('a Ray cluster', 'cluster')}\n"

@@ -36,13 +36,13 @@ def actors(engine: Engine, job: Job, count: int = 0, address: str | None = None)
     """
 
     def do(chunks: Iterable[Chunk]) -> Iterator[Part]:
-        import ray
-
         # Pickled, because a table of Ray's holds no errors; only this program's own values are ever unpickled.
         rows = [{"place": place, "items": pickle.dumps(items)} for place, items in chunks]
         if not rows:
             return
         with connect(address):
+            import ray
+
             size = count or max(1, int(ray.cluster_resources().get("CPU", 1)))
             found = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS)).map_batches(
                 _Actor,
