@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tumorlens.batch import DOCUMENT, TABLES, Engine, Job, Listener, run
+from tumorlens.batch import DOCUMENT, TABLES, Computing, Job, Listener, run
 from tumorlens.batch.job import Item
 from tumorlens.batch.pools import Chunk, alone
 from tumorlens.batch.work import Part, Worker
@@ -31,7 +31,7 @@ class Counting:
     """A pool in this process that counts the files it is given, and stops after some chunks."""
 
     def __init__(self, weights: Path, job: Job, chunks: int = 10**9) -> None:
-        self.worker, self.chunks = Worker.start(Engine(str(weights)), job), chunks
+        self.worker, self.chunks = Worker.start(Computing(str(weights)), job), chunks
         self.seen: Counter[str] = Counter()
 
     def __call__(self, chunks: Iterable[Chunk]) -> Iterator[Part]:
@@ -51,13 +51,13 @@ def test_a_job_that_was_cut_off_goes_on_and_ends_as_if_it_had_not_been(
     folder_of: Folder, tiny_weights: Path, tmp_path: Path
 ) -> None:
     scans, out = folder_of(90), tmp_path / "out"
-    job, engine = Job(output=out, pictures=False), Engine(str(tiny_weights))
+    job, computing = Job(output=out, pictures=False), Computing(str(tiny_weights))
     first = Counting(tiny_weights, job, chunks=5)
     with pytest.raises(Cut):
-        run([scans], engine, job, pool=first)
+        run([scans], computing, job, pool=first)
     assert not (out / DOCUMENT).exists()
     second, said = Counting(tiny_weights, job), []
-    outcome = run([scans], engine, job, Listener(said.append), pool=second)
+    outcome = run([scans], computing, job, Listener(said.append), pool=second)
     done = sum(first.seen.values())
     assert said == [f"going on: {done} of 91 files were done before"]
     assert 0 < done < 91
@@ -65,7 +65,7 @@ def test_a_job_that_was_cut_off_goes_on_and_ends_as_if_it_had_not_been(
     assert (outcome.findings, outcome.failures) == (90, 1)
 
     whole = Job(output=tmp_path / "whole", pictures=False)
-    run([scans], engine, whole, pool=Counting(tiny_weights, whole))
+    run([scans], computing, whole, pool=Counting(tiny_weights, whole))
     assert rows(out) == rows(tmp_path / "whole")
     for name in (DOCUMENT, *TABLES):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -77,10 +77,10 @@ def test_files_that_came_meanwhile_are_done_too_and_names_stay(
 ) -> None:
     scans, job = folder_of(3), Job(output=tmp_path / "out")
     with pytest.raises(Cut):
-        run([scans], Engine(str(tiny_weights)), job, pool=Counting(tiny_weights, job, chunks=1))
+        run([scans], Computing(str(tiny_weights)), job, pool=Counting(tiny_weights, job, chunks=1))
     (scans / "0").mkdir()  # comes first, and has the name of one that is done
     (scans / "0" / "0000.png").write_bytes((scans / "0001.png").read_bytes())
-    outcome = run([scans], Engine(str(tiny_weights)), job)
+    outcome = run([scans], Computing(str(tiny_weights)), job)
     assert (outcome.findings, outcome.failures) == (4, 1)
     assert len({row["overlay"] for row in rows(tmp_path / "out") if row["overlay"]}) == 4
     assert {row["source"]: Path(row["overlay"]).name for row in rows(tmp_path / "out")}[str(scans / "0000.png")] == (
@@ -90,21 +90,21 @@ def test_files_that_came_meanwhile_are_done_too_and_names_stay(
 
 def test_another_job_in_the_folder_is_not_overwritten(folder_of: Folder, tiny_weights: Path, tmp_path: Path) -> None:
     scans, job = folder_of(3), Job(output=tmp_path / "out", pictures=False)
-    engine = Engine(str(tiny_weights))
+    computing = Computing(str(tiny_weights))
     with pytest.raises(Cut):
-        run([scans], engine, job, pool=Counting(tiny_weights, job, chunks=1))
+        run([scans], computing, job, pool=Counting(tiny_weights, job, chunks=1))
     other = Job(output=tmp_path / "out", pictures=False, target="glioma")
     with pytest.raises(ConfigError, match=r"out: holds an unfinished job .* forget it with --restart"):
-        run([scans], engine, other)
-    assert run([scans], engine, other, restart=True).findings == 3
+        run([scans], computing, other)
+    assert run([scans], computing, other, restart=True).findings == 3
     assert {row["explained"] for row in rows(tmp_path / "out")} == {"glioma", ""}
 
 
 def test_a_file_that_is_named_twice_is_done_twice(folder_of: Folder, tiny_weights: Path, tmp_path: Path) -> None:
     scan, job = folder_of(1) / "0000.png", Job(output=tmp_path / "out")
     with pytest.raises(Cut):
-        run([scan, scan], Engine(str(tiny_weights)), job, pool=Counting(tiny_weights, job, chunks=1))
-    assert run([scan, scan], Engine(str(tiny_weights)), job).findings == 2
+        run([scan, scan], Computing(str(tiny_weights)), job, pool=Counting(tiny_weights, job, chunks=1))
+    assert run([scan, scan], Computing(str(tiny_weights)), job).findings == 2
     assert len(rows(tmp_path / "out")) == 2
 
 
@@ -145,14 +145,14 @@ def test_many_failures_are_counted_and_some_shown(tmp_path: Path, tiny_weights: 
         (tmp_path / "in").mkdir(exist_ok=True)
         (tmp_path / "in" / f"{i}.png").write_bytes(b"")
     job = Job(output=tmp_path / "out")
-    outcome = run([tmp_path / "in"], Engine(str(tiny_weights)), job)
+    outcome = run([tmp_path / "in"], Computing(str(tiny_weights)), job)
     assert (outcome.failures, len(outcome.kept_failures)) == (50, 40)
     assert {row["error"] for row in rows(tmp_path / "out")} == {"the file is empty; export or download it again"}
 
 
 def test_items_alone_and_in_chunks_are_the_same(folder_of: Folder, tiny_weights: Path) -> None:
     scans = folder_of(5)
-    worker = Worker.start(Engine(str(tiny_weights)), Job())
+    worker = Worker.start(Computing(str(tiny_weights)), Job())
     items = [Item(str(p), p.stem) for p in sorted(scans.iterdir())]
     together = worker(0, items).open()
     apart = [part.open()[0] for part in alone(worker)((i, [item]) for i, item in enumerate(items))]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tumorlens.batch import DOCUMENT, TABLES, Engine, Job, run
+from tumorlens.batch import DOCUMENT, TABLES, Computing, Job, run
 from tumorlens.batch.on_ray import actors
 from tumorlens.cluster import connect
 from tumorlens.engines.export import export_graph
@@ -28,11 +28,11 @@ def test_a_cluster_gives_what_this_machine_gives(
     folder_of: Callable[[int], Path], tiny_weights: Path, tmp_path: Path
 ) -> None:
     export_graph(tiny_weights)  # PyTorch's last digits depend on the number of threads, which Ray sets
-    scans, engine = folder_of(40), Engine(str(tiny_weights))
+    scans, computing = folder_of(40), Computing(str(tiny_weights))
     here, there = (Job(output=tmp_path / name, target="glioma") for name in ("here", "there"))
-    run([scans], engine, here, jobs=1)
+    run([scans], computing, here, jobs=1)
     with connect(processors=2):
-        outcome = run([scans], engine, there, pool=actors(engine, there, 2))
+        outcome = run([scans], computing, there, pool=actors(computing, there, 2))
     assert (outcome.findings, outcome.failures) == (40, 1)
     for name in (DOCUMENT, *TABLES[:1]):
         expected = (tmp_path / "here" / name).read_text().replace(str(tmp_path / "here"), str(tmp_path / "there"))

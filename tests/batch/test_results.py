@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pyarrow import parquet
 
-from tumorlens.batch import DOCUMENT, Engine, Job, read_document, run
+from tumorlens.batch import DOCUMENT, Computing, Job, read_document, run
 from tumorlens.finding import FindingsDocument
 
 
@@ -17,7 +17,7 @@ def test_every_scan_and_every_failure_has_a_row(
     folder_of: Callable[[int], Path], tiny_weights: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    run([folder_of(4)], Engine(str(tiny_weights)), Job(output=out, target="glioma"))
+    run([folder_of(4)], Computing(str(tiny_weights)), Job(output=out, target="glioma"))
     document = FindingsDocument.model_validate_json((out / DOCUMENT).read_text())
     columns = parquet.read_table(out / "results.parquet").to_pylist()
     with (out / "results.csv").open(newline="") as file:
@@ -42,7 +42,7 @@ def test_a_document_can_be_read_piece_by_piece(
     folder_of: Callable[[int], Path], tiny_weights: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    run([folder_of(2)], Engine(str(tiny_weights)), Job(output=out))
+    run([folder_of(2)], Computing(str(tiny_weights)), Job(output=out))
     assert json.loads("".join(read_document(str(out)))) == json.loads((out / DOCUMENT).read_text())
 
 
@@ -50,7 +50,7 @@ def test_a_name_that_is_no_text_takes_no_table_down(tiny_weights: Path, tmp_path
     (tmp_path / "in").mkdir()
     name = tmp_path / "in" / b"caf\xe9.png".decode("utf-8", "surrogateescape")
     name.write_bytes(b"\x89PNG\r\n\x1a\n")
-    outcome = run([tmp_path / "in"], Engine(str(tiny_weights)), Job(output=tmp_path / "out"))
+    outcome = run([tmp_path / "in"], Computing(str(tiny_weights)), Job(output=tmp_path / "out"))
     assert outcome.failures == 1
     (row,) = parquet.read_table(tmp_path / "out" / "results.parquet").to_pylist()
     assert row["source"].endswith("caf\\udce9.png")

@@ -11,7 +11,7 @@ import fsspec
 import numpy as np
 import pytest
 
-from tumorlens.batch import DOCUMENT, TABLES, Engine, Job, run
+from tumorlens.batch import DOCUMENT, TABLES, Computing, Job, run
 from tumorlens.batch.store import Store
 from tumorlens.errors import ConfigError
 
@@ -26,9 +26,9 @@ def test_scans_and_results_may_lie_in_a_store(
 ) -> None:
     scans, system = folder_of(5), fsspec.filesystem("memory")
     system.put(str(scans), f"{url}/scans/", recursive=True)
-    engine = Engine(str(tiny_weights))
-    there = run([f"{url}/scans"], engine, Job(output=f"{url}/out", target="glioma"))
-    here = run([scans], engine, Job(output=tmp_path / "out", target="glioma"))
+    computing = Computing(str(tiny_weights))
+    there = run([f"{url}/scans"], computing, Job(output=f"{url}/out", target="glioma"))
+    here = run([scans], computing, Job(output=tmp_path / "out", target="glioma"))
     assert (there.findings, there.failures) == (here.findings, here.failures) == (5, 1)
     for one, other in zip(there.kept, here.kept, strict=True):
         assert Path(one.source).name == Path(other.source).name
@@ -48,15 +48,15 @@ def test_results_of_an_earlier_call_in_a_store_are_no_scans(
 ) -> None:
     fsspec.filesystem("memory").put(str(folder_of(2)), f"{url}/", recursive=True)
     for _ in range(2):
-        outcome = run([url], Engine(str(tiny_weights)), Job(output=url, target="glioma"))
+        outcome = run([url], Computing(str(tiny_weights)), Job(output=url, target="glioma"))
         assert (outcome.findings, outcome.failures) == (2, 1)
 
 
 def test_what_is_not_there_is_said(tiny_weights: Path, url: str) -> None:
-    outcome = run([f"{url}/none"], Engine(str(tiny_weights)), Job())
+    outcome = run([f"{url}/none"], Computing(str(tiny_weights)), Job())
     assert [f.error for f in outcome.kept_failures] == ["there is no such file or folder; check the URL"]
     with pytest.raises(ConfigError, match=r"nowhere://x: cannot be opened"):
-        run(["nowhere://x"], Engine(str(tiny_weights)), Job())
+        run(["nowhere://x"], Computing(str(tiny_weights)), Job())
 
 
 @pytest.mark.parametrize("remote", [False, True])

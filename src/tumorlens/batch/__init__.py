@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tumorlens.batch.job import CHUNK, Engine, Item, Job, Names, check, find_files
+from tumorlens.batch.job import CHUNK, Computing, Item, Job, Names, check, find_files
 from tumorlens.batch.journal import Journal, request_of
 from tumorlens.batch.pools import Chunk, Pool, alone, cores, processes
 from tumorlens.batch.results import DOCUMENT, TABLES, read_document
@@ -19,7 +19,7 @@ from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, We
 __all__ = [
     "DOCUMENT",
     "TABLES",
-    "Engine",
+    "Computing",
     "Job",
     "Listener",
     "Outcome",
@@ -85,7 +85,7 @@ class Outcome:
 
 def run(
     paths: Sequence[str | Path],
-    engine: Engine,
+    computing: Computing,
     job: Job,
     listener: Listener | None = None,
     *,
@@ -101,7 +101,7 @@ def run(
 
     Args:
         paths: Files and folders, or URLs of them.
-        engine: What computes.
+        computing: What computes.
         job: What to do.
         listener: What to tell.
         pool: Who computes it; by default this process, or several for many files.
@@ -112,9 +112,9 @@ def run(
         ConfigError: If the output folder cannot be written, or holds another unfinished job.
         ModelError: If the weights cannot be used.
     """
-    classifier = Classifier.load(engine.weights, device=engine.device)
+    classifier = Classifier.load(computing.weights, device=computing.device)
     check(job, classifier)
-    return _run(paths, classifier, engine, job, listener or Listener(), pool=pool, jobs=jobs, restart=restart)
+    return _run(paths, classifier, computing, job, listener or Listener(), pool=pool, jobs=jobs, restart=restart)
 
 
 def find_in_files(
@@ -126,13 +126,13 @@ def find_in_files(
 ) -> FindingsDocument:
     """The same with a classifier in memory, in this process; the document holds every finding."""
     listener = Listener(progress=progress)
-    return _run(list(paths), classifier, Engine(), job, listener, jobs=1, keep=None, restart=True).document()
+    return _run(list(paths), classifier, Computing(), job, listener, jobs=1, keep=None, restart=True).document()
 
 
 def _run(
     paths: Sequence[str | Path],
     classifier: Classifier,
-    engine: Engine,
+    computing: Computing,
     job: Job,
     listener: Listener,
     *,
@@ -144,7 +144,7 @@ def _run(
     card = classifier.card
     journal = None
     if job.output is not None:
-        journal = Journal(Store(job.output), request_of(paths, engine, job, card), restart=restart)
+        journal = Journal(Store(job.output), request_of(paths, computing, job, card), restart=restart)
     sources = find_files(paths)
     outcome = Outcome(card)
     most = keep if journal else None
@@ -159,8 +159,8 @@ def _run(
     if finished:
         listener.say(f"going on: {finished} of {len(sources)} files were done before")
     if pool is None:
-        count = jobs or (cores() if len(todo) >= _WORTH and engine.device == "cpu" else 1)
-        pool = processes(engine, job, count) if count > 1 else alone(Worker(classifier, job))
+        count = jobs or (cores() if len(todo) >= _WORTH and computing.device == "cpu" else 1)
+        pool = processes(computing, job, count) if count > 1 else alone(Worker(classifier, job))
     listener.progress(finished, len(sources))
     # Small jobs go in small steps, so that their progress shows; large ones in large steps, which cost less.
     for part in pool(_chunks(todo, max(1, min(CHUNK, len(todo) // 32)))):

@@ -43,7 +43,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Engine:
+class Computing:
     """What computes it.
 
     Attributes:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from tumorlens.batch.job import Engine, Item, Job, Names
+from tumorlens.batch.job import Computing, Item, Job, Names
 from tumorlens.batch.results import DOCUMENT, TABLES, write_results
 from tumorlens.batch.store import Store
 from tumorlens.batch.work import Part
@@ -90,6 +90,6 @@ class Journal:
         self.store.remove(_FOLDER)
 
 
-def request_of(paths: Sequence[object], engine: Engine, job: Job, card: WeightsCard) -> dict[str, object]:
+def request_of(paths: Sequence[object], computing: Computing, job: Job, card: WeightsCard) -> dict[str, object]:
     """What makes two calls the same job."""
-    return {"paths": [str(p) for p in paths], **asdict(engine), **asdict(job), "output": "", "sha256": card.sha256}
+    return {"paths": [str(p) for p in paths], **asdict(computing), **asdict(job), "output": "", "sha256": card.sha256}

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tumorlens.batch.job import Engine, Item, Job
+from tumorlens.batch.job import Computing, Item, Job
 from tumorlens.batch.pools import Chunk, Pool
 from tumorlens.batch.work import Part, Worker
 from tumorlens.cluster import connect
@@ -22,14 +22,14 @@ from tumorlens.cluster import connect
 _BLOCKS = 2000  # that a job is cut into at most; each is one task of an actor
 
 
-def actors(engine: Engine, job: Job, count: int = 0, address: str | None = None) -> Pool:
+def actors(computing: Computing, job: Job, count: int = 0, address: str | None = None) -> Pool:
     """Ray Data's actor pool; results come in any order, each with its place.
 
     Weights by name are in the package that every node has; weights by path, scans and the output folder must be where
     every node finds them: on a shared disk, or in a store by URL.
 
     Args:
-        engine: What computes.
+        computing: What computes.
         job: What to do.
         count: Actors, of one processor each; 0 lets Ray use all there are.
         address: Of a running cluster; None starts one on this machine.
@@ -46,7 +46,7 @@ def actors(engine: Engine, job: Job, count: int = 0, address: str | None = None)
             size = count or max(1, int(ray.cluster_resources().get("CPU", 1)))
             found = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS)).map_batches(
                 _Actor,
-                fn_constructor_args=(engine, job),
+                fn_constructor_args=(computing, job),
                 batch_size=1,
                 compute=ray.data.ActorPoolStrategy(size=min(size, len(rows))),
                 num_cpus=1,
@@ -60,8 +60,8 @@ def actors(engine: Engine, job: Job, count: int = 0, address: str | None = None)
 class _Actor:
     """A worker in a process of the cluster."""
 
-    def __init__(self, engine: Engine, job: Job) -> None:
-        self.worker = Worker.start_in_process(engine, job)
+    def __init__(self, computing: Computing, job: Job) -> None:
+        self.worker = Worker.start_in_process(computing, job)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         chunks = zip(batch["place"], batch["items"], strict=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
-from tumorlens.batch.job import Engine, Item, Job
+from tumorlens.batch.job import Computing, Item, Job
 from tumorlens.batch.work import Part, Worker
 from tumorlens.errors import TumorLensError
 
@@ -31,7 +31,7 @@ def alone(worker: Worker) -> Pool:
     return do
 
 
-def processes(engine: Engine, job: Job, count: int) -> Pool:
+def processes(computing: Computing, job: Job, count: int) -> Pool:
     """In processes of this machine, each with an engine of one thread; results come in the order of the chunks.
 
     Only a few chunks a process are under way at a time, so memory does not grow with the number of files.
@@ -40,7 +40,7 @@ def processes(engine: Engine, job: Job, count: int) -> Pool:
     def do(chunks: Iterable[Chunk]) -> Iterator[Part]:
         # Not forked: threads of this process would be torn apart.
         context = multiprocessing.get_context("spawn")
-        executor = ProcessPoolExecutor(count, context, initializer=_start, initargs=(engine, job))
+        executor = ProcessPoolExecutor(count, context, initializer=_start, initargs=(computing, job))
         waiting: deque[Future[Part]] = deque()
         try:
             for place, items in chunks:
@@ -68,12 +68,12 @@ def _next(waiting: deque[Future[Part]]) -> Part:
 _worker: Worker | None = None
 
 
-def _start(engine: Engine, job: Job) -> None:
+def _start(computing: Computing, job: Job) -> None:
     """Makes a process a worker. Ctrl-C is for the process that started it, which lets it finish its chunk."""
     global _worker  # noqa: PLW0603 - what a process's initializer can hand to its tasks
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker = Worker.start_in_process(engine, job)
+    _worker = Worker.start_in_process(computing, job)
 
 
 def _end_with_parent() -> None:

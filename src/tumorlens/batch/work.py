@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from pydantic import BaseModel, TypeAdapter
 
-from tumorlens.batch.job import ARRAY, HEATMAP, OVERLAY, Engine, Item, Job
+from tumorlens.batch.job import ARRAY, HEATMAP, OVERLAY, Computing, Item, Job
 from tumorlens.batch.store import Store, is_url, open_url
 from tumorlens.classifier import Classifier
 from tumorlens.errors import UnreadableFile
@@ -87,14 +87,14 @@ class Worker:
         self.store = None if job.output is None else Store(job.output)
 
     @classmethod
-    def start(cls, engine: Engine, job: Job, threads: int = 1) -> Worker:
+    def start(cls, computing: Computing, job: Job, threads: int = 1) -> Worker:
         """A worker with an engine of its own."""
-        return cls(Classifier.load(engine.weights, device=engine.device, threads=threads), job)
+        return cls(Classifier.load(computing.weights, device=computing.device, threads=threads), job)
 
     @classmethod
-    def start_in_process(cls, engine: Engine, job: Job) -> Worker:
+    def start_in_process(cls, computing: Computing, job: Job) -> Worker:
         """A worker that has the process to itself, and one thread, whatever its engine is."""
-        worker = cls.start(engine, job)
+        worker = cls.start(computing, job)
         if "torch" in sys.modules:  # PyTorch would take all processors
             sys.modules["torch"].set_num_threads(1)
         return worker

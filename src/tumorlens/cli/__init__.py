@@ -116,7 +116,7 @@ def predict(
         raise ConfigError(f"--axis {axis}: choose axial, coronal or sagittal")
     console = make_console(quiet)
     job = batch.Job(output, axis, explain, target, heat_map, pictures)  # type: ignore[arg-type]
-    computing = batch.Engine(weights, device)
+    computing = batch.Computing(weights, device)
     pool = None
     if on_ray(engine, address):
         from tumorlens.batch.on_ray import actors
