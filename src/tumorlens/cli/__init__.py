@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -180,7 +181,8 @@ def train(
     machines = Machines(devices, nodes)
     if not leads():
         follow_experiment(resume or output, machines)
-        return
+        sys.stdout.flush()
+        os._exit(0)  # at once: a library's thread that dies at the interpreter's end would count as a failure
     if resume is not None:
         run = Run.open(resume)
     else:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
+import torch.distributed as dist
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
@@ -157,6 +158,10 @@ def _train(
         ckpt_path=begun if begun.exists() else None,
         weights_only=True,
     )
+    if dist.is_available() and dist.is_initialized():
+        # Left to the interpreter's end, its threads take the process down, and that process all others.
+        dist.barrier()
+        dist.destroy_process_group()
     if not leads():
         return
     chosen = best.best_model_path if len(split.validation) else begun
@@ -216,6 +221,7 @@ def _quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", module="lightning.*")
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view")  # of one-channel kernels
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
