@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tumorlens.classes import ClassSet
-from tumorlens.errors import ModelError
+from tumorlens.errors import ChecksumMismatch, ModelError
 from tumorlens.preprocess import Preprocessing
 
 SHIPPED = Path(__file__).parent / "model" / "weights"
@@ -145,6 +146,22 @@ def read_card(weights: Path) -> WeightsCard:
 def write_card(card: WeightsCard, weights: Path) -> None:
     """Writes a card beside its weights file, in place of the one there."""
     write_whole(weights.with_suffix(".json"), (card.model_dump_json(indent=1) + "\n").encode())
+
+
+def read_checked(path: Path, sha256: str, mismatch: str) -> bytes:
+    """Reads a file that a card vouches for.
+
+    Raises:
+        ModelError: If it cannot be read.
+        ChecksumMismatch: If it is not the one with that checksum; `mismatch` says what that means, and the remedy.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); check who may read it") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ChecksumMismatch(f"{path}: {mismatch}")
+    return data
 
 
 def write_whole(path: Path, content: bytes) -> None:

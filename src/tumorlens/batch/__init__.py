@@ -124,7 +124,10 @@ def find_in_files(
     *,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> FindingsDocument:
-    """The same with a classifier in memory, in this process; the document holds every finding."""
+    """The same with a classifier in memory, in this process; the document holds every finding.
+
+    It begins anew, also where the output folder holds an unfinished job.
+    """
     listener = Listener(progress=progress)
     return _run(list(paths), classifier, Computing(), job, listener, jobs=1, keep=None, restart=True).document()
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tumorlens.card import HeatMapRule, WeightsCard
+from tumorlens.card import HeatMapRule, WeightsCard, read_checked
 from tumorlens.engines import Answers
-from tumorlens.errors import ChecksumMismatch, ModelError
+from tumorlens.errors import ModelError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -69,12 +68,8 @@ def graph_beside(weights: Path, card: WeightsCard) -> Path | None:
 def _open(path: Path, card: WeightsCard, threads: int) -> InferenceSession:
     import onnxruntime
 
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}); check who may read it") from error
-    if hashlib.sha256(data).hexdigest() != card.graph_sha256:
-        raise ChecksumMismatch(f"{path}: is damaged or not the graph its card names; write it anew: tumorlens export")
+    mismatch = "is damaged or not the graph its card names; write it anew: tumorlens export"
+    data = read_checked(path, card.graph_sha256, mismatch)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

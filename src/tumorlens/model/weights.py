@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from tumorlens.card import WeightsCard, find_weights, read_card, write_card, write_whole
-from tumorlens.errors import ChecksumMismatch, ConfigError, ModelError
+from tumorlens.card import WeightsCard, find_weights, read_card, read_checked, write_card, write_whole
+from tumorlens.errors import ConfigError, ModelError
 from tumorlens.gate import Gate
 from tumorlens.model.mirrored import mirror, unmirrored
 from tumorlens.model.network import Network, build_network
@@ -82,13 +82,8 @@ def load_gate(name_or_path: str | Path) -> Gate | None:
 def _read(name_or_path: str | Path) -> tuple[Path, WeightsCard, bytes]:
     path = find_weights(name_or_path)
     card = read_card(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}); check who may read it") from error
-    if hashlib.sha256(data).hexdigest() != card.sha256:
-        raise ChecksumMismatch(f"{path}: is damaged or not the file its card describes; get the pair again")
-    return path, card, data
+    mismatch = "is damaged or not the file its card describes; get the pair again"
+    return path, card, read_checked(path, card.sha256, mismatch)
 
 
 def _misfit(path: Path, error: Exception) -> ModelError:
