@@ -11,7 +11,7 @@ from tumorlens.cli import app
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "tumorlens"
 SCIENCE = {"data", "training", "evaluation", "experiment", "crossvalidation"}
-SURFACES = {"__main__", "cli", "ui", "batch", "demo"}
+SURFACES = {"__main__", "cli", "ui", "batch", "demo", "web", "hospital"}
 
 
 def floor(module: str) -> int:

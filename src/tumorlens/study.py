@@ -1,0 +1,87 @@
+"""From the findings of a study's slices to one of the study: which slices speak the loudest, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from tumorlens.classes import ClassSet
+from tumorlens.finding import Finding, FindingRecord
+
+NEIGHBOURS = 3
+"""Slices in a row that decide together: a tumour is seen in neighbours, a slip of the network in one slice alone."""
+
+
+class StudyFinding(BaseModel):
+    """What the slices of a study say together. Its probabilities are means, and not calibrated for studies.
+
+    Attributes:
+        label: Key of the most probable class.
+        probabilities: By key, the mean over the key slices; they sum to 1.
+        key_slices: Places of the slices that decided, in order: neighbours that together are the most probable to
+            show something. Where every slice is unknown, they are chosen among those.
+        counts: Slices by their own most probable class, unknown ones left out.
+        unknown: Slices unlike those of the training.
+        slices: How many there are.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    label: str
+    probabilities: dict[str, float]
+    key_slices: tuple[int, ...]
+    counts: dict[str, int]
+    unknown: int
+    slices: int
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the most probable class, 0 to 1."""
+        return self.probabilities[self.label]
+
+
+def find_in_study(
+    findings: Sequence[Finding | FindingRecord], classes: ClassSet, series: Sequence[object] | None = None
+) -> StudyFinding:
+    """Puts the findings of slices together.
+
+    Slices unlike the training's are left out. Of every `NEIGHBOURS` slices in a row, of one series, the mean
+    probabilities are taken; the row that is the most probable to show anything at all speaks for the study.
+
+    Args:
+        findings: Of the slices, each series' in the order they lie in the head.
+        classes: The classes of the weights that made them.
+        series: To which series each belongs, neighbours being neighbours only within one; None for all to the same.
+
+    Raises:
+        ValueError: If there are no findings.
+    """
+    if not findings:
+        raise ValueError("a study without slices has no finding")
+    strange = np.array([f.unknown is not None and f.unknown.unknown for f in findings])
+    left = [i for i, unknown in enumerate(strange) if not unknown or strange.all()]
+    groups = list(series) if series is not None else [None] * len(findings)
+    p = np.array([[f.probabilities[key] for key in classes.keys] for f in findings])
+    something = p @ np.array([not c.nothing for c in classes], float)
+    rows = [
+        row
+        for group in dict.fromkeys(groups[i] for i in left)
+        for row in _rows([i for i in left if groups[i] == group])
+    ]
+    deciding = max(rows, key=lambda row: something[row].mean())
+    mean = p[deciding].mean(0)
+    known = [f.label for f, unknown in zip(findings, strange, strict=True) if not unknown]
+    return StudyFinding(
+        label=classes.keys[int(mean.argmax())],
+        probabilities={key: float(v) for key, v in zip(classes.keys, mean, strict=True)},
+        key_slices=tuple(int(i) for i in deciding),
+        counts={key: known.count(key) for key in classes.keys},
+        unknown=int(strange.sum()),
+        slices=len(findings),
+    )
+
+
+def _rows(places: list[int]) -> list[list[int]]:
+    """Every `NEIGHBOURS` places in a row; all of them where there are fewer."""
+    return [places[i : i + NEIGHBOURS] for i in range(max(1, len(places) - NEIGHBOURS + 1))]

@@ -1,0 +1,69 @@
+"""What slices say together."""
+
+import pytest
+
+from tumorlens.classes import BRAIN_TUMORS
+from tumorlens.finding import Finding, WeightsId
+from tumorlens.study import find_in_study
+from tumorlens.unknown import Unknown
+
+
+def slice_of(label: str, p: float, *, unknown: bool = False) -> Finding:
+    keys = BRAIN_TUMORS.keys
+    probabilities = {key: p if key == label else (1 - p) / (len(keys) - 1) for key in keys}
+    strangeness = Unknown(score=2.0 if unknown else 0.5, unknown=unknown)
+    return Finding("scan", 0, label, probabilities, WeightsId(name="w", sha256=""), unknown=strangeness)
+
+
+NOTHING = slice_of("no_tumor", 0.97)
+
+
+def test_one_slice_speaks_for_itself() -> None:
+    found = find_in_study([slice_of("glioma", 0.91)], BRAIN_TUMORS)
+
+    assert (found.label, found.key_slices) == ("glioma", (0,))
+    assert found.confidence == pytest.approx(0.91)
+
+
+def test_neighbours_that_agree_outvote_a_lone_slip() -> None:
+    slip = slice_of("meningioma", 0.99)
+    tumour = [slice_of("glioma", 0.8)] * 3
+    found = find_in_study([NOTHING, slip, NOTHING, NOTHING, *tumour, NOTHING], BRAIN_TUMORS)
+
+    assert found.label == "glioma"
+    assert found.key_slices == (4, 5, 6)
+    assert found.counts == {"glioma": 3, "meningioma": 1, "pituitary": 0, "no_tumor": 4}
+
+
+def test_a_lone_slip_is_no_tumour_of_the_study() -> None:
+    found = find_in_study([NOTHING] * 5 + [slice_of("meningioma", 0.9)] + [NOTHING] * 5, BRAIN_TUMORS)
+
+    assert found.label == "no_tumor"
+
+
+def test_unknown_slices_have_no_vote() -> None:
+    strange = [slice_of("pituitary", 1.0, unknown=True)] * 4
+    found = find_in_study([*strange, NOTHING, NOTHING], BRAIN_TUMORS)
+
+    assert found.label == "no_tumor"
+    assert (found.unknown, found.slices) == (4, 6)
+
+
+def test_a_study_of_unknown_slices_says_so() -> None:
+    found = find_in_study([slice_of("glioma", 0.9, unknown=True)] * 2, BRAIN_TUMORS)
+
+    assert found.unknown == found.slices == 2
+    assert sum(found.counts.values()) == 0
+
+
+def test_neighbours_are_of_one_series() -> None:
+    lone = [slice_of("glioma", 0.9), NOTHING, NOTHING]
+    ends = [*lone[::-1], *lone]  # the end of one series and the beginning of the next
+
+    assert find_in_study(ends, BRAIN_TUMORS).label == "glioma"
+    assert find_in_study(ends, BRAIN_TUMORS, ["a"] * 3 + ["b"] * 3).label == "no_tumor"
+
+
+def test_no_slices_is_an_error() -> None:
+    with pytest.raises(ValueError, match="without slices"):
+        find_in_study([], BRAIN_TUMORS)
