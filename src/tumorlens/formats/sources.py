@@ -35,8 +35,8 @@ class Reader(Protocol):
     def sniff(self, head: bytes, /) -> bool:
         """Whether a file that begins so is its to read."""
 
-    def read(self, path: str, axis: str, /) -> Iterator[Scan]:
-        """The file's slices."""
+    def read(self, path: str, axis: str, keep: bool, /) -> Iterator[Scan]:
+        """The file's slices; with `keep`, and what their pixels were made of."""
 
 
 READERS: tuple[Reader, ...] = (dicom, nifti, matlab, raster)
