@@ -24,6 +24,7 @@ from tumorlens.cli.options import (
     need,
     on_ray,
 )
+from tumorlens.cli.serve import accounts_app, serve
 from tumorlens.errors import ConfigError, ModelError, TumorLensError
 
 app = typer.Typer(
@@ -36,6 +37,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
+app.add_typer(accounts_app, name="accounts")
+app.command()(serve)
 app.command()(deidentify)
 
 
