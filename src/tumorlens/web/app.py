@@ -34,6 +34,8 @@ from tumorlens.web.worker import DISK_FULL
 
 log = logging.getLogger("tumorlens.web")
 
+_SORRY = "the server could not do it; its keeper's log says more"
+
 DESCRIPTION = """Scans in, findings out. For research use only: not a medical device.
 
 A case: `POST /cases`, `PUT /cases/{id}/files` for each file, `POST /cases/{id}/start`, then watch `GET /events` or ask
@@ -99,6 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(OperationalError, _database)
     app.add_exception_handler(OSError, _disk)
+    app.add_exception_handler(Exception, _failed)
     return app
 
 
@@ -138,9 +141,13 @@ async def _database(_request: Request, error: Exception) -> Response:
     )
 
 
+async def _failed(_request: Request, _error: Exception) -> Response:
+    return JSONResponse({"error": _SORRY}, 500)
+
+
 async def _disk(_request: Request, error: Exception) -> Response:
     assert isinstance(error, OSError)
     if error.errno in (28, 122):
         return JSONResponse({"error": DISK_FULL}, 507)
     log.error("disk", extra={"errno": error.errno})
-    return JSONResponse({"error": "the server could not do it; its keeper's log says more"}, 500)
+    return JSONResponse({"error": _SORRY}, 500)

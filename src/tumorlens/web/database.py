@@ -30,7 +30,9 @@ class Database:
         self.is_sqlite = url.startswith("sqlite")
         options: dict[str, Any] = {"check_same_thread": False, "timeout": 30} if self.is_sqlite else {}
         try:
-            self.engine = create_engine(url, connect_args=options, pool_pre_ping=not self.is_sqlite)
+            self.engine = create_engine(
+                url, connect_args=options, pool_pre_ping=not self.is_sqlite, hide_parameters=True
+            )
         except ModuleNotFoundError as error:
             raise MissingExtra("PostgreSQL", "postgres") from error
         except (SQLAlchemyError, ValueError) as error:

@@ -34,7 +34,12 @@ def templates() -> Environment:
 
 @cache
 def asset(name: str) -> str:
-    """Address of a file in `static`, with its content's hash: it may be kept forever."""
+    """Address of a file in `static`: with its content's hash, so that it may be kept forever.
+
+    Scripts go without: they import each other by their plain names, and a script under two addresses would run twice.
+    """
+    if name.endswith(".js") and "/" not in name:
+        return f"/static/{name}"
     digest = hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest()[:12]
     return f"/static/{name}?v={digest}"
 

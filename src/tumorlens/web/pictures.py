@@ -126,7 +126,7 @@ class VolumeHeat:
 
     Args:
         volume: As its file has it.
-        folder: Where the volumes go: scan.nii.gz, and heat-CLASS.nii.gz (uint8, 255 the peak of its slice).
+        folder: Where the volumes go: scan.nii.gz, and heat-CLASS.nii.gz (uint8).
         axis: The plane it was cut in.
     """
 
@@ -135,11 +135,15 @@ class VolumeHeat:
         self._folder, self._axis = folder, axis
         self._heat: dict[str, NDArray[np.uint8]] = {}
 
-    def add(self, frame: int, evidence: Mapping[str, Evidence]) -> None:
-        """Adds a slice's heat."""
+    def add(self, frame: int, evidence: Mapping[str, Evidence], probabilities: Mapping[str, float]) -> None:
+        """Adds a slice's heat.
+
+        A slice's heat is relative to its own peak. Beside other slices it counts by its class's probability, or the
+        faintest evidence would glow like the strongest.
+        """
         for key, (heatmap, _) in evidence.items():
             heat = self._heat.setdefault(key, np.zeros(self._volume.data.shape, np.uint8))
-            cut(heat, self._axis)[frame] = np.round(heatmap * 255)
+            cut(heat, self._axis)[frame] = np.round(heatmap * (255 * probabilities[key]))
 
     def write(self) -> None:
         """Writes the volumes, with headers of our own: the file's may hold names."""

@@ -138,11 +138,11 @@ class _Case:
             name = f"{arrived.name}, slice {scan.frame + 1}"
         folder = SlicePictures(self._order.folder / "slices" / f"{self._number:05d}")
         values = folder.write(scan, evidence)
-        volume = self._add_to_volume(scan, series, evidence)
+        volume = self._add_to_volume(scan, series, finding, evidence)
         finding = replace(finding, source=name, warnings=(*finding.warnings, *arrived.doubts))
         self._tell({"slice": _describe(self._number, series, scan, finding, evidence, values, volume)})
 
-    def _add_to_volume(self, scan: Scan, series: int, evidence: dict[str, Evidence]) -> int | None:
+    def _add_to_volume(self, scan: Scan, series: int, finding: Finding, evidence: dict[str, Evidence]) -> int | None:
         """The number of the volume a slice is a part of, if it is shown in three planes."""
         if scan.source != self._volume[0]:
             self.end()
@@ -150,7 +150,7 @@ class _Case:
         volume = self._volume[1]
         if volume is None:
             return None
-        volume.add(scan.frame, evidence)
+        volume.add(scan.frame, evidence, finding.probabilities)
         return series
 
     def _open_volume(self, scan: Scan, series: int) -> VolumeHeat | None:

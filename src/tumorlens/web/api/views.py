@@ -31,6 +31,7 @@ class CaseView(BaseModel):
         expires: When it is deleted; seconds since 1970.
         status: "uploading", "waiting", "reading", "done" or "failed".
         error: Why it failed.
+        axis: The plane that volumes are cut in.
         files: How many were uploaded.
         slices: How many were found so far.
         total: Files that hold slices, once they are counted.
@@ -52,6 +53,7 @@ class CaseView(BaseModel):
     expires: float
     status: str
     error: str
+    axis: str
     files: int
     slices: int
     total: int
