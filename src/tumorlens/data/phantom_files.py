@@ -52,7 +52,8 @@ def write_dicom(study: Sequence[Phantom], folder: Path) -> list[Path]:
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = MRImageStorage
         ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = generate_uid()
-        ds.update(uids)
+        for keyword, uid in uids.items():
+            setattr(ds, keyword, uid)
         ds.PatientName, ds.PatientID = "Phantom^Synthetic", first.scan.patient or "phantom"
         ds.PatientBirthDate, ds.PatientSex, ds.StudyID, ds.AccessionNumber = "19000101", "O", "1", ""
         ds.StudyDate = ds.SeriesDate = "20260101"

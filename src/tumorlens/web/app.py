@@ -61,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     accounts, audit, metrics = Accounts(database), Audit(database), Metrics()
     if settings.accounts and not accounts.all():
         raise ConfigError("nobody could log in; add somebody first: tumorlens accounts add NAME --role admin")
-    store = Store(database, settings.cases, card)
+    store = Store(database, settings.cases, card, deidentify=settings.deidentify)
     pool = Pool(settings)
     desk = Desk(settings, store, pool, audit, metrics, secret)
     metrics.gauge("waiting_requests", "Requests and cases that wait for a worker.", lambda: pool.waiting)

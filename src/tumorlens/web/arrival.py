@@ -162,6 +162,17 @@ class Arrival:
         return Arrived(target.name, shown, doubts)
 
 
+def harmless(name: str, number: int) -> str:
+    """A name to keep of an upload, without what may be a patient's: folders, and names of DICOM files and archives.
+
+    What it needs to be received by stays: whether it came in a folder, and its suffix.
+    """
+    inside = "folder/" if "/" in name else ""
+    suffix = next((s for s in SUFFIXES if name.lower().endswith(s)), "")
+    own = PurePosixPath(name).name if suffix and suffix not in _DICOM else f"file {number}{suffix}"
+    return f"{inside}{own}"
+
+
 def _is_file(member: zipfile.ZipInfo) -> bool:
     path = PurePosixPath(member.filename.replace("\\", "/"))
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts if part not in ("..", "."))

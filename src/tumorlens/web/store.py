@@ -16,6 +16,7 @@ import tumorlens
 from tumorlens.card import WeightsCard
 from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, WeightsId
 from tumorlens.study import find_in_study
+from tumorlens.web.arrival import harmless
 from tumorlens.web.database import Database
 from tumorlens.web.pictures import SlicePictures
 from tumorlens.web.tables import DONE, FAILED, READING, UPLOADING, WAITING, Case, FailedFile, Feedback, Slice, Upload
@@ -35,10 +36,11 @@ class Store:
         database: For the rows.
         folder: For the files.
         card: Of the weights that answer.
+        deidentify: Whether files whose names may be patients' get others.
     """
 
-    def __init__(self, database: Database, folder: Path, card: WeightsCard) -> None:
-        self.database, self.folder, self.card = database, folder, card
+    def __init__(self, database: Database, folder: Path, card: WeightsCard, *, deidentify: bool = True) -> None:
+        self.database, self.folder, self.card, self._deidentify = database, folder, card, deidentify
 
     def folder_of(self, case_id: str) -> Path:
         """A case's folder."""
@@ -81,7 +83,8 @@ class Store:
             case.files += 1
             case.size += size
             case.touched = time.time()
-            upload = Upload(case_id=case_id, number=case.files, name=name, size=size, sha256=sha256)
+            kept = harmless(name, case.files) if self._deidentify else name
+            upload = Upload(case_id=case_id, number=case.files, name=kept, size=size, sha256=sha256)
             path.rename(self.folder_of(case_id) / "uploads" / f"{upload.number:05d}")
             session.add(case)
             session.add(upload)
@@ -148,11 +151,6 @@ class Store:
                 case.unknown = study.unknown == study.slices
                 case.uncertainty = 1.0 if case.unknown else 1 - study.confidence
                 case.title = case.title or _title([record.source for record in records])
-                if any(_DICOM.match(record.source) for record in records):
-                    # A file's name may be its patient's; it has served its purpose.
-                    for upload in session.exec(select(Upload).where(Upload.case_id == case_id)):
-                        upload.name = f"file {upload.number}"
-                        session.add(upload)
             case.title = case.title or "Unread case"
             session.add(case)
             return case
@@ -261,12 +259,18 @@ class Store:
         shutil.rmtree(self.folder_of(case_id), ignore_errors=True)
 
     def sweep(self) -> int:
-        """Deletes folders without a case, which a kill may have left; how many there were."""
+        """Deletes what a kill may have left: folders without a case, half uploads. How many folders there were."""
         with self.database.session() as session:
             known = set(session.exec(select(Case.id)))
         stray = [folder for folder in self.folder.iterdir() if folder.name not in known]
         for folder in stray:
             shutil.rmtree(folder, ignore_errors=True)
+        for half in (
+            *self.folder.glob(".*.part"),
+            *self.folder.glob("*/.*.part"),
+            *self.folder.parent.glob(".export-*"),
+        ):
+            half.unlink(missing_ok=True)
         return len(stray)
 
 
