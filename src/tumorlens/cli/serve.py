@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -121,7 +123,8 @@ def add(
     ] = None,
 ) -> None:
     """Add an account. The password has at least 12 characters."""
-    _accounts(home, database).add(name, _password(password_file), role)
+    with _accounts(home, database) as accounts:
+        accounts.add(name, _password(password_file), role)
     make_console().say(f"added {name}, {role}")
 
 
@@ -133,21 +136,24 @@ def password(
     password_file: Annotated[Path | None, typer.Option(help="File whose first line is the password.")] = None,
 ) -> None:
     """Give an account another password, and log it out everywhere."""
-    _accounts(home, database).set_password(name, _password(password_file))
+    with _accounts(home, database) as accounts:
+        accounts.set_password(name, _password(password_file))
     make_console().say(f"{name} has another password")
 
 
 @accounts_app.command("remove")
 def remove(name: Annotated[str, typer.Argument()], home: Home = None, database: DatabaseUrl = "") -> None:
     """Remove an account with its tokens. What it said of scans stays."""
-    _accounts(home, database).remove(name)
+    with _accounts(home, database) as accounts:
+        accounts.remove(name)
     make_console().say(f"removed {name}")
 
 
 @accounts_app.command("list")
 def list_accounts(home: Home = None, database: DatabaseUrl = "") -> None:
     """List the accounts."""
-    rows = [(a.name, a.role) for a in _accounts(home, database).all()]
+    with _accounts(home, database) as accounts:
+        rows = [(a.name, a.role) for a in accounts.all()]
     make_console().table(("account", "role"), rows)
 
 
@@ -160,7 +166,8 @@ def token(
     database: DatabaseUrl = "",
 ) -> None:
     """Make a token for a program, and print it, this once."""
-    typer.echo(_accounts(home, database).add_token(name, purpose, days))
+    with _accounts(home, database) as accounts:
+        typer.echo(accounts.add_token(name, purpose, days))
 
 
 def _settings(home: Path | None, database: str, **options: object) -> Settings:
@@ -169,15 +176,19 @@ def _settings(home: Path | None, database: str, **options: object) -> Settings:
     return Settings(home=(home or default_home()).absolute(), database=database, **options)
 
 
-def _accounts(home: Path | None, database: str) -> Accounts:
+@contextmanager
+def _accounts(home: Path | None, database: str) -> Iterator[Accounts]:
     with needs_extra("the page", "web"):
         from tumorlens.web.accounts import Accounts
         from tumorlens.web.database import Database
     settings = _settings(home, database)
     settings.prepare()
     opened = Database(settings.database_url)
-    opened.migrate()
-    return Accounts(opened)
+    try:
+        opened.migrate()
+        yield Accounts(opened)
+    finally:
+        opened.close()
 
 
 def _password(file: Path | None) -> str:

@@ -125,11 +125,13 @@ def _shown(row: Slice, said: list[Feedback], store: Store, classes: ClassSet) ->
         found["explained"], None if region is None else Region.model_validate(region), content["width"]
     )
     unknown = found["unknown"] or {}
+    strange = unknown.get("unknown", False)
+    said_of_it = in_words(found["prediction_set"], found["label"], classes)
     return Shown(
         number=row.number,
         name=found["source"],
-        words=in_words(found["prediction_set"], found["label"], classes),
-        unknown=unknown.get("reason", "") if unknown.get("unknown") else "",
+        words="nothing that it says of this scan can be relied on" if strange else said_of_it,
+        unknown=unknown["reason"] if strange else "",
         probabilities=[(names[key], p) for key, p in sorted(found["probabilities"].items(), key=lambda kp: -kp[1])],
         explained=names[found["explained"]],
         method=found["method"],
