@@ -33,6 +33,9 @@ from tumorlens import DEFAULT_WEIGHTS
 from tumorlens.data.phantom import make_phantoms, make_study
 from tumorlens.data.phantom_files import write_dicom
 
+AT_ONCE = 3
+"""Files that the page uploads at once."""
+
 
 class Asking:
     """A connection that is kept, as a browser's."""
@@ -77,8 +80,14 @@ def serving(weights: str, workers: int) -> Iterator[tuple[int, int]]:
 def drop(asking: Asking, files: list[tuple[str, bytes]], first: Callable[[], None] | None = None) -> str:
     """Drops files as the page does, and waits until the case is done; calls `first` at its first finding."""
     case = asking.json("POST", "/cases", b"{}")["id"]
-    for name, content in files:
-        asking.json("PUT", f"/cases/{case}/files?name={quote(name)}", content)
+    lanes = [asking, *(Asking(asking.http.port) for _ in range(min(AT_ONCE, len(files)) - 1))]
+
+    def send(lane: int) -> None:
+        for name, content in files[lane :: len(lanes)]:
+            lanes[lane].json("PUT", f"/cases/{case}/files?name={quote(name)}", content)
+
+    with ThreadPoolExecutor(len(lanes)) as threads:
+        list(threads.map(send, range(len(lanes))))
     asking.json("POST", f"/cases/{case}/start")
     while True:
         found = asking.json("GET", f"/cases/{case}")

@@ -52,6 +52,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
+def another_server(tmp_path: Path) -> Iterator[Server]:
+    running = Server(Settings(home=tmp_path, weights=READS_PHANTOMS, workers=1))
+    yield running
+    running.kill()
+
+
+@pytest.fixture
 def page(browser: Browser, server: Server) -> Iterator[Page]:
     """A tab, in which nothing may go wrong unseen."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
@@ -246,8 +253,10 @@ def test_hostile_names_and_too_many_files(page: Page, server: Server, jpeg: byte
     expect(page.locator("#uploads")).to_contain_text("10,000 files; a case may have 5,000", timeout=60_000)
 
 
-def test_a_server_that_is_restarted_loses_no_upload(browser: Browser, tmp_path: Path, series: list[Path]) -> None:
-    server = Server(Settings(home=tmp_path, weights=READS_PHANTOMS, workers=1))
+def test_a_server_that_is_restarted_loses_no_upload(
+    browser: Browser, another_server: Server, series: list[Path]
+) -> None:
+    server = another_server
     context = browser.new_context()
     tab = context.new_page()
     tab.goto(server.address)
@@ -260,7 +269,6 @@ def test_a_server_that_is_restarted_loses_no_upload(browser: Browser, tmp_path: 
     tab.wait_for_url("**/cases/*", timeout=60_000)
     expect(tab.locator("#title")).to_have_text("DICOM study, 12 slices", timeout=30_000)
     context.close()
-    server.kill()
 
 
 @pytest.fixture(scope="module")

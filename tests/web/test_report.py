@@ -38,7 +38,7 @@ def test_both_reports_hold_what_they_must(shared_page: Page, archive: bytes) -> 
 
 
 def test_a_long_case_shows_its_key_slices_and_those_spoken_of(shared_page: Page, archive: bytes) -> None:
-    case = shared_page.read({"a.zip": archive, "b.zip": archive})
+    case = shared_page.read({"a.zip": archive, "b.zip": archive + b"\0"})
     shared_page.post(f"/cases/{case['id']}/feedback", json={"slice": 20, "verdict": "unsure"})
     report = make_report(shared_page.parts.store.get(case["id"]), shared_page.parts.store)
 

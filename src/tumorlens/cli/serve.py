@@ -51,9 +51,9 @@ def serve(
         Path | None, typer.Option(help="PEM file; with --tls-key the page speaks HTTPS.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM file.")] = None,
-    behind_proxy: Annotated[
-        bool, typer.Option("--behind-proxy", help="A proxy on this machine speaks HTTPS for the page.")
-    ] = False,
+    proxy: Annotated[
+        str | None, typer.Option(help="Address of the proxy that speaks HTTPS for the page, such as 127.0.0.1.")
+    ] = None,
     insecure_http: Annotated[
         bool, typer.Option("--insecure-http", help="Let passwords travel in the clear: on networks you trust alone.")
     ] = False,
@@ -74,15 +74,15 @@ def serve(
     for file in (tls_certificate, tls_key):
         if file is not None and not file.is_file():
             raise ConfigError(f"{file}: there is no such file")
-    https = tls_certificate is not None or behind_proxy
+    https = tls_certificate is not None or proxy is not None
     if not is_local(host) and not https and not insecure_http:
         raise ConfigError(
             f"{host} is reached from other machines, and passwords would travel in the clear; give --tls-certificate "
-            "and --tls-key, or --behind-proxy, or --insecure-http"
+            "and --tls-key, or --proxy, or --insecure-http"
         )
-    asked = accounts if accounts is not None else not is_local(host) or behind_proxy
-    if behind_proxy and not asked:
-        raise ConfigError("--behind-proxy with --no-accounts would let everybody in")
+    asked = accounts if accounts is not None else not is_local(host) or proxy is not None
+    if proxy is not None and not asked:
+        raise ConfigError("--proxy with --no-accounts would let everybody in")
     settings = _settings(
         home,
         database,
@@ -101,7 +101,7 @@ def serve(
     run(
         settings,
         (tls_certificate, tls_key),
-        behind_proxy=behind_proxy,
+        proxy=proxy,
         open_browser=open_browser and sys.stdout.isatty(),
     )
 

@@ -119,7 +119,10 @@ _UPLOAD_ERRORS: dict[int | str, dict[str, type[Message]]] = {
 
 @router.put("/cases/{case_id}/files", status_code=201, openapi_extra=BODY, responses=_UPLOAD_ERRORS)
 async def upload(request: Request, case: ThisCase, parts: App, reader: AnyReader, name: Name = "") -> UploadView:
-    """Uploads a file: a picture, a DICOM file, a NIfTI volume, or a zip archive of them."""
+    """Uploads a file: a picture, a DICOM file, a NIfTI volume, or a zip archive of them.
+
+    The same bytes sent again to the same case count once, so an upload whose answer was lost may be repeated.
+    """
     limits = parts.settings.limits
     if case.status != UPLOADING:
         raise HTTPException(409, "the case takes no more files; make another")
