@@ -18,8 +18,8 @@ from tumorlens.web.pictures import png
 from tumorlens.web.store import Store
 from tumorlens.web.tables import Case, Feedback, Slice
 
-MOST = 12
-"""Slices that a report shows: the key slices, those somebody said something of, and then the surest."""
+MOST = 6
+"""Slices that a report shows, in this order: the key slices, those somebody said something of, then the surest."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def make_report(case: Case, store: Store) -> Report:
     order = sorted(
         slices, key=lambda s: (s.number not in key, s.number not in spoken, s.content["uncertainty"], s.number)
     )
-    chosen = sorted(order[:MOST], key=lambda s: s.number)
+    chosen = order[: max(MOST, len(key))]
     classes = store.card.classes
     return Report(
         case=case,
