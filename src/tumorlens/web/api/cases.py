@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict
 
-from tumorlens.finding import FindingsDocument
 from tumorlens.formats import Axis
 from tumorlens.web.api.views import (
     CaseDetail,
     CaseList,
     CaseView,
+    Document,
     FailureView,
     Message,
     SliceView,
@@ -175,9 +175,9 @@ def one_slice(row: ThisSlice, number: Annotated[int, Path(ge=1, le=2**31 - 1)]) 
 
 
 @router.get("/cases/{case_id}/findings")
-def findings(case: ThisCase, parts: App) -> FindingsDocument:
+def findings(case: ThisCase, parts: App) -> Document:
     """A case's findings, as `tumorlens predict --json` gives them."""
-    return parts.store.document(case)
+    return Document(**dict(parts.store.document(case)))
 
 
 def finished(case: Case) -> Case:
