@@ -243,6 +243,17 @@ def archive(series: list[Path]) -> bytes:
 
 
 @pytest.fixture(scope="session")
+def long_archive(series: list[Path]) -> bytes:
+    """The study ten times over, so that something can happen while it is read."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as packed:
+        for copy in range(10):
+            for path in series:
+                packed.write(path, f"{copy}/{path.name}")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
 def nifti(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A meningioma's study as a NIfTI volume of 20 slices."""
     path = tmp_path_factory.mktemp("nifti") / "volume.nii.gz"

@@ -85,6 +85,7 @@ def test_cookies_travel_by_https_alone_where_there_is_https(
     database = Database(settings.database_url)
     database.migrate()
     Accounts(database).add("ann", PASSWORD, "admin")
+    database.close()
     page = open_page(settings)
 
     answer = page.post("/login", json={"name": "ann", "password": PASSWORD})

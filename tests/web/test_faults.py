@@ -164,26 +164,28 @@ def test_names_are_shown_as_they_are_and_never_run(shared_page: Page, jpeg: byte
     assert shared_page.get(f"/cases/{case['id']}/report.pdf").content.startswith(b"%PDF")
 
 
-def test_a_worker_that_is_killed_is_replaced_and_the_case_read(open_page: Callable[..., Page], archive: bytes) -> None:
+def test_a_worker_that_is_killed_is_replaced_and_the_case_read(
+    open_page: Callable[..., Page], long_archive: bytes
+) -> None:
     page = open_page()
     (victim,) = page.parts.pool.pids
-    case = page.new_case({"study.zip": archive})
+    case = page.new_case({"study.zip": long_archive})
     page.post(f"/cases/{case}/start")
     while page.get(f"/cases/{case}").json()["status"] != "reading":
         time.sleep(0.001)
     os.kill(victim, signal.SIGKILL)
     found = page.wait(case)
 
-    assert (found["status"], found["slices"]) == ("done", 12)
+    assert (found["status"], found["slices"]) == ("done", 120)
     assert page.parts.pool.pids != [victim]
     assert page.parts.pool.restarts == 1
 
 
 def test_a_case_that_kills_every_worker_fails_and_the_next_is_read(
-    open_page: Callable[..., Page], archive: bytes, jpeg: bytes
+    open_page: Callable[..., Page], long_archive: bytes, jpeg: bytes
 ) -> None:
     page = open_page()
-    case = page.new_case({"study.zip": archive})
+    case = page.new_case({"study.zip": long_archive})
     page.post(f"/cases/{case}/start")
     killed: set[int] = set()
     until = time.monotonic() + 60
@@ -200,7 +202,7 @@ def test_a_case_that_kills_every_worker_fails_and_the_next_is_read(
     assert page.read({"good.jpg": jpeg})["status"] == "done"
     assert page.post(f"/cases/{case}/start").status_code == 202
     again = page.wait(case)
-    assert (again["status"], again["slices"]) == ("done", 12)
+    assert (again["status"], again["slices"]) == ("done", 120)
 
 
 def test_what_takes_too_long_is_given_up(open_page: Callable[..., Page], archive: bytes, jpeg: bytes) -> None:

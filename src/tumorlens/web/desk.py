@@ -7,8 +7,8 @@ import contextlib
 import hmac
 import logging
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
 
 from tumorlens.web.audit import Audit
 from tumorlens.web.metrics import Metrics
@@ -16,6 +16,8 @@ from tumorlens.web.pool import Pool, WorkerError
 from tumorlens.web.settings import Settings
 from tumorlens.web.store import Store
 from tumorlens.web.tables import FAILED, WAITING, Case
+
+Result = TypeVar("Result")
 
 log = logging.getLogger("tumorlens.web")
 
@@ -50,12 +52,13 @@ class Desk:
         self._settings, self._store, self._pool, self._audit = settings, store, pool, audit
         self._metrics, self._secret = metrics, secret
         self._tasks: set[asyncio.Task[None]] = set()
+        self._threads: set[asyncio.Future[Any]] = set()
         self._watchers: set[asyncio.Queue[dict[str, Any]]] = set()
         self.closing = asyncio.Event()
 
     async def open(self) -> None:
         """Takes up what a server that was stopped left, and begins to clear away."""
-        for case in await asyncio.to_thread(self._store.unfinished):
+        for case in await self._in_thread(self._store.unfinished):
             self.submit(case)
         self._spawn(self._clear_away())
 
@@ -65,6 +68,8 @@ class Desk:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A thread cannot be cancelled: what is being written is written to its end before the database closes.
+        await asyncio.gather(*self._threads, return_exceptions=True)
 
     def submit(self, case: Case) -> None:
         """Puts a case into the queue."""
@@ -108,7 +113,7 @@ class Desk:
 
     async def _read(self, case: Case) -> None:
         store, limits = self._store, self._settings.limits
-        uploads = await asyncio.to_thread(store.uploads, case.id)
+        uploads = await self._in_thread(store.uploads, case.id)
         command = {
             "do": "case",
             "folder": str(store.folder_of(case.id)),
@@ -138,7 +143,7 @@ class Desk:
                 error = ""
             break
         try:
-            done = await asyncio.to_thread(store.finish, case.id, error)
+            done = await self._in_thread(store.finish, case.id, error)
         except Exception:
             log.exception("case could not be finished", extra={"case": case.id})
             return
@@ -149,7 +154,7 @@ class Desk:
                 action, extra={"case": case.id, "slices": done.slices, "seconds": round(time.monotonic() - began, 3)}
             )
             weights = f"weights {done.weights_sha256[:12]}, {done.slices} slices, {done.label or 'nothing'}"
-            await asyncio.to_thread(self._audit.note, "server", action, case.id, weights)
+            await self._in_thread(self._audit.note, "server", action, case.id, weights)
         self.announce(done)
 
     async def _have_read(self, case_id: str, command: dict[str, Any], seconds: float, quick: bool) -> None:
@@ -161,11 +166,11 @@ class Desk:
             async for message in told:
                 if not begun:
                     begun = True
-                    self.announce(await asyncio.to_thread(store.begin, case_id))
+                    self.announce(await self._in_thread(store.begin, case_id))
                 held.append(message)
                 # The first finding is shown at once, the others a few times a second.
                 if "end" in message or len(held) >= _HELD or time.monotonic() - last > 0.3:
-                    case = await asyncio.to_thread(store.add_found, case_id, held)
+                    case = await self._in_thread(store.add_found, case_id, held)
                     if case is None:
                         return  # deleted meanwhile
                     self.announce(case)
@@ -175,7 +180,7 @@ class Desk:
         """Every few minutes: deletes old cases, and fails those whose upload stopped."""
         while True:
             try:
-                await asyncio.to_thread(self._sweep)
+                await self._in_thread(self._sweep)
             except Exception:
                 log.exception("clearing away failed; it is tried again")
             await asyncio.sleep(300)
@@ -190,6 +195,12 @@ class Desk:
             error = "the upload was broken off; drop the files again"
             self.announce(self._store.update(case.id, status=FAILED, error=error))
             self._audit.note("server", "case.failed", case.id, "upload broken off")
+
+    async def _in_thread(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        work = asyncio.ensure_future(asyncio.to_thread(call, *arguments))
+        self._threads.add(work)
+        work.add_done_callback(self._threads.discard)
+        return await asyncio.shield(work)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

@@ -101,6 +101,8 @@ class Guard:
         allowed = self._settings.allowed_hosts
         if allowed and name not in allowed:
             return _no(400, "the page is not reached by this name; add it with --host-name")
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            return _no(400, "the address holds characters that are no text")
         if scope["method"] not in _SAFE and _is_foreign(headers, host):
             return _no(403, "the request comes from another site")
         if scope["method"] not in _SAFE and not _UPLOAD.fullmatch(scope["path"]) and _is_large(headers):

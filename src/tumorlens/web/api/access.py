@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from tumorlens.errors import ConfigError
 from tumorlens.web.accounts import VISIT_SECONDS
-from tumorlens.web.api.views import Message
+from tumorlens.web.api.views import Asked, Message
 from tumorlens.web.security import COOKIE
 from tumorlens.web.state import Admin, AnyReader, App
 
@@ -19,10 +19,9 @@ router = APIRouter(
 )
 
 
-class LogIn(BaseModel):
+class LogIn(Asked):
     """Name and password."""
 
-    model_config = ConfigDict(extra="forbid")
     name: str = Field(max_length=64)
     password: str = Field(max_length=1000)
 
@@ -35,10 +34,9 @@ class Me(BaseModel):
     accounts: bool
 
 
-class NewAccount(BaseModel):
+class NewAccount(Asked):
     """An account to add."""
 
-    model_config = ConfigDict(extra="forbid")
     name: str = Field(max_length=64)
     password: str = Field(max_length=1000)
     role: Literal["reader", "admin"] = "reader"
@@ -52,10 +50,9 @@ class AccountView(BaseModel):
     created: float
 
 
-class NewToken(BaseModel):
+class NewToken(Asked):
     """A token to make: what it is for, and how many days it is valid."""
 
-    model_config = ConfigDict(extra="forbid")
     purpose: str = Field(min_length=1, max_length=80)
     days: float = Field(365, gt=0, le=3650)
 
@@ -142,7 +139,7 @@ def add_account(new: NewAccount, parts: App, admin: Admin) -> AccountView:
 def remove_account(name: str, parts: App, admin: Admin) -> None:
     """Removes an account with its tokens. What it said of scans stays."""
     try:
-        parts.accounts.remove(name.replace("\0", ""))
+        parts.accounts.remove(name)
     except ConfigError as error:
         raise HTTPException(400, str(error)) from error
     parts.audit.note(admin.name, "account.removed", "", name)
@@ -159,7 +156,7 @@ def tokens(parts: App, reader: AnyReader) -> list[TokenView]:
 def add_token(new: NewToken, parts: App, reader: AnyReader) -> dict[str, str]:
     """Makes a token for a program that acts as you. It is shown this once."""
     try:
-        token = parts.accounts.add_token(reader.name, new.purpose.replace("\0", ""), new.days)
+        token = parts.accounts.add_token(reader.name, new.purpose, new.days)
     except ConfigError as error:
         raise HTTPException(400, str(error)) from error
     parts.audit.note(reader.name, "token.added")
@@ -169,7 +166,7 @@ def add_token(new: NewToken, parts: App, reader: AnyReader) -> dict[str, str]:
 @router.delete("/tokens/{token_id}", status_code=204)
 def revoke(token_id: str, parts: App, reader: AnyReader) -> None:
     """Ends a token: one's own, or, for admins, anybody's."""
-    if not parts.accounts.revoke(token_id.replace("\0", ""), None if reader.is_admin else reader.name):
+    if not parts.accounts.revoke(token_id, None if reader.is_admin else reader.name):
         raise HTTPException(404, "there is no such token of yours")
     parts.audit.note(reader.name, "token.revoked")
 

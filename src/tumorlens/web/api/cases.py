@@ -6,10 +6,10 @@ import asyncio
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request
-from pydantic import BaseModel, ConfigDict
 
 from tumorlens.formats import Axis
 from tumorlens.web.api.views import (
+    Asked,
     CaseDetail,
     CaseList,
     CaseView,
@@ -37,7 +37,7 @@ BODY = {
 Name = Annotated[str, Query(max_length=1000, description="The file's name, with its folders if it has any.")]
 
 
-class NewCase(BaseModel):
+class NewCase(Asked):
     """A case to make.
 
     Attributes:
@@ -45,15 +45,13 @@ class NewCase(BaseModel):
         axis: The plane to cut volumes in.
     """
 
-    model_config = ConfigDict(extra="forbid")
     title: Title = ""
     axis: Axis = "axial"
 
 
-class Changes(BaseModel):
+class Changes(Asked):
     """What may be changed of a case."""
 
-    model_config = ConfigDict(extra="forbid")
     title: Title
 
 
@@ -82,7 +80,7 @@ def search(
     """The worklist."""
     wanted = {"status": status, "label": label, "unknown": unknown, "verdict": verdict}
     filters = {name: value for name, value in wanted.items() if value is not None}
-    total, cases = parts.store.search(text.replace("\0", ""), filters, sort, limit, offset)
+    total, cases = parts.store.search(text, filters, sort, limit, offset)
     return CaseList(total=total, cases=[_view(case, parts, said) for case, said in cases])
 
 

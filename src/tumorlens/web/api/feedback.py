@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, BackgroundTasks, HTTPException
 from fastapi.responses import FileResponse, HTMLResponse, Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from tumorlens.errors import DataError
 from tumorlens.outline import Outline
 from tumorlens.web.api.cases import finished
-from tumorlens.web.api.views import FeedbackView, Message
+from tumorlens.web.api.views import Asked, FeedbackView, Message
 from tumorlens.web.state import AnyReader, App, ThisCase
 from tumorlens.web.tables import AGREE, OTHER, Feedback
 
@@ -21,7 +21,7 @@ router = APIRouter(tags=["feedback"], responses={401: {"model": Message}, 404: {
 _Point = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2, max_length=2)]
 
 
-class NewFeedback(BaseModel):
+class NewFeedback(Asked):
     """A reader's word on a slice.
 
     Attributes:
@@ -32,12 +32,11 @@ class NewFeedback(BaseModel):
         outline: Corners of your outline of the tumour, x and y in fractions of width and height; or none.
     """
 
-    model_config = ConfigDict(extra="forbid")
     slice: int = Field(ge=1, le=2**31 - 1)
     verdict: Literal["agree", "other", "unsure"]
     label: Annotated[str, StringConstraints(max_length=80)] = ""
     comment: Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000)] = ""
-    outline: Annotated[list[_Point], Field(max_length=2000)] = []
+    outline: Annotated[list[_Point], Field(max_length=2000)] = Field(default_factory=list)
 
 
 @router.get("/cases/{case_id}/feedback")
@@ -55,8 +54,6 @@ def say(case: ThisCase, new: NewFeedback, parts: App, reader: AnyReader) -> Feed
     keys = parts.card.classes.keys
     if new.verdict == OTHER and new.label not in keys:
         raise HTTPException(400, f"say which class it is: {', '.join(keys)}")
-    if "\0" in new.comment:
-        raise HTTPException(400, "the comment holds characters that are no text")
     label = {AGREE: row.content["finding"]["label"], OTHER: new.label}.get(new.verdict, "")
     try:
         outline = str(_outline(new.outline)) if new.outline else ""

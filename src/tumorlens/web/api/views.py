@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from tumorlens.finding import FindingRecord, FindingsDocument, Region
 from tumorlens.web.tables import Case, FailedFile, Feedback, Slice
@@ -12,6 +12,19 @@ from tumorlens.web.tables import Case, FailedFile, Feedback, Slice
 BASE = "/api/v1"
 
 Title = Annotated[str, StringConstraints(strip_whitespace=True, max_length=120)]
+
+
+class Asked(BaseModel):
+    """A body that somebody sends: nothing in it that is not known, and no NUL, which no database keeps as text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nul(cls, given: Any) -> Any:
+        if isinstance(given, dict) and any(isinstance(value, str) and "\0" in value for value in given.values()):
+            raise ValueError("it holds characters that are no text")
+        return given
 
 
 class Document(FindingsDocument):
