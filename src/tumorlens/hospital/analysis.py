@@ -1,0 +1,369 @@
+"""From the files of a study to what its slices show, each with its place in study and patient.
+
+    analysed = analyse("study/", Classifier.load())
+    print(analysed.study.label, analysed.presence)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Literal
+
+from tumorlens.errors import InputError, NotOneStudy, UnreadableFile, UnsupportedFile
+from tumorlens.formats import Failure, Source, dicom, find_sources, read_source
+from tumorlens.formats.checks import parsing
+from tumorlens.formats.dicom_series import Place, in_order
+from tumorlens.formats.sources import reader_of
+from tumorlens.hospital.geometry import Plane, plane_of
+from tumorlens.hospital.identity import Identity, identity_of
+from tumorlens.study import StudyFinding, find_in_study
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+    from tumorlens.classes import ClassSet, ScanClass
+    from tumorlens.classifier import Classifier
+    from tumorlens.finding import Finding
+    from tumorlens.scan import Scan
+
+MR_IMAGES = {
+    "1.2.840.10008.5.1.4.1.1.4": "MR Image Storage",
+    "1.2.840.10008.5.1.4.1.1.4.1": "Enhanced MR Image Storage",
+    "1.2.840.10008.5.1.4.1.1.4.3": "Enhanced MR Color Image Storage",
+    "1.2.840.10008.5.1.4.1.1.4.4": "Legacy Converted Enhanced MR Image Storage",
+}
+"""SOP classes that are analysed (PS3.4 B.5). Others, such as results of this or other software, are left out."""
+
+Presence = Literal["present", "absent", "undetermined"]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A SOP instance, as results refer to it.
+
+    Attributes:
+        sop_class: SOPClassUID.
+        uid: SOPInstanceUID.
+        series: SeriesInstanceUID.
+        frames: NumberOfFrames of a multi-frame object; None for a classic one.
+        number: InstanceNumber, where there is one.
+    """
+
+    sop_class: str
+    uid: str
+    series: str
+    frames: int | None = None
+    number: int | None = None
+
+
+@dataclass(frozen=True)
+class Display:
+    """How a frame's stored values become grey, where the header says so in numbers.
+
+    Attributes:
+        photometric: PhotometricInterpretation, such as "MONOCHROME2".
+        rescale: (slope, intercept).
+        window: (center, width).
+    """
+
+    photometric: str = "MONOCHROME2"
+    rescale: tuple[float, float] | None = None
+    window: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One frame of a study, with what was found in it.
+
+    Attributes:
+        path: Its file.
+        instance: Its SOP instance.
+        frame: Its place in that, from 0.
+        shape: (rows, columns).
+        plane: Where it lies in the patient; None where the header has no usable geometry.
+        display: How its stored values become grey.
+        finding: What it shows. It holds heat map and region, for the study's class, if `AnalysedStudy.shown` has it.
+        scan: Its pixels, if it is a key slice; else None, so that a study of any length fits in memory.
+    """
+
+    path: str
+    instance: Instance
+    frame: int
+    shape: tuple[int, int]
+    plane: Plane | None
+    display: Display
+    finding: Finding
+    scan: Scan | None = field(default=None, repr=False)
+
+    @property
+    def frame_number(self) -> int | None:
+        """What ReferencedFrameNumber is to be: from 1; None for a classic object, which has none."""
+        return None if self.instance.frames is None else self.frame + 1
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it is unlike the scans of the training."""
+        return self.finding.unknown is not None and self.finding.unknown.unknown
+
+
+@dataclass(frozen=True, eq=False)
+class AnalysedStudy:
+    """What a study's slices show, one by one and together.
+
+    Attributes:
+        identity: Patient and study, as results repeat them. Holds patient data: never log it.
+        slices: Series by series, in the order they lie in the head.
+        study: What they show together; its key slices are places in `slices`.
+        classes: The classes that were told apart.
+        failures: Files that gave no slice, or not all of theirs.
+        left_out: SOP instances that are no MR images, such as reports and other software's results.
+        when: The time that results bear.
+    """
+
+    identity: Identity = field(repr=False)
+    slices: tuple[Slice, ...]
+    study: StudyFinding
+    classes: ClassSet
+    failures: tuple[Failure, ...]
+    left_out: int
+    when: datetime
+
+    @property
+    def label(self) -> ScanClass:
+        """The study's most probable class."""
+        return self.classes[self.classes.keys.index(self.study.label)]
+
+    @property
+    def presence(self) -> Presence:
+        """Whether there is a tumour: "undetermined" if every slice is unlike those of the training."""
+        if self.study.unknown == self.study.slices:
+            return "undetermined"
+        return "absent" if self.label.nothing else "present"
+
+    @property
+    def key_slices(self) -> tuple[Slice, ...]:
+        """The slices that decided."""
+        return tuple(self.slices[i] for i in self.study.key_slices)
+
+    @property
+    def shown(self) -> tuple[Slice, ...]:
+        """The slices whose heat maps are shown; none unless a tumour is present."""
+        return tuple(s for s in self.slices if s.finding.heatmap is not None)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What speaks against trusting it, a sentence each."""
+        found = []
+        if self.study.unknown:
+            found.append(f"{self.study.unknown} of {self.study.slices} slices are unlike the scans of the training")
+        if self.failures:
+            found.append(f"{len(self.failures)} files could not be read, or not wholly")
+        if any(s.plane is None for s in self.key_slices):
+            found.append("a key slice has no usable position, orientation, spacing or frame of reference")
+        return tuple(dict.fromkeys([*found, *(w for s in self.key_slices for w in s.finding.warnings)]))
+
+
+def analyse(
+    paths: str | PathLike[str] | Iterable[str | PathLike[str]],
+    classifier: Classifier,
+    when: datetime | None = None,
+) -> AnalysedStudy:
+    """Says what the MR images of one study show.
+
+    Every slice is classified. Heat maps are made for the study's class, if that is a tumour: of the key slices, and
+    of the other slices that show it by themselves. Of a SOP instance that is given twice the first counts.
+
+    Args:
+        paths: Files and folders of one study, in any order.
+        classifier: What classifies.
+        when: The time that results shall bear; now by default. Give the same again and results are the same to the
+            last byte, not only in their UIDs.
+
+    Raises:
+        NotOneStudy: If the files are of several studies.
+        InputError: If no slice can be read: the first failure, or that there are no MR images.
+    """
+    reading = _Reading([paths] if isinstance(paths, str | PathLike) else list(paths))
+    findings = classifier.find(reading.scans(), explain=False)
+    if not findings or reading.identity is None:
+        raise reading.nothing()
+    slices = _in_order([replace(s, finding=f) for s, f in zip(reading.slices, findings, strict=True)])
+    classes = classifier.card.classes
+    # Neighbours are neighbours in one stack: a series may hold several, as localisers do.
+    stacks = [(s.instance.series, s.plane and s.plane.stack) for s in slices]
+    study = find_in_study([s.finding for s in slices], classes, stacks)
+    analysed = AnalysedStudy(
+        reading.identity,
+        tuple(slices),
+        study,
+        classes,
+        tuple(reading.failures),
+        reading.left_out,
+        (when or datetime.now()).replace(microsecond=0),
+    )
+    return _explained(analysed, classifier)
+
+
+class _Reading:
+    """Goes through a study's files, and keeps what it learns on the way.
+
+    Args:
+        paths: Files and folders.
+    """
+
+    def __init__(self, paths: list[str | PathLike[str]]) -> None:
+        self.paths = paths
+        self.identity: Identity | None = None
+        self.slices: list[Slice] = []
+        self.failures: list[Failure] = []
+        self.left_out = 0
+        self._errors: list[InputError] = []
+        self._seen: set[str] = set()
+
+    def scans(self) -> Iterator[Scan]:
+        """The slices' pixels, one after another; `slices` grows beside it."""
+        for source in find_sources(self.paths):
+            try:
+                if source.error:
+                    raise source.error
+                yield from self._scans_of(source)
+            except NotOneStudy:
+                raise
+            except InputError as error:
+                self._errors.append(error)
+                self.failures.append(Failure(source.path, f"{error.problem}; {error.remedy}"))
+
+    def nothing(self) -> InputError:
+        """Why there is no slice."""
+        if self._errors:
+            return self._errors[0]
+        source = fspath(self.paths[0]) if self.paths else "the study"
+        if self.failures:
+            problem, _, remedy = self.failures[0].error.partition("; ")
+            return UnreadableFile(self.failures[0].source, problem, remedy)
+        return UnsupportedFile(source, "there are no MR images", "give the MR series of one study")
+
+    def _scans_of(self, source: Source) -> Iterator[Scan]:
+        path = source.path
+        if reader_of(path) is not dicom:
+            raise UnsupportedFile(path, "it is no DICOM file", "give the DICOM files of one study")
+        header = dicom.load(path, stop_before_pixels=True)
+        with parsing(path):
+            instance = _instance(path, header)
+            if instance.uid in self._seen:
+                return
+            identity = identity_of(header)
+            if self.identity is not None and identity.study != self.identity.study:
+                raise NotOneStudy(path, "it is of another study than the files before", "give one study at a time")
+            self.identity = self.identity or identity
+            self._seen.add(instance.uid)
+        if instance.sop_class not in MR_IMAGES:
+            self.left_out += 1
+            return
+        for item in read_source(source):
+            if isinstance(item, Failure):
+                self.failures.append(item)
+                return
+            with parsing(path):
+                plane, display = plane_of(header, item.frame), _display(header, item.frame)
+            shape = (item.height, item.width)
+            self.slices.append(Slice(path, instance, item.frame, shape, plane, display, finding=None))  # type: ignore[arg-type]
+            yield item
+
+
+def _instance(path: str, header: Dataset) -> Instance:
+    """What results refer to.
+
+    Raises:
+        UnreadableFile: If they could not, because a UID is missing or is none.
+    """
+    uids = {}
+    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
+        uids[keyword] = str(header.get(keyword) or "").strip()
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)*", uids[keyword]) or len(uids[keyword]) > 64:
+            raise UnreadableFile(path, f"it has no valid {keyword}", "export it again; results refer to it by UID")
+    frames = _whole(header.get("NumberOfFrames"))
+    return Instance(
+        uids["SOPClassUID"],
+        uids["SOPInstanceUID"],
+        uids["SeriesInstanceUID"],
+        # A classic object may say that it has one frame; its frames are never referred to by number.
+        frames if frames and uids["SOPClassUID"] != "1.2.840.10008.5.1.4.1.1.4" else None,
+        _whole(header.get("InstanceNumber")),
+    )
+
+
+def _whole(value: object) -> int | None:
+    try:
+        return int(str(value))
+    except ValueError:
+        return None
+
+
+def _display(header: Dataset, frame: int) -> Display:
+    rescale = dicom.functional_group(header, frame, "PixelValueTransformationSequence")
+    voi = dicom.functional_group(header, frame, "FrameVOILUTSequence")
+    numbers = {k: dicom.number(g, k) for g, k in ((rescale, "RescaleSlope"), (rescale, "RescaleIntercept"))}
+    numbers |= {k: dicom.number(voi, k) for k in ("WindowCenter", "WindowWidth")}
+    slope, intercept, center, width = numbers.values()
+    return Display(
+        str(header.get("PhotometricInterpretation") or "").strip(),
+        None if not slope or intercept is None else (slope, intercept),
+        None if center is None or width is None or width < 1 else (center, width),
+    )
+
+
+def _in_order(slices: list[Slice]) -> list[Slice]:
+    """Series by series in the order they come, each in the order its slices lie in the head."""
+    series: dict[str, list[Place]] = {}
+    for i, s in enumerate(slices):
+        number = s.instance.number if s.instance.frames is None else s.frame
+        place = Place(str(i), s.instance.series, number)
+        if s.plane is not None:
+            place = replace(place, position=s.plane.position, normal=tuple(s.plane.normal.tolist()))
+        series.setdefault(s.instance.series, []).append(place)
+    return [slices[int(i)] for places in series.values() for i in in_order(places)]
+
+
+def _explained(analysed: AnalysedStudy, classifier: Classifier) -> AnalysedStudy:
+    """Adds pixels to the key slices, and heat maps for the study's class to the slices that show it.
+
+    The files are read again for it: only now it is known which slices matter.
+    """
+    keys = set(analysed.study.key_slices)
+    wanted = set(keys)
+    if analysed.presence == "present":
+        wanted |= {
+            i for i, s in enumerate(analysed.slices) if s.finding.label == analysed.study.label and not s.unknown
+        }
+    place = {(s.path, s.frame): i for i, s in enumerate(analysed.slices) if i in wanted}
+    slices = list(analysed.slices)
+
+    def again() -> Iterator[Scan]:
+        for path in dict.fromkeys(path for path, _ in place):
+            for item in read_source(Source(path)):
+                if isinstance(item, Failure):
+                    break
+                if (i := place.get((path, item.frame))) is None:
+                    continue
+                if i in keys:
+                    slices[i] = replace(slices[i], scan=item)
+                found.append(i)
+                yield item
+
+    found: list[int] = []
+    if analysed.presence == "present":
+        findings = classifier.find(again(), target=analysed.study.label)
+        for i, finding in zip(found, findings, strict=True):
+            slices[i] = replace(slices[i], finding=finding)
+    else:
+        for _ in again():
+            pass
+    if wanted - set(found):
+        path = slices[min(wanted - set(found))].path
+        raise UnreadableFile(path, "it changed while it was read", "analyse the study again")
+    return replace(analysed, slices=tuple(slices))
