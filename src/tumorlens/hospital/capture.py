@@ -27,7 +27,7 @@ SIDE = 640
 
 _WIDTH = 760  # of the picture, so that the banner and the longest line fit
 _TEXT, _SMALL, _HEADING = 17, 14, 22  # pixels
-_BLACK, _GREY, _WHITE, _YELLOW = (12, 12, 12), (170, 170, 170), (240, 240, 240), (255, 206, 64)
+_BLACK, _GREY, _WHITE, _YELLOW = (0, 0, 0), (170, 170, 170), (240, 240, 240), (255, 206, 64)
 
 
 def make_captures(maker: Maker) -> list[Dataset]:

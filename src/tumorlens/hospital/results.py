@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from tumorlens.card import WeightsCard
     from tumorlens.hospital.analysis import AnalysedStudy
 
+KINDS = {
+    "1.2.840.10008.5.1.4.1.1.7": "secondary-capture",
+    "1.2.840.10008.5.1.4.1.1.66.4": "segmentation",
+    "1.2.840.10008.5.1.4.1.1.30": "parametric-map",
+    "1.2.840.10008.5.1.4.1.1.11.1": "presentation-state",
+    "1.2.840.10008.5.1.4.1.1.88.34": "report",
+}
+"""What we make, by SOP class (PS3.4 B.5), and how its files are called."""
+
 
 def make_results(analysed: AnalysedStudy, card: WeightsCard, *, candidates: bool = False) -> list[Dataset]:
     """Makes the result objects of a study.
@@ -57,7 +66,7 @@ def make_results(analysed: AnalysedStudy, card: WeightsCard, *, candidates: bool
 
 
 def write_results(results: list[Dataset], folder: Path) -> list[Path]:
-    """Writes result objects as DICOM files, named by modality and a number.
+    """Writes result objects as DICOM files, named by a number and their kind.
 
     Returns:
         Their paths, in the same order.
@@ -65,7 +74,7 @@ def write_results(results: list[Dataset], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for number, result in enumerate(results, 1):
-        path = folder / f"{number:02}-{result.Modality.lower()}.dcm"
+        path = folder / f"{number:02}-{KINDS[result.SOPClassUID]}.dcm"
         result.save_as(path, enforce_file_format=True)
         paths.append(path)
     return paths
