@@ -79,5 +79,6 @@ def in_order(places: Sequence[Place]) -> list[str]:
 
 
 def vector(value: object, length: int) -> tuple[float, ...] | None:
+    """An element's value as finite numbers, if it is so many; else None."""
     numbers = np.array(value if value is not None else (), dtype=float).reshape(-1)
     return tuple(numbers.tolist()) if numbers.size == length and np.isfinite(numbers).all() else None

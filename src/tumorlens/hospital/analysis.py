@@ -1,7 +1,7 @@
 """From the files of a study to what its slices show, each with its place in study and patient.
 
-    analysed = analyse("study/", Classifier.load())
-    print(analysed.study.label, analysed.presence)
+analysed = analyse("study/", Classifier.load())
+print(analysed.study.label, analysed.presence)
 """
 
 from __future__ import annotations

@@ -173,7 +173,9 @@ def _lines(analysed: AnalysedStudy, s: Slice) -> list[tuple[str, int, tuple[int,
         more = f" (and {len(analysed.warnings) - 1} more in the report)" if len(analysed.warnings) > 1 else ""
         lines.append((_fitting(f"Warning: {analysed.warnings[0]}", more), _SMALL, _YELLOW))
     weights = s.finding.weights
-    lines.append((f"{MANUFACTURER} {tumorlens.__version__}, weights {weights.name} {weights.sha256[:12]}", _SMALL, _GREY))
+    lines.append(
+        (f"{MANUFACTURER} {tumorlens.__version__}, weights {weights.name} {weights.sha256[:12]}", _SMALL, _GREY)
+    )
     return lines
 
 

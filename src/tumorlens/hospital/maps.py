@@ -23,7 +23,7 @@ def make_segmentations(maker: Maker) -> list[Dataset]:
     A slice has a frame if it has a region and a usable geometry.
     """
     from highdicom.content import AlgorithmIdentificationSequence
-    from highdicom.seg import SegmentDescription, Segmentation
+    from highdicom.seg import Segmentation, SegmentDescription
 
     label = maker.analysed.label
     made = []

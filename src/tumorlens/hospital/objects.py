@@ -114,7 +114,6 @@ class Maker:
             manufacturer_model_name=self.algorithm,
             software_versions=[tumorlens.__version__, self.weights[:12]],
             device_serial_number=self.weights[:16],
-            contribution_datetime=self.analysed.when,
             contribution_description="AI analysis, research use only",
         )
         equipment.DeviceUID = self.device
@@ -135,6 +134,8 @@ class Maker:
             if name in ("Series", "InstanceCreation") or f"{name}Date" in result:
                 setattr(result, f"{name}Date", when.strftime("%Y%m%d"))
                 setattr(result, f"{name}Time", when.strftime("%H%M%S"))
+        for equipment in result.ContributingEquipmentSequence:  # ours, and highdicom's
+            equipment.ContributionDateTime = when.strftime("%Y%m%d%H%M%S")
         # Without a body part, images need a laterality, which a head has not (PS3.3 C.7.3.1).
         if result.Modality != "SR":
             result.BodyPartExamined = "BRAIN"

@@ -91,9 +91,7 @@ def _study_group(maker: Maker, others: Sequence[Dataset]) -> Any:
     _comment(group, [*_summary(maker), *analysed.warnings])
     for other in others:
         item = (
-            CompositeContentItem
-            if other.SOPClassUID == GrayscaleSoftcopyPresentationStateStorage
-            else ImageContentItem
+            CompositeContentItem if other.SOPClassUID == GrayscaleSoftcopyPresentationStateStorage else ImageContentItem
         )
         group[0].ContentSequence.append(
             item(
@@ -163,7 +161,7 @@ def _common(maker: Maker) -> dict[str, Any]:
             name=maker.algorithm,
             version=maker.version,
             parameters=[f"weights {maker.card.name}", f"sha256 {maker.weights[:12]}"],
-            family=term("artificial_intelligence"),
+            # No family: readers take that code for one more finding.
             manufacturer=MANUFACTURER,
         ),
     }
