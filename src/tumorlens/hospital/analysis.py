@@ -1,7 +1,8 @@
 """From the files of a study to what its slices show, each with its place in study and patient.
 
-analysed = analyse("study/", Classifier.load())
-print(analysed.study.label, analysed.presence)
+Example:
+    analysed = analyse("study/", Classifier.load())
+    print(analysed.study.label, analysed.presence)
 """
 
 from __future__ import annotations

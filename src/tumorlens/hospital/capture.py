@@ -41,7 +41,7 @@ def make_captures(maker: Maker) -> list[Dataset]:
     for number, s in enumerate(maker.analysed.key_slices, 1):
         if s.scan is None:
             continue
-        result = SCImage(
+        result: Dataset = SCImage(
             pixel_array=np.asarray(draw_capture(maker.analysed, s)),
             photometric_interpretation="RGB",
             bits_allocated=8,

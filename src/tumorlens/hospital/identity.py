@@ -18,8 +18,10 @@ PATIENT_AND_STUDY = (
 hospital's staff beyond the referring physician, which is of type 2."""
 
 _TYPE_2 = frozenset(
-    ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID")
-    + ("AccessionNumber", "ReferringPhysicianName")
+    (
+        *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+        *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+    )
 )
 _SEXES = ("F", "M", "O")
 

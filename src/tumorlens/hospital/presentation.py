@@ -74,7 +74,7 @@ def _annotation(source: Dataset, s: Slice) -> GraphicAnnotation:
     assert s.finding.region is not None
     layer = GraphicLayer(_LAYER, order=1)
     corners = np.asarray([*s.finding.region.contour, s.finding.region.contour[0]], float)
-    x0, y0, x1, y1 = s.finding.region.box
+    x0, y0, _, y1 = s.finding.region.box
     rows, columns = s.shape
     # Below the region where there is room, else above it; wide enough for the words.
     top = y1 if y1 + 12 <= rows else max(0, y0 - 12)
