@@ -23,6 +23,7 @@ from tumorlens.cli.options import (
     need,
     on_ray,
 )
+from tumorlens.cli.results import results
 from tumorlens.errors import ConfigError, ModelError, TumorLensError
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
+app.command()(results)
 
 
 def main() -> None:

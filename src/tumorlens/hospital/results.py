@@ -28,8 +28,8 @@ def make_results(analysed: AnalysedStudy, card: WeightsCard, *, candidates: bool
     """Makes the result objects of a study.
 
     All belong to the study of their sources, in series of their own. They are research results: preliminary,
-    unverified, and named so. Without a tumour there is no region, heat map or contour: pictures and the report say that none was
-    found, or that the scans are unknown.
+    unverified, and named so. Without a tumour there is no region, heat map or contour: pictures and the report say
+    that none was found, or that the scans are unknown.
 
     Args:
         analysed: The study.
