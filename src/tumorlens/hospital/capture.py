@@ -166,7 +166,7 @@ def _lines(analysed: AnalysedStudy, s: Slice) -> list[tuple[str, int, tuple[int,
     if analysed.presence != "undetermined":
         ranked = sorted(analysed.study.probabilities.items(), key=lambda item: -item[1])
         lines.append(("    ".join(f"{names[k]} {p:.0%}" for k, p in ranked), _TEXT, _WHITE))
-    lines.append((here, _TEXT, _WHITE))
+    lines.append((_fitting(here, "", _TEXT), _TEXT, _WHITE))
     if analysed.presence == "present":
         lines.append((f"{_EXPLANATION}.", _SMALL, _GREY))
     if analysed.warnings:
@@ -179,9 +179,9 @@ def _lines(analysed: AnalysedStudy, s: Slice) -> list[tuple[str, int, tuple[int,
     return lines
 
 
-def _fitting(text: str, end: str) -> str:
+def _fitting(text: str, end: str, size: int = _SMALL) -> str:
     """A line that is cut where the picture ends."""
-    font = ImageFont.load_default(_SMALL)
+    font = ImageFont.load_default(size)
     if font.getlength(text + end) <= _WIDTH - 32:
         return text + end
     while text and font.getlength(f"{text}...{end}") > _WIDTH - 32:

@@ -168,7 +168,8 @@ def reference(maker: Maker, s: Slice) -> Dataset:
         ds.ImagePositionPatient = decimals(s.plane.position)
         ds.ImageOrientationPatient = decimals(s.plane.orientation)
         ds.PixelSpacing = decimals(s.plane.spacing)
-        ds.SliceThickness = None if s.plane.thickness is None else decimals([s.plane.thickness])[0]
+        # Multi-frame results must have one (PS3.3 C.7.6.16.2.1); where the source has none, a pixel's is likeliest.
+        ds.SliceThickness = decimals([s.plane.thickness or max(s.plane.spacing)])[0]
     return ds
 
 
