@@ -1,12 +1,12 @@
 """What the slices of a study say together: rules that make one finding of many, on phantom studies.
 
-    python benchmarks/study.py                       # 400 studies to choose on, 400 others to report on
-    python benchmarks/study.py --count 8 --slices 8  # a small run
+    python benchmarks/study.py                          # 200 studies to choose on, 200 others to report on
+    python benchmarks/study.py --count 8 --slices 12    # a small run
 
 A study is a series of parallel slices over a whole phantom head, in a plane and contrast drawn at random, of a patient
-with a lesion or, as often as of each kind of tumour, without. Prints one table for the seed that rules are chosen on,
-and one for the seed that they are reported on. Phantoms are no patients: the tables compare rules with each other and
-say nothing of how well a study of a hospital is read.
+with a lesion or, as often as of each kind of tumour, without; once in few thick slices, once in more, once in many thin
+ones. Prints one table for the seed that rules are chosen on, and one for the seed that they are reported on. Phantoms
+are no patients: the tables compare rules with each other and say nothing of how well a study of a hospital is read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tumorlens.data.phantom import PLANES, make_study
 from tumorlens.data.phantom_tissue import CONTRASTS
 from tumorlens.evaluation._intervals import estimate_means
 from tumorlens.evaluation.metrics import Estimate
-from tumorlens.study import NEIGHBOURS, find_in_study
+from tumorlens.study import find_in_study
 
 NOTHING = BRAIN_TUMORS.keys.index(next(c.key for c in BRAIN_TUMORS if c.nothing))
 Probabilities = NDArray[np.float64]
@@ -37,11 +37,13 @@ class Study:
     Attributes:
         truth: Index of its class.
         p: (slices, classes) probabilities of the slices that are like the training's; all if none is.
+        step: Distance between slices, mm.
         shipped: Index of the class that `find_in_study` gives it.
     """
 
     truth: int
     p: Probabilities
+    step: float
     shipped: int
 
 
@@ -58,86 +60,89 @@ def draw(count: int, slices: int, seed: int, classifier: Classifier) -> list[Stu
         findings = classifier.find([p.scan for p in phantoms], explain=False)
         p = np.array([[f.probabilities[key] for key in keys] for f in findings])
         known = np.array([f.unknown is None or not f.unknown.unknown for f in findings])
-        shipped = keys.index(find_in_study(findings, classifier.card.classes).label)
-        studies.append(Study(keys.index(label), p[known] if known.any() else p, shipped))
+        positions = [phantom.position for phantom in phantoms]
+        shipped = find_in_study(findings, classifier.card.classes, positions=positions).label
+        studies.append(
+            Study(keys.index(label), p[known] if known.any() else p, positions[1] - positions[0], keys.index(shipped))
+        )
     return studies
 
 
-def best_row(width: int, least: float | None = None) -> Callable[[Probabilities], int]:
-    """The mean of the `width` slices in a row that together most probably show something.
+Rule = Callable[[Study], int]
+
+
+def best_row(p: Probabilities, width: int) -> Probabilities:
+    """The mean of the `width` slices in a row that together most probably show something."""
+    rows = [p[i : i + width].mean(0) for i in range(max(1, len(p) - width + 1))]
+    return max(rows, key=lambda row: 1 - row[NOTHING])
+
+
+def in_a_row(width: int, least: float | None = None) -> Rule:
+    """The best row's class.
 
     Args:
         width: Slices in a row.
-        least: Probability of showing something from which the study does; None lets the most probable class decide.
+        least: Probability of showing something from which a study does; None lets the most probable class decide.
     """
 
-    def rule(p: Probabilities) -> int:
-        rows = [p[i : i + width].mean(0) for i in range(max(1, len(p) - width + 1))]
-        return decide(max(rows, key=lambda row: 1 - row[NOTHING]), least)
+    def rule(study: Study) -> int:
+        row = best_row(study.p, width)
+        return int(row.argmax()) if least is None or 1 - row[NOTHING] >= least else NOTHING
 
     return rule
 
 
-def decide(row: Probabilities, least: float | None) -> int:
-    """The class of mean probabilities."""
-    if least is None:
-        return int(row.argmax())
-    tumours = row.copy()
-    tumours[NOTHING] = 0
-    return int(tumours.argmax()) if 1 - row[NOTHING] >= least else NOTHING
+def over(extent: float) -> Rule:
+    """The class of the best row that covers about so many mm."""
+    return lambda study: int(best_row(study.p, max(2, round(extent / study.step))).argmax())
 
 
-def votes(least: float) -> Callable[[Probabilities], int]:
-    """The tumour that most slices show, if at least that share of all shows one; `least` 0 takes a majority of all."""
-
-    def rule(p: Probabilities) -> int:
-        counts = np.bincount(p.argmax(1), minlength=p.shape[1])
-        if least == 0:
-            return int(counts.argmax())
-        tumours = counts.copy()
-        tumours[NOTHING] = 0
-        return int(tumours.argmax()) if tumours.sum() >= least * len(p) else NOTHING
-
-    return rule
+def most_frequent_tumour(study: Study) -> int:
+    """The tumour that most slices show, if a quarter of them show one."""
+    counts = np.bincount(study.p.argmax(1), minlength=study.p.shape[1])
+    counts[NOTHING] = 0
+    return int(counts.argmax()) if counts.sum() >= len(study.p) / 4 else NOTHING
 
 
-RULES: dict[str, Callable[[Probabilities], int]] = {
-    "mean of all slices": lambda p: int(p.mean(0).argmax()),
-    "most frequent class": votes(0),
-    "most frequent tumour, if 1 slice in 4 shows one": votes(0.25),
-    "the slice that most probably shows something": best_row(1),
-    **{f"mean of {k} in a row": best_row(k) for k in (2, 3, 4, 5, 7)},
-    **{
-        f"mean of {k} in a row, a tumour from {least:.0%}": best_row(k, least)
-        for k in (3, 5)
-        for least in (0.5, 0.8, 0.9, 0.95)
-    },
+RULES: dict[str, Rule] = {
+    "mean of all slices": lambda study: int(study.p.mean(0).argmax()),
+    "most frequent class": lambda study: int(np.bincount(study.p.argmax(1)).argmax()),
+    "most frequent tumour, if 1 slice in 4 shows one": most_frequent_tumour,
+    "the slice that most probably shows something": in_a_row(1),
+    **{f"the best {k} slices in a row": in_a_row(k) for k in (3, 4, 5, 7)},
+    **{f"the best 3 in a row, a tumour from {least:.0%}": in_a_row(3, least) for least in (0.9, 0.95)},
+    **{f"the best {extent} mm in a row": over(extent) for extent in (12, 18, 24, 27, 30, 33, 36, 42, 48)},
+    "**as shipped**": lambda study: study.shipped,
 }
 
 
-def table(studies: list[Study]) -> str:
-    """A line for each rule, in Markdown."""
-    truth = np.array([s.truth for s in studies])
-    tumour = truth != NOTHING
-    lines = [
-        "| rule | accuracy | sensitivity | specificity | class right, of tumours found |",
-        "| --- |" + " --- |" * 4,
+def table(drawn: dict[int, list[Study]]) -> str:
+    """A line for each rule, in Markdown; for each number of slices its accuracy, sensitivity and specificity."""
+    steps = {count: np.mean([s.step for s in studies]) for count, studies in drawn.items()}
+    head = "".join(f" {count} slices, {step:.0f} mm apart |" for count, step in steps.items())
+    lines = [f"| rule |{head}", "| --- |" + " --- |" * len(drawn)]
+    lines += [
+        f"| {name} | " + " | ".join(measure(rule, studies) for studies in drawn.values()) + " |"
+        for name, rule in RULES.items()
     ]
-    for name, rule in {f"shipped: `find_in_study`, {NEIGHBOURS} in a row": None, **RULES}.items():
-        said = np.array([s.shipped if rule is None else rule(s.p) for s in studies])
-        found = said != NOTHING
-        values = np.column_stack(
-            [
-                said == truth,
-                np.where(tumour, found, np.nan),
-                np.where(tumour, np.nan, ~found),
-                np.where(tumour & found, said == truth, np.nan),
-            ]
-        ).astype(float)
-        # A patient a study, so each is a group of its own.
-        cells = [in_words(e) for e in estimate_means(values, [str(i) for i in range(len(studies))])]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def measure(rule: Rule, studies: list[Study]) -> str:
+    """A rule's accuracy with its interval, then its sensitivity to and specificity for any tumour."""
+    truth = np.array([s.truth for s in studies])
+    said = np.array([rule(s) for s in studies])
+    tumour = truth != NOTHING
+    values = np.column_stack(
+        [
+            said == truth,
+            np.where(tumour, said != NOTHING, np.nan),
+            np.where(tumour, np.nan, said == NOTHING),
+        ]
+    ).astype(float)
+    # A patient a study, so each is a group of its own.
+    accuracy, sensitivity, specificity = estimate_means(values, [str(i) for i in range(len(studies))])
+    return f"{in_words(accuracy)}, {sensitivity.value:.0%} / {specificity.value:.0%}"
 
 
 def in_words(estimate: Estimate) -> str:
@@ -153,15 +158,16 @@ def main() -> None:
     """Prints both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default="cnn_lstm")
-    parser.add_argument("--count", type=int, default=400, help="studies of each seed")
-    parser.add_argument("--slices", type=int, default=24, help="slices of a study")
+    parser.add_argument("--count", type=int, default=200, help="studies of each seed and number of slices")
+    parser.add_argument("--slices", type=int, nargs="+", default=(16, 24, 72), help="slices of a study")
     parser.add_argument("--seeds", type=int, nargs=2, default=(101, 102), help="to choose on, and to report on")
     options = parser.parse_args()
     classifier = Classifier.load(options.weights, threads=1)
     for what, seed in zip(("chosen on", "reported on"), options.seeds, strict=True):
-        studies = draw(options.count, options.slices, seed, classifier)
-        print(f"{what} seed {seed}: {len(studies)} studies of {options.slices} slices, weights {options.weights}\n")
-        print(table(studies) + "\n")
+        drawn = {slices: draw(options.count, slices, seed, classifier) for slices in options.slices}
+        print(f"{what} seed {seed}: {options.count} studies, weights {options.weights}")
+        print("accuracy (95% interval), sensitivity / specificity\n")
+        print(table(drawn) + "\n", flush=True)
 
 
 if __name__ == "__main__":

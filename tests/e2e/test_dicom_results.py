@@ -36,8 +36,8 @@ def run(*command: str | Path) -> str:
 
 
 def _series(folder: Path, **options: object) -> None:
-    for i in range(7):
-        save(classic(AXIAL, AXIAL.position(i, 7), number=i + 1, **options), folder / f"{i}.dcm")
+    for i in range(11):
+        save(classic(AXIAL, AXIAL.position(i, 11), number=i + 1, **options), folder / f"{i}.dcm")
 
 
 def _enhanced(folder: Path) -> None:

@@ -15,7 +15,7 @@ from tumorlens.classifier import Classifier
 def make_study(tmp_path: Path) -> Callable[..., Path]:
     """Writes a study of one series, by default axial with a lesion; files are named against their order."""
 
-    def make(grid: Grid = GRIDS["axial"], count: int = 7, lesion: bool = True, **options: object) -> Path:
+    def make(grid: Grid = GRIDS["axial"], count: int = 11, lesion: bool = True, **options: object) -> Path:
         folder = tmp_path / "study"
         for i in range(count):
             ds = classic(grid, grid.position(i, count), lesion, number=i + 1, **options)

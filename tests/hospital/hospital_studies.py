@@ -18,7 +18,7 @@ from tumorlens.preprocess import Preprocessing
 LESION = np.array([22.0, -14.0, 31.0])
 """Where the lesion lies, mm, in DICOM's patient space."""
 
-RADIUS = 11.0
+RADIUS = 19.0
 STUDY = "1.2.826.0.1.3680043.8.498.1"
 
 

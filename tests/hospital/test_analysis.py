@@ -21,19 +21,21 @@ AXIAL = GRIDS["axial"]
 
 def test_slices_come_as_they_lie_in_the_head(make_study: Callable[..., Path], bright: Classifier) -> None:
     files = sorted(make_study().iterdir())
-    analysed = analyse([files[i] for i in (3, 0, 6, 2, 5, 1, 4)], bright)  # as they may arrive over the network
+    analysed = analyse([files[i] for i in (3, 0, 6, 2, 10, 5, 1, 4, 9, 8, 7)], bright)  # as they may arrive over the network
     heights = [s.plane.position[2] for s in analysed.slices if s.plane]
 
     assert heights == sorted(heights)
-    assert len(heights) == 7
+    assert len(heights) == 11
 
 
 def test_a_tumour_is_found_and_its_slices_are_shown(make_study: Callable[..., Path], bright: Classifier) -> None:
     analysed = analyse(make_study(), bright)
 
     assert (analysed.presence, analysed.study.label) == ("present", "glioma")
-    assert analysed.study.key_slices == (2, 3, 4)
-    assert [s.scan is not None for s in analysed.slices] == [False, False, True, True, True, False, False]
+    assert analysed.study.key_slices == (2, 3, 4, 5, 6, 7)  # 30 mm of the 35 that show it
+    assert [i for i, s in enumerate(analysed.slices) if s.scan is not None] == [3, 5, 7]
+    assert [s.scan for s in analysed.pictured] == [s.scan for s in analysed.slices if s.scan is not None]
+    assert [i for i, s in enumerate(analysed.slices) if s in analysed.shown] == [2, 3, 4, 5, 6, 7, 8]
     assert {s.finding.explained for s in analysed.shown} == {"glioma"}
 
 
@@ -49,7 +51,7 @@ def test_unknown_scans_are_undetermined(make_study: Callable[..., Path], strange
 
     assert analysed.presence == "undetermined"
     assert analysed.shown == ()
-    assert "7 of 7 slices are unlike" in analysed.warnings[0]
+    assert "11 of 11 slices are unlike" in analysed.warnings[0]
 
 
 def test_an_instance_given_twice_counts_once(make_study: Callable[..., Path], bright: Classifier) -> None:
@@ -57,7 +59,7 @@ def test_an_instance_given_twice_counts_once(make_study: Callable[..., Path], br
     first = next(folder.iterdir())
     (folder / "copy.dcm").write_bytes(first.read_bytes())
 
-    assert len(analyse([folder, first], bright).slices) == 7
+    assert len(analyse([folder, first], bright).slices) == 11
 
 
 def test_a_corrupt_instance_is_listed_and_the_rest_goes_on(make_study: Callable[..., Path], bright: Classifier) -> None:
@@ -67,7 +69,7 @@ def test_a_corrupt_instance_is_listed_and_the_rest_goes_on(make_study: Callable[
     (folder / "notes.png").write_bytes(b"no picture")
     analysed = analyse(folder, bright)
 
-    assert len(analysed.slices) == 6
+    assert len(analysed.slices) == 10
     assert {Path(f.source).name for f in analysed.failures} == {victim.name, "notes.png"}
     assert "2 files could not be read, or not wholly" in analysed.warnings
 
@@ -91,7 +93,7 @@ def test_other_objects_are_left_out(make_study: Callable[..., Path], bright: Cla
     save(capture, folder / "capture.dcm")
     analysed = analyse(folder, bright)
 
-    assert (len(analysed.slices), analysed.left_out, analysed.failures) == (7, 1, ())
+    assert (len(analysed.slices), analysed.left_out, analysed.failures) == (11, 1, ())
 
 
 def test_results_beside_the_study_are_not_analysed(make_study: Callable[..., Path], bright: Classifier) -> None:
@@ -143,7 +145,7 @@ def test_blank_slices_are_left_out(make_study: Callable[..., Path], bright: Clas
     save(ds, folder / "blank.dcm")
     analysed = analyse(folder, bright)
 
-    assert len(analysed.slices) == 7
+    assert len(analysed.slices) == 11
     assert "nothing is shown" in analysed.failures[0].error
 
 

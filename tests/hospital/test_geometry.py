@@ -119,7 +119,7 @@ def middle(outline: np.ndarray) -> np.ndarray:
     return np.array([((v + np.roll(v, -1)) * cross).sum() for v in (x, y)]) / (3 * cross.sum())
 
 
-def write(folder: Path, grid: Grid, count: int = 7, **options: object) -> dict[str, tuple[np.ndarray, Grid]]:
+def write(folder: Path, grid: Grid, count: int = 11, **options: object) -> dict[str, tuple[np.ndarray, Grid]]:
     """A series of classic images; their places by "UID#1"."""
     sources = {}
     for i in range(count):
@@ -134,7 +134,7 @@ def test_the_lesion_is_where_it_is(name: str, tmp_path: Path, bright: Classifier
     sources = write(tmp_path, GRIDS[name])
     analysed = analyse(tmp_path, bright)
 
-    assert len(analysed.shown) == 3
+    assert len(analysed.shown) == 7
     check_places(make_results(analysed, bright.card), sources)
 
 
@@ -177,7 +177,7 @@ def test_gaps_and_repeated_positions(tmp_path: Path, bright: Classifier) -> None
 
     check_places(results, sources)
     told = [source for r in read_back(results)["segmentation"] for _, _, source in frames_of(r)]
-    assert len(told) == len(set(told)) == 4
+    assert len(told) == len(set(told)) == 6
 
 
 def test_two_series_of_one_study(tmp_path: Path, bright: Classifier) -> None:

@@ -116,11 +116,11 @@ def test_pictures_warn_in_the_picture_and_in_the_header(tumour: AnalysedStudy, b
     assert capture.BurnedInAnnotation == "YES"
     assert "RESEARCH USE ONLY" in capture.ImageComments
     assert (banner[:, 0] > banner[:, 2] + 100).sum() > 200  # yellow letters
-    assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == tumour.key_slices[0].instance.uid
+    assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == tumour.pictured[0].instance.uid
 
 
 def test_pictures_show_the_lesion_hot_where_it_is(tumour: AnalysedStudy, bright: Classifier) -> None:
-    capture, source = make_results(tumour, bright.card)[1], tumour.key_slices[1]
+    capture, source = make_results(tumour, bright.card)[1], tumour.pictured[1]
     assert source.finding.region is not None
     picture = capture.pixel_array.astype(int)
     x0, y0, x1, y1 = source.finding.region.box
@@ -153,7 +153,7 @@ def test_the_report_has_a_region_on_each_key_slice(tumour: AnalysedStudy, bright
     groups = report_of(make_results(tumour, bright.card)).get_planar_roi_measurement_groups()
 
     assert len(groups) == 3
-    for group, s in zip(groups, tumour.key_slices, strict=True):
+    for group, s in zip(groups, tumour.pictured, strict=True):
         assert group.roi.graphic_type.value == "POLYLINE"
         areas = [m.value for m in group.get_measurements() if m.name.meaning == "Area"]
         assert s.finding.region is not None
@@ -166,7 +166,7 @@ def test_the_report_refers_to_sources_and_to_all_other_results(tumour: AnalysedS
     *others, report = make_results(tumour, bright.card)
     evidence = {uid for *_, uid, _ in hd.sr.Comprehensive3DSR.from_dataset(report).get_evidence()}
 
-    assert evidence == {o.SOPInstanceUID for o in others} | {s.instance.uid for s in tumour.key_slices}
+    assert evidence == {o.SOPInstanceUID for o in others} | {s.instance.uid for s in tumour.deciding}
 
 
 def test_no_tumour_is_said_as_a_negated_finding(make_study: Callable[..., Path], bright: Classifier) -> None:

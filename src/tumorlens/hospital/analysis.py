@@ -39,6 +39,9 @@ MR_IMAGES = {
 }
 """SOP classes that are analysed (PS3.4 B.5). Others, such as results of this or other software, are left out."""
 
+PICTURED = 3
+"""Slices of a study that are drawn, and reported one by one; of thin slices, many more decide together."""
+
 Presence = Literal["present", "absent", "undetermined"]
 
 
@@ -88,7 +91,7 @@ class Slice:
         plane: Where it lies in the patient; None where the header has no usable geometry.
         display: How its stored values become grey.
         finding: What it shows. It holds heat map and region, for the study's class, if `AnalysedStudy.shown` has it.
-        scan: Its pixels, if it is a key slice; else None, so that a study of any length fits in memory.
+        scan: Its pixels, if it is to be pictured; else None, so that a study of any length fits in memory.
     """
 
     path: str
@@ -146,13 +149,18 @@ class AnalysedStudy:
         return "absent" if self.label.nothing else "present"
 
     @property
-    def key_slices(self) -> tuple[Slice, ...]:
-        """The slices that decided."""
+    def deciding(self) -> tuple[Slice, ...]:
+        """The slices that decided: the study's key slices."""
         return tuple(self.slices[i] for i in self.study.key_slices)
 
     @property
+    def pictured(self) -> tuple[Slice, ...]:
+        """At most `PICTURED` of those, evenly spread: they have pixels, and are reported one by one."""
+        return tuple(self.slices[i] for i in _spread(self.study.key_slices))
+
+    @property
     def shown(self) -> tuple[Slice, ...]:
-        """The slices whose heat maps are shown; none unless a tumour is present."""
+        """The slices that have a heat map: those that decided or show the tumour; none without a tumour."""
         return tuple(s for s in self.slices if s.finding.heatmap is not None)
 
     @property
@@ -163,9 +171,9 @@ class AnalysedStudy:
             found.append(f"{self.study.unknown} of {self.study.slices} slices are unlike the scans of the training")
         if self.failures:
             found.append(f"{len(self.failures)} files could not be read, or not wholly")
-        if any(s.plane is None for s in self.key_slices):
+        if any(s.plane is None for s in self.deciding):
             found.append("a key slice has no usable position, orientation, spacing or frame of reference")
-        return tuple(dict.fromkeys([*found, *(w for s in self.key_slices for w in s.finding.warnings)]))
+        return tuple(dict.fromkeys([*found, *(w for s in self.pictured for w in s.finding.warnings)]))
 
 
 def analyse(
@@ -175,8 +183,8 @@ def analyse(
 ) -> AnalysedStudy:
     """Says what the MR images of one study show.
 
-    Every slice is classified. Heat maps are made for the study's class, if that is a tumour: of the key slices, and
-    of the other slices that show it by themselves. Of a SOP instance that is given twice the first counts.
+    Every slice is classified. Heat maps are made for the study's class, if that is a tumour: of the slices that
+    decided, and of the other slices that show it by themselves. Of a SOP instance that is given twice the first counts.
 
     Args:
         paths: Files and folders of one study, in any order.
@@ -196,7 +204,7 @@ def analyse(
     classes = classifier.card.classes
     # Neighbours are neighbours in one stack: a series may hold several, as localisers do.
     stacks = [(s.instance.series, s.plane and s.plane.stack) for s in slices]
-    study = find_in_study([s.finding for s in slices], classes, stacks)
+    study = find_in_study([s.finding for s in slices], classes, stacks, [s.plane and s.plane.depth for s in slices])
     analysed = AnalysedStudy(
         reading.identity,
         tuple(slices),
@@ -207,6 +215,13 @@ def analyse(
         (when or datetime.now()).replace(microsecond=0),
     )
     return _explained(analysed, classifier)
+
+
+def _spread(places: tuple[int, ...]) -> tuple[int, ...]:
+    """At most `PICTURED` of some places, the middle one among them."""
+    if len(places) <= PICTURED:
+        return places
+    return tuple(places[(2 * i + 1) * len(places) // (2 * PICTURED)] for i in range(PICTURED))
 
 
 class _Reading:
@@ -331,14 +346,14 @@ def _in_order(slices: list[Slice]) -> list[Slice]:
 
 
 def _explained(analysed: AnalysedStudy, classifier: Classifier) -> AnalysedStudy:
-    """Adds pixels to the key slices, and heat maps for the study's class to the slices that show it.
+    """Adds pixels to the slices to be pictured, and heat maps for the study's class to those that show it.
 
     The files are read again for it: only now it is known which slices matter.
     """
-    keys = set(analysed.study.key_slices)
-    wanted = set(keys)
+    pictured = set(_spread(analysed.study.key_slices))
+    wanted = set(pictured)
     if analysed.presence == "present":
-        wanted |= {
+        wanted |= set(analysed.study.key_slices) | {
             i for i, s in enumerate(analysed.slices) if s.finding.label == analysed.study.label and not s.unknown
         }
     place = {(s.path, s.frame): i for i, s in enumerate(analysed.slices) if i in wanted}
@@ -351,7 +366,7 @@ def _explained(analysed: AnalysedStudy, classifier: Classifier) -> AnalysedStudy
                     break
                 if (i := place.get((path, item.frame))) is None:
                     continue
-                if i in keys:
+                if i in pictured:
                     slices[i] = replace(slices[i], scan=item)
                 found.append(i)
                 yield item

@@ -1,4 +1,4 @@
-"""Secondary Capture: a key slice with heat map, contour and finding in one colour picture that every viewer shows."""
+"""Secondary Capture: a slice with heat map, contour and finding in one colour picture that every viewer shows."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _BLACK, _GREY, _WHITE, _YELLOW = (0, 0, 0), (170, 170, 170), (240, 240, 240), (2
 
 
 def make_captures(maker: Maker) -> list[Dataset]:
-    """Secondary Capture images (PS3.3 A.8.1), RGB, one a key slice.
+    """Secondary Capture images (PS3.3 A.8.1), RGB, one a pictured slice.
 
     The heat map is drawn only where a tumour is present: heat over a head without one would look like a finding.
     """
     from highdicom.sc import SCImage
 
     made = []
-    for number, s in enumerate(maker.analysed.key_slices, 1):
+    for number, s in enumerate(maker.analysed.pictured, 1):
         if s.scan is None:
             continue
         result: Dataset = SCImage(
@@ -101,11 +101,11 @@ def _headline(analysed: AnalysedStudy) -> str:
 
 
 def draw_capture(analysed: AnalysedStudy, s: Slice) -> Image.Image:
-    """A key slice with its finding, as it goes into a Secondary Capture.
+    """A slice with its finding, as it goes into a Secondary Capture.
 
     Args:
         analysed: The study.
-        s: One of its key slices.
+        s: One of its pictured slices.
 
     Returns:
         RGB picture: the banner, the slice with square pixels, with heat map and contour if a tumour is present, and

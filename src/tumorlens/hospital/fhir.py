@@ -66,13 +66,13 @@ def to_fhir(analysed: AnalysedStudy, card: WeightsCard, *, candidates: bool = Fa
         candidates: As for `make_results`.
 
     Returns:
-        The bundle as JSON values: a DiagnosticReport, an Observation for the study, one a key slice, and the Device.
+        The bundle as JSON values: a DiagnosticReport, an Observation for the study, one a pictured slice, and the Device.
 
     Raises:
         MissingExtra: If fhir.resources is not installed.
     """
     writer = _Writer(Maker(analysed, card, candidates))
-    slices = [writer.of_slice(s, n) for n, s in enumerate(analysed.key_slices, 1)]
+    slices = [writer.of_slice(s, n) for n, s in enumerate(analysed.pictured, 1)]
     study = writer.of_study(slices)
     resources = [writer.report([study, *slices]), study, *slices, writer.device()]
     bundle = {
@@ -249,7 +249,7 @@ class _Writer:
         return observation
 
     def of_slice(self, s: Slice, number: int) -> Resource:
-        """The Observation of a key slice; the component with the SOP instance says which it is."""
+        """The Observation of a pictured slice; the component with the SOP instance says which it is."""
         label = next(c for c in self.analysed.classes if c.key == s.finding.label)
         value = _concept(TERMS["unknown_scan"].code) if s.unknown else self._class(label)
         observation = self._observation(self._about("Observation", "slice", number), TERMS["class"].code, value)

@@ -46,6 +46,11 @@ class Plane:
         return np.cross(self.orientation[:3], self.orientation[3:])
 
     @property
+    def depth(self) -> float:
+        """How far along the normal the slice lies, mm."""
+        return float(self.normal @ np.array(self.position))
+
+    @property
     def stack(self) -> tuple[object, ...]:
         """What parallel slices of one grid have in common."""
         return (*np.round((*self.orientation, *self.spacing), _DIGITS).tolist(), self.frame_of_reference)

@@ -24,8 +24,8 @@ def make_report(maker: Maker, others: Sequence[Dataset]) -> Dataset:
     """The report of a study (PS3.3 A.35.13): complete, preliminary, unverified.
 
     The first measurement group (TID 1501) speaks of the study: whether a neoplasm is present, absent or undetermined,
-    the class, the probability of each class, and warnings; it refers to the key slices and to the other results. A
-    group for each key slice follows, with its region (TID 1410) where it has one.
+    the class, the probability of each class, and warnings; it refers to the slices that decided and to the other
+    results. A group for each pictured slice follows, with its region (TID 1410) where it has one.
 
     Args:
         maker: Of the study.
@@ -47,7 +47,7 @@ def make_report(maker: Maker, others: Sequence[Dataset]) -> Dataset:
         model_name=maker.algorithm,
         serial_number=maker.weights[:16],
     )
-    slices = maker.analysed.key_slices
+    slices = maker.analysed.pictured
     content = MeasurementReport(
         observation_context=ObservationContext(
             observer_device_context=ObserverContext(codes.DCM.Device, observer),
@@ -58,7 +58,7 @@ def make_report(maker: Maker, others: Sequence[Dataset]) -> Dataset:
             *(_slice_group(maker, s, n) for n, s in enumerate(slices, 1)),
         ],
     )
-    instances = dict.fromkeys(s.instance for s in slices)
+    instances = dict.fromkeys(s.instance for s in maker.analysed.deciding)
     result = Comprehensive3DSR(
         evidence=[*(source_of(maker, i) for i in instances), *others],
         content=content[0],
@@ -83,9 +83,9 @@ def _study_group(maker: Maker, others: Sequence[Dataset]) -> Any:
     analysed = maker.analysed
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid=maker.uid("tracking", "study"), identifier="AI finding: study"),
-        measurements=_probabilities(maker, analysed.study.probabilities, mean=len(analysed.key_slices) > 1),
+        measurements=_probabilities(maker, analysed.study.probabilities, mean=len(analysed.deciding) > 1),
         qualitative_evaluations=_evaluations(maker),
-        source_images=[_group_source(s) for s in analysed.key_slices],
+        source_images=[_group_source(s) for s in analysed.deciding],
         **_common(maker),
     )
     _comment(group, [*_summary(maker), *analysed.warnings])
@@ -126,7 +126,7 @@ def _slice_group(maker: Maker, s: Slice, number: int) -> Any:
         ]
     arguments: dict[str, Any] = {
         "tracking_identifier": TrackingIdentifier(
-            uid=maker.uid("tracking", "slice", number), identifier=f"AI finding: key slice {number}"
+            uid=maker.uid("tracking", "slice", number), identifier=f"AI finding: slice {number}"
         ),
         "measurements": _probabilities(maker, finding.probabilities),
         "qualitative_evaluations": evaluations,
@@ -191,7 +191,8 @@ def _summary(maker: Maker) -> list[str]:
     return [
         f"Research use only, not a diagnosis. {told[analysed.presence]}.",
         f"Slices: {analysed.study.slices}, by their own most probable class: {counts or 'none'}; "
-        f"unknown: {analysed.study.unknown}. Probabilities of the study are means over the key slices.",
+        f"unknown: {analysed.study.unknown}. Probabilities of the study are means over "
+        f"{len(analysed.deciding)} neighbouring slices.",
     ]
 
 
