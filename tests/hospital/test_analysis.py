@@ -21,7 +21,9 @@ AXIAL = GRIDS["axial"]
 
 def test_slices_come_as_they_lie_in_the_head(make_study: Callable[..., Path], bright: Classifier) -> None:
     files = sorted(make_study().iterdir())
-    analysed = analyse([files[i] for i in (3, 0, 6, 2, 10, 5, 1, 4, 9, 8, 7)], bright)  # as they may arrive over the network
+    analysed = analyse(
+        [files[i] for i in (3, 0, 6, 2, 10, 5, 1, 4, 9, 8, 7)], bright
+    )  # as they may arrive over the network
     heights = [s.plane.position[2] for s in analysed.slices if s.plane]
 
     assert heights == sorted(heights)

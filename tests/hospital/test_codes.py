@@ -1,5 +1,7 @@
 """Codes that are called verified are those of the terminology; the others are not used by default."""
 
+from pathlib import Path
+
 from pydicom.sr._concepts_dict import concepts
 
 from tumorlens.classes import BRAIN_TUMORS, Code, ScanClass
@@ -45,3 +47,9 @@ def test_the_table_marks_what_is_not_verified() -> None:
     marked = [value for _, value, _, source in rows() if "not verified" in source]
 
     assert marked == [t.code.value for t in CANDIDATES.values()]
+
+
+def test_the_documentation_has_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "dicom-results.md").read_text(encoding="utf-8")
+
+    assert [row for row in rows(BRAIN_TUMORS) if f"| {' | '.join(row)} |" not in page] == []

@@ -60,7 +60,7 @@ def test_every_result_says_that_it_is_research(tumour: AnalysedStudy, bright: Cl
     results = make_results(tumour, bright.card)
 
     assert all(r.SeriesDescription.startswith("AI - research use only") for r in results)
-    assert all(r.ContentQualification == "RESEARCH" for r in results if KINDS[r.SOPClassUID] == "parametric-map")
+    assert all(r.ContentQualification == "RESEARCH" for r in results)
     assert (results[-1].PreliminaryFlag, results[-1].VerificationFlag) == ("PRELIMINARY", "UNVERIFIED")
     assert results[-1].CompletionFlag == "COMPLETE"
 

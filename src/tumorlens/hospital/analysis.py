@@ -204,7 +204,9 @@ def analyse(
     classes = classifier.card.classes
     # Neighbours are neighbours in one stack: a series may hold several, as localisers do.
     stacks = [(s.instance.series, s.plane and s.plane.stack) for s in slices]
-    study = find_in_study([s.finding for s in slices], classes, stacks, [s.plane and s.plane.depth for s in slices])
+    study = find_in_study(
+        [s.finding for s in slices], classes, stacks, [None if s.plane is None else s.plane.depth for s in slices]
+    )
     analysed = AnalysedStudy(
         reading.identity,
         tuple(slices),

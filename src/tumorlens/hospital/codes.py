@@ -51,9 +51,9 @@ def _ours(value: str, meaning: str) -> Term:
     return Term(Code(scheme=SCHEME, value=value, meaning=meaning), _OURS)
 
 
-def _candidate(value: str, meaning: str, seen: str) -> Term:
-    reason = "not in PS3.16; to be looked up in a SNOMED CT browser before use"
-    return Term(Code(scheme="SCT", value=value, meaning=meaning), seen, verified=False, reason=reason)
+def _candidate(value: str, meaning: str, doubt: str) -> Term:
+    reason = f"not in PS3.16, to be looked up in a SNOMED CT browser before use; {doubt}"
+    return Term(Code(scheme="SCT", value=value, meaning=meaning), "public source code", verified=False, reason=reason)
 
 
 TERMS = {
@@ -82,9 +82,9 @@ TERMS = {
 """What results say, by what we call it."""
 
 CANDIDATES = {
-    "glioma": _candidate("393564001", "Glioma", "public FHIR and DICOM files"),
-    "meningioma": _candidate("302820008", "Intracranial meningioma", "public FHIR and DICOM files"),
-    "pituitary": _candidate("254956000", "Pituitary adenoma", "public FHIR and DICOM files"),
+    "glioma": _candidate("393564001", "Glioma", "some call it glioma of brain, some glioblastoma"),
+    "meningioma": _candidate("302820008", "Intracranial meningioma", "393566004 Meningioma is seen too"),
+    "pituitary": _candidate("254956000", "Pituitary adenoma", "a pituitary tumour need not be one"),
 }
 """SNOMED CT codes that may be those of the built-in classes, by key. None of them is used by default."""
 
@@ -123,7 +123,7 @@ def term(name: str) -> DicomCode:
 def rows(codes: Iterable[ScanClass] = ()) -> list[tuple[str, str, str, str]]:
     """The tables as rows of (scheme, value, meaning, source), for the documentation."""
     terms = [*TERMS.values(), *CANDIDATES.values()]
-    told = [(t.code, t.source if t.verified else f"**not verified**, seen in {t.source}") for t in terms]
+    told = [(t.code, t.source if t.verified else f"**not verified**: {t.reason}") for t in terms]
     told += [(c, _OURS) for k in codes for c in (code_of(k), probability_of(k))]
     return [(c.scheme, c.value, c.meaning, source) for c, source in told]
 

@@ -66,7 +66,8 @@ def to_fhir(analysed: AnalysedStudy, card: WeightsCard, *, candidates: bool = Fa
         candidates: As for `make_results`.
 
     Returns:
-        The bundle as JSON values: a DiagnosticReport, an Observation for the study, one a pictured slice, and the Device.
+        The bundle as JSON values: a DiagnosticReport, an Observation for the study, one a pictured slice, and the
+        Device.
 
     Raises:
         MissingExtra: If fhir.resources is not installed.

@@ -98,6 +98,7 @@ class Maker:
             "manufacturer_model_name": self.algorithm,
             "software_versions": [tumorlens.__version__, self.weights[:12]],
             "device_serial_number": self.weights[:16],
+            "content_qualification": "RESEARCH",  # of the SOP Common Module (PS3.3 C.12.1), so in every object
             "coding_schemes": [
                 CodingSchemeIdentificationItem(SCHEME, name=SCHEME_NAME, responsible_organization=MANUFACTURER)
             ],
