@@ -155,7 +155,7 @@ def test_the_report_has_a_region_on_each_key_slice(tumour: AnalysedStudy, bright
     assert len(groups) == 3
     for group, s in zip(groups, tumour.pictured, strict=True):
         assert group.roi.graphic_type.value == "POLYLINE"
-        areas = [m.value for m in group.get_measurements() if m.name.meaning == "Area"]
+        areas = [m.value for m in group.get_measurements() if m.name.value == "EVIDENCE_AREA"]
         assert s.finding.region is not None
         assert areas == [pytest.approx(s.finding.region.area_mm2, abs=0.01)]
         not_ruled_out = [e.value.meaning for e in group.get_qualitative_evaluations() if "ruled out" in e.name.meaning]

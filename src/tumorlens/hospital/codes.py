@@ -63,7 +63,6 @@ TERMS = {
     "absent": _standard("SCT", "272519000", "Absent", "PS3.16 CID 240, as pydicom 3.0 carries it"),
     "undetermined": _standard("SCT", "373068000", "Undetermined", "PS3.16 CID 240, as pydicom 3.0 carries it"),
     "spatial": _standard("SCT", "309825002", "Spatial and Relational Concept"),
-    "area": _standard("SCT", "42798000", "Area"),
     "mean": _standard("SCT", "373098007", "Mean"),
     "brain_mri": _standard("LN", "24590-2", "Brain MRI"),
     "saliency": _standard("DCM", "130404", "Saliency"),
@@ -76,6 +75,7 @@ TERMS = {
     "class": _ours("CLASS", "Most probable class"),
     "not_ruled_out": _ours("NOT_RULED_OUT", "Class that cannot be ruled out"),
     "evidence": _ours("EVIDENCE", "Region of strongest evidence, no outline"),
+    "evidence_area": _ours("EVIDENCE_AREA", "Area of strongest evidence, not of a tumour"),
     "unknown_scan": _ours("UNKNOWN_SCAN", "Unlike the scans of the training"),
     "contour": _ours("CONTOUR", "Contour of the evidence"),
 }

@@ -137,13 +137,16 @@ def _slice_group(maker: Maker, s: Slice, number: int) -> Any:
         group: Any = MeasurementsAndQualitativeEvaluations(source_images=[_group_source(s)], **arguments)
     else:
         if region.area_mm2 is not None:
-            arguments["measurements"].append(Measurement(term("area"), round(region.area_mm2, 2), term("mm2")))
+            # Not plain "Area": in a group whose finding is a tumour, that would be the tumour's.
+            area = Measurement(term("evidence_area"), round(region.area_mm2, 2), term("mm2"))
+            arguments["measurements"].append(area)
         # SCOORD counts as contours do: from the corner of the first pixel (PS3.3 C.18.6.1.2).
         outline = np.asarray([*region.contour, region.contour[0]], float)
         source = SourceImageForRegion(s.instance.sop_class, s.instance.uid, _frames(s))
         group = PlanarROIMeasurementsAndQualitativeEvaluations(
             referenced_region=ImageRegion("POLYLINE", outline, source), **arguments
         )
+        _comment(group, ["The region is where the evidence is strongest. It is no outline of a tumour."])
     _comment(group, finding.warnings)
     return group
 
