@@ -226,6 +226,7 @@ def test_pictures_say_how_they_are_turned(name: str, make_study: Callable[..., P
         ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0]),
         ("ImageOrientationPatient", [1, 0, 0, 0, 5, 0]),
         ("FrameOfReferenceUID", None),
+        ("FrameOfReferenceUID", "PH.1"),
     ],
 )
 def test_without_geometry_there_are_pictures_and_contours_only(
@@ -235,7 +236,8 @@ def test_without_geometry_there_are_pictures_and_contours_only(
     if value is None:
         del ds[keyword]
     else:
-        setattr(ds, keyword, value)
+        vr = pydicom.datadict.dictionary_VR(keyword)
+        ds[keyword] = pydicom.DataElement(keyword, vr, value, validation_mode=pydicom.config.IGNORE)
     save(ds, tmp_path / "slice.dcm")
     analysed = analyse(tmp_path, bright)
     kinds = read_back(make_results(analysed, bright.card))

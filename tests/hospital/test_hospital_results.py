@@ -261,6 +261,19 @@ def test_a_patient_without_any_attribute_is_possible(tmp_path: Path, bright: Cla
     assert len(make_results(analyse(tmp_path, bright), bright.card)) == 5
 
 
+def test_uids_with_leading_zeros_are_referred_to_as_they_are(tmp_path: Path, bright: Classifier) -> None:
+    content = io.BytesIO()
+    ds = classic(GRIDS["axial"], GRIDS["axial"].position(3, 7))
+    ds.SOPInstanceUID = "1.2.300.4"
+    ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, "1.2.300.4"
+    ds.save_as(content, enforce_file_format=True)
+    (tmp_path / "slice.dcm").write_bytes(content.getvalue().replace(b"1.2.300.4", b"1.2.003.4"))
+    results = make_results(analyse(tmp_path, bright), bright.card)
+    write_results(results, tmp_path / "out")  # no library warns, and quotes the identifier
+
+    assert results[0].SourceImageSequence[0].ReferencedSOPInstanceUID == "1.2.003.4"
+
+
 def test_a_colour_picture_has_no_greyscale_state(tmp_path: Path, bright: Classifier) -> None:
     ds = classic(GRIDS["axial"], GRIDS["axial"].position(3, 7))
     grey = (ds.pixel_array / 4).clip(0, 255).astype(np.uint8)

@@ -26,7 +26,7 @@ MIN_SIDE = 16
 
 Number = TypeVar("Number", bound=np.generic)
 
-_PARSERS = r"(PIL|pydicom|nibabel|tumorlens\.formats)(\.|$)"  # their warnings quote the file, so patient data
+_PARSERS = r"(PIL|pydicom|highdicom|nibabel|tumorlens\.(formats|hospital))(\.|$)"  # their warnings quote the file, so patient data
 _LOGGERS = tuple(logging.getLogger(name) for name in ("pydicom", "nibabel.global", "PIL.TiffImagePlugin"))
 _SAMPLE = 4_000_000  # values that percentiles are taken of
 
@@ -63,7 +63,8 @@ class _Quiet:
             self._caught.__exit__(None, None, None)
 
 
-_QUIET = _Quiet()
+QUIET = _Quiet()
+"""Around calls of a library that may quote a file in warnings, outside `parsing`."""
 
 
 @contextmanager
@@ -81,7 +82,7 @@ def parsing(source: str) -> Iterator[None]:
         UnreadableFile: For anything else; the library's own error is the cause.
     """
     try:
-        with _QUIET:
+        with QUIET:
             yield
     except InputError:
         raise

@@ -7,7 +7,6 @@ Example:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -20,7 +19,7 @@ from tumorlens.formats.checks import parsing
 from tumorlens.formats.dicom_series import Place, in_order
 from tumorlens.formats.sources import reader_of
 from tumorlens.hospital.geometry import Plane, plane_of
-from tumorlens.hospital.identity import Identity, identity_of
+from tumorlens.hospital.identity import Identity, identity_of, is_uid
 from tumorlens.study import StudyFinding, find_in_study
 
 if TYPE_CHECKING:
@@ -302,7 +301,7 @@ def _instance(path: str, header: Dataset) -> Instance:
     uids = {}
     for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
         uids[keyword] = str(header.get(keyword) or "").strip()
-        if not re.fullmatch(r"[0-9]+(\.[0-9]+)*", uids[keyword]) or len(uids[keyword]) > 64:
+        if not is_uid(uids[keyword]):
             raise UnreadableFile(path, f"it has no valid {keyword}", "export it again; results refer to it by UID")
     frames = _whole(header.get("NumberOfFrames"))
     return Instance(

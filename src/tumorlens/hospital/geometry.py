@@ -9,6 +9,7 @@ import numpy as np
 
 from tumorlens.formats.dicom import functional_group
 from tumorlens.formats.dicom_series import vector
+from tumorlens.hospital.identity import is_uid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,8 +84,8 @@ def plane_of(header: Dataset, frame: int) -> Plane | None:
     axes = vector(functional_group(header, frame, "PlaneOrientationSequence").get("ImageOrientationPatient"), 6)
     measures = functional_group(header, frame, "PixelMeasuresSequence")
     spacing = vector(measures.get("PixelSpacing"), 2)
-    reference = str(header.get("FrameOfReferenceUID") or "")
-    if position is None or axes is None or spacing is None or not reference:
+    reference = str(header.get("FrameOfReferenceUID") or "").strip()
+    if position is None or axes is None or spacing is None or not is_uid(reference):
         return None
     first, second = np.array(axes[:3]), np.array(axes[3:])
     skew = max(abs(first @ first - 1), abs(second @ second - 1), abs(first @ second))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,11 @@ def identity_of(header: Dataset) -> Identity:
         if text or keyword in _TYPE_2:
             setattr(elements, keyword, text or None)
     return Identity(str(header.get("StudyInstanceUID") or "").strip(), elements)
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text is a UID (PS3.5, 9.1), but for leading zeros, which some scanners write."""
+    return len(text) <= 64 and re.fullmatch(r"[0-9]+(\.[0-9]+)*", text) is not None
 
 
 def _several(value: object) -> bool:

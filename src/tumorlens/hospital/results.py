@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tumorlens.formats.checks import QUIET
 from tumorlens.hospital.objects import Maker
 
 if TYPE_CHECKING:
@@ -56,13 +57,14 @@ def make_results(analysed: AnalysedStudy, card: WeightsCard, *, candidates: bool
     from tumorlens.hospital.presentation import make_presentation_states
     from tumorlens.hospital.report import make_report
 
-    others = [
-        *make_captures(maker),
-        *make_segmentations(maker),
-        *make_parametric_maps(maker),
-        *make_presentation_states(maker),
-    ]
-    return [*others, make_report(maker, others)]
+    with QUIET:  # pydicom warns of odd values, and quotes them
+        others = [
+            *make_captures(maker),
+            *make_segmentations(maker),
+            *make_parametric_maps(maker),
+            *make_presentation_states(maker),
+        ]
+        return [*others, make_report(maker, others)]
 
 
 def write_results(results: list[Dataset], folder: Path) -> list[Path]:
@@ -75,6 +77,7 @@ def write_results(results: list[Dataset], folder: Path) -> list[Path]:
     paths = []
     for number, result in enumerate(results, 1):
         path = folder / f"{number:02}-{KINDS[result.SOPClassUID]}.dcm"
-        result.save_as(path, enforce_file_format=True)
+        with QUIET:
+            result.save_as(path, enforce_file_format=True)
         paths.append(path)
     return paths
