@@ -26,7 +26,8 @@ MIN_SIDE = 16
 
 Number = TypeVar("Number", bound=np.generic)
 
-_PARSERS = r"(PIL|pydicom|highdicom|nibabel|tumorlens\.(formats|hospital))(\.|$)"  # their warnings quote the file, so patient data
+# Their warnings quote the file, so patient data.
+_PARSERS = r"(PIL|pydicom|highdicom|nibabel|tumorlens\.(formats|hospital))(\.|$)"
 _LOGGERS = tuple(logging.getLogger(name) for name in ("pydicom", "nibabel.global", "PIL.TiffImagePlugin"))
 _SAMPLE = 4_000_000  # values that percentiles are taken of
 
