@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -13,11 +14,11 @@ from numpy.typing import NDArray
 
 from tumorlens import DEFAULT_WEIGHTS
 from tumorlens.card import HeatMapRule, WeightsCard, find_weights, read_card
-from tumorlens.engines import Answers, Engine
+from tumorlens.engines import Answers, Engine, Target
 from tumorlens.engines.graph import Graph, graph_beside
 from tumorlens.errors import MissingExtra, ModelError
 from tumorlens.explain.region import find_region
-from tumorlens.finding import Finding, WeightsId, prediction_sets
+from tumorlens.finding import Evidence, Finding, WeightsId, prediction_sets
 from tumorlens.preprocess import Preprocessing
 from tumorlens.scan import Scan
 from tumorlens.unknown import Unknown, verdict
@@ -160,12 +161,36 @@ class Classifier:
         while batch := list(islice(remaining, batch_size)):
             yield from self._find_batch(batch, explain, target, method)
 
+    def explain_each(
+        self, scans: Iterable[Scan], *, batch_size: int = 64
+    ) -> Iterator[tuple[Finding, dict[str, Evidence]]]:
+        """Findings one after another, each with the evidence for every class by key, from one pass of the network.
+
+        Args:
+            scans: Any number of slices of any size.
+            batch_size: Scans computed at once.
+        """
+        remaining = iter(scans)
+        while batch := list(islice(remaining, batch_size)):
+            answers = self.engine.answer(self.prepare(batch), target="all")
+            assert answers.heat is not None
+            top = answers.probabilities.argmax(1)
+            own = replace(answers, heat=answers.heat[np.arange(len(batch)), top])
+            findings = self._findings(batch, own, top, self.heat_map)
+            for scan, heat, index, finding in zip(batch, answers.heat, top, findings, strict=True):
+                others = {
+                    key: self._evidence(heat[i], scan, i, self.heat_map)
+                    for i, key in enumerate(self.card.classes.keys)
+                    if i != index
+                }
+                assert finding.heatmap is not None
+                yield finding, {**others, finding.label: Evidence(finding.heatmap, finding.region)}
+
     def _find_batch(
         self, scans: list[Scan], explain: bool, target: str | None, method: str | None
     ) -> Iterator[Finding]:
-        classes = self.card.classes
         images = self.prepare(scans)
-        asked = None if target is None else classes.keys.index(target)
+        asked: Target = None if target is None else self.card.classes.keys.index(target)
         rule = self.heat_map
         if explain and method not in (None, rule.method):
             # Half its peak bounds the region of a map that the card has no rule for.
@@ -173,25 +198,28 @@ class Classifier:
             answers = self.eager.answer(images, target=asked, method=method)
         else:
             answers = self.engine.answer(images, explain=explain, target=asked)
+        targets = answers.probabilities.argmax(1) if asked is None else np.full(len(scans), asked)
+        yield from self._findings(scans, answers, targets, rule)
+
+    def _findings(
+        self, scans: list[Scan], answers: Answers, targets: NDArray[np.intp], rule: HeatMapRule
+    ) -> Iterator[Finding]:
+        """What answers mean; their heat maps, if any, speak for the classes `targets`."""
+        classes = self.card.classes
         probabilities, heat = answers.probabilities, answers.heat
         sets = self.prediction_sets(probabilities)
         judged: Sequence[Unknown | None] = _verdicts(answers) or [None] * len(scans)
         for index, (scan, p) in enumerate(zip(scans, probabilities, strict=True)):
             label = classes[int(p.argmax())]
-            explained_class = label if target is None else classes[classes.keys.index(target)]
+            explained_class = classes[int(targets[index])]
             unknown = judged[index]
             warnings = [unknown.reason] if unknown and unknown.unknown else []
             warnings += [*scan.warnings, *self._doubts(scan, p)]
             heatmap = region = None
             if heat is not None:
-                heatmap = self.preprocessing.restore(heat[index], scan)
-                peak = heatmap.max()
-                if peak > 0:
-                    heatmap /= peak
-                else:
+                heatmap, region = self._evidence(heat[index], scan, int(targets[index]), rule)
+                if not heatmap.any():
                     warnings.append(f"no positive evidence: nothing in the scan speaks for {explained_class.name}")
-                if not explained_class.nothing:
-                    region = find_region(heatmap, scan.spacing, rule.threshold)
             yield Finding(
                 source=scan.source,
                 frame=scan.frame,
@@ -201,11 +229,21 @@ class Classifier:
                 heatmap=heatmap,
                 region=region,
                 explained=explained_class.key,
-                method=rule.method if explain else "",
+                method=rule.method if heat is not None else "",
                 warnings=tuple(warnings),
                 prediction_set=sets[index],
                 unknown=unknown,
             )
+
+    def _evidence(self, heat: NDArray[np.float32], scan: Scan, target: int, rule: HeatMapRule) -> Evidence:
+        """A heat map of the network, (h, w), on the scan's own grid with its peak at 1, and its region."""
+        heatmap = self.preprocessing.restore(heat, scan)
+        if (peak := heatmap.max()) > 0:
+            heatmap /= peak
+        region = None
+        if not self.card.classes[target].nothing:
+            region = find_region(heatmap, scan.spacing, rule.threshold)
+        return Evidence(heatmap, region)
 
     @property
     def preprocessing(self) -> Preprocessing:

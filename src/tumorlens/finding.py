@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,18 @@ class Region(BaseModel):
     box_mm: tuple[float, float, float, float] | None = None
     contour_mm: tuple[Point, ...] | None = None
     area_mm2: float | None = None
+
+
+class Evidence(NamedTuple):
+    """What speaks for one class in one scan.
+
+    Attributes:
+        heatmap: (H, W) float32 in [0, 1] on the scan's own grid, its peak 1; all zero where nothing speaks for it.
+        region: Where it is strongest; None where nothing is, and for a class that means nothing was found.
+    """
+
+    heatmap: NDArray[np.float32]
+    region: Region | None
 
 
 class WeightsId(BaseModel):

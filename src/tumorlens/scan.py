@@ -17,6 +17,23 @@ AGE_BANDS = ("<40", "40-59", "60-74", "75+")
 
 
 @dataclass(frozen=True, eq=False)
+class Values:
+    """What a file holds, before a window made grey of it.
+
+    Attributes:
+        numbers: (H, W) float32, finite, on the scan's grid.
+        low: What is shown as black; white where `inverted`.
+        high: What is shown as white; black where `inverted`.
+        inverted: Whether large numbers are dark (MONOCHROME1).
+    """
+
+    numbers: NDArray[np.float32]
+    low: float
+    high: float
+    inverted: bool = False
+
+
+@dataclass(frozen=True, eq=False)
 class Scan:
     """One 2-D slice.
 
@@ -31,6 +48,8 @@ class Scan:
         warnings: What the reader noticed that speaks against trusting the pixels.
         facts: Some of `FACTS`, where the file has them: "sex" is "F", "M" or "O"; "age" a band such as "60-74", see
             `age_band`; "scanner" maker and model; "field_strength" such as "1.5 T". Never a name, date or identifier.
+        values: What the pixels were made of, where the reader was asked to keep it and the file holds more than the
+            picture shows.
     """
 
     pixels: NDArray[np.float32]
@@ -42,6 +61,7 @@ class Scan:
     modality: str | None = None
     warnings: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    values: Values | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         shape = self.pixels.shape

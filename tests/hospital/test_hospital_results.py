@@ -274,6 +274,22 @@ def test_uids_with_leading_zeros_are_referred_to_as_they_are(tmp_path: Path, bri
     assert results[0].SourceImageSequence[0].ReferencedSOPInstanceUID == "1.2.003.4"
 
 
+@pytest.mark.parametrize("with_window", [True, False])
+def test_the_contour_lies_over_a_picture_that_can_be_seen(
+    with_window: bool, tmp_path: Path, bright: Classifier
+) -> None:
+    ds = classic(GRIDS["axial"], GRIDS["axial"].position(3, 7))
+    if not with_window:
+        del ds.WindowCenter, ds.WindowWidth
+    save(ds, tmp_path / "slice.dcm")
+    results = make_results(analyse(tmp_path, bright), bright.card)
+    (state,) = (r for r in results if KINDS[r.SOPClassUID] == "presentation-state")
+    (window,) = state.SoftcopyVOILUTSequence
+
+    assert 300 < window.WindowCenter < 600  # as in the header, or between robust percentiles
+    assert 600 < window.WindowWidth <= 1000
+
+
 def test_a_colour_picture_has_no_greyscale_state(tmp_path: Path, bright: Classifier) -> None:
     ds = classic(GRIDS["axial"], GRIDS["axial"].position(3, 7))
     grey = (ds.pixel_array / 4).clip(0, 255).astype(np.uint8)

@@ -11,6 +11,7 @@ import typer
 
 import tumorlens
 from tumorlens.cli.data import app as data_app
+from tumorlens.cli.deidentify import deidentify
 from tumorlens.cli.options import (
     Address,
     Data,
@@ -24,6 +25,7 @@ from tumorlens.cli.options import (
     on_ray,
 )
 from tumorlens.cli.results import results
+from tumorlens.cli.serve import accounts_app, serve
 from tumorlens.errors import ConfigError, ModelError, TumorLensError
 
 app = typer.Typer(
@@ -36,6 +38,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
+app.add_typer(accounts_app, name="accounts")
+app.command()(serve)
+app.command()(deidentify)
 app.command()(results)
 
 

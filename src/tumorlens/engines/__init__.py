@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tumorlens.card import HeatMapRule, WeightsCard
+
+Target = int | Literal["all"] | None
+"""Whose heat maps are wanted: those of a class by its index, of all classes, or of each input's most probable one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +20,8 @@ class Answers:
 
     Attributes:
         probabilities: (B, classes) float64, calibrated; rows sum to 1.
-        heat: (B, h, w) float32 >= 0, evidence for one class a scan, not normalised; None where not asked for.
+        heat: (B, h, w) float32 >= 0, evidence for one class a scan, not normalised; (B, classes, h, w) of all
+            classes; None where not asked for.
         distances: (B, 2) how strange each input is, see `Gate.measure`; None where the weights have no gate.
         standardised: (B, 16) what its checks found; None where the weights have no gate.
     """
@@ -42,12 +46,12 @@ class Engine(Protocol):
     @property
     def rule(self) -> HeatMapRule: ...  # noqa: D102
 
-    def answer(self, images: NDArray[np.float32], *, explain: bool = True, target: int | None = None) -> Answers:
+    def answer(self, images: NDArray[np.float32], *, explain: bool = True, target: Target = None) -> Answers:
         """Answers a batch, with the heat maps of the weights' card.
 
         Args:
             images: (B, C, S, S) float32 in [0, 1].
             explain: Whether to make heat maps.
-            target: Index of the class to make them for; None takes each input's most probable class.
+            target: Which class to make them for.
         """
         ...

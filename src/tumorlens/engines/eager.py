@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tumorlens.card import HeatMapRule, WeightsCard
-from tumorlens.engines import Answers
+from tumorlens.engines import Answers, Target
 from tumorlens.errors import ConfigError
 from tumorlens.explain.cam import explain as make_maps
 from tumorlens.explain.cam import methods_for, shown_method
@@ -59,7 +60,7 @@ class Eager:
         images: NDArray[np.float32],
         *,
         explain: bool = True,
-        target: int | None = None,
+        target: Target = None,
         method: str | None = None,
     ) -> Answers:
         """Answers a batch; see `Engine`. `method` is the key of another way to make heat maps.
@@ -67,10 +68,13 @@ class Eager:
         Raises:
             ConfigError: If the network has no heat maps by `method`.
         """
+        if explain and target == "all":
+            each = [self.answer(images, target=i, method=method) for i in range(len(self.card.classes))]
+            return replace(each[0], heat=np.stack([a.heat for a in each if a.heat is not None], 1))
         batch = torch.from_numpy(images).to(self.device)
         if explain:
             key = method or self.rule.method
-            explained = make_maps(self.network, batch, target, [key])
+            explained = make_maps(self.network, batch, None if target == "all" else target, [key])
             logits, maps, heat = explained.logits, explained.maps, explained.heat[key].cpu().numpy()
         else:
             with torch.inference_mode():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorlens.card import HeatMapRule, WeightsCard, read_checked
-from tumorlens.engines import Answers
+from tumorlens.engines import Answers, Target
 from tumorlens.errors import ModelError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Graph:
         self._session = _open(path, card, threads)
         self._outputs = [output.name for output in self._session.get_outputs()]
 
-    def answer(self, images: NDArray[np.float32], *, explain: bool = True, target: int | None = None) -> Answers:
+    def answer(self, images: NDArray[np.float32], *, explain: bool = True, target: Target = None) -> Answers:
         """Answers a batch; see `Engine`."""
         parts = [self._run(images[i : i + _STEP], explain, target) for i in range(0, len(images), _STEP)]
         if len(parts) == 1:
@@ -46,12 +46,14 @@ class Graph:
         columns = zip(*((p.probabilities, p.heat, p.distances, p.standardised) for p in parts), strict=True)
         return Answers(*(None if column[0] is None else np.concatenate(column) for column in columns))  # type: ignore[arg-type]
 
-    def _run(self, images: NDArray[np.float32], explain: bool, target: int | None) -> Answers:
+    def _run(self, images: NDArray[np.float32], explain: bool, target: Target) -> Answers:
         found = dict(zip(self._outputs, self._session.run(None, {"image": images}), strict=True))
         probabilities = found["probabilities"].astype(np.float64)
         probabilities /= probabilities.sum(1, keepdims=True)
         heat = None
-        if explain:
+        if explain and target == "all":
+            heat = found["heat_maps"]
+        elif explain:
             heat = found["heat_maps"][np.arange(len(images)), probabilities.argmax(1) if target is None else target]
         if "strangeness" not in found:
             return Answers(probabilities, heat)

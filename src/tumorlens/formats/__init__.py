@@ -81,12 +81,13 @@ def iter_scans(paths: Paths, *, axis: Axis = "axial") -> Iterator[Scan | Failure
     return (item for path in several for source in find_sources(path) for item in read_source(source, axis=axis))
 
 
-def read_source(source: Source, *, axis: Axis = "axial") -> Iterator[Scan | Failure]:
+def read_source(source: Source, *, axis: Axis = "axial", keep: bool = False) -> Iterator[Scan | Failure]:
     """Reads the scans of one file that `find_sources` found.
 
     Args:
         source: The file.
         axis: As for `read_scans`.
+        keep: Whether to keep what the pixels were made of, as `Scan.values`.
 
     Yields:
         Its scans; if it cannot be read (further), a `Failure` as the last.
@@ -96,15 +97,15 @@ def read_source(source: Source, *, axis: Axis = "axial") -> Iterator[Scan | Fail
     """
     _check_axis(axis)
     try:
-        yield from _read(source, axis)
+        yield from _read(source, axis, keep)
     except InputError as error:
         yield Failure(source.path, f"{error.problem}; {error.remedy}")
 
 
-def _read(source: Source, axis: Axis) -> Iterator[Scan]:
+def _read(source: Source, axis: Axis, keep: bool = False) -> Iterator[Scan]:
     if source.error:
         raise source.error
-    yield from check_scans(source.path, reader_of(source.path).read(source.path, axis))
+    yield from check_scans(source.path, reader_of(source.path).read(source.path, axis, keep))
 
 
 def _check_axis(axis: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import warnings
@@ -29,6 +30,9 @@ Number = TypeVar("Number", bound=np.generic)
 # Their warnings quote the file, so patient data.
 _PARSERS = r"(PIL|pydicom|highdicom|nibabel|tumorlens\.(formats|hospital))(\.|$)"
 _LOGGERS = tuple(logging.getLogger(name) for name in ("pydicom", "nibabel.global", "PIL.TiffImagePlugin"))
+# Whoever writes while parsing runs out of room: that is no fault of the file.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CORRUPT = ("the file is truncated, corrupt or of a rare kind", "export it again, or convert it to PNG")
 _SAMPLE = 4_000_000  # values that percentiles are taken of
 
 
@@ -79,6 +83,7 @@ def parsing(source: str) -> Iterator[None]:
 
     Raises:
         InputError: As the body raised it.
+        OSError: If the disk is full.
         TooLarge: If memory ran out.
         UnreadableFile: For anything else; the library's own error is the cause.
     """
@@ -93,12 +98,14 @@ def parsing(source: str) -> Iterator[None]:
         raise UnreadableFile(source, "the file may not be read", "give yourself permission to read it") from error
     except FileNotFoundError as error:
         raise UnreadableFile(source, "there is no such file or folder", "check the path") from error
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise
+        raise UnreadableFile(source, *_CORRUPT) from error
     # The parsers raise nearly every type there is when bytes are hostile (struct.error, KeyError, zlib.error,
     # AttributeError, RecursionError, …). Their text may quote the file's patient data, so it stays in the cause.
     except Exception as error:
-        raise UnreadableFile(
-            source, "the file is truncated, corrupt or of a rare kind", "export it again, or convert it to PNG"
-        ) from error
+        raise UnreadableFile(source, *_CORRUPT) from error
 
 
 def check_size(source: str, height: int, width: int, frames: int = 1) -> None:

@@ -7,6 +7,7 @@ import math
 import re
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,7 +24,7 @@ from tumorlens.formats.checks import (
     stretch,
     without_false_colour,
 )
-from tumorlens.scan import Scan, age_band
+from tumorlens.scan import Scan, Values, age_band
 
 if TYPE_CHECKING:
     from pydicom import Dataset, FileDataset
@@ -98,7 +99,7 @@ def _check_deflated(path: str) -> None:
             data = inflater.unconsumed_tail or file.read(1 << 16)
 
 
-def read(path: str, _axis: str = "axial") -> Iterator[Scan]:
+def read(path: str, _axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
     """Reads the frames of a DICOM file, one after another.
 
     Grey values go through the modality LUT (or rescale slope and intercept), then the VOI LUT (or the first
@@ -107,6 +108,7 @@ def read(path: str, _axis: str = "axial") -> Iterator[Scan]:
 
     Args:
         path: The file, as the caller named it.
+        keep: Whether to keep the values that a window makes grey of.
 
     Yields:
         A scan per frame, in the order they are stored in, with PixelSpacing, PatientID, SeriesInstanceUID and
@@ -129,9 +131,10 @@ def read(path: str, _axis: str = "axial") -> Iterator[Scan]:
         facts = _facts(ds)
     for index in range(count):
         with parsing(path):
-            pixels, warnings = _pixels(path, ds, index, next(frames))
+            pixels, warnings, values = _pixels(path, ds, index, next(frames))
             spacing = _spacing(functional_group(ds, index, "PixelMeasuresSequence"))
-        yield Scan(pixels, path, index, spacing, patient, series, modality, (*notes, *warnings), facts)
+        kept = values if keep else None
+        yield Scan(pixels, path, index, spacing, patient, series, modality, (*notes, *warnings), facts, kept)
 
 
 def _check(path: str, ds: FileDataset) -> int:
@@ -199,21 +202,26 @@ def _decoder(syntax: UID) -> Decoder | None:
         return None
 
 
-def _pixels(path: str, ds: FileDataset, index: int, stored: NDArray) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+_Shown = tuple[NDArray[np.float32], tuple[str, ...], Values | None]
+
+
+def _pixels(path: str, ds: FileDataset, index: int, stored: NDArray) -> _Shown:
     """One frame as it is meant to be shown."""
     from pydicom.pixels import apply_color_lut
 
     colours = _code(ds, "PhotometricInterpretation")
     if colours == _PALETTE:
         stored = apply_color_lut(stored, ds)[..., :3]
-        return without_false_colour(divide(stored, np.iinfo(stored.dtype).max)), ()
+        return without_false_colour(divide(stored, np.iinfo(stored.dtype).max)), (), None
     if stored.ndim == 3:
-        return without_false_colour(divide(stored, 2 ** _integer(ds, "BitsStored") - 1)), ()
-    shown, warnings = _grey(path, ds, index, stored)
-    return (1 - shown if colours == "MONOCHROME1" else shown), warnings
+        return without_false_colour(divide(stored, 2 ** _integer(ds, "BitsStored") - 1)), (), None
+    shown, warnings, values = _grey(path, ds, index, stored)
+    if colours != "MONOCHROME1":
+        return shown, warnings, values
+    return 1 - shown, warnings, None if values is None else replace(values, inverted=True)
 
 
-def _grey(path: str, ds: FileDataset, index: int, stored: NDArray) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def _grey(path: str, ds: FileDataset, index: int, stored: NDArray) -> _Shown:
     """Modality transform, then VOI transform (PS3.3 C.11.1 and C.11.2)."""
     from pydicom.pixels import apply_modality_lut, apply_voi
 
@@ -224,17 +232,18 @@ def _grey(path: str, ds: FileDataset, index: int, stored: NDArray) -> tuple[NDAr
         slope, intercept = number(rescale, "RescaleSlope"), number(rescale, "RescaleIntercept")
         values = stored * (slope or 1.0) + (intercept or 0.0) if slope or intercept else stored
     if ds.get("VOILUTSequence") and values.dtype.kind in "iu":
-        return divide(apply_voi(values, ds), 2 ** int(ds.VOILUTSequence[0].LUTDescriptor[2]) - 1), ()
+        return divide(apply_voi(values, ds), 2 ** int(ds.VOILUTSequence[0].LUTDescriptor[2]) - 1), (), None
     numbers, warnings = finite(path, values)
     voi = functional_group(ds, index, "FrameVOILUTSequence")
     center, width = number(voi, "WindowCenter"), number(voi, "WindowWidth")
     if center is not None and width is not None and width > 0:
         shown = window(numbers, center, width, _code(voi, "VOILUTFunction"))
         if shown.min() < shown.max():
-            return shown, warnings
+            return shown, warnings, Values(numbers, center - width / 2, center + width / 2)
     if (center, width) != (None, None):
         warnings = (*warnings, "the file's window shows nothing; stretched between robust percentiles")
-    return stretch(numbers, *robust_range(numbers)), warnings
+    low, high = robust_range(numbers)
+    return stretch(numbers, low, high), warnings, Values(numbers, low, high)
 
 
 def window(values: NDArray, center: float, width: float, function: str = "LINEAR") -> NDArray[np.float32]:

@@ -47,7 +47,7 @@ def sniff(head: bytes) -> bool:
     return head.startswith((_HDF5, b"MATLAB 7.3 MAT-file", b"MATLAB 5.0 MAT-file")) or head[512:520] == _HDF5
 
 
-def read(path: str, _axis: str = "axial") -> Iterator[Scan]:
+def read(path: str, _axis: str = "axial", _keep: bool = False) -> Iterator[Scan]:
     """Reads the slice of one of Cheng's files, stretched between its least and greatest value.
 
     Args:

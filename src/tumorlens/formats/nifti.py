@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorlens.errors import UnreadableFile, UnsupportedFile
-from tumorlens.formats.checks import check_size, finite, parsing, robust_range, stretch
-from tumorlens.scan import Scan
+from tumorlens.formats.checks import Number, check_size, finite, parsing, robust_range, stretch
+from tumorlens.scan import Scan, Values
 
 Axis = Literal["axial", "coronal", "sagittal"]
 """The plane volumes are cut in."""
@@ -31,7 +31,7 @@ def sniff(head: bytes) -> bool:
     return _version(_plain(head)) is not None
 
 
-def read(path: str, axis: str = "axial") -> Iterator[Scan]:
+def read(path: str, axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
     """Cuts a volume into slices and shows them as radiologists see them.
 
     The volume is turned to the nearest of the canonical orientations (RAS), without resampling. The patient's
@@ -43,6 +43,7 @@ def read(path: str, axis: str = "axial") -> Iterator[Scan]:
     Args:
         path: The file, as the caller named it.
         axis: The plane to cut in: "axial", "coronal" or "sagittal".
+        keep: Whether to keep the voxels' values.
 
     Yields:
         The slices from foot to head, back to front, or left to right. `frame` counts them from 0.
@@ -53,13 +54,9 @@ def read(path: str, axis: str = "axial") -> Iterator[Scan]:
         UnreadableFile: If it is truncated or corrupt.
         NotAScan: If more than half of the voxels are no numbers.
     """
-    with parsing(path):
-        volume = _load(path)
-    across = next((i for i in range(3) if volume.data.shape[i] == 1), _ACROSS[axis])
-    rows, columns = sorted({0, 1, 2} - {across}, reverse=True)  # S before A before R
-    # RAS counts to the right, the front and the top, so every picture begins at the far end of both its axes.
-    slices = np.flip(np.transpose(volume.data, (across, rows, columns)), (1, 2))
-    for frame, values in enumerate(slices):
+    volume = load_volume(path)
+    _, rows, columns = _axes(volume.data.shape, axis)
+    for frame, values in enumerate(cut(volume.data, axis)):
         yield Scan(
             stretch(values, *volume.window),
             path,
@@ -67,21 +64,54 @@ def read(path: str, axis: str = "axial") -> Iterator[Scan]:
             spacing=(volume.zooms[rows], volume.zooms[columns]),
             series=path,
             warnings=volume.warnings,
+            values=Values(values, *volume.window) if keep else None,
         )
 
 
 @dataclass(frozen=True, eq=False)
-class _Volume:
-    data: NDArray[np.float32]  # (X, Y, Z) in RAS
-    zooms: tuple[float, ...]  # mm along X, Y, Z
+class Volume:
+    """A volume turned to the nearest of the canonical orientations, without resampling.
+
+    Attributes:
+        data: (X, Y, Z) float32; X grows to the patient's right, Y to the front, Z to the top (RAS).
+        affine: (4, 4) from voxel to mm.
+        zooms: mm along X, Y, Z.
+        window: What is shown as black and white.
+        warnings: What the file leaves in doubt.
+    """
+
+    data: NDArray[np.float32]
+    affine: NDArray[np.float64]
+    zooms: tuple[float, ...]
     window: tuple[float, float]
     warnings: tuple[str, ...]
 
 
-def _load(path: str) -> _Volume:
+def cut(data: NDArray[Number], axis: str = "axial") -> NDArray[Number]:
+    """The slices of an (X, Y, Z) volume in RAS as they are shown, (N, H, W): a view, through which it can be filled.
+
+    RAS counts to the right, the front and the top, so every picture begins at the far end of both its axes.
+    """
+    return np.flip(np.transpose(data, _axes(data.shape, axis)), (1, 2))
+
+
+def _axes(shape: tuple[int, ...], axis: str) -> tuple[int, int, int]:
+    """Which axes of a volume are cut across, run down the rows, and along them."""
+    across = next((i for i in range(3) if shape[i] == 1), _ACROSS[axis])
+    rows, columns = sorted({0, 1, 2} - {across}, reverse=True)  # S before A before R
+    return across, rows, columns
+
+
+def load_volume(path: str) -> Volume:
+    """Reads a whole volume; errors are those of `read`."""
+    with parsing(path):
+        return _load(path)
+
+
+def _load(path: str) -> Volume:
     from nibabel.nifti1 import Nifti1Image
     from nibabel.nifti2 import Nifti2Image
-    from nibabel.orientations import apply_orientation, io_orientation
+    from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 
     with _open(path) as file:
         head = file.read(max(_VERSIONS))
@@ -102,7 +132,8 @@ def _load(path: str) -> _Volume:
         raise UnreadableFile(path, "its affine is singular", "convert the volume again (dcm2niix)")
     zooms = np.empty(3)
     zooms[turn[:, 0].astype(int)] = lengths  # row i of turn begins with the canonical axis of stored axis i
-    return _Volume(apply_orientation(data, turn), tuple(zooms.tolist()), window, warnings)
+    affine = image.affine @ inv_ornt_aff(turn, shape)
+    return Volume(apply_orientation(data, turn), affine, tuple(zooms.tolist()), window, warnings)
 
 
 def _check(path: str, head: bytes, version: int | None) -> tuple[int, int, int]:

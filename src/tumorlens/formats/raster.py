@@ -25,7 +25,7 @@ def sniff(head: bytes) -> bool:
     return head.startswith(_SIGNATURES) or is_bmp
 
 
-def read(path: str, _axis: str = "axial") -> Iterator[Scan]:
+def read(path: str, _axis: str = "axial", _keep: bool = False) -> Iterator[Scan]:
     """Reads a picture, or the pages of a TIFF.
 
     8-bit values are divided by 255. 16-bit grey is divided by the least 2ⁿ − 1 (n from 8 to 16) that is not

@@ -21,7 +21,7 @@ HEAD = 4096
 
 _KINDS = "PNG, JPEG, TIFF, BMP, DICOM, NIfTI or Cheng's MATLAB files"
 # Names that promise a scan. In a folder, files with other names and unknown content are passed over.
-_SUFFIXES = (
+SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".webp", ".heic", ".jp2"),
     *(".dcm", ".dicom", ".ima", ".nii", ".nii.gz", ".hdr", ".img", ".mgh", ".mgz", ".mha", ".mhd", ".nrrd"),
     *(".mat", ".h5", ".hdf5"),
@@ -35,8 +35,8 @@ class Reader(Protocol):
     def sniff(self, head: bytes, /) -> bool:
         """Whether a file that begins so is its to read."""
 
-    def read(self, path: str, axis: str, /) -> Iterator[Scan]:
-        """The file's slices."""
+    def read(self, path: str, axis: str, keep: bool, /) -> Iterator[Scan]:
+        """The file's slices; with `keep`, and what their pixels were made of."""
 
 
 READERS: tuple[Reader, ...] = (dicom, nifti, matlab, raster)
@@ -107,7 +107,7 @@ def _sources_of(path: str) -> list[Source]:
     errors: dict[str, InputError | None] = {}
     for source in _walk(path):
         reader = None if source.error else _reader_in_folder(source.path)
-        if source.error or reader or source.path.lower().endswith(_SUFFIXES):
+        if source.error or reader or source.path.lower().endswith(SUFFIXES):
             place = place_of(source.path) if reader is dicom else Place(source.path)
             groups.setdefault(f"series {place.series}" if place.series else source.path, []).append(place)
             errors[source.path] = source.error

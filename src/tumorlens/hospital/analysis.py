@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tumorlens.classes import ClassSet, ScanClass
     from tumorlens.classifier import Classifier
     from tumorlens.finding import Finding
-    from tumorlens.scan import Scan
+    from tumorlens.scan import Scan, Values
 
 MR_IMAGES = {
     "1.2.840.10008.5.1.4.1.1.4": "MR Image Storage",
@@ -70,7 +70,7 @@ class Display:
     Attributes:
         photometric: PhotometricInterpretation, such as "MONOCHROME2".
         rescale: (slope, intercept).
-        window: (center, width).
+        window: (center, width); where the header has none, of shown slices, what the reader stretched.
     """
 
     photometric: str = "MONOCHROME2"
@@ -346,6 +346,14 @@ def _in_order(slices: list[Slice]) -> list[Slice]:
     return [slices[int(i)] for places in series.values() for i in in_order(places)]
 
 
+def _windowed(s: Slice, values: Values | None) -> Slice:
+    """The slice with the window that the reader made for it, if its header has none and it can be written."""
+    if s.display.window is not None or values is None or values.high - values.low < 1:
+        return s
+    window = (values.low + values.high) / 2, values.high - values.low
+    return replace(s, display=replace(s.display, window=window))
+
+
 def _explained(analysed: AnalysedStudy, classifier: Classifier) -> AnalysedStudy:
     """Adds pixels to the slices to be pictured, and heat maps for the study's class to those that show it.
 
@@ -362,15 +370,16 @@ def _explained(analysed: AnalysedStudy, classifier: Classifier) -> AnalysedStudy
 
     def again() -> Iterator[Scan]:
         for path in dict.fromkeys(path for path, _ in place):
-            for item in read_source(Source(path)):
+            for item in read_source(Source(path), keep=True):
                 if isinstance(item, Failure):
                     break
                 if (i := place.get((path, item.frame))) is None:
                     continue
-                if i in pictured:
-                    slices[i] = replace(slices[i], scan=item)
+                scan = replace(item, values=None)
+                shown = _windowed(slices[i], item.values)
+                slices[i] = replace(shown, scan=scan) if i in pictured else shown
                 found.append(i)
-                yield item
+                yield scan
 
     found: list[int] = []
     if analysed.presence == "present":

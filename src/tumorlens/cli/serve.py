@@ -1,0 +1,189 @@
+"""`tumorlens serve` and `tumorlens accounts`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import tumorlens
+from tumorlens.cli.options import Weights, make_console
+from tumorlens.errors import ConfigError
+from tumorlens.ui import needs_extra
+
+if TYPE_CHECKING:
+    from tumorlens.web.accounts import Accounts
+    from tumorlens.web.settings import Settings
+
+accounts_app = typer.Typer(no_args_is_help=True, help="Who may use the page where it asks for accounts.")
+
+Home = Annotated[
+    Path | None,
+    typer.Option(help="Folder of cases and database; ~/.local/share/tumorlens, or what TUMORLENS_HOME names."),
+]
+DatabaseUrl = Annotated[
+    str,
+    typer.Option(
+        "--database", envvar="TUMORLENS_DATABASE", help="postgresql://USER:PASSWORD@HOST/NAME; SQLite without."
+    ),
+]
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to bind to. Others than this machine's own take accounts.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any that is free.")] = 8000,
+    home: Home = None,
+    database: DatabaseUrl = "",
+    weights: Weights = tumorlens.DEFAULT_WEIGHTS,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that read scans.")] = 2,
+    keep_days: Annotated[float, typer.Option(min=0.001, help="Days after which a case is deleted.")] = 30,
+    deidentify: Annotated[bool, typer.Option(help="De-identify DICOM files on arrival.")] = True,
+    accounts: Annotated[
+        bool | None, typer.Option(help="Ask people to log in; by default where others than this machine can reach it.")
+    ] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="PEM file; with --tls-key the page speaks HTTPS.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file.")] = None,
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="A proxy on this machine speaks HTTPS for the page.")
+    ] = False,
+    insecure_http: Annotated[
+        bool, typer.Option("--insecure-http", help="Let passwords travel in the clear: on networks you trust alone.")
+    ] = False,
+    host_name: Annotated[
+        list[str] | None, typer.Option(help="Name the page is reached by, such as scans.example.org; repeatable.")
+    ] = None,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+) -> None:
+    """Read scans in the browser: findings, heat maps, a worklist, feedback, reports and an API.
+
+    Works offline. On this machine alone it asks nobody to log in; bound to another address it takes accounts
+    (`tumorlens accounts add`) and HTTPS. Ctrl-C ends it; cases that were being read go on at the next start.
+    """
+    from tumorlens.web.settings import is_local
+
+    if (tls_certificate is None) != (tls_key is None):
+        raise ConfigError("--tls-certificate and --tls-key go together")
+    for file in (tls_certificate, tls_key):
+        if file is not None and not file.is_file():
+            raise ConfigError(f"{file}: there is no such file")
+    https = tls_certificate is not None or behind_proxy
+    if not is_local(host) and not https and not insecure_http:
+        raise ConfigError(
+            f"{host} is reached from other machines, and passwords would travel in the clear; give --tls-certificate "
+            "and --tls-key, or --behind-proxy, or --insecure-http"
+        )
+    asked = accounts if accounts is not None else not is_local(host) or behind_proxy
+    if behind_proxy and not asked:
+        raise ConfigError("--behind-proxy with --no-accounts would let everybody in")
+    settings = _settings(
+        home,
+        database,
+        host=host,
+        port=port,
+        weights=weights,
+        workers=workers,
+        keep_days=keep_days,
+        deidentify=deidentify,
+        accounts=asked,
+        https=https,
+        hosts=_names(host, host_name),
+    )
+    with needs_extra("the page", "web"):
+        from tumorlens.web.server import run
+    run(
+        settings,
+        (tls_certificate, tls_key),
+        behind_proxy=behind_proxy,
+        open_browser=open_browser and sys.stdout.isatty(),
+    )
+
+
+def _names(host: str, names: list[str] | None) -> tuple[str, ...]:
+    from tumorlens.web.settings import is_local
+
+    return (*names, "127.0.0.1", "localhost", "[::1]") if names and is_local(host) else tuple(names or ())
+
+
+@accounts_app.command("add")
+def add(
+    name: Annotated[str, typer.Argument(help="Such as jane.")],
+    role: Annotated[str, typer.Option(help="reader, or admin: sees accounts and the audit log too.")] = "reader",
+    home: Home = None,
+    database: DatabaseUrl = "",
+    password_file: Annotated[
+        Path | None, typer.Option(help="File whose first line is the password; it is asked for without.")
+    ] = None,
+) -> None:
+    """Add an account. The password has at least 12 characters."""
+    _accounts(home, database).add(name, _password(password_file), role)
+    make_console().say(f"added {name}, {role}")
+
+
+@accounts_app.command("password")
+def password(
+    name: Annotated[str, typer.Argument()],
+    home: Home = None,
+    database: DatabaseUrl = "",
+    password_file: Annotated[Path | None, typer.Option(help="File whose first line is the password.")] = None,
+) -> None:
+    """Give an account another password, and log it out everywhere."""
+    _accounts(home, database).set_password(name, _password(password_file))
+    make_console().say(f"{name} has another password")
+
+
+@accounts_app.command("remove")
+def remove(name: Annotated[str, typer.Argument()], home: Home = None, database: DatabaseUrl = "") -> None:
+    """Remove an account with its tokens. What it said of scans stays."""
+    _accounts(home, database).remove(name)
+    make_console().say(f"removed {name}")
+
+
+@accounts_app.command("list")
+def list_accounts(home: Home = None, database: DatabaseUrl = "") -> None:
+    """List the accounts."""
+    rows = [(a.name, a.role) for a in _accounts(home, database).all()]
+    make_console().table(("account", "role"), rows)
+
+
+@accounts_app.command("token")
+def token(
+    name: Annotated[str, typer.Argument(help="The account it acts as.")],
+    purpose: Annotated[str, typer.Option(help="What it is for.")] = "command line",
+    days: Annotated[float, typer.Option(min=0.001, help="Days it is valid.")] = 365,
+    home: Home = None,
+    database: DatabaseUrl = "",
+) -> None:
+    """Make a token for a program, and print it, this once."""
+    typer.echo(_accounts(home, database).add_token(name, purpose, days))
+
+
+def _settings(home: Path | None, database: str, **options: object) -> Settings:
+    from tumorlens.web.settings import Settings, default_home
+
+    return Settings(home=(home or default_home()).absolute(), database=database, **options)
+
+
+def _accounts(home: Path | None, database: str) -> Accounts:
+    with needs_extra("the page", "web"):
+        from tumorlens.web.accounts import Accounts
+        from tumorlens.web.database import Database
+    settings = _settings(home, database)
+    settings.prepare()
+    opened = Database(settings.database_url)
+    opened.migrate()
+    return Accounts(opened)
+
+
+def _password(file: Path | None) -> str:
+    if file is None:
+        return str(typer.prompt("password", hide_input=True, confirmation_prompt=True))
+    try:
+        return file.read_text("utf-8").partition("\n")[0].rstrip("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read as text; put the password into its first line") from error

@@ -1,0 +1,9 @@
+"""The API under /api/v1: cases, findings, pictures, feedback, and who may ask for them."""
+
+from fastapi import APIRouter
+
+from tumorlens.web.api import access, cases, feedback, findings, pictures, system
+
+router = APIRouter(prefix="/api/v1")
+for part in (cases, pictures, feedback, findings, access, system):
+    router.include_router(part.router)

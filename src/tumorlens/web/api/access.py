@@ -1,0 +1,188 @@
+"""Logging in, accounts, tokens and the audit log."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from tumorlens.errors import ConfigError
+from tumorlens.web.accounts import VISIT_SECONDS
+from tumorlens.web.api.views import Message
+from tumorlens.web.security import COOKIE
+from tumorlens.web.state import Admin, AnyReader, App
+
+router = APIRouter(
+    tags=["access"],
+    responses={400: {"model": Message}, 401: {"model": Message}, 403: {"model": Message}, 404: {"model": Message}},
+)
+
+
+class LogIn(BaseModel):
+    """Name and password."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(max_length=64)
+    password: str = Field(max_length=1000)
+
+
+class Me(BaseModel):
+    """Who asks."""
+
+    name: str
+    role: str
+    accounts: bool
+
+
+class NewAccount(BaseModel):
+    """An account to add."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(max_length=64)
+    password: str = Field(max_length=1000)
+    role: Literal["reader", "admin"] = "reader"
+
+
+class AccountView(BaseModel):
+    """An account."""
+
+    name: str
+    role: str
+    created: float
+
+
+class NewToken(BaseModel):
+    """A token to make: what it is for, and how many days it is valid."""
+
+    model_config = ConfigDict(extra="forbid")
+    purpose: str = Field(min_length=1, max_length=80)
+    days: float = Field(365, gt=0, le=3650)
+
+
+class TokenView(BaseModel):
+    """A token, without itself."""
+
+    id: str
+    account: str
+    purpose: str
+    created: float
+    expires: float
+
+
+class EventView(BaseModel):
+    """A line of the audit log."""
+
+    id: int
+    at: float
+    who: str
+    action: str
+    case_id: str
+    detail: str
+
+
+class AuditLog(BaseModel):
+    """The newest lines, and the number of the first that was tampered with, if any."""
+
+    broken: int | None
+    lines: list[EventView]
+
+
+@router.post("/login", responses={429: {"model": Message}})
+def log_in(login: LogIn, parts: App, response: Response) -> Me:
+    """Logs a browser in."""
+    cookie = parts.accounts.log_in(login.name, login.password) if parts.settings.accounts else None
+    if cookie is None:
+        parts.audit.note("-", "login.refused")
+        raise HTTPException(401, "name and password do not fit" if parts.settings.accounts else "accounts are off")
+    parts.audit.note(login.name, "login")
+    response.set_cookie(
+        COOKIE, cookie, max_age=VISIT_SECONDS, httponly=True, secure=parts.settings.https, samesite="strict", path="/"
+    )
+    reader = parts.accounts.who(cookie=cookie)
+    assert reader is not None
+    return Me(name=reader.name, role=reader.role, accounts=True)
+
+
+@router.post("/logout", status_code=204)
+def log_out(request: Request, response: Response, parts: App, reader: AnyReader) -> None:
+    """Logs a browser out."""
+    if cookie := request.cookies.get(COOKIE):
+        parts.accounts.log_out(cookie)
+    parts.audit.note(reader.name, "logout")
+    response.delete_cookie(COOKIE, path="/")
+
+
+@router.get("/me")
+def me(parts: App, reader: AnyReader) -> Me:
+    """Who asks."""
+    return Me(name=reader.name, role=reader.role, accounts=parts.settings.accounts)
+
+
+@router.get("/accounts")
+def accounts(parts: App, _admin: Admin) -> list[AccountView]:
+    """All accounts."""
+    return [AccountView(name=a.name, role=a.role, created=a.created) for a in parts.accounts.all()]
+
+
+@router.post("/accounts", status_code=201)
+def add_account(new: NewAccount, parts: App, admin: Admin) -> AccountView:
+    """Adds an account."""
+    try:
+        parts.accounts.add(new.name, new.password, new.role)
+    except ConfigError as error:
+        raise HTTPException(400, str(error)) from error
+    parts.audit.note(admin.name, "account.added", "", f"{new.name}, {new.role}")
+    return next(
+        AccountView(name=a.name, role=a.role, created=a.created) for a in parts.accounts.all() if a.name == new.name
+    )
+
+
+@router.delete("/accounts/{name}", status_code=204)
+def remove_account(name: str, parts: App, admin: Admin) -> None:
+    """Removes an account with its tokens. What it said of scans stays."""
+    try:
+        parts.accounts.remove(name.replace("\0", ""))
+    except ConfigError as error:
+        raise HTTPException(400, str(error)) from error
+    parts.audit.note(admin.name, "account.removed", "", name)
+
+
+@router.get("/tokens")
+def tokens(parts: App, reader: AnyReader) -> list[TokenView]:
+    """One's own tokens; admins see all."""
+    rows = parts.accounts.tokens(None if reader.is_admin else reader.name)
+    return [TokenView(**row.model_dump(include=set(TokenView.model_fields))) for row in rows]
+
+
+@router.post("/tokens", status_code=201)
+def add_token(new: NewToken, parts: App, reader: AnyReader) -> dict[str, str]:
+    """Makes a token for a program that acts as you. It is shown this once."""
+    try:
+        token = parts.accounts.add_token(reader.name, new.purpose.replace("\0", ""), new.days)
+    except ConfigError as error:
+        raise HTTPException(400, str(error)) from error
+    parts.audit.note(reader.name, "token.added")
+    return {"token": token}
+
+
+@router.delete("/tokens/{token_id}", status_code=204)
+def revoke(token_id: str, parts: App, reader: AnyReader) -> None:
+    """Ends a token: one's own, or, for admins, anybody's."""
+    if not parts.accounts.revoke(token_id.replace("\0", ""), None if reader.is_admin else reader.name):
+        raise HTTPException(404, "there is no such token of yours")
+    parts.audit.note(reader.name, "token.revoked")
+
+
+@router.get("/audit")
+def audit(
+    parts: App,
+    _admin: Admin,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    before: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+) -> AuditLog:
+    """The audit log, newest first, and whether it is whole."""
+    lines = [
+        EventView(**line.model_dump(include=set(EventView.model_fields))) for line in parts.audit.lines(limit, before)
+    ]
+    return AuditLog(broken=parts.audit.broken(), lines=lines)

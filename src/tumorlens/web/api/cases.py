@@ -1,0 +1,197 @@
+"""Cases: make one, upload its files, have it read, look at it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, HTTPException, Path, Query, Request
+from pydantic import BaseModel, ConfigDict
+
+from tumorlens.finding import FindingsDocument
+from tumorlens.formats import Axis
+from tumorlens.web.api.views import (
+    CaseDetail,
+    CaseList,
+    CaseView,
+    FailureView,
+    Message,
+    SliceView,
+    Title,
+    UploadView,
+)
+from tumorlens.web.desk import waiting
+from tumorlens.web.state import AnyReader, App, ThisCase, ThisSlice
+from tumorlens.web.tables import DONE, FAILED, UPLOADING, Case
+from tumorlens.web.uploads import receive
+
+router = APIRouter(
+    tags=["cases"], responses={401: {"model": Message}, 404: {"model": Message}, 429: {"model": Message}}
+)
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+Name = Annotated[str, Query(max_length=1000, description="The file's name, with its folders if it has any.")]
+
+
+class NewCase(BaseModel):
+    """A case to make.
+
+    Attributes:
+        title: What people call it; left empty, its files say.
+        axis: The plane to cut volumes in.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    title: Title = ""
+    axis: Axis = "axial"
+
+
+class Changes(BaseModel):
+    """What may be changed of a case."""
+
+    model_config = ConfigDict(extra="forbid")
+    title: Title
+
+
+@router.post("/cases", status_code=201)
+def create(new: NewCase, parts: App, reader: AnyReader) -> CaseView:
+    """Makes a case. Upload its files to it, then start it."""
+    case = parts.store.create(new.title, reader.name, new.axis)
+    parts.audit.note(reader.name, "case.created", case.id)
+    parts.desk.announce(case)
+    return _view(case, parts)
+
+
+@router.get("/cases")
+def search(
+    parts: App,
+    _reader: AnyReader,
+    text: Annotated[str, Query(max_length=200, description="What titles, classes or comments hold.")] = "",
+    status: Literal["uploading", "waiting", "reading", "done", "failed"] | None = None,
+    label: Annotated[str | None, Query(max_length=80)] = None,
+    unknown: bool | None = None,
+    verdict: Literal["agree", "other", "unsure", "any", "none"] | None = None,
+    sort: Literal["newest", "oldest", "uncertainty", "title"] = "newest",
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+) -> CaseList:
+    """The worklist."""
+    wanted = {"status": status, "label": label, "unknown": unknown, "verdict": verdict}
+    filters = {name: value for name, value in wanted.items() if value is not None}
+    total, cases = parts.store.search(text.replace("\0", ""), filters, sort, limit, offset)
+    return CaseList(total=total, cases=[_view(case, parts, said) for case, said in cases])
+
+
+@router.get("/cases/{case_id}")
+def show(case: ThisCase, parts: App) -> CaseDetail:
+    """A case."""
+    said = parts.store.feedback(case.id)
+    view = _view(case, parts, said[-1].verdict if said else "")
+    return CaseDetail(**view.model_dump(), failures=[FailureView.of(f) for f in parts.store.failures(case.id)])
+
+
+@router.patch("/cases/{case_id}")
+def change(case: ThisCase, changes: Changes, parts: App) -> CaseView:
+    """Gives a case another title."""
+    changed = parts.store.update(case.id, title=changes.title)
+    parts.desk.announce(changed)
+    return _view(changed or case, parts)
+
+
+@router.delete("/cases/{case_id}", status_code=204, responses={403: {"model": Message}})
+def delete(case: ThisCase, parts: App, reader: AnyReader) -> None:
+    """Deletes a case with all that is known of it: one's own, or, for admins, any."""
+    if not reader.is_admin and case.owner != reader.name:
+        raise HTTPException(403, "the case is another reader's; an admin may delete it")
+    parts.store.delete(case.id)
+    parts.audit.note(reader.name, "case.deleted", case.id)
+    parts.desk.announce(case, deleted=True)
+
+
+_UPLOAD_ERRORS: dict[int | str, dict[str, type[Message]]] = {
+    code: {"model": Message} for code in (400, 408, 409, 413, 507)
+}
+
+
+@router.put("/cases/{case_id}/files", status_code=201, openapi_extra=BODY, responses=_UPLOAD_ERRORS)
+async def upload(request: Request, case: ThisCase, parts: App, reader: AnyReader, name: Name = "") -> UploadView:
+    """Uploads a file: a picture, a DICOM file, a NIfTI volume, or a zip archive of them."""
+    limits = parts.settings.limits
+    if case.status != UPLOADING:
+        raise HTTPException(409, "the case takes no more files; make another")
+    if case.files >= limits.files:
+        raise HTTPException(413, f"a case may have {limits.files:,} files; make another for the rest, or a zip archive")
+    received = await receive(request, parts.store.folder_of(case.id), limits, limits.case_bytes - case.size)
+    if not received.size:
+        received.path.unlink(missing_ok=True)
+        raise HTTPException(400, "the file is empty; export or download it again")
+    row = await asyncio.to_thread(
+        parts.store.add_upload, case.id, _clean(name), received.size, received.sha256, received.path
+    )
+    if row is None:
+        received.path.unlink(missing_ok=True)
+        raise HTTPException(409, "the case takes no more files; make another")
+    await asyncio.to_thread(parts.audit.note, reader.name, "file.uploaded", case.id, f"sha256 {row.sha256[:16]}")
+    return UploadView(number=row.number, size=row.size, sha256=row.sha256)
+
+
+@router.post("/cases/{case_id}/start", status_code=202, responses={409: {"model": Message}})
+async def start(case: ThisCase, parts: App, reader: AnyReader) -> CaseView:
+    """Has a case read. A failed one is tried again."""
+    if case.status not in (UPLOADING, FAILED):
+        raise HTTPException(409, "the case is being read, or was")
+    if not case.files:
+        raise HTTPException(409, "the case has no files; upload some first")
+    started = await asyncio.to_thread(waiting, parts.store, case.id)
+    await asyncio.to_thread(parts.audit.note, reader.name, "case.started", case.id, f"{case.files} files")
+    assert started is not None
+    parts.desk.announce(started)
+    parts.desk.submit(started)
+    return _view(started, parts)
+
+
+@router.get("/cases/{case_id}/slices")
+def slices(
+    case: ThisCase,
+    parts: App,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only slices with a larger number.")] = 0,
+) -> list[SliceView]:
+    """A case's slices; while it is read, those found so far."""
+    return [SliceView.of(row) for row in parts.store.slices(case.id) if row.number > after]
+
+
+@router.get("/cases/{case_id}/slices/{number}")
+def one_slice(row: ThisSlice, number: Annotated[int, Path(ge=1, le=2**31 - 1)]) -> SliceView:
+    """A slice."""
+    del number
+    return SliceView.of(row)
+
+
+@router.get("/cases/{case_id}/findings")
+def findings(case: ThisCase, parts: App) -> FindingsDocument:
+    """A case's findings, as `tumorlens predict --json` gives them."""
+    return parts.store.document(case)
+
+
+def finished(case: Case) -> Case:
+    """A case that is done.
+
+    Raises:
+        HTTPException: 409 if it is not.
+    """
+    if case.status != DONE:
+        raise HTTPException(409, "the case is not done; wait until it is")
+    return case
+
+
+def _view(case: Case, parts: App, verdict: str = "") -> CaseView:
+    return CaseView.of(case, parts.settings.keep_days, verdict)
+
+
+def _clean(name: str) -> str:
+    """A name without what no name has; it is shown, never opened."""
+    return "".join(c for c in name if c.isprintable())[:1000] or "file"

@@ -1,0 +1,136 @@
+"""Readers' words: agree, another class, unsure, a comment, an outline; and what can be trained of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, BackgroundTasks, HTTPException
+from fastapi.responses import FileResponse, HTMLResponse, Response
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from tumorlens.errors import DataError
+from tumorlens.outline import Outline
+from tumorlens.web.api.cases import finished
+from tumorlens.web.api.views import FeedbackView, Message
+from tumorlens.web.state import AnyReader, App, ThisCase
+from tumorlens.web.tables import AGREE, OTHER, Feedback
+
+router = APIRouter(tags=["feedback"], responses={401: {"model": Message}, 404: {"model": Message}})
+
+_Point = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2, max_length=2)]
+
+
+class NewFeedback(BaseModel):
+    """A reader's word on a slice.
+
+    Attributes:
+        slice: Its number.
+        verdict: "agree" with the finding, "other" class, or "unsure".
+        label: Key of the class, with "other".
+        comment: In your words. Name nobody.
+        outline: Corners of your outline of the tumour, x and y in fractions of width and height; or none.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    slice: int = Field(ge=1, le=2**31 - 1)
+    verdict: Literal["agree", "other", "unsure"]
+    label: Annotated[str, StringConstraints(max_length=80)] = ""
+    comment: Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000)] = ""
+    outline: Annotated[list[_Point], Field(max_length=2000)] = []
+
+
+@router.get("/cases/{case_id}/feedback")
+def show(case: ThisCase, parts: App) -> list[FeedbackView]:
+    """What readers said of a case, in the order they said it."""
+    return [FeedbackView.of(row) for row in parts.store.feedback(case.id)]
+
+
+@router.post("/cases/{case_id}/feedback", status_code=201, responses={400: {"model": Message}, 409: {"model": Message}})
+def say(case: ThisCase, new: NewFeedback, parts: App, reader: AnyReader) -> FeedbackView:
+    """Says what a slice shows. A later word of the same reader counts instead; none is overwritten."""
+    row = parts.store.slice(case.id, new.slice)
+    if row is None:
+        raise HTTPException(404, "the case has no such slice")
+    keys = parts.card.classes.keys
+    if new.verdict == OTHER and new.label not in keys:
+        raise HTTPException(400, f"say which class it is: {', '.join(keys)}")
+    if "\0" in new.comment:
+        raise HTTPException(400, "the comment holds characters that are no text")
+    label = {AGREE: row.content["finding"]["label"], OTHER: new.label}.get(new.verdict, "")
+    try:
+        outline = str(_outline(new.outline)) if new.outline else ""
+    except DataError as error:
+        raise HTTPException(400, str(error)) from error
+    feedback = Feedback(
+        case_id=case.id,
+        slice=new.slice,
+        reader=reader.name,
+        verdict=new.verdict,
+        label=label,
+        comment=new.comment,
+        outline=outline,
+    )
+    parts.store.add_feedback(feedback)
+    detail = f"slice {new.slice}, {new.verdict} {label}{', outline' if outline else ''}".strip()
+    parts.audit.note(reader.name, "feedback.added", case.id, detail)
+    parts.desk.announce(case)
+    return FeedbackView.of(feedback)
+
+
+@router.get("/feedback/export", response_class=FileResponse, responses={409: {"model": Message}})
+def export(parts: App, reader: AnyReader, background: BackgroundTasks) -> FileResponse:
+    """All that readers said, as a zip archive that `tumorlens train` and `evaluate` take once it is unpacked.
+
+    A slice on which readers disagree is in its feedback.csv alone.
+    """
+    from tumorlens.web.export import export_feedback
+
+    path = export_feedback(parts.store, parts.settings.home)
+    if path is None:
+        raise HTTPException(409, "nobody has said anything yet, or readers disagree on every slice")
+    parts.audit.note(reader.name, "feedback.exported")
+    background.add_task(_forget, path)
+    return FileResponse(path, media_type="application/zip", filename="tumorlens-feedback.zip", background=background)
+
+
+@router.get(
+    "/cases/{case_id}/report.html", response_class=HTMLResponse, tags=["reports"], responses={409: {"model": Message}}
+)
+def report_page(case: ThisCase, parts: App, reader: AnyReader) -> HTMLResponse:
+    """The report of a case, one HTML page with its pictures in it."""
+    from tumorlens.web.report import html_report, make_report
+
+    report = make_report(finished(case), parts.store)
+    parts.audit.note(reader.name, "report.made", case.id, "html")
+    return HTMLResponse(
+        html_report(report),
+        headers={"Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'"},
+    )
+
+
+@router.get(
+    "/cases/{case_id}/report.pdf",
+    response_class=Response,
+    tags=["reports"],
+    responses={200: {"content": {"application/pdf": {}}}, 409: {"model": Message}},
+)
+def report_pdf(case: ThisCase, parts: App, reader: AnyReader) -> Response:
+    """The report of a case as PDF."""
+    from tumorlens.web.report import make_report
+    from tumorlens.web.report_pdf import pdf_report
+
+    report = make_report(finished(case), parts.store)
+    parts.audit.note(reader.name, "report.made", case.id, "pdf")
+    name = f'inline; filename="tumorlens-{case.id}.pdf"'
+    return Response(pdf_report(report), media_type="application/pdf", headers={"Content-Disposition": name})
+
+
+def _outline(points: list[list[float]]) -> Outline:
+    import numpy as np
+
+    return Outline(np.array(points, float))
+
+
+def _forget(path: Path) -> None:
+    path.unlink(missing_ok=True)

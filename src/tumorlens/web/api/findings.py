@@ -1,0 +1,61 @@
+"""Findings at once: a file in, its findings out. Nothing is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query, Request
+
+from tumorlens.finding import FindingsDocument
+from tumorlens.formats import Axis
+from tumorlens.web.api.cases import BODY, Name, _clean
+from tumorlens.web.api.views import Message
+from tumorlens.web.pool import WorkerError
+from tumorlens.web.state import AnyReader, App
+from tumorlens.web.uploads import receive
+
+router = APIRouter(tags=["findings"])
+
+_ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": Message} for code in (400, 401, 408, 413, 422, 429, 507)}
+
+
+@router.post("/findings", openapi_extra=BODY, responses=_ERRORS)
+async def find(
+    request: Request,
+    parts: App,
+    reader: AnyReader,
+    name: Name = "scan",
+    axis: Axis = "axial",
+    target: Annotated[str | None, Query(max_length=80, description="Class to explain; the most probable one.")] = None,
+    pictures: Annotated[bool, Query(description="Embed overlay and heat map as data: addresses.")] = False,
+) -> FindingsDocument:
+    """Says what a file's slices show, as `tumorlens predict --json` does. Up to 64 slices; nothing is kept."""
+    settings = parts.settings
+    if target is not None and target not in parts.card.classes.keys:
+        raise HTTPException(422, f"no such class; there are {', '.join(parts.card.classes.keys)}")
+    if parts.pool.waiting >= settings.limits.waiting:
+        raise HTTPException(429, "too many requests wait already; try again in a moment", {"Retry-After": "2"})
+    received = await receive(request, settings.cases, settings.limits)
+    command = {
+        "do": "finding",
+        "path": str(received.path),
+        "name": _clean(name),
+        "axis": axis,
+        "target": target,
+        "pictures": pictures,
+    }
+    try:
+        async for message in parts.pool.ask(command, settings.limits.finding_seconds, quick=True):
+            document = FindingsDocument.model_validate(message["end"])
+    except WorkerError as error:
+        raise HTTPException(422, str(error)) from error
+    finally:
+        received.path.unlink(missing_ok=True)
+    for finding in document.findings:
+        parts.metrics.finding(finding.label)
+    detail = f"sha256 {received.sha256[:16]}, weights {document.weights.sha256[:12]}"
+    await asyncio.to_thread(parts.audit.note, reader.name, "finding.made", "", detail)
+    if not document.findings:
+        raise HTTPException(422, document.failures[0].error if document.failures else "no scan in the file")
+    return document

@@ -1,0 +1,55 @@
+"""The weights, events as they happen, health and counters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import PlainTextResponse, StreamingResponse
+from sqlalchemy import text
+
+from tumorlens.card import WeightsCard
+from tumorlens.web.api.views import Message
+from tumorlens.web.state import AnyReader, App
+
+router = APIRouter(tags=["system"], responses={401: {"model": Message}})
+plain = APIRouter(tags=["system"])
+
+
+@router.get("/weights")
+def weights(parts: App, _reader: AnyReader) -> WeightsCard:
+    """The card of the weights that answer."""
+    return parts.card
+
+
+@router.get("/events", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
+async def events(parts: App, _reader: AnyReader) -> StreamingResponse:
+    """How cases stand, as it changes: server-sent events, each with `case`, `status`, `slices` and `total`."""
+
+    async def stream() -> AsyncIterator[str]:
+        yield "retry: 2000\n\n"
+        async for event in parts.desk.watch():
+            yield f"data: {json.dumps(event)}\n\n" if event else ": still here\n\n"
+
+    return StreamingResponse(stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+@plain.get("/healthz", responses={503: {"model": Message}})
+def health(parts: App) -> dict[str, Any]:
+    """Whether database and workers answer."""
+    try:
+        with parts.store.database.session() as session:
+            session.execute(text("SELECT 1"))
+    except Exception as error:
+        raise HTTPException(503, "the database does not answer") from error
+    if not parts.pool.alive:
+        raise HTTPException(503, "no worker runs")
+    return {"status": "ok", "workers": parts.pool.alive}
+
+
+@plain.get("/metrics", response_class=PlainTextResponse)
+def metrics(parts: App, _reader: AnyReader) -> PlainTextResponse:
+    """Counters for Prometheus. With accounts, it takes a token."""
+    return PlainTextResponse(parts.metrics.text(), media_type="text/plain; version=0.0.4")

@@ -1,0 +1,153 @@
+"""Puts the application together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+import tumorlens
+from tumorlens.card import find_weights, read_card
+from tumorlens.errors import ConfigError
+from tumorlens.web import pages
+from tumorlens.web.accounts import Accounts
+from tumorlens.web.api import router, system
+from tumorlens.web.audit import Audit
+from tumorlens.web.database import Database
+from tumorlens.web.desk import Desk
+from tumorlens.web.metrics import Metrics
+from tumorlens.web.pool import Pool
+from tumorlens.web.security import Guard
+from tumorlens.web.settings import Settings, is_local
+from tumorlens.web.state import State
+from tumorlens.web.store import Store
+from tumorlens.web.worker import DISK_FULL
+
+log = logging.getLogger("tumorlens.web")
+
+_SORRY = "the server could not do it; its keeper's log says more"
+
+DESCRIPTION = """Scans in, findings out. For research use only: not a medical device.
+
+A case: `POST /cases`, `PUT /cases/{id}/files` for each file, `POST /cases/{id}/start`, then watch `GET /events` or ask
+`GET /cases/{id}`. A single file: `POST /findings` answers at once and keeps nothing."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application. Its database is brought up to date at once, its workers start with it.
+
+    Args:
+        settings: How it is run.
+
+    Raises:
+        ConfigError: If it would be open to a network without accounts, or nobody could log in, or it cannot be run so.
+        ModelError: If there are no such weights.
+    """
+    if not is_local(settings.host) and not settings.accounts:
+        raise ConfigError(f"{settings.host} is reached from other machines; that takes accounts: add --accounts")
+    card = read_card(find_weights(settings.weights))
+    secret = settings.prepare()
+    database = Database(settings.database_url)
+    database.migrate()
+    accounts, audit, metrics = Accounts(database), Audit(database), Metrics()
+    if settings.accounts and not accounts.all():
+        raise ConfigError("nobody could log in; add somebody first: tumorlens accounts add NAME --role admin")
+    store = Store(database, settings.cases, card, deidentify=settings.deidentify)
+    pool = Pool(settings)
+    desk = Desk(settings, store, pool, audit, metrics, secret)
+    metrics.gauge("waiting_requests", "Requests and cases that wait for a worker.", lambda: pool.waiting)
+    metrics.gauge("workers", "Workers that run.", lambda: pool.alive)
+    metrics.gauge("worker_restarts", "Workers that were lost or killed.", lambda: pool.restarts)
+    metrics.gauge("watchers", "Pages that watch.", lambda: desk.watchers)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await pool.start()
+        store.sweep()
+        await desk.open()
+        log.info("open", extra={"weights": card.name, "workers": settings.workers})
+        yield
+        await desk.close()
+        await pool.stop()
+        database.close()
+        log.info("closed")
+
+    app = FastAPI(
+        title="TumorLens",
+        version=tumorlens.__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,  # its page loads from elsewhere; ours is /api
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )
+    app.state.parts = State(settings, card, store, pool, desk, accounts, audit, metrics)
+    app.include_router(router)
+    app.include_router(system.plain)
+    app.include_router(pages.router)
+    app.mount("/static", _Static(directory=pages.HERE / "static"))
+    app.add_middleware(GZipMiddleware, minimum_size=800, compresslevel=6)
+    app.add_middleware(Guard, settings=settings, metrics=metrics)
+    app.add_exception_handler(StarletteHTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(OperationalError, _database)
+    app.add_exception_handler(OSError, _disk)
+    app.add_exception_handler(Exception, _failed)
+    return app
+
+
+class _Static(StaticFiles):
+    """Assets, which browsers may keep: their addresses change with their content."""
+
+    def file_response(self, *args: object, **options: object) -> Response:
+        response = super().file_response(*args, **options)  # type: ignore[arg-type]
+        scope = args[2] if len(args) > 2 else options["scope"]
+        versioned = b"v=" in _query(scope)
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if versioned else "no-cache"
+        return response
+
+
+def _query(scope: object) -> bytes:
+    found: Scope = scope  # type: ignore[assignment]
+    return bytes(found.get("query_string", b""))
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, StarletteHTTPException)
+    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # Where and why, not what: that may be a patient's.
+    said = "; ".join(f"{'.'.join(str(p) for p in e['loc'][1:]) or 'body'}: {e['msg']}" for e in error.errors()[:5])
+    return JSONResponse({"error": said}, 422)
+
+
+async def _database(_request: Request, error: Exception) -> Response:
+    full = "full" in str(error.__cause__ or error).lower()
+    log.error("database", extra={"kind": type(error).__name__, "full": full})
+    return JSONResponse(
+        {"error": DISK_FULL if full else "the database does not answer; try again"}, 507 if full else 503
+    )
+
+
+async def _failed(_request: Request, _error: Exception) -> Response:
+    return JSONResponse({"error": _SORRY}, 500)
+
+
+async def _disk(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)
+    if error.errno in (28, 122):
+        return JSONResponse({"error": DISK_FULL}, 507)
+    log.error("disk", extra={"errno": error.errno})
+    return JSONResponse({"error": _SORRY}, 500)

@@ -1,0 +1,188 @@
+"""What comes in: archives are unpacked, DICOM files de-identified. Runs in a worker, because anything may come in."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from tumorlens.errors import InputError, TooLarge, UnreadableFile, UnsupportedFile
+from tumorlens.formats import dicom
+from tumorlens.formats.checks import parsing
+from tumorlens.formats.sources import HEAD, SUFFIXES, reader_of
+
+_ZIP = b"PK\x03\x04"
+_BLOCK = 1 << 20
+_ENCRYPTED = 0x1
+_DICOM = (".dcm", ".dicom", ".ima", ".img")
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A file that is ready to be read.
+
+    Attributes:
+        file: Its name in the folder `files`.
+        name: What its reader calls it; of a DICOM file its number only, where it was de-identified.
+        doubts: What de-identification could not take away.
+    """
+
+    file: str
+    name: str
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How files are received.
+
+    Attributes:
+        files: How many there may be.
+        size: Bytes they may have together.
+        key: Secret that DICOM files are de-identified with; None leaves them as they are.
+    """
+
+    files: int
+    size: int
+    key: bytes | None
+
+
+class Arrival:
+    """Receives the files of a case into a folder. What was uploaded stays; whoever calls takes it away.
+
+    Args:
+        uploads: Folder of what was uploaded, files named by their numbers.
+        files: Folder they go to.
+        rules: The rules.
+        refuse: Called with a file's name and what is wrong with it.
+    """
+
+    def __init__(self, uploads: Path, files: Path, rules: Rules, refuse: Callable[[str, str], None]) -> None:
+        self._uploads, self._files, self._rules, self._refuse = uploads, files, rules, refuse
+        self._left, self._room = rules.files, rules.size
+        files.mkdir(exist_ok=True)
+
+    def receive(self, number: int, name: str) -> Iterator[Arrived]:
+        """Receives an upload.
+
+        Raises:
+            TooLarge: If the case becomes larger than the rules allow.
+        """
+        path = self._uploads / f"{number:05d}"
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+        if head.startswith(_ZIP):
+            yield from self._unpack(path, number, self._shown(name, str(number)))
+        else:
+            # Of a dropped folder, what is no scan is passed over: texts, DICOMDIR, thumbnails.
+            quietly = "/" in name and not name.lower().endswith(SUFFIXES)
+            arrived = self._take(path, f"{number:05d}", name, quietly)
+            if arrived:
+                yield arrived
+
+    def _unpack(self, path: Path, number: int, name: str) -> Iterator[Arrived]:
+        try:
+            with parsing(name), zipfile.ZipFile(path) as archive:
+                members = [m for m in archive.infolist() if _is_file(m)]
+        except InputError as error:
+            self._refuse(name, f"{error.problem}; {error.remedy}")
+            return
+        if len(members) > self._left:
+            raise TooLarge(name, f"it holds more files than the {self._rules.files:,} a case may have", "split it")
+        if sum(m.file_size for m in members) > self._room:
+            raise TooLarge(name, f"unpacked, it is larger than the {_size(self._rules.size)} a case may be", "split it")
+        found = False
+        with zipfile.ZipFile(path) as archive:
+            for place, member in enumerate(members, 1):
+                # A file of ours by its number: what the archive calls it is no path, wherever it would lead.
+                raw = self._files / f".{number:05d}-{place:05d}.raw"
+                try:
+                    self._inflate(archive, member, raw, name)
+                except InputError as error:
+                    raw.unlink(missing_ok=True)
+                    if isinstance(error, TooLarge):
+                        raise
+                    self._refuse(f"{name}: file {place}", f"{error.problem}; {error.remedy}")
+                    continue
+                arrived = self._take(raw, f"{number:05d}-{place:05d}", member.filename, quietly=True)
+                raw.unlink(missing_ok=True)
+                if arrived:
+                    found = True
+                    yield arrived
+        if not found:
+            self._refuse(name, "no scans found in the archive; give one that holds DICOM files or pictures")
+
+    def _inflate(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, name: str) -> None:
+        if member.flag_bits & _ENCRYPTED:
+            raise UnsupportedFile(name, "it has a password", "pack it without one")
+        with parsing(name), archive.open(member) as packed, target.open("wb") as file:
+            while block := packed.read(_BLOCK):
+                self._room -= len(block)  # counted as it comes: the archive's own figures may lie
+                if self._room < 0:
+                    raise TooLarge(
+                        name, f"unpacked, it is larger than the {_size(self._rules.size)} a case may be", "split it"
+                    )
+                file.write(block)
+
+    def _shown(self, name: str, stem: str) -> str:
+        """What a file is called. Where DICOM files are de-identified, one's own name may be its patient's."""
+        own = PurePosixPath(name).name[:120]
+        if self._rules.key is not None and (not own.lower().endswith(SUFFIXES) or own.lower().endswith(_DICOM)):
+            return f"file {_number(stem)}"
+        return own
+
+    def _take(self, path: Path, stem: str, name: str, quietly: bool) -> Arrived | None:
+        suffix = next((s for s in SUFFIXES if name.lower().endswith(s)), "")
+        target = self._files / f"{stem}{suffix}"
+        self._left -= 1
+        if self._left < 0:
+            raise TooLarge(name, f"these are more files than the {self._rules.files:,} a case may have", "split them")
+        doubts: tuple[str, ...] = ()
+        shown = self._shown(name, stem)
+        try:
+            reader = reader_of(str(path))
+            if reader is dicom and self._rules.key is not None:
+                from tumorlens.deidentify import deidentify_file
+
+                shown = f"DICOM file {_number(stem)}"
+                temporary = self._files / f".{stem}.part"
+                doubts = deidentify_file(path, temporary, self._rules.key)
+                temporary.replace(target)
+            else:
+                target.unlink(missing_ok=True)
+                os.link(path, target)
+        except InputError as error:
+            if quietly and not suffix and isinstance(error, UnsupportedFile | UnreadableFile):
+                return None
+            self._refuse(shown, f"{error.problem}; {error.remedy}")
+            return None
+        return Arrived(target.name, shown, doubts)
+
+
+def harmless(name: str, number: int) -> str:
+    """A name to keep of an upload, without what may be a patient's: folders, and names of DICOM files and archives.
+
+    What it needs to be received by stays: whether it came in a folder, and its suffix.
+    """
+    inside = "folder/" if "/" in name else ""
+    suffix = next((s for s in SUFFIXES if name.lower().endswith(s)), "")
+    own = PurePosixPath(name).name if suffix and suffix not in _DICOM else f"file {number}{suffix}"
+    return f"{inside}{own}"
+
+
+def _is_file(member: zipfile.ZipInfo) -> bool:
+    path = PurePosixPath(member.filename.replace("\\", "/"))
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts if part not in ("..", "."))
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    return not member.is_dir() and not hidden and kind in (0, stat.S_IFREG) and path.name.lower() != "dicomdir"
+
+
+def _number(stem: str) -> str:
+    return ".".join(part.lstrip("0") for part in stem.split("-"))
+
+
+def _size(size: int) -> str:
+    return f"{size / 2**30:.3g} GB" if size >= 2**30 else f"{size / 2**20:.3g} MB"

@@ -1,0 +1,173 @@
+"""A small client of the page's API. It needs httpx, and nothing else of the page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tumorlens.errors import TumorLensError
+from tumorlens.finding import FindingsDocument
+
+FINISHED = ("done", "failed")
+
+
+class RequestRefused(TumorLensError):
+    """The page refused a request.
+
+    Attributes:
+        status: HTTP status, or 0 if the page was not reached.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Client:
+    """Asks a page.
+
+        with Client("http://localhost:8000") as client:
+            document = client.find("scan.png")      # at once; nothing is kept
+            case = client.read(["study.zip"])       # a case, in the worklist
+            client.say(case["id"], 1, "agree")
+
+    Args:
+        address: Of the page.
+        token: Of an account, where the page asks for one: `tumorlens accounts token NAME`.
+        transport: What carries requests, for tests.
+        timeout: Seconds to wait for an answer.
+    """
+
+    def __init__(
+        self,
+        address: str = "http://localhost:8000",
+        token: str | None = None,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        timeout: float = 60,
+    ) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(
+            base_url=f"{address.rstrip('/')}/api/v1", headers=headers, transport=transport, timeout=timeout
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self._http.close()
+
+    def find(self, path: str | PathLike[str], **options: Any) -> FindingsDocument:
+        """A file's findings at once; nothing is kept.
+
+        Args:
+            path: The file, of up to 64 slices.
+            options: `axis`, `target`, `pictures`, as the API takes them.
+
+        Raises:
+            RequestRefused: If it cannot be read, or the page refuses.
+        """
+        file = Path(path)
+        answer = self._ask("POST", "/findings", params={"name": file.name, **options}, content=file.read_bytes())
+        answer.pop("schema", None)
+        return FindingsDocument.model_validate(answer)
+
+    def read(
+        self, paths: Iterable[str | PathLike[str]], title: str = "", *, axis: str = "axial", seconds: float = 900
+    ) -> dict[str, Any]:
+        """Makes a case of files, has it read, and waits for it.
+
+        Args:
+            paths: Pictures, DICOM files, NIfTI volumes, zip archives.
+            title: What people call it.
+            axis: The plane to cut volumes in.
+            seconds: To wait at most.
+
+        Raises:
+            RequestRefused: If the page refuses, or the case fails or takes longer.
+        """
+        case = self._ask("POST", "/cases", json={"title": title, "axis": axis})
+        for path in paths:
+            file = Path(path)
+            with file.open("rb") as content:
+                self._ask("PUT", f"/cases/{case['id']}/files", params={"name": file.name}, content=content)
+        self._ask("POST", f"/cases/{case['id']}/start")
+        until = time.monotonic() + seconds
+        while (case := self.case(case["id"]))["status"] not in FINISHED:
+            if time.monotonic() > until:
+                raise RequestRefused(f"case {case['id']} is not done after {seconds:g} seconds")
+            time.sleep(0.2)
+        if case["status"] == "failed":
+            raise RequestRefused(f"case {case['id']}: {case['error']}")
+        return case
+
+    def cases(self, **filters: Any) -> list[dict[str, Any]]:
+        """The worklist; filters are the API's."""
+        cases: list[dict[str, Any]] = self._ask("GET", "/cases", params=filters)["cases"]
+        return cases
+
+    def case(self, case_id: str) -> dict[str, Any]:
+        """A case."""
+        found: dict[str, Any] = self._ask("GET", f"/cases/{case_id}")
+        return found
+
+    def findings(self, case_id: str) -> FindingsDocument:
+        """A case's findings."""
+        answer = self._ask("GET", f"/cases/{case_id}/findings")
+        answer.pop("schema", None)
+        return FindingsDocument.model_validate(answer)
+
+    def say(
+        self,
+        case_id: str,
+        slice_number: int,
+        verdict: str,
+        *,
+        label: str = "",
+        comment: str = "",
+        outline: Sequence[tuple[float, float]] = (),
+    ) -> dict[str, Any]:
+        """Says what a slice shows; see `POST /cases/{id}/feedback`."""
+        said = {"slice": slice_number, "verdict": verdict, "label": label, "comment": comment, "outline": list(outline)}
+        answer: dict[str, Any] = self._ask("POST", f"/cases/{case_id}/feedback", json=said)
+        return answer
+
+    def report(self, case_id: str, path: str | PathLike[str]) -> None:
+        """Saves a case's report, as PDF, or as HTML if the path ends so."""
+        kind = "html" if str(path).endswith((".html", ".htm")) else "pdf"
+        Path(path).write_bytes(self._send("GET", f"/cases/{case_id}/report.{kind}").content)
+
+    def export(self, path: str | PathLike[str]) -> None:
+        """Saves what readers said as a zip archive."""
+        Path(path).write_bytes(self._send("GET", "/feedback/export").content)
+
+    def delete(self, case_id: str) -> None:
+        """Deletes a case."""
+        self._send("DELETE", f"/cases/{case_id}")
+
+    def _ask(self, method: str, path: str, **options: Any) -> Any:
+        return self._send(method, path, **options).json()
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise RequestRefused(
+                f"{self._http.base_url}: not reached ({type(error).__name__}); is it running?"
+            ) from error
+        if answer.is_error:
+            try:
+                said = answer.json()["error"]
+            except (ValueError, KeyError, TypeError):
+                said = answer.reason_phrase
+            raise RequestRefused(str(said), answer.status_code)
+        return answer

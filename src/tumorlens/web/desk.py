@@ -1,0 +1,202 @@
+"""The desk: takes cases in, has them read one after another, tells whoever watches, and clears away what is old."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from tumorlens.web.audit import Audit
+from tumorlens.web.metrics import Metrics
+from tumorlens.web.pool import Pool, WorkerError
+from tumorlens.web.settings import Settings
+from tumorlens.web.store import Store
+from tumorlens.web.tables import FAILED, WAITING, Case
+
+log = logging.getLogger("tumorlens.web")
+
+ATTEMPTS = 2
+"""How often a case is begun whose worker is lost: a damaged file would take every one with it."""
+
+ABANDONED_SECONDS = 3600
+"""After which a case whose upload stopped has failed."""
+
+QUICK_FILES, QUICK_BYTES = 4, 16 * 2**20
+"""Up to which a case is quick, and does not wait behind long series."""
+
+_HELD = 16  # messages that are written to the database at once
+_QUEUE = 1000  # events that a watcher who does not listen is kept
+
+
+class Desk:
+    """The queue of cases.
+
+    Args:
+        settings: Limits, and how long cases are kept.
+        store: The cases.
+        pool: Who reads them.
+        audit: The log.
+        metrics: What counts.
+        secret: The server's.
+    """
+
+    def __init__(
+        self, settings: Settings, store: Store, pool: Pool, audit: Audit, metrics: Metrics, secret: bytes
+    ) -> None:
+        self._settings, self._store, self._pool, self._audit = settings, store, pool, audit
+        self._metrics, self._secret = metrics, secret
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watchers: set[asyncio.Queue[dict[str, Any]]] = set()
+        self.closing = asyncio.Event()
+
+    async def open(self) -> None:
+        """Takes up what a server that was stopped left, and begins to clear away."""
+        for case in await asyncio.to_thread(self._store.unfinished):
+            self.submit(case)
+        self._spawn(self._clear_away())
+
+    async def close(self) -> None:
+        """Stops; cases that are being read are taken up at the next start."""
+        self.closing.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def submit(self, case: Case) -> None:
+        """Puts a case into the queue."""
+        self._spawn(self._read(case))
+
+    async def watch(self) -> AsyncIterator[dict[str, Any]]:
+        """Events as they happen: a case's identifier, status, slices done and in all. A heartbeat has none."""
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_QUEUE)
+        self._watchers.add(queue)
+        closing = asyncio.ensure_future(self.closing.wait())
+        try:
+            while not closing.done():
+                get = asyncio.ensure_future(queue.get())
+                await asyncio.wait((get, closing), timeout=10, return_when=asyncio.FIRST_COMPLETED)
+                if get.done():
+                    yield get.result()
+                else:
+                    get.cancel()
+                    yield {}
+        finally:
+            closing.cancel()
+            self._watchers.discard(queue)
+
+    @property
+    def watchers(self) -> int:
+        """How many watch."""
+        return len(self._watchers)
+
+    def announce(self, case: Case | None, **more: Any) -> None:
+        """Tells all watchers how a case stands."""
+        if case is None:
+            return
+        event = {"case": case.id, "status": case.status, "slices": case.slices, "total": case.total, **more}
+        for queue in self._watchers:
+            with contextlib.suppress(asyncio.QueueFull):
+                queue.put_nowait(event)
+
+    def key_for(self, case_id: str) -> bytes:
+        """What a case's DICOM files are de-identified with: another for each case, so that none can be linked."""
+        return hmac.digest(self._secret, case_id.encode(), "sha256")
+
+    async def _read(self, case: Case) -> None:
+        store, limits = self._store, self._settings.limits
+        uploads = await asyncio.to_thread(store.uploads, case.id)
+        command = {
+            "do": "case",
+            "folder": str(store.folder_of(case.id)),
+            "uploads": [(u.number, u.name) for u in uploads],
+            "axis": case.axis,
+            "files": limits.files,
+            "size": limits.case_bytes,
+            "key": self.key_for(case.id).hex() if self._settings.deidentify else None,
+        }
+        quick = case.files <= QUICK_FILES and case.size <= QUICK_BYTES
+        error, began = "", time.monotonic()
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                await self._have_read(case.id, command, limits.seconds, quick)
+            except WorkerError as problem:
+                error = str(problem)
+                log.warning("case failed", extra={"case": case.id, "attempt": attempt, "trace": problem.trace})
+                if problem.died and attempt < ATTEMPTS:
+                    continue
+            except asyncio.CancelledError:
+                raise
+            except Exception as problem:
+                # The database, perhaps: its own messages quote rows.
+                error = "the server could not keep it; its log says more, then try again"
+                log.exception("case failed", exc_info=problem, extra={"case": case.id})
+            else:
+                error = ""
+            break
+        try:
+            done = await asyncio.to_thread(store.finish, case.id, error)
+        except Exception:
+            log.exception("case could not be finished", extra={"case": case.id})
+            return
+        if done is not None:
+            self._metrics.case(done.status)
+            action = "case.failed" if done.status == FAILED else "case.done"
+            log.info(
+                action, extra={"case": case.id, "slices": done.slices, "seconds": round(time.monotonic() - began, 3)}
+            )
+            weights = f"weights {done.weights_sha256[:12]}, {done.slices} slices, {done.label or 'nothing'}"
+            await asyncio.to_thread(self._audit.note, "server", action, case.id, weights)
+        self.announce(done)
+
+    async def _have_read(self, case_id: str, command: dict[str, Any], seconds: float, quick: bool) -> None:
+        store = self._store
+        held: list[dict[str, Any]] = []
+        begun = False
+        last = 0.0
+        async with contextlib.aclosing(self._pool.ask(command, seconds, quick=quick)) as told:
+            async for message in told:
+                if not begun:
+                    begun = True
+                    self.announce(await asyncio.to_thread(store.begin, case_id))
+                held.append(message)
+                # The first finding is shown at once, the others a few times a second.
+                if "end" in message or len(held) >= _HELD or time.monotonic() - last > 0.3:
+                    case = await asyncio.to_thread(store.add_found, case_id, held)
+                    if case is None:
+                        return  # deleted meanwhile
+                    self.announce(case)
+                    held, last = [], time.monotonic()
+
+    async def _clear_away(self) -> None:
+        """Every few minutes: deletes old cases, and fails those whose upload stopped."""
+        while True:
+            try:
+                await asyncio.to_thread(self._sweep)
+            except Exception:
+                log.exception("clearing away failed; it is tried again")
+            await asyncio.sleep(300)
+
+    def _sweep(self) -> None:
+        now = time.time()
+        for case in self._store.old(now - self._settings.keep_days * 86400):
+            self._store.delete(case.id)
+            self._audit.note("server", "case.expired", case.id)
+            self.announce(case, deleted=True)
+        for case in self._store.abandoned(now - ABANDONED_SECONDS):
+            error = "the upload was broken off; drop the files again"
+            self.announce(self._store.update(case.id, status=FAILED, error=error))
+            self._audit.note("server", "case.failed", case.id, "upload broken off")
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def waiting(store: Store, case_id: str) -> Case | None:
+    """Marks a case as waiting to be read."""
+    return store.update(case_id, status=WAITING, error="")

@@ -1,0 +1,162 @@
+"""The pictures of a slice on disk: the scan, what its window hides, and the heat for every class."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tumorlens.explain.overlay import draw_overlay, draw_scan
+from tumorlens.finding import Evidence, Region
+from tumorlens.formats.nifti import Volume, cut
+from tumorlens.scan import Scan
+
+MAX_SHOWN = 2048
+"""Pixels along the longer side that a picture keeps; a screen shows no more."""
+
+MAX_HEAT = 512
+"""Pixels along the longer side that a heat map keeps; the network's own has far fewer."""
+
+
+class SlicePictures:
+    """The folder of a slice's pictures.
+
+    Args:
+        folder: Where they lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def scan(self) -> Path:
+        """The scan as its file wants it shown, PNG, grey or RGB."""
+        return self.folder / "scan.png"
+
+    @property
+    def values(self) -> Path:
+        """(H, W) little-endian uint16, gzipped: values from the least, 0, to the greatest, 65,535."""
+        return self.folder / "values.gz"
+
+    def heat(self, key: str) -> Path:
+        """The heat map for a class, grey PNG; 255 is its peak, all 0 means that nothing speaks for it."""
+        return self.folder / f"heat-{key}.png"
+
+    def write(self, scan: Scan, evidence: Mapping[str, Evidence]) -> dict[str, Any] | None:
+        """Writes all pictures, or none.
+
+        Returns:
+            What `values` mean: their range and the file's window; None where there are none.
+        """
+        part = SlicePictures(self.folder.with_name(self.folder.name + ".part"))
+        shutil.rmtree(part.folder, ignore_errors=True)
+        part.folder.mkdir(parents=True)
+        _shrunk(draw_scan(scan) if scan.pixels.ndim == 3 else _grey(scan.pixels), MAX_SHOWN).save(
+            part.scan, compress_level=1
+        )
+        for key, (heatmap, _) in evidence.items():
+            _shrunk(_grey(heatmap), MAX_HEAT).save(part.heat(key), compress_level=1)
+        meaning = None
+        if scan.values is not None and max(scan.height, scan.width) <= MAX_SHOWN:
+            low, high = float(scan.values.numbers.min()), float(scan.values.numbers.max())
+            steps = np.round((scan.values.numbers - low) * (65535 / ((high - low) or 1)))
+            part.values.write_bytes(gzip.compress(steps.astype("<u2").tobytes(), 1, mtime=0))
+            meaning = {
+                "low": low,
+                "high": high,
+                "black": scan.values.low,
+                "white": scan.values.high,
+                "inverted": scan.values.inverted,
+            }
+        shutil.rmtree(self.folder, ignore_errors=True)
+        part.folder.rename(self.folder)
+        return meaning
+
+    def shown(self) -> NDArray[np.float32]:
+        """The scan, (h, w) or (h, w, 3) float32 in [0, 1], at the size it is kept in."""
+        with Image.open(self.scan) as image:
+            return np.asarray(image, np.float32) / np.float32(255)
+
+    def overlay(self, key: str, region: Region | None, width: int, opacity: float = 0.6) -> Image.Image:
+        """The heat for a class over the scan, with its contour and a colour bar.
+
+        Args:
+            key: Of the class.
+            region: In pixels of the scan as its file has it.
+            width: Of that scan.
+            opacity: Of the hottest pixel, 0 to 1.
+        """
+        pixels = self.shown()
+        scale = pixels.shape[1] / width
+        with Image.open(self.heat(key)) as image:
+            heat = np.asarray(image.resize(pixels.shape[1::-1], Image.Resampling.BILINEAR), np.float32) / np.float32(
+                255
+            )
+        if region is not None and scale != 1:
+            region = region.model_copy(update={"contour": tuple((x * scale, y * scale) for x, y in region.contour)})
+        return draw_overlay(Scan(pixels, "scan"), heat, region, opacity=opacity)
+
+
+def png(image: Image.Image) -> bytes:
+    """A picture as PNG."""
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def _grey(pixels: NDArray[np.float32]) -> Image.Image:
+    return Image.fromarray(np.round(pixels * 255).clip(0, 255).astype(np.uint8))
+
+
+def _shrunk(image: Image.Image, side: int) -> Image.Image:
+    if max(image.size) > side:
+        image.thumbnail((side, side), Image.Resampling.BILINEAR)
+    return image
+
+
+class VolumeHeat:
+    """The heat of a NIfTI file's slices, put together to volumes for a view in three planes.
+
+    Args:
+        volume: As its file has it.
+        folder: Where the volumes go: scan.nii.gz, and heat-CLASS.nii.gz (uint8).
+        axis: The plane it was cut in.
+    """
+
+    def __init__(self, volume: Volume, folder: Path, axis: str) -> None:
+        self._volume = volume
+        self._folder, self._axis = folder, axis
+        self._heat: dict[str, NDArray[np.uint8]] = {}
+
+    def add(self, frame: int, evidence: Mapping[str, Evidence], probabilities: Mapping[str, float]) -> None:
+        """Adds a slice's heat.
+
+        A slice's heat is relative to its own peak. Beside other slices it counts by its class's probability, or the
+        faintest evidence would glow like the strongest.
+        """
+        for key, (heatmap, _) in evidence.items():
+            heat = self._heat.setdefault(key, np.zeros(self._volume.data.shape, np.uint8))
+            cut(heat, self._axis)[frame] = np.round(heatmap * (255 * probabilities[key]))
+
+    def write(self) -> None:
+        """Writes the volumes, with headers of our own: the file's may hold names."""
+        import nibabel
+
+        part = self._folder.with_name(self._folder.name + ".part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        scan = nibabel.Nifti1Image(self._volume.data, self._volume.affine)
+        scan.header.set_data_dtype(np.int16)
+        scan.header["cal_min"], scan.header["cal_max"] = self._volume.window
+        nibabel.save(scan, part / "scan.nii.gz")
+        for key, heat in self._heat.items():
+            nibabel.save(nibabel.Nifti1Image(heat, self._volume.affine), part / f"heat-{key}.nii.gz")
+        shutil.rmtree(self._folder, ignore_errors=True)
+        part.rename(self._folder)

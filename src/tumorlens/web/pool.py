@@ -1,0 +1,200 @@
+"""The worker processes: one command at a time each, killed when it takes too long, started again when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from tumorlens.errors import ConfigError, TumorLensError
+from tumorlens.web.settings import Settings
+
+_LINE = 256 * 2**20  # bytes of one answer; overlays of many slices are in it
+_START_SECONDS = 120
+
+
+class WorkerError(TumorLensError):
+    """A worker could not do it; the message is for the reader.
+
+    Attributes:
+        died: Whether the worker was lost, so that the command may be worth another try.
+        trace: Where in the code, for the log; empty for a file's own fault.
+    """
+
+    def __init__(self, message: str, *, died: bool = False, trace: str = "") -> None:
+        super().__init__(message)
+        self.died, self.trace = died, trace
+
+
+class Pool:
+    """Worker processes. The first is kept for what is quick, where there are several.
+
+    Args:
+        settings: Weights, number and limits of the workers.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._workers = [_Worker(settings) for _ in range(settings.workers)]
+        self._free = asyncio.Condition()
+        self.waiting = 0
+        self.restarts = 0
+
+    async def start(self) -> None:
+        """Starts the workers.
+
+        Raises:
+            ConfigError: If the weights cannot be used.
+        """
+        try:
+            await asyncio.gather(*(worker.start() for worker in self._workers))
+        except WorkerError as error:
+            raise ConfigError(str(error)) from error
+
+    async def stop(self) -> None:
+        """Stops the workers at once."""
+        await asyncio.gather(*(worker.stop() for worker in self._workers))
+
+    @property
+    def alive(self) -> int:
+        """Workers that run."""
+        return sum(worker.running for worker in self._workers)
+
+    @property
+    def pids(self) -> list[int]:
+        """Their process numbers."""
+        return [worker.pid for worker in self._workers if worker.running]
+
+    async def ask(self, command: dict[str, Any], seconds: float, *, quick: bool) -> AsyncGenerator[dict[str, Any]]:
+        """Has a worker do a command.
+
+        Args:
+            command: As `tumorlens.web.worker` takes it.
+            seconds: After which it is given up, and its worker killed.
+            quick: Whether it is done in no time, and may take the worker kept for such.
+
+        Yields:
+            What the worker tells, the last with `end`.
+
+        Raises:
+            WorkerError: If it could not do it.
+        """
+        worker = await self._take(quick)
+        finished = False
+        try:
+            async with asyncio.timeout(seconds):
+                async for message in worker.ask(command):
+                    if "error" in message:
+                        finished = True
+                        raise WorkerError(message["error"], trace=message.get("trace", ""))
+                    finished = "end" in message
+                    yield message
+        except TimeoutError:
+            raise WorkerError(f"it took longer than the {seconds:g} seconds it may take; send less at a time") from None
+        finally:
+            if not finished:  # it is dead, or busy with what nobody waits for
+                self.restarts += 1
+                await asyncio.shield(self._restart(worker))
+            async with self._free:
+                worker.busy = False
+                self._free.notify_all()
+
+    async def _take(self, quick: bool) -> _Worker:
+        several = len(self._workers) > 1
+
+        def idle() -> _Worker | None:
+            candidates = self._workers if quick or not several else self._workers[1:]
+            return next((w for w in candidates if not w.busy), None)
+
+        self.waiting += 1
+        try:
+            async with self._free:
+                await self._free.wait_for(lambda: idle() is not None)
+                worker = idle()
+                assert worker is not None
+                worker.busy = True
+                return worker
+        finally:
+            self.waiting -= 1
+
+    async def _restart(self, worker: _Worker) -> None:
+        await worker.stop()
+        with contextlib.suppress(WorkerError, OSError):  # it is started when it is next asked
+            await worker.start()
+
+
+class _Worker:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._process: asyncio.subprocess.Process | None = None
+        self.busy = False
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    async def start(self) -> None:
+        # What the server knows is not the worker's to know: no database, no password is in its environment.
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("TUMORLENS_", "PG"))}
+        environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        # Memory that is freed goes back at once, so that thousands of files leave no trace.
+        environment |= {"MALLOC_ARENA_MAX": "2"}
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tumorlens.web.worker"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,  # libraries quote files there
+            env=environment,
+            limit=_LINE,
+        )
+        how = {"weights": self._settings.weights, "threads": 1, "memory": self._settings.limits.memory}
+        async with asyncio.timeout(_START_SECONDS):
+            async for message in self._converse(how):
+                if "error" in message:
+                    await self.stop()
+                    raise WorkerError(message["error"])
+
+    async def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+            await process.wait()
+            if process.stdin:
+                process.stdin.close()
+
+    async def ask(self, command: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+        if not self.running:
+            await self.start()
+        async for message in self._converse(command):
+            yield message
+
+    async def _converse(self, command: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(command).encode() + b"\n")
+            await process.stdin.drain()
+            while line := await process.stdout.readline():
+                message = json.loads(line)
+                yield message
+                if "end" in message or "error" in message:
+                    return
+        except (ConnectionError, ValueError) as error:
+            raise WorkerError(_DIED, died=True) from error
+        raise WorkerError(_DIED, died=True)
+
+
+_DIED = "the process that read it was lost; a file in it may be damaged, or too large"

@@ -1,0 +1,200 @@
+"""Reads a case: its files in, findings and their pictures out, one slice after another. Runs in a worker."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tumorlens.classifier import Classifier
+from tumorlens.errors import InputError
+from tumorlens.finding import Evidence, Finding
+from tumorlens.formats import Axis, Failure, find_sources, read_source
+from tumorlens.scan import Scan
+from tumorlens.web.arrival import Arrival, Arrived, Rules
+from tumorlens.web.pictures import SlicePictures, VolumeHeat
+
+Tell = Callable[[dict[str, Any]], None]
+
+BATCH = 8
+"""Slices computed at once: few, so that the first findings come soon."""
+
+MAX_VOLUME = 2**26
+"""Voxels of a volume that is also shown in three planes."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A case to read.
+
+    Attributes:
+        folder: Its folder: `uploads` in; `files`, `slices` and `volumes` come out.
+        uploads: Number and name of what was uploaded.
+        axis: The plane to cut volumes in.
+        rules: How files are received.
+    """
+
+    folder: Path
+    uploads: tuple[tuple[int, str], ...]
+    axis: Axis
+    rules: Rules
+
+
+def read_case(order: Order, classifier: Classifier, tell: Tell) -> None:
+    """Reads a case. Told are `total`, `slice` (see `_describe`), `failure`, and `volume`.
+
+    Args:
+        order: The case.
+        classifier: What answers.
+        tell: Called with each thing that was found.
+
+    Raises:
+        InputError: If the case as a whole breaks a rule.
+        OSError: If it cannot be written.
+    """
+    names = _receive(order, tell)
+    files = order.folder / "files"
+    # Of an empty folder `find_sources` would give the folder itself, as a failure.
+    sources = [s for s in find_sources(files) if s.path != str(files)]
+    tell({"total": len(sources)})
+    case = _Case(order, names, tell)
+    waiting: deque[Scan] = deque()
+
+    def scans() -> Iterator[Scan]:
+        for source in sources:
+            for item in read_source(source, axis=order.axis, keep=True):
+                if isinstance(item, Failure):
+                    case.refuse(item)
+                else:
+                    waiting.append(item)
+                    yield item
+
+    for finding, evidence in classifier.explain_each(scans(), batch_size=BATCH):
+        case.add(waiting.popleft(), finding, evidence)
+    case.end()
+
+
+def _receive(order: Order, tell: Tell) -> dict[str, Arrived]:
+    """Receives what was uploaded; files by name. What was received before a kill is remembered."""
+    uploads, memory = order.folder / "uploads", order.folder / "arrived.jsonl"
+    names: dict[str, Arrived] = {}
+    received: set[int] = set()
+    for line in memory.read_text("utf-8").splitlines() if memory.exists() else ():
+        known = json.loads(line)
+        received.add(known["upload"])
+        names |= {a["file"]: Arrived(a["file"], a["name"], tuple(a["doubts"])) for a in known["arrived"]}
+        for failure in known["refused"]:
+            tell({"failure": failure})
+    refused: list[dict[str, str]] = []
+
+    def refuse(name: str, error: str) -> None:
+        refused.append({"name": name, "error": error})
+        tell({"failure": refused[-1]})
+
+    arrival = Arrival(uploads, order.folder / "files", order.rules, refuse)
+    with memory.open("a", encoding="utf-8") as file:
+        for number, name in order.uploads:
+            if number not in received:
+                arrived = list(arrival.receive(number, name))
+                names |= {a.file: a for a in arrived}
+                known = {"upload": number, "arrived": [asdict(a) for a in arrived], "refused": refused}
+                file.write(json.dumps(known) + "\n")
+                file.flush()
+                refused.clear()
+            (uploads / f"{number:05d}").unlink(missing_ok=True)
+    return names
+
+
+class _Case:
+    """Writes slices, and tells of them."""
+
+    def __init__(self, order: Order, names: dict[str, Arrived], tell: Tell) -> None:
+        self._order, self._names, self._tell = order, names, tell
+        self._number = 0
+        self._series: dict[str, int] = {}
+        self._places: dict[int, int] = {}
+        self._volume: tuple[str, VolumeHeat | None] = ("", None)
+
+    def refuse(self, failure: Failure) -> None:
+        """A file that could not be read."""
+        arrived = self._names.get(Path(failure.source).name)
+        self._tell({"failure": {"name": arrived.name if arrived else "file", "error": failure.error}})
+
+    def add(self, scan: Scan, finding: Finding, evidence: dict[str, Evidence]) -> None:
+        """A slice."""
+        arrived = self._names.get(Path(scan.source).name) or Arrived("", "scan")
+        series = self._series.setdefault(scan.series or scan.source, len(self._series) + 1)
+        self._places[series] = place = self._places.get(series, 0) + 1
+        self._number += 1
+        name = arrived.name
+        if scan.modality and arrived.name.startswith("DICOM file"):
+            name = f"series {series}, slice {place}"
+        elif scan.series or scan.frame:
+            name = f"{arrived.name}, slice {scan.frame + 1}"
+        folder = SlicePictures(self._order.folder / "slices" / f"{self._number:05d}")
+        values = folder.write(scan, evidence)
+        volume = self._add_to_volume(scan, series, finding, evidence)
+        finding = replace(finding, source=name, warnings=(*finding.warnings, *arrived.doubts))
+        self._tell({"slice": _describe(self._number, series, scan, finding, evidence, values, volume)})
+
+    def _add_to_volume(self, scan: Scan, series: int, finding: Finding, evidence: dict[str, Evidence]) -> int | None:
+        """The number of the volume a slice is a part of, if it is shown in three planes."""
+        if scan.source != self._volume[0]:
+            self.end()
+            self._volume = (scan.source, self._open_volume(scan, series))
+        volume = self._volume[1]
+        if volume is None:
+            return None
+        volume.add(scan.frame, evidence, finding.probabilities)
+        return series
+
+    def _open_volume(self, scan: Scan, series: int) -> VolumeHeat | None:
+        from tumorlens.formats import nifti
+        from tumorlens.formats.sources import reader_of
+
+        if reader_of(scan.source) is not nifti:
+            return None
+        try:
+            volume = nifti.load_volume(scan.source)
+        except InputError:
+            return None
+        if volume.data.size > MAX_VOLUME or min(volume.data.shape) < 2:
+            return None
+        return VolumeHeat(volume, self._order.folder / "volumes" / str(series), self._order.axis)
+
+    def end(self) -> None:
+        """Finishes a volume."""
+        if self._volume[1] is not None:
+            self._volume[1].write()
+        self._volume = ("", None)
+
+
+def _describe(
+    number: int,
+    series: int,
+    scan: Scan,
+    finding: Finding,
+    evidence: dict[str, Evidence],
+    values: dict[str, Any] | None,
+    volume: int | None,
+) -> dict[str, Any]:
+    """A slice as the API has it, but for the addresses of its pictures."""
+    unknown = finding.unknown is not None and finding.unknown.unknown
+    return {
+        "number": number,
+        "series": series,
+        "width": scan.width,
+        "height": scan.height,
+        "spacing": scan.spacing,
+        "values": values,
+        "volume": volume,
+        "uncertainty": 1.0 if unknown else round(1 - finding.confidence, 6),
+        "finding": finding.record().model_dump(mode="json"),
+        "regions": {key: None if e.region is None else e.region.model_dump() for key, e in evidence.items()},
+        "evidence": {key: bool(np.any(e.heatmap)) for key, e in evidence.items()},
+    }

@@ -1,0 +1,148 @@
+"""The report of a case as PDF."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import matplotlib as mpl
+from PIL import Image as PillowImage
+from reportlab.lib.colors import HexColor
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.styles import ParagraphStyle
+from reportlab.lib.units import mm
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.ttfonts import TTFont
+from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
+
+from tumorlens.web.report import Report, Shown
+
+NOTICE = "Research use only. Not a medical device; nothing here is a diagnosis."
+_INK, _GREY, _ACCENT, _LINE = (HexColor(c) for c in ("#1b2026", "#5b6670", "#0b6e78", "#d5dbe0"))
+
+
+def pdf_report(report: Report) -> bytes:
+    """The report as PDF, A4, fonts embedded."""
+    _fonts()
+    file = io.BytesIO()
+    document = SimpleDocTemplate(
+        file,
+        pagesize=A4,
+        leftMargin=18 * mm,
+        rightMargin=18 * mm,
+        topMargin=16 * mm,
+        bottomMargin=18 * mm,
+        title=f"TumorLens report: {report.case.title}",
+        author="TumorLens",
+        lang="en",
+    )
+    document.build(_story(report), onFirstPage=_foot, onLaterPages=_foot)
+    return file.getvalue()
+
+
+def _story(report: Report) -> list[Flowable]:
+    case = report.case
+    story: list[Flowable] = [
+        _text(case.title, "title"),
+        _text(report.headline, "headline"),
+        _text(NOTICE, "notice"),
+        _text(f"Case {case.id}, dropped {report.created}; report of {report.made}. {case.slices} slices."),
+        Spacer(1, 3 * mm),
+    ]
+    for shown in report.shown:
+        story += [KeepTogether(_slice(shown)), Spacer(1, 5 * mm)]
+    if report.left_out:
+        story.append(_text(f"{report.left_out} more slices are in the case and not shown here."))
+    if report.failures:
+        story.append(_text("Files that could not be read", "section"))
+        story += [_text(f"{name}: {error}") for name, error in report.failures]
+    story.append(_text("Made by", "section"))
+    story.append(_text(report.versions))
+    story.append(_text(f"Trained on: {report.card.data}"))
+    story += [_text(f"• {caution}") for caution in report.general]
+    story += [_text(f"{name}: sha256 {digest}", "small") for name, digest in report.hashes]
+    story.append(
+        _text(
+            "The heat map shows what spoke for the class it names. It is no outline of a tumour, and no proof.", "small"
+        )
+    )
+    return story
+
+
+def _slice(shown: Shown) -> list[Flowable]:
+    words: list[Flowable] = []
+    if shown.unknown:
+        words.append(_text(f"Unknown scan: {shown.unknown}. Its class means nothing.", "warning"))
+    words.append(_text(f"{shown.words[:1].upper()}{shown.words[1:]}."))
+    words += [_bar(name, p) for name, p in shown.probabilities]
+    if shown.region:
+        words.append(_text(f"Evidence for {shown.explained}: {shown.region} ({shown.method})", "small"))
+    words += [_text(f"• {warning}", "warning") for warning in shown.warnings if warning != shown.unknown]
+    words += [_text(f"“{said}”", "small") for said in shown.feedback]
+    table = Table([[_picture(shown.scan), _picture(shown.overlay), words]], colWidths=[52 * mm, 60 * mm, 62 * mm])
+    table.setStyle(TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 0)]))
+    return [_text(f"{shown.number}. {shown.name}", "section"), table]
+
+
+def _picture(data: bytes) -> Image:
+    with PillowImage.open(io.BytesIO(data)) as image:
+        width, height = image.size
+    scale = min(56 * mm / width, 50 * mm / height)
+    return Image(io.BytesIO(data), width * scale, height * scale)
+
+
+def _bar(name: str, p: float) -> Table:
+    row = Table([[_text(name, "small"), _Bar(p), _text(f"{p:.1%}", "small")]], colWidths=[27 * mm, 19 * mm, 14 * mm])
+    row.setStyle(TableStyle([(f"{side}PADDING", (0, 0), (-1, -1), 1) for side in ("TOP", "BOTTOM", "LEFT", "RIGHT")]))
+    return row
+
+
+class _Bar(Flowable):
+    """A probability as a bar."""
+
+    width, height = 18 * mm, 3 * mm
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self._p = p
+
+    def draw(self) -> None:
+        self.canv.setFillColor(_LINE)
+        self.canv.rect(0, 0, self.width, self.height, stroke=0, fill=1)
+        self.canv.setFillColor(_ACCENT)
+        self.canv.rect(0, 0, self.width * self._p, self.height, stroke=0, fill=1)
+
+
+def _foot(canvas: Canvas, document: SimpleDocTemplate) -> None:
+    canvas.setFont("TumorLens", 7.5)
+    canvas.setFillColor(_GREY)
+    canvas.drawString(18 * mm, 10 * mm, NOTICE)
+    canvas.drawRightString(A4[0] - 18 * mm, 10 * mm, f"page {document.page}")
+
+
+_STYLES = {
+    "text": {"fontSize": 9, "leading": 12.5, "textColor": _INK},
+    "small": {"fontSize": 7.5, "leading": 10, "textColor": _GREY},
+    "title": {"fontSize": 17, "leading": 21, "textColor": _INK, "fontName": "TumorLens-Bold"},
+    "headline": {"fontSize": 13, "leading": 18, "textColor": _ACCENT, "fontName": "TumorLens-Bold"},
+    "notice": {"fontSize": 9, "leading": 13, "textColor": HexColor("#8a3b00"), "fontName": "TumorLens-Bold"},
+    "section": {"fontSize": 10, "leading": 14, "spaceBefore": 6, "textColor": _INK, "fontName": "TumorLens-Bold"},
+    "warning": {"fontSize": 8, "leading": 10.5, "textColor": HexColor("#8a3b00")},
+}
+
+
+def _text(text: str, style: str = "text") -> Paragraph:
+    options = {"fontName": "TumorLens", **_STYLES[style]}
+    # Text is a reader's or a file's: never markup.
+    return Paragraph(escape(text), ParagraphStyle(style, wordWrap="LTR", splitLongWords=True, **options))
+
+
+def _fonts() -> None:
+    """DejaVu, which matplotlib carries: it has the letters of most languages, and is embedded in the file."""
+    if "TumorLens" in pdfmetrics.getRegisteredFontNames():
+        return
+    folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
+    pdfmetrics.registerFont(TTFont("TumorLens", folder / "DejaVuSans.ttf"))
+    pdfmetrics.registerFont(TTFont("TumorLens-Bold", folder / "DejaVuSans-Bold.ttf"))

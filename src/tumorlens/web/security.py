@@ -1,0 +1,124 @@
+"""What every request passes through: by which name it came, from where, how often; and what every answer says."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tumorlens.web.settings import Settings
+
+if TYPE_CHECKING:
+    from tumorlens.web.metrics import Metrics
+
+log = logging.getLogger("tumorlens.web.requests")
+
+COOKIE = "tumorlens_visit"
+
+_SAFE = {"GET", "HEAD", "OPTIONS"}
+_POLICY = (
+    "default-src 'none'; script-src 'self'{wasm}; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": _POLICY.format(wasm=""),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class Guard:
+    """ASGI middleware: refuses, limits, sets headers, logs and counts.
+
+    Refused are requests by a name the page does not have (a rebound one), and those that change something and come from
+    another site, by the Fetch Metadata headers and Origin (RFC 6454): both are the browser's own, no page can forge
+    them. Programs send neither and pass. Logged and counted are route, status and time, never a path or a query.
+
+    Args:
+        app: What it guards.
+        settings: Names and rates.
+        metrics: What counts.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+        self._app, self._settings, self._metrics = app, settings, metrics
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._rate, self._login_rate = parse(settings.rate), parse(settings.login_rate)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI's
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.perf_counter(), 500
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                if self._settings.https:
+                    headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+                if not scope["path"].startswith("/static/"):
+                    headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        try:
+            refusal = self._refusal(scope)
+            await (refusal or self._app)(scope, receive, answer)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            seconds = time.perf_counter() - began
+            self._metrics.request(scope["method"], route, status, seconds)
+            log.info(
+                "request",
+                extra={"method": scope["method"], "route": route, "status": status, "ms": round(seconds * 1000, 1)},
+            )
+
+    def _refusal(self, scope: Scope) -> JSONResponse | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+        allowed = self._settings.allowed_hosts
+        if allowed and name not in allowed:
+            return _no(400, "the page is not reached by this name; add it with --host-name")
+        if scope["method"] not in _SAFE and _is_foreign(headers, host):
+            return _no(403, "the request comes from another site")
+        client = scope["client"][0] if scope.get("client") else ""
+        if not self._limiter.hit(self._rate, "all", client):
+            return _no(429, "too many requests; wait a moment", {"Retry-After": "5"})
+        if scope["path"] == "/api/v1/login" and not self._limiter.hit(self._login_rate, "login", client):
+            return _no(429, "too many attempts to log in; wait a minute", {"Retry-After": "60"})
+        return None
+
+
+def _is_foreign(headers: Headers, host: str) -> bool:
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != host
+
+
+def _no(status: int, error: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": error}, status, headers)
+
+
+def with_wasm(request: Request) -> dict[str, str]:
+    """Headers of a page whose viewer of volumes compiles WebAssembly of ours."""
+    del request
+    return {"Content-Security-Policy": _POLICY.format(wasm=" 'wasm-unsafe-eval'")}

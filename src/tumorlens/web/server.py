@@ -1,0 +1,75 @@
+"""Runs the application under uvicorn."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import webbrowser
+from pathlib import Path
+from urllib.parse import quote
+
+import typer
+import uvicorn
+
+from tumorlens.errors import ConfigError
+from tumorlens.web.app import create_app
+from tumorlens.web.logs import set_up
+from tumorlens.web.settings import Settings
+
+
+def run(
+    settings: Settings, tls: tuple[Path | None, Path | None], *, behind_proxy: bool = False, open_browser: bool = False
+) -> None:
+    """Serves until Ctrl-C or SIGTERM.
+
+    Args:
+        settings: How.
+        tls: Certificate and key, PEM, or two times None.
+        behind_proxy: Whether a proxy on this machine says who asks.
+        open_browser: Whether to open the page.
+
+    Raises:
+        ConfigError: If the port is taken.
+    """
+    app = create_app(settings)
+    set_up()
+    certificate, key = (None if path is None else str(path) for path in tls)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+        proxy_headers=behind_proxy,
+        forwarded_allow_ips="127.0.0.1",
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=3,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    bound = _bind(settings)
+    host, port = bound.getsockname()[:2]
+    name = "localhost" if host in ("127.0.0.1", "::1") else f"[{quote(host)}]" if ":" in host else host
+    address = f"http{'s' if certificate else ''}://{name}:{port}/"
+    typer.echo(f"TumorLens reads scans at {address} — for research use only. Ctrl-C ends it.", err=True)
+    if open_browser:
+        opener = threading.Timer(1.5, webbrowser.open, (address,))
+        opener.daemon = True
+        opener.start()
+    uvicorn.Server(config).run(sockets=[bound])
+
+
+def _bind(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((settings.host, settings.port))
+    except (OSError, OverflowError) as error:
+        bound.close()
+        reason = getattr(error, "strerror", None) or "no such address"
+        raise ConfigError(f"{settings.host}:{settings.port}: {reason}; choose another --port or --host") from error
+    bound.listen(1024)
+    return bound

@@ -1,0 +1,293 @@
+"""Cases: their rows and their folders, kept in step."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, or_
+from sqlmodel import Session, col, delete, select
+
+import tumorlens
+from tumorlens.card import WeightsCard
+from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, WeightsId
+from tumorlens.study import find_in_study
+from tumorlens.web.arrival import harmless
+from tumorlens.web.database import Database
+from tumorlens.web.pictures import SlicePictures
+from tumorlens.web.tables import DONE, FAILED, READING, UPLOADING, WAITING, Case, FailedFile, Feedback, Slice, Upload
+
+SORTS = {
+    "newest": (col(Case.created).desc(),),
+    "oldest": (col(Case.created),),
+    "uncertainty": (col(Case.uncertainty).desc(), col(Case.created).desc()),
+    "title": (func.lower(Case.title), col(Case.created).desc()),
+}
+
+
+class Store:
+    """Cases.
+
+    Args:
+        database: For the rows.
+        folder: For the files.
+        card: Of the weights that answer.
+        deidentify: Whether files whose names may be patients' get others.
+    """
+
+    def __init__(self, database: Database, folder: Path, card: WeightsCard, *, deidentify: bool = True) -> None:
+        self.database, self.folder, self.card, self._deidentify = database, folder, card, deidentify
+
+    def folder_of(self, case_id: str) -> Path:
+        """A case's folder."""
+        return self.folder / case_id
+
+    def pictures(self, case_id: str, number: int) -> SlicePictures:
+        """A slice's pictures."""
+        return SlicePictures(self.folder_of(case_id) / "slices" / f"{number:05d}")
+
+    def create(self, title: str, owner: str, axis: str) -> Case:
+        """A new case, waiting for its files."""
+        case = Case(title=title, owner=owner, axis=axis, version=tumorlens.__version__)
+        case.weights_name, case.weights_sha256 = self.card.name, self.card.sha256
+        (self.folder_of(case.id) / "uploads").mkdir(parents=True)
+        with self.database.session() as session:
+            session.add(case)
+        return case
+
+    def get(self, case_id: str) -> Case | None:
+        """A case."""
+        with self.database.session() as session:
+            return session.get(Case, case_id)
+
+    def update(self, case_id: str, **changes: Any) -> Case | None:
+        """Changes a case's columns."""
+        with self.database.session() as session:
+            case = session.get(Case, case_id)
+            if case is not None:
+                for name, value in {"touched": time.time(), **changes}.items():
+                    setattr(case, name, value)
+                session.add(case)
+            return case
+
+    def add_upload(self, case_id: str, name: str, size: int, sha256: str, path: Path) -> Upload | None:
+        """Takes a file that was uploaded to `path`; None if the case takes no more."""
+        with self.database.alone() as session:
+            case = session.get(Case, case_id)
+            if case is None or case.status != UPLOADING:
+                return None
+            case.files += 1
+            case.size += size
+            case.touched = time.time()
+            kept = harmless(name, case.files) if self._deidentify else name
+            upload = Upload(case_id=case_id, number=case.files, name=kept, size=size, sha256=sha256)
+            path.rename(self.folder_of(case_id) / "uploads" / f"{upload.number:05d}")
+            session.add(case)
+            session.add(upload)
+        return upload
+
+    def uploads(self, case_id: str) -> list[Upload]:
+        """A case's files, in the order they came."""
+        with self.database.session() as session:
+            return list(session.exec(select(Upload).where(Upload.case_id == case_id).order_by(col(Upload.number))))
+
+    def begin(self, case_id: str) -> Case | None:
+        """A case is being read, from its beginning: what an earlier try found is forgotten."""
+        with self.database.session() as session:
+            case = session.get(Case, case_id)
+            if case is None:
+                return None
+            session.exec(delete(Slice).where(col(Slice.case_id) == case_id))
+            session.exec(delete(FailedFile).where(col(FailedFile.case_id) == case_id))
+            case.status, case.error, case.slices, case.total = READING, "", 0, 0
+            case.attempts += 1
+            session.add(case)
+            return case
+
+    def add_found(self, case_id: str, messages: Sequence[dict[str, Any]]) -> Case | None:
+        """Keeps what a worker told; the case as it stands, or None if it is gone."""
+        with self.database.session() as session:
+            case = session.get(Case, case_id)
+            if case is None:
+                return None
+            for message in messages:
+                if "slice" in message:
+                    content = message["slice"]
+                    session.add(
+                        Slice(case_id=case_id, number=content["number"], series=content["series"], content=content)
+                    )
+                    case.slices += 1
+                elif "failure" in message:
+                    session.add(FailedFile(case_id=case_id, **message["failure"]))
+                elif "total" in message:
+                    case.total = message["total"]
+            case.touched = time.time()
+            session.add(case)
+            return case
+
+    def finish(self, case_id: str, error: str = "") -> Case | None:
+        """A case is read: its slices are put together. Without any it has failed."""
+        with self.database.session() as session:
+            case = session.get(Case, case_id)
+            if case is None:
+                return None
+            slices = _slices(session, case_id)
+            failures = session.exec(select(FailedFile).where(FailedFile.case_id == case_id)).all()
+            if not slices and not error:
+                error = failures[0].error if failures else "no scans found; give pictures, DICOM or NIfTI files"
+            case.status, case.error, case.slices = FAILED if error else DONE, error, len(slices)
+            if slices:
+                records = [FindingRecord.model_validate(s.content["finding"]) for s in slices]
+                study = find_in_study(records, self.card.classes, [s.series for s in slices])
+                case.study = {
+                    **study.model_dump(mode="json"),
+                    "key_slices": [slices[i].number for i in study.key_slices],
+                }
+                case.label, case.confidence = study.label, study.confidence
+                case.unknown = study.unknown == study.slices
+                case.uncertainty = 1.0 if case.unknown else 1 - study.confidence
+                case.title = case.title or _title([record.source for record in records])
+            case.title = case.title or "Unread case"
+            session.add(case)
+            return case
+
+    def slices(self, case_id: str) -> list[Slice]:
+        """A case's slices, in order."""
+        with self.database.session() as session:
+            return _slices(session, case_id)
+
+    def slice(self, case_id: str, number: int) -> Slice | None:
+        """A slice."""
+        with self.database.session() as session:
+            return session.get(Slice, (case_id, number))
+
+    def failures(self, case_id: str) -> list[FailedFile]:
+        """Files that could not be read."""
+        with self.database.session() as session:
+            query = select(FailedFile).where(FailedFile.case_id == case_id).order_by(col(FailedFile.id))
+            return list(session.exec(query))
+
+    def document(self, case: Case) -> FindingsDocument:
+        """A case's findings, as `tumorlens predict --json` gives them."""
+        weights = WeightsId(name=case.weights_name, sha256=case.weights_sha256)
+        records = [FindingRecord.model_validate(s.content["finding"]) for s in self.slices(case.id)]
+        failures = [FailureRecord(source=f.name, error=f.error) for f in self.failures(case.id)]
+        return FindingsDocument.of(weights, records, failures)
+
+    def add_feedback(self, feedback: Feedback) -> Feedback:
+        """Keeps a reader's word."""
+        with self.database.session() as session:
+            session.add(feedback)
+        return feedback
+
+    def feedback(self, case_id: str | None = None) -> list[Feedback]:
+        """Readers' words on a case, or on all, in the order they were said."""
+        query = select(Feedback).order_by(col(Feedback.said), col(Feedback.id))
+        with self.database.session() as session:
+            return list(session.exec(query if case_id is None else query.where(Feedback.case_id == case_id)))
+
+    def search(
+        self, text: str, filters: dict[str, Any], sort: str, limit: int, offset: int
+    ) -> tuple[int, list[tuple[Case, str]]]:
+        """The worklist.
+
+        Args:
+            text: What titles, classes or comments hold; empty for all.
+            filters: Columns of `Case` and what they must be; "verdict" is one of `VERDICTS`, "none" or "any".
+            sort: One of `SORTS`.
+            limit: Cases at most.
+            offset: Cases to pass over.
+
+        Returns:
+            How many there are in all, and the cases, each with the last word that was said on it, or "".
+        """
+        last = select(Feedback.case_id, func.max(Feedback.id).label("id")).group_by(Feedback.case_id).subquery()
+        query = (
+            select(Case, Feedback.verdict)
+            .outerjoin(last, last.c.case_id == Case.id)
+            .outerjoin(Feedback, Feedback.id == last.c.id)  # type: ignore[arg-type]
+        )
+        if text:
+            like = f"%{_escaped(text.lower())}%"
+            said = select(Feedback.case_id).where(func.lower(Feedback.comment).like(like, escape="\\"))
+            query = query.where(
+                or_(
+                    func.lower(Case.title).like(like, escape="\\"),
+                    func.lower(Case.label).like(like, escape="\\"),
+                    col(Case.id).in_(said),
+                )
+            )
+        for name, value in filters.items():
+            if name != "verdict":
+                query = query.where(getattr(Case, name) == value)
+            elif value in ("none", "any"):
+                query = query.where(col(Feedback.id).is_(None) if value == "none" else col(Feedback.id).is_not(None))
+            else:
+                query = query.where(Feedback.verdict == value)
+        with self.database.session() as session:
+            total = session.exec(select(func.count()).select_from(query.subquery())).one()
+            rows = session.exec(query.order_by(*SORTS[sort]).limit(limit).offset(offset)).all()
+        return total, [(case, verdict or "") for case, verdict in rows]
+
+    def unfinished(self) -> list[Case]:
+        """Cases that a server which was stopped left waiting or half read, the oldest first."""
+        query = select(Case).where(col(Case.status).in_([WAITING, READING])).order_by(col(Case.created))
+        with self.database.session() as session:
+            return list(session.exec(query))
+
+    def old(self, before: float) -> list[Case]:
+        """Cases made before a time."""
+        with self.database.session() as session:
+            return list(session.exec(select(Case).where(col(Case.created) < before)))
+
+    def abandoned(self, before: float) -> list[Case]:
+        """Cases whose upload stopped before a time."""
+        query = select(Case).where(Case.status == UPLOADING, col(Case.touched) < before)
+        with self.database.session() as session:
+            return list(session.exec(query))
+
+    def delete(self, case_id: str) -> None:
+        """Deletes a case, rows first: files without a row are swept up, a row without files would be a lie."""
+        with self.database.session() as session:
+            case = session.get(Case, case_id)
+            if case is not None:
+                session.delete(case)
+        shutil.rmtree(self.folder_of(case_id), ignore_errors=True)
+
+    def sweep(self) -> int:
+        """Deletes what a kill may have left: folders without a case, half uploads. How many folders there were."""
+        with self.database.session() as session:
+            known = set(session.exec(select(Case.id)))
+        stray = [folder for folder in self.folder.iterdir() if folder.name not in known]
+        for folder in stray:
+            shutil.rmtree(folder, ignore_errors=True)
+        for half in (
+            *self.folder.glob(".*.part"),
+            *self.folder.glob("*/.*.part"),
+            *self.folder.parent.glob(".export-*"),
+        ):
+            half.unlink(missing_ok=True)
+        return len(stray)
+
+
+def _slices(session: Session, case_id: str) -> list[Slice]:
+    return list(session.exec(select(Slice).where(Slice.case_id == case_id).order_by(col(Slice.number))))
+
+
+_DICOM = re.compile(r"series \d+, slice \d+")
+
+
+def _title(sources: Sequence[str]) -> str:
+    """What a case is called, by its slices."""
+    if _DICOM.match(sources[0]):
+        return f"DICOM study, {len(sources)} slice{'s' * (len(sources) > 1)}"
+    names = list(dict.fromkeys(source.rpartition(", slice ")[0] or source for source in sources))
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -1,0 +1,86 @@
+"""Bodies of requests, streamed to disk within limits."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import HTTPException, Request
+from starlette.requests import ClientDisconnect
+
+from tumorlens.web.settings import Limits
+from tumorlens.web.worker import DISK_FULL
+
+STALLED_SECONDS = 60
+"""After which an upload of which nothing more comes is given up."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """A body on disk.
+
+    Attributes:
+        path: Where.
+        size: Bytes.
+        sha256: Of them.
+    """
+
+    path: Path
+    size: int
+    sha256: str
+
+
+async def receive(request: Request, folder: Path, limits: Limits, room: int | None = None) -> Received:
+    """Writes a request's body to a file of its own.
+
+    Args:
+        request: The request.
+        folder: Where the file is made. A half one is taken away.
+        limits: Largest file, and disk to leave free.
+        room: Bytes there may be, where that is less.
+
+    Raises:
+        HTTPException: 413 if it is too large, 408 if it stalls, 400 if it breaks off, 507 if the disk is full.
+    """
+    most = limits.file_bytes if room is None else min(limits.file_bytes, room)
+    announced = int(request.headers.get("content-length") or 0)
+    if announced > most:
+        raise _too_large(most)
+    path = folder / f".{secrets.token_hex(8)}.part"
+    digest, size = hashlib.sha256(), 0
+    try:
+        if shutil.disk_usage(folder).free - announced < limits.reserve:
+            raise HTTPException(507, DISK_FULL)
+        with path.open("wb") as file:
+            stream = request.stream()
+            while True:
+                async with asyncio.timeout(STALLED_SECONDS):
+                    block = await anext(stream, None)
+                if block is None:
+                    break
+                size += len(block)
+                if size > most:
+                    raise _too_large(most)
+                digest.update(block)
+                file.write(block)
+        if announced and size != announced:
+            raise HTTPException(400, "the upload broke off; send the file again")
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, TimeoutError):
+            raise HTTPException(408, "the upload stalled; send the file again") from error
+        if isinstance(error, ClientDisconnect):
+            raise HTTPException(400, "the upload broke off; send the file again") from error
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise HTTPException(507, DISK_FULL) from error
+        raise
+    return Received(path, size, digest.hexdigest())
+
+
+def _too_large(most: int) -> HTTPException:
+    return HTTPException(413, f"larger than the {most / 2**20:,.0f} MB that are accepted; send less at a time")
