@@ -8,26 +8,26 @@ Example:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from tumorlens.errors import InputError, NotOneStudy, UnreadableFile, UnsupportedFile
 from tumorlens.formats import Failure, Source, dicom, find_sources, read_source
 from tumorlens.formats.checks import parsing
 from tumorlens.formats.dicom_series import Place, in_order
 from tumorlens.formats.sources import reader_of
-from tumorlens.hospital.geometry import Plane, plane_of
+from tumorlens.hospital.geometry import plane_of
 from tumorlens.hospital.identity import Identity, identity_of, is_uid
-from tumorlens.study import StudyFinding, find_in_study
+from tumorlens.hospital.slices import AnalysedStudy, Display, Instance, Slice, spread
+from tumorlens.study import find_in_study
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-    from tumorlens.classes import ClassSet, ScanClass
     from tumorlens.classifier import Classifier
-    from tumorlens.finding import Finding
     from tumorlens.scan import Scan, Values
 
 MR_IMAGES = {
@@ -37,142 +37,6 @@ MR_IMAGES = {
     "1.2.840.10008.5.1.4.1.1.4.4": "Legacy Converted Enhanced MR Image Storage",
 }
 """SOP classes that are analysed (PS3.4 B.5). Others, such as results of this or other software, are left out."""
-
-PICTURED = 3
-"""Slices of a study that are drawn, and reported one by one; of thin slices, many more decide together."""
-
-Presence = Literal["present", "absent", "undetermined"]
-
-
-@dataclass(frozen=True)
-class Instance:
-    """A SOP instance, as results refer to it.
-
-    Attributes:
-        sop_class: SOPClassUID.
-        uid: SOPInstanceUID.
-        series: SeriesInstanceUID.
-        frames: NumberOfFrames of a multi-frame object; None for a classic one.
-        number: InstanceNumber, where there is one.
-    """
-
-    sop_class: str
-    uid: str
-    series: str
-    frames: int | None = None
-    number: int | None = None
-
-
-@dataclass(frozen=True)
-class Display:
-    """How a frame's stored values become grey, where the header says so in numbers.
-
-    Attributes:
-        photometric: PhotometricInterpretation, such as "MONOCHROME2".
-        rescale: (slope, intercept).
-        window: (center, width); where the header has none, of shown slices, what the reader stretched.
-    """
-
-    photometric: str = "MONOCHROME2"
-    rescale: tuple[float, float] | None = None
-    window: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Slice:
-    """One frame of a study, with what was found in it.
-
-    Attributes:
-        path: Its file.
-        instance: Its SOP instance.
-        frame: Its place in that, from 0.
-        shape: (rows, columns).
-        plane: Where it lies in the patient; None where the header has no usable geometry.
-        display: How its stored values become grey.
-        finding: What it shows. It holds heat map and region, for the study's class, if `AnalysedStudy.shown` has it.
-        scan: Its pixels, if it is to be pictured; else None, so that a study of any length fits in memory.
-    """
-
-    path: str
-    instance: Instance
-    frame: int
-    shape: tuple[int, int]
-    plane: Plane | None
-    display: Display
-    finding: Finding
-    scan: Scan | None = field(default=None, repr=False)
-
-    @property
-    def frame_number(self) -> int | None:
-        """What ReferencedFrameNumber is to be: from 1; None for a classic object, which has none."""
-        return None if self.instance.frames is None else self.frame + 1
-
-    @property
-    def unknown(self) -> bool:
-        """Whether it is unlike the scans of the training."""
-        return self.finding.unknown is not None and self.finding.unknown.unknown
-
-
-@dataclass(frozen=True, eq=False)
-class AnalysedStudy:
-    """What a study's slices show, one by one and together.
-
-    Attributes:
-        identity: Patient and study, as results repeat them. Holds patient data: never log it.
-        slices: Series by series, in the order they lie in the head.
-        study: What they show together; its key slices are places in `slices`.
-        classes: The classes that were told apart.
-        failures: Files that gave no slice, or not all of theirs.
-        left_out: SOP instances that are no MR images, such as reports and other software's results.
-        when: The time that results bear.
-    """
-
-    identity: Identity = field(repr=False)
-    slices: tuple[Slice, ...]
-    study: StudyFinding
-    classes: ClassSet
-    failures: tuple[Failure, ...]
-    left_out: int
-    when: datetime
-
-    @property
-    def label(self) -> ScanClass:
-        """The study's most probable class."""
-        return self.classes[self.classes.keys.index(self.study.label)]
-
-    @property
-    def presence(self) -> Presence:
-        """Whether there is a tumour: "undetermined" if every slice is unlike those of the training."""
-        if self.study.unknown == self.study.slices:
-            return "undetermined"
-        return "absent" if self.label.nothing else "present"
-
-    @property
-    def deciding(self) -> tuple[Slice, ...]:
-        """The slices that decided: the study's key slices."""
-        return tuple(self.slices[i] for i in self.study.key_slices)
-
-    @property
-    def pictured(self) -> tuple[Slice, ...]:
-        """At most `PICTURED` of those, evenly spread: they have pixels, and are reported one by one."""
-        return tuple(self.slices[i] for i in _spread(self.study.key_slices))
-
-    @property
-    def shown(self) -> tuple[Slice, ...]:
-        """The slices that have a heat map: those that decided or show the tumour; none without a tumour."""
-        return tuple(s for s in self.slices if s.finding.heatmap is not None)
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What speaks against trusting it, a sentence each."""
-        found = []
-        if self.study.unknown:
-            found.append(f"{self.study.unknown} of {self.study.slices} slices are unlike the scans of the training")
-        if self.failures:
-            found.append(f"{len(self.failures)} files could not be read, or not wholly")
-        if any(s.plane is None for s in self.deciding):
-            found.append("a key slice has no usable position, orientation, spacing or frame of reference")
-        return tuple(dict.fromkeys([*found, *(w for s in self.pictured for w in s.finding.warnings)]))
 
 
 def analyse(
@@ -199,7 +63,7 @@ def analyse(
     findings = classifier.find(reading.scans(), explain=False)
     if not findings or reading.identity is None:
         raise reading.nothing()
-    slices = _in_order([replace(s, finding=f) for s, f in zip(reading.slices, findings, strict=True)])
+    slices = _in_order([found(finding=f) for found, f in zip(reading.slices, findings, strict=True)])
     classes = classifier.card.classes
     # Neighbours are neighbours in one stack: a series may hold several, as localisers do.
     stacks = [(s.instance.series, s.plane and s.plane.stack) for s in slices]
@@ -218,13 +82,6 @@ def analyse(
     return _explained(analysed, classifier)
 
 
-def _spread(places: tuple[int, ...]) -> tuple[int, ...]:
-    """At most `PICTURED` of some places, the middle one among them."""
-    if len(places) <= PICTURED:
-        return places
-    return tuple(places[(2 * i + 1) * len(places) // (2 * PICTURED)] for i in range(PICTURED))
-
-
 class _Reading:
     """Goes through a study's files, and keeps what it learns on the way.
 
@@ -235,7 +92,7 @@ class _Reading:
     def __init__(self, paths: list[str | PathLike[str]]) -> None:
         self.paths = paths
         self.identity: Identity | None = None
-        self.slices: list[Slice] = []
+        self.slices: list[partial[Slice]] = []  # they lack their findings
         self.failures: list[Failure] = []
         self.left_out = 0
         self._errors: list[InputError] = []
@@ -288,7 +145,7 @@ class _Reading:
             with parsing(path):
                 plane, display = plane_of(header, item.frame), _display(header, item.frame)
             shape = (item.height, item.width)
-            self.slices.append(Slice(path, instance, item.frame, shape, plane, display, finding=None))  # type: ignore[arg-type]
+            self.slices.append(partial(Slice, path, instance, item.frame, shape, plane, display))
             yield item
 
 
@@ -359,7 +216,7 @@ def _explained(analysed: AnalysedStudy, classifier: Classifier) -> AnalysedStudy
 
     The files are read again for it: only now it is known which slices matter.
     """
-    pictured = set(_spread(analysed.study.key_slices))
+    pictured = set(spread(analysed.study.key_slices))
     wanted = set(pictured)
     if analysed.presence == "present":
         wanted |= set(analysed.study.key_slices) | {

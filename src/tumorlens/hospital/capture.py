@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-    from tumorlens.hospital.analysis import AnalysedStudy, Slice
+    from tumorlens.hospital.slices import AnalysedStudy, Slice
     from tumorlens.scan import Scan
 
 BANNER = "RESEARCH USE ONLY - NOT A DIAGNOSIS"

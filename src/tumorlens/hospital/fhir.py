@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import httpx
 
     from tumorlens.card import WeightsCard
-    from tumorlens.hospital.analysis import AnalysedStudy, Slice
+    from tumorlens.hospital.slices import AnalysedStudy, Slice
 
 Resource = dict[str, Any]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from tumorlens.finding import Region
-    from tumorlens.hospital.analysis import Slice
+    from tumorlens.hospital.slices import Slice
 
 
 def make_segmentations(maker: Maker) -> list[Dataset]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from tumorlens.card import WeightsCard
-    from tumorlens.hospital.analysis import AnalysedStudy, Instance, Slice
+    from tumorlens.hospital.slices import AnalysedStudy, Instance, Slice
 
 MANUFACTURER = "TumorLens"
 RESEARCH_USE = "AI - research use only"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from highdicom.pr import GraphicAnnotation
     from pydicom import Dataset
 
-    from tumorlens.hospital.analysis import Slice
+    from tumorlens.hospital.slices import Slice
 
 _LAYER = "AI_EVIDENCE"
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from highdicom.sr import Measurement, QualitativeEvaluation, SourceImageForMeasurementGroup
     from pydicom import Dataset
 
-    from tumorlens.hospital.analysis import Slice
+    from tumorlens.hospital.slices import Slice
 
 
 def make_report(maker: Maker, others: Sequence[Dataset]) -> Dataset:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from tumorlens.card import WeightsCard
-    from tumorlens.hospital.analysis import AnalysedStudy
+    from tumorlens.hospital.slices import AnalysedStudy
 
 KINDS = {
     "1.2.840.10008.5.1.4.1.1.7": "secondary-capture",
