@@ -174,3 +174,4 @@ def test_nothing_printed_holds_patient_data(make_study: Callable[..., Path], bri
 
     assert header().PatientID not in repr(analysed)
     assert "Petra" not in repr(analysed)
+    assert STUDY not in repr(analysed)

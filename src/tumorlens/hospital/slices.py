@@ -35,8 +35,8 @@ class Instance:
     """
 
     sop_class: str
-    uid: str
-    series: str
+    uid: str = field(repr=False)  # identifiers are not for logs
+    series: str = field(repr=False)
     frames: int | None = None
     number: int | None = None
 
@@ -145,9 +145,11 @@ class AnalysedStudy:
         """What speaks against trusting it, a sentence each."""
         found = []
         if self.study.unknown:
-            found.append(f"{self.study.unknown} of {self.study.slices} slices are unlike the scans of the training")
+            are = "is" if self.study.unknown == 1 else "are"
+            found.append(f"{self.study.unknown} of {self.study.slices} slices {are} unlike the scans of the training")
         if self.failures:
-            found.append(f"{len(self.failures)} files could not be read, or not wholly")
+            files = "file" if len(self.failures) == 1 else "files"
+            found.append(f"{len(self.failures)} {files} could not be read, or not wholly")
         if any(s.plane is None for s in self.deciding):
             found.append("a key slice has no usable position, orientation, spacing or frame of reference")
         return tuple(dict.fromkeys([*found, *(w for s in self.pictured for w in s.finding.warnings)]))
