@@ -35,7 +35,7 @@ bench: $(VENV)/.dev  ## run the benchmarks in small sizes on phantoms
 		--folds 2 --final --set validation=0 --set epochs=1 --quiet
 	$(BIN)/python benchmarks/folds.py $(BENCH)/runs/cv-attention --mirror
 	$(BIN)/python benchmarks/corruptions.py $(BENCH)/runs/cv-cnn_lstm/fold-0 --count 8
-	$(BIN)/python benchmarks/study.py --count 8 --slices 12 24
+	$(BIN)/python benchmarks/study.py --count 8 --slices 12 24 --series 2
 	$(BIN)/python benchmarks/audit.py --phantoms 1100
 	$(BIN)/python benchmarks/validate_site.py $(BENCH)/hospital
 	$(BIN)/python benchmarks/training_profile.py --steps 4

@@ -5,8 +5,9 @@
 
 A study is a series of parallel slices over a whole phantom head, in a plane and contrast drawn at random, of a patient
 with a lesion or, as often as of each kind of tumour, without; once in few thick slices, once in more, once in many thin
-ones. Prints one table for the seed that rules are chosen on, and one for the seed that they are reported on. Phantoms
-are no patients: the tables compare rules with each other and say nothing of how well a study of a hospital is read.
+ones. Then studies of several such series, of other planes and contrasts. Prints two tables for the seed that rules are
+chosen on, and two for the seed that they are reported on. Phantoms are no patients: the tables compare rules with each
+other and say nothing of how well a study of a hospital is read.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tumorlens.data.phantom import PLANES, make_study
 from tumorlens.data.phantom_tissue import CONTRASTS
 from tumorlens.evaluation._intervals import estimate_means
 from tumorlens.evaluation.metrics import Estimate
-from tumorlens.study import find_in_study
+from tumorlens.study import EXTENT, find_in_study
 
 NOTHING = BRAIN_TUMORS.keys.index(next(c.key for c in BRAIN_TUMORS if c.nothing))
 Probabilities = NDArray[np.float64]
@@ -116,22 +117,80 @@ RULES: dict[str, Rule] = {
 }
 
 
+def draw_series(count: int, series: int, seed: int, classifier: Classifier) -> list[list[Study]]:
+    """Draws studies of several series of 24 slices, the first of them T1 after contrast agent; one list a study.
+
+    What is shipped is said of each series together with those before it.
+    """
+    keys = classifier.card.classes.keys
+    studies = []
+    for number in range(count):
+        rng = np.random.default_rng([seed, number, 7])
+        label = BRAIN_TUMORS.keys[number % len(BRAIN_TUMORS)]
+        findings, positions, names, parts = [], [], [], []
+        for place in range(series):
+            plane = str(rng.choice(PLANES, p=[0.46, 0.27, 0.27]))
+            contrast = str(rng.choice(CONTRASTS)) if place else "t1c"
+            phantoms = make_study(number, label=label, plane=plane, contrast=contrast, slices=24, seed=seed)
+            new = classifier.find([p.scan for p in phantoms], explain=False)
+            findings, positions = [*findings, *new], [*positions, *(p.position for p in phantoms)]
+            names += [place] * len(new)
+            p = np.array([[f.probabilities[key] for key in keys] for f in new])
+            known = np.array([f.unknown is None or not f.unknown.unknown for f in new])
+            shipped = keys.index(find_in_study(findings, classifier.card.classes, names, positions).label)
+            step = phantoms[1].position - phantoms[0].position
+            parts.append(Study(keys.index(label), p[known] if known.any() else p, step, shipped))
+        studies.append(parts)
+    return studies
+
+
+def something(row: Probabilities) -> float:
+    """How probable it is that a row shows anything."""
+    return 1 - float(row[NOTHING])
+
+
+SERIES_RULES: dict[str, Callable[[list[Probabilities]], Probabilities]] = {
+    "the loudest series": lambda rows: max(rows, key=something),
+    "the middle series": lambda rows: sorted(rows, key=something)[len(rows) // 2],
+    "mean over the series": lambda rows: np.mean(rows, axis=0),
+}
+
+
+def series_table(studies: list[list[Study]]) -> str:
+    """As `table`, of rules that make one finding of the best rows of several series."""
+    numbers, truths = range(1, len(studies[0]) + 1), [parts[0].truth for parts in studies]
+    lines = [f"| rule |{''.join(f' {n} series |' for n in numbers)}", "| --- |" + " --- |" * len(numbers)]
+    for name, rule in SERIES_RULES.items():
+        cells = []
+        for n in numbers:
+            rows = [[best_row(s.p, max(2, round(EXTENT / s.step))) for s in parts[:n]] for parts in studies]
+            said = [
+                Study(parts[0].truth, parts[0].p, 0, int(rule(r).argmax()))
+                for parts, r in zip(studies, rows, strict=True)
+            ]
+            cells.append(measure(RULES["**as shipped**"], said))
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    shipped = [measure(truths, [parts[n - 1].shipped for parts in studies]) for n in numbers]
+    return "\n".join([*lines, "| **as shipped** | " + " | ".join(shipped) + " |"])
+
+
 def table(drawn: dict[int, list[Study]]) -> str:
     """A line for each rule, in Markdown; for each number of slices its accuracy, sensitivity and specificity."""
     steps = {count: np.mean([s.step for s in studies]) for count, studies in drawn.items()}
     head = "".join(f" {count} slices, {step:.0f} mm apart |" for count, step in steps.items())
     lines = [f"| rule |{head}", "| --- |" + " --- |" * len(drawn)]
     lines += [
-        f"| {name} | " + " | ".join(measure(rule, studies) for studies in drawn.values()) + " |"
+        f"| {name} | "
+        + " | ".join(measure([s.truth for s in studies], [rule(s) for s in studies]) for studies in drawn.values())
+        + " |"
         for name, rule in RULES.items()
     ]
     return "\n".join(lines)
 
 
-def measure(rule: Rule, studies: list[Study]) -> str:
+def measure(truths: list[int], told: list[int]) -> str:
     """A rule's accuracy with its interval, then its sensitivity to and specificity for any tumour."""
-    truth = np.array([s.truth for s in studies])
-    said = np.array([rule(s) for s in studies])
+    truth, said = np.array(truths), np.array(told)
     tumour = truth != NOTHING
     values = np.column_stack(
         [
@@ -141,7 +200,7 @@ def measure(rule: Rule, studies: list[Study]) -> str:
         ]
     ).astype(float)
     # A patient a study, so each is a group of its own.
-    accuracy, sensitivity, specificity = estimate_means(values, [str(i) for i in range(len(studies))])
+    accuracy, sensitivity, specificity = estimate_means(values, [str(i) for i in range(len(truth))])
     return f"{in_words(accuracy)}, {sensitivity.value:.0%} / {specificity.value:.0%}"
 
 
@@ -160,14 +219,18 @@ def main() -> None:
     parser.add_argument("--weights", default="cnn_lstm")
     parser.add_argument("--count", type=int, default=200, help="studies of each seed and number of slices")
     parser.add_argument("--slices", type=int, nargs="+", default=(16, 24, 72), help="slices of a study")
+    parser.add_argument("--series", type=int, default=4, help="series of a study, in the second table")
     parser.add_argument("--seeds", type=int, nargs=2, default=(101, 102), help="to choose on, and to report on")
     options = parser.parse_args()
     classifier = Classifier.load(options.weights, threads=1)
     for what, seed in zip(("chosen on", "reported on"), options.seeds, strict=True):
         drawn = {slices: draw(options.count, slices, seed, classifier) for slices in options.slices}
         print(f"{what} seed {seed}: {options.count} studies, weights {options.weights}")
-        print("accuracy (95% interval), sensitivity / specificity\n")
+        print("accuracy (95% interval), sensitivity / specificity; one series a study\n")
         print(table(drawn) + "\n", flush=True)
+        several = draw_series(options.count, options.series, seed, classifier)
+        print(f"several series a study, {what} seed {seed}\n")
+        print(series_table(several) + "\n", flush=True)
 
 
 if __name__ == "__main__":

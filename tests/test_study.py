@@ -81,13 +81,29 @@ def test_a_slip_in_a_few_thin_slices_is_no_tumour() -> None:
     assert find_in_study(findings, BRAIN_TUMORS, positions=positions).label == "no_tumor"
 
 
+def test_series_are_averaged_so_that_a_slip_in_one_is_no_tumour() -> None:
+    slip, quiet = [slice_of("meningioma", 0.9)] * 4 + [NOTHING] * 8, [NOTHING] * 12
+    series = [name for name in "abc" for _ in range(12)]
+
+    assert find_in_study([*slip, *quiet, *quiet], BRAIN_TUMORS, series).label == "no_tumor"
+    assert find_in_study([*slip, *slip, *quiet], BRAIN_TUMORS, series).label == "meningioma"
+
+
+def test_a_series_too_short_for_a_row_counts_only_where_all_are() -> None:
+    localiser, whole = [slice_of("pituitary", 0.99)], [NOTHING] * 9
+
+    assert find_in_study([*localiser, *whole], BRAIN_TUMORS, ["l"] + ["w"] * 9).label == "no_tumor"
+    assert find_in_study([*localiser, *localiser], BRAIN_TUMORS, ["l", "m"]).label == "pituitary"
+
+
 def test_each_series_has_its_own_distances() -> None:
-    thick, thin = [slice_of("glioma", 0.9)] * 6 + [NOTHING] * 6, [NOTHING] * 60
+    thick = [slice_of("glioma", 0.9)] * 6 + [NOTHING] * 6
+    thin = [NOTHING] * 10 + [slice_of("glioma", 0.9)] * 30 + [NOTHING] * 20
     positions = [5.0 * i for i in range(12)] + [1.0 * i for i in range(60)]
     found = find_in_study([*thick, *thin], BRAIN_TUMORS, ["thick"] * 12 + ["thin"] * 60, positions)
 
     assert found.label == "glioma"
-    assert len(found.key_slices) == round(EXTENT / 5)
+    assert found.key_slices == (*range(6), *range(12 + 10, 12 + 40))
 
 
 @pytest.mark.parametrize("positions", [None, [None] * 6, [0.0, None, 2.0, 3.0, 4.0, 5.0], [7.0] * 6])

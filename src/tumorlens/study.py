@@ -23,9 +23,10 @@ class StudyFinding(BaseModel):
 
     Attributes:
         label: Key of the most probable class.
-        probabilities: By key, the mean over the key slices; they sum to 1.
-        key_slices: Places of the slices that decided, in order: neighbours that together are the most probable to
-            show something; the more, the thinner they are. Where every slice is unknown, they are chosen among those.
+        probabilities: By key, the mean over the key slices of each series, then over the series; they sum to 1.
+        key_slices: Places of the slices that decided, in order: of each series, neighbours that together are the most
+            probable to show something; the more, the thinner they are. Where every slice is unknown, they are chosen
+            among those.
         counts: Slices by their own most probable class, unknown ones left out.
         unknown: Slices unlike those of the training.
         slices: How many there are.
@@ -53,8 +54,9 @@ def find_in_study(
 ) -> StudyFinding:
     """Puts the findings of slices together.
 
-    Slices unlike the training's are left out. Of as many slices in a row, of one series, as cover `EXTENT`, the mean
-    probabilities are taken; the row that is the most probable to show anything at all speaks for the study.
+    Slices unlike the training's are left out. Of as many slices in a row as cover `EXTENT`, the mean probabilities are
+    taken; the row that is the most probable to show anything at all speaks for its series, and the mean over the
+    series for the study. A series that is too short for a row, as a localiser's are, counts only where all are.
 
     Args:
         findings: Of the slices, each series' in the order they lie in the head.
@@ -74,21 +76,19 @@ def find_in_study(
     p = np.array([[f.probabilities[key] for key in classes.keys] for f in findings])
     something = p @ np.array([not c.nothing for c in classes], float)
     where = list(positions) if positions is not None else [None] * len(findings)
-    rows = [
-        row
-        for group in dict.fromkeys(groups[i] for i in left)
-        for row in _rows(
-            [i for i in left if groups[i] == group],
-            _length([x for x, other in zip(where, groups, strict=True) if other == group]),
-        )
-    ]
-    deciding = max(rows, key=lambda row: something[row].mean())
-    mean = p[deciding].mean(0)
+    best, whole = [], []
+    for group in dict.fromkeys(groups[i] for i in left):
+        length = _length([x for x, other in zip(where, groups, strict=True) if other == group])
+        rows = _rows([i for i in left if groups[i] == group], length)
+        best.append(max(rows, key=lambda row: something[row].mean()))
+        whole.append(len(best[-1]) == length)
+    deciding = [row for row, is_whole in zip(best, whole, strict=True) if is_whole or not any(whole)]
+    mean = np.mean([p[row].mean(0) for row in deciding], axis=0)
     known = [f.label for f, unknown in zip(findings, strange, strict=True) if not unknown]
     return StudyFinding(
         label=classes.keys[int(mean.argmax())],
         probabilities={key: float(v) for key, v in zip(classes.keys, mean, strict=True)},
-        key_slices=tuple(int(i) for i in deciding),
+        key_slices=tuple(sorted(int(i) for row in deciding for i in row)),
         counts={key: known.count(key) for key in classes.keys},
         unknown=int(strange.sum()),
         slices=len(findings),

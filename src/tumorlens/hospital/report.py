@@ -195,7 +195,7 @@ def _summary(maker: Maker) -> list[str]:
         f"Research use only, not a diagnosis. {told[analysed.presence]}.",
         f"Slices: {analysed.study.slices}, by their own most probable class: {counts or 'none'}; "
         f"unknown: {analysed.study.unknown}. Probabilities of the study are means over "
-        f"{len(analysed.deciding)} neighbouring slices.",
+        f"{len(analysed.deciding)} slices that decided, series by series.",
     ]
 
 
