@@ -175,3 +175,17 @@ def test_nothing_printed_holds_patient_data(make_study: Callable[..., Path], bri
     assert header().PatientID not in repr(analysed)
     assert "Petra" not in repr(analysed)
     assert STUDY not in repr(analysed)
+
+
+def test_a_series_that_shows_nothing_has_no_heat_map(tmp_path: Path, bright: Classifier) -> None:
+    for i in range(11):
+        grid, position = GRIDS["coronal"], GRIDS["coronal"].position(i, 11)
+        save(classic(AXIAL, AXIAL.position(i, 11), number=i + 1, series="1.1"), tmp_path / f"a{i}.dcm")
+        save(classic(grid, position, number=i + 1, series="1.2"), tmp_path / f"b{i}.dcm")
+        save(classic(AXIAL, AXIAL.position(i, 11), False, number=i + 1, series="1.3"), tmp_path / f"c{i}.dcm")
+    analysed = analyse(tmp_path, bright)
+
+    assert analysed.study.label == "glioma"  # by the mean of two series that show it, and one that does not
+    assert {s.instance.series[-1] for s in analysed.deciding} == {"1", "2", "3"}
+    assert {s.instance.series[-1] for s in analysed.shown} == {"1", "2"}
+    assert all(s.finding.region is not None for s in analysed.pictured)

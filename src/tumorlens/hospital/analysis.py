@@ -21,7 +21,7 @@ from tumorlens.formats.dicom_series import Place, in_order
 from tumorlens.formats.sources import reader_of
 from tumorlens.hospital.geometry import plane_of
 from tumorlens.hospital.identity import Identity, identity_of, is_uid
-from tumorlens.hospital.slices import AnalysedStudy, Display, Instance, Slice, spread
+from tumorlens.hospital.slices import AnalysedStudy, Display, Instance, Slice
 from tumorlens.study import find_in_study
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def analyse(
 ) -> AnalysedStudy:
     """Says what the MR images of one study show.
 
-    Every slice is classified. Heat maps are made for the study's class, if that is a tumour: of the slices that
-    decided, and of the other slices that show it by themselves. Of a SOP instance that is given twice the first counts.
+    Every slice is classified. Heat maps are made for the study's class, if that is a tumour: of the slices
+    that show it by themselves. Of a SOP instance that is given twice the first counts.
 
     Args:
         paths: Files and folders of one study, in any order.
@@ -212,16 +212,12 @@ def _windowed(s: Slice, values: Values | None) -> Slice:
 
 
 def _explained(analysed: AnalysedStudy, classifier: Classifier) -> AnalysedStudy:
-    """Adds pixels to the slices to be pictured, and heat maps for the study's class to those that show it.
+    """Adds pixels to the slices to be pictured, and heat maps for the study's class to those that bear it.
 
     The files are read again for it: only now it is known which slices matter.
     """
-    pictured = set(spread(analysed.study.key_slices))
-    wanted = set(pictured)
-    if analysed.presence == "present":
-        wanted |= set(analysed.study.key_slices) | {
-            i for i, s in enumerate(analysed.slices) if s.finding.label == analysed.study.label and not s.unknown
-        }
+    pictured = set(analysed.to_picture)
+    wanted = pictured | set(analysed.bearing)
     place = {(s.path, s.frame): i for i, s in enumerate(analysed.slices) if i in wanted}
     slices = list(analysed.slices)
 

@@ -131,13 +131,28 @@ class AnalysedStudy:
         return tuple(self.slices[i] for i in self.study.key_slices)
 
     @property
+    def bearing(self) -> tuple[int, ...]:
+        """Places of the slices that by themselves show the study's tumour; none without one."""
+        if self.presence != "present":
+            return ()
+        own = (i for i, s in enumerate(self.slices) if s.finding.label == self.study.label and not s.unknown)
+        # A mean may be of a class that is the most probable one of no slice.
+        return tuple(own) or self.study.key_slices
+
+    @property
+    def to_picture(self) -> tuple[int, ...]:
+        """Places of at most `PICTURED` of the deciding slices, evenly spread, of those that bear a tumour if any do."""
+        key, bearing = self.study.key_slices, set(self.bearing)
+        return _spread(tuple(i for i in key if i in bearing) or key)
+
+    @property
     def pictured(self) -> tuple[Slice, ...]:
-        """At most `PICTURED` of those, evenly spread: they have pixels, and are reported one by one."""
-        return tuple(self.slices[i] for i in spread(self.study.key_slices))
+        """Those slices: they have pixels, and are reported one by one."""
+        return tuple(self.slices[i] for i in self.to_picture)
 
     @property
     def shown(self) -> tuple[Slice, ...]:
-        """The slices that have a heat map: those that decided or show the tumour; none without a tumour."""
+        """The slices that have a heat map: those that bear the tumour."""
         return tuple(s for s in self.slices if s.finding.heatmap is not None)
 
     @property
@@ -155,7 +170,7 @@ class AnalysedStudy:
         return tuple(dict.fromkeys([*found, *(w for s in self.pictured for w in s.finding.warnings)]))
 
 
-def spread(places: tuple[int, ...]) -> tuple[int, ...]:
+def _spread(places: tuple[int, ...]) -> tuple[int, ...]:
     """At most `PICTURED` of some places, the middle one among them."""
     if len(places) <= PICTURED:
         return places
