@@ -20,8 +20,9 @@ lint: $(VENV)/.dev  ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-e2e: $(VENV)/.dev  ## run the tests that need Debian's chromium, dicom3tools and dcmtk
+e2e: $(VENV)/.dev  ## run the tests that need Debian's chromium, postgresql, dicom3tools and dcmtk
 	$(BIN)/python -m pytest tests/e2e --override-ini addopts="-ra --strict-markers"
+	TUMORLENS_TEST_DATABASE=postgresql $(BIN)/python -m pytest tests/web
 
 BENCH := build/bench
 bench: $(VENV)/.dev  ## run the benchmarks in small sizes on phantoms
@@ -45,6 +46,7 @@ bench: $(VENV)/.dev  ## run the benchmarks in small sizes on phantoms
 	$(BIN)/python benchmarks/archive.py ray --count 1000
 	$(BIN)/python benchmarks/cluster_cost.py --rate 500
 	$(BIN)/python benchmarks/speed.py --scale 0.1 --files 300
+	$(BIN)/python benchmarks/page_load.py --scale 0.02
 
 clean:  ## remove the environment and everything made
 	rm -rf $(VENV) demo build .coverage .pytest_cache .mypy_cache .ruff_cache

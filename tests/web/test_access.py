@@ -157,6 +157,15 @@ def test_every_answer_has_its_headers(shared_page: Page) -> None:
         assert headers["Referrer-Policy"] == "no-referrer"
 
 
+def test_bodies_that_are_no_uploads_are_small(shared_page: Page) -> None:
+    assert shared_page.post("/cases", content=b'{"title": "' + b"x" * 2_000_000 + b'"}').status_code == 413
+
+    def endless():  # type: ignore[no-untyped-def]
+        yield b"{"
+
+    assert shared_page.post("/cases", content=endless()).status_code == 413
+
+
 def test_rates_are_limited(open_page: Callable[..., Page]) -> None:
     page = open_page(rate="20/minute")
     statuses = [page.get("/me").status_code for _ in range(25)]
@@ -220,7 +229,7 @@ def test_another_address_takes_accounts(make_settings: Callable[..., Settings]) 
         (["--host", "0.0.0.0", "--insecure-http"], "nobody could log in"),
         (["--tls-key", "key.pem"], "go together"),
         (["--tls-key", "no.pem", "--tls-certificate", "no.pem"], "no such file"),
-        (["--behind-proxy", "--no-accounts"], "let everybody in"),
+        (["--proxy", "127.0.0.1", "--no-accounts"], "let everybody in"),
         (["--database", "mysql://x/y"], "postgresql://"),
         (["--database", "postgresql://u:secret@127.0.0.1:1/x"], "cannot be reached"),
         (["--weights", "nothing"], "nothing"),

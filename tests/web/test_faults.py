@@ -142,8 +142,9 @@ def test_uploads_beyond_the_limits_are_refused(open_page: Callable[..., Page], j
     assert page.http.put(put, content=endless()).status_code == 413
     assert page.http.put(put, content=b"").status_code == 400
     assert page.http.put(put, content=jpeg).status_code == 201
-    assert page.http.put(put, content=jpeg).status_code == 201
-    third = page.http.put(put, content=jpeg)
+    assert page.http.put(put, content=jpeg).json()["number"] == 1  # the same again
+    assert page.http.put(put, content=jpeg + b"\0").status_code == 201
+    third = page.http.put(put, content=jpeg + b"\0\0")
     assert third.status_code == 413
     assert "2 files" in third.json()["error"]
     assert page.post("/findings", content=b"x" * 100_001).status_code == 413

@@ -30,21 +30,21 @@ def test_both_reports_hold_what_they_must(shared_page: Page, archive: bytes) -> 
         f"{key}. series 1, slice {key}",
     ):
         assert words in html, words
-    assert len(re.findall(r"<img src=\"data:image/png", html)) == 2 * 12
+    assert len(re.findall(r"<img src=\"data:image/png", html)) == 2 * 6
     assert "http" not in re.sub(r"data:[^\"]*", "", html).replace("http-equiv", "")
     assert pdf.headers["content-type"] == "application/pdf"
     assert pdf.content.startswith(b"%PDF")
-    assert pdf.content.count(b"/Type /Page\n") >= 2
+    assert pdf.content.count(b"/Type /Page\n") >= 1
 
 
 def test_a_long_case_shows_its_key_slices_and_those_spoken_of(shared_page: Page, archive: bytes) -> None:
-    case = shared_page.read({"a.zip": archive, "b.zip": archive})
+    case = shared_page.read({"a.zip": archive, "b.zip": archive + b"\0"})
     shared_page.post(f"/cases/{case['id']}/feedback", json={"slice": 20, "verdict": "unsure"})
     report = make_report(shared_page.parts.store.get(case["id"]), shared_page.parts.store)
 
     shown = {s.number for s in report.shown}
-    assert len(shown) == 12
-    assert report.left_out == case["slices"] - 12
+    assert len(shown) == 6
+    assert report.left_out == case["slices"] - 6
     assert set(case["study"]["key_slices"]) | {20} <= shown
 
 

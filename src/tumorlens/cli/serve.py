@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,9 +51,9 @@ def serve(
         Path | None, typer.Option(help="PEM file; with --tls-key the page speaks HTTPS.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM file.")] = None,
-    behind_proxy: Annotated[
-        bool, typer.Option("--behind-proxy", help="A proxy on this machine speaks HTTPS for the page.")
-    ] = False,
+    proxy: Annotated[
+        str | None, typer.Option(help="Address of the proxy that speaks HTTPS for the page, such as 127.0.0.1.")
+    ] = None,
     insecure_http: Annotated[
         bool, typer.Option("--insecure-http", help="Let passwords travel in the clear: on networks you trust alone.")
     ] = False,
@@ -72,15 +74,15 @@ def serve(
     for file in (tls_certificate, tls_key):
         if file is not None and not file.is_file():
             raise ConfigError(f"{file}: there is no such file")
-    https = tls_certificate is not None or behind_proxy
+    https = tls_certificate is not None or proxy is not None
     if not is_local(host) and not https and not insecure_http:
         raise ConfigError(
             f"{host} is reached from other machines, and passwords would travel in the clear; give --tls-certificate "
-            "and --tls-key, or --behind-proxy, or --insecure-http"
+            "and --tls-key, or --proxy, or --insecure-http"
         )
-    asked = accounts if accounts is not None else not is_local(host) or behind_proxy
-    if behind_proxy and not asked:
-        raise ConfigError("--behind-proxy with --no-accounts would let everybody in")
+    asked = accounts if accounts is not None else not is_local(host) or proxy is not None
+    if proxy is not None and not asked:
+        raise ConfigError("--proxy with --no-accounts would let everybody in")
     settings = _settings(
         home,
         database,
@@ -99,7 +101,7 @@ def serve(
     run(
         settings,
         (tls_certificate, tls_key),
-        behind_proxy=behind_proxy,
+        proxy=proxy,
         open_browser=open_browser and sys.stdout.isatty(),
     )
 
@@ -121,7 +123,8 @@ def add(
     ] = None,
 ) -> None:
     """Add an account. The password has at least 12 characters."""
-    _accounts(home, database).add(name, _password(password_file), role)
+    with _accounts(home, database) as accounts:
+        accounts.add(name, _password(password_file), role)
     make_console().say(f"added {name}, {role}")
 
 
@@ -133,21 +136,24 @@ def password(
     password_file: Annotated[Path | None, typer.Option(help="File whose first line is the password.")] = None,
 ) -> None:
     """Give an account another password, and log it out everywhere."""
-    _accounts(home, database).set_password(name, _password(password_file))
+    with _accounts(home, database) as accounts:
+        accounts.set_password(name, _password(password_file))
     make_console().say(f"{name} has another password")
 
 
 @accounts_app.command("remove")
 def remove(name: Annotated[str, typer.Argument()], home: Home = None, database: DatabaseUrl = "") -> None:
     """Remove an account with its tokens. What it said of scans stays."""
-    _accounts(home, database).remove(name)
+    with _accounts(home, database) as accounts:
+        accounts.remove(name)
     make_console().say(f"removed {name}")
 
 
 @accounts_app.command("list")
 def list_accounts(home: Home = None, database: DatabaseUrl = "") -> None:
     """List the accounts."""
-    rows = [(a.name, a.role) for a in _accounts(home, database).all()]
+    with _accounts(home, database) as accounts:
+        rows = [(a.name, a.role) for a in accounts.all()]
     make_console().table(("account", "role"), rows)
 
 
@@ -160,7 +166,8 @@ def token(
     database: DatabaseUrl = "",
 ) -> None:
     """Make a token for a program, and print it, this once."""
-    typer.echo(_accounts(home, database).add_token(name, purpose, days))
+    with _accounts(home, database) as accounts:
+        typer.echo(accounts.add_token(name, purpose, days))
 
 
 def _settings(home: Path | None, database: str, **options: object) -> Settings:
@@ -169,15 +176,19 @@ def _settings(home: Path | None, database: str, **options: object) -> Settings:
     return Settings(home=(home or default_home()).absolute(), database=database, **options)
 
 
-def _accounts(home: Path | None, database: str) -> Accounts:
+@contextmanager
+def _accounts(home: Path | None, database: str) -> Iterator[Accounts]:
     with needs_extra("the page", "web"):
         from tumorlens.web.accounts import Accounts
         from tumorlens.web.database import Database
     settings = _settings(home, database)
     settings.prepare()
     opened = Database(settings.database_url)
-    opened.migrate()
-    return Accounts(opened)
+    try:
+        opened.migrate()
+        yield Accounts(opened)
+    finally:
+        opened.close()
 
 
 def _password(file: Path | None) -> str:

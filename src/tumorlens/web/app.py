@@ -57,10 +57,14 @@ def create_app(settings: Settings) -> FastAPI:
     card = read_card(find_weights(settings.weights))
     secret = settings.prepare()
     database = Database(settings.database_url)
-    database.migrate()
     accounts, audit, metrics = Accounts(database), Audit(database), Metrics()
-    if settings.accounts and not accounts.all():
-        raise ConfigError("nobody could log in; add somebody first: tumorlens accounts add NAME --role admin")
+    try:
+        database.migrate()
+        if settings.accounts and not accounts.all():
+            raise ConfigError("nobody could log in; add somebody first: tumorlens accounts add NAME --role admin")
+    except ConfigError:
+        database.close()
+        raise
     store = Store(database, settings.cases, card, deidentify=settings.deidentify)
     pool = Pool(settings)
     desk = Desk(settings, store, pool, audit, metrics, secret)

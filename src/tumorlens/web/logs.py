@@ -33,4 +33,4 @@ def set_up(level: str = "INFO") -> None:
     for name in ("tumorlens.web", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(level)
+        logger.setLevel(level if name == "tumorlens.web" else "WARNING")

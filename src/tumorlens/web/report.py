@@ -18,8 +18,8 @@ from tumorlens.web.pictures import png
 from tumorlens.web.store import Store
 from tumorlens.web.tables import Case, Feedback, Slice
 
-MOST = 12
-"""Slices that a report shows: the key slices, those somebody said something of, and then the surest."""
+MOST = 6
+"""Slices that a report shows, in this order: the key slices, those somebody said something of, then the surest."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def make_report(case: Case, store: Store) -> Report:
     order = sorted(
         slices, key=lambda s: (s.number not in key, s.number not in spoken, s.content["uncertainty"], s.number)
     )
-    chosen = sorted(order[:MOST], key=lambda s: s.number)
+    chosen = order[: max(MOST, len(key))]
     classes = store.card.classes
     return Report(
         case=case,
@@ -125,11 +125,13 @@ def _shown(row: Slice, said: list[Feedback], store: Store, classes: ClassSet) ->
         found["explained"], None if region is None else Region.model_validate(region), content["width"]
     )
     unknown = found["unknown"] or {}
+    strange = unknown.get("unknown", False)
+    said_of_it = in_words(found["prediction_set"], found["label"], classes)
     return Shown(
         number=row.number,
         name=found["source"],
-        words=in_words(found["prediction_set"], found["label"], classes),
-        unknown=unknown.get("reason", "") if unknown.get("unknown") else "",
+        words="nothing that it says of this scan can be relied on" if strange else said_of_it,
+        unknown=unknown["reason"] if strange else "",
         probabilities=[(names[key], p) for key, p in sorted(found["probabilities"].items(), key=lambda kp: -kp[1])],
         explained=names[found["explained"]],
         method=found["method"],

@@ -89,7 +89,7 @@ def _slice(shown: Shown) -> list[Flowable]:
 def _picture(data: bytes) -> Image:
     with PillowImage.open(io.BytesIO(data)) as image:
         width, height = image.size
-    scale = min(56 * mm / width, 50 * mm / height)
+    scale = min(58 * mm / width, 47 * mm / height)
     return Image(io.BytesIO(data), width * scale, height * scale)
 
 
@@ -102,10 +102,9 @@ def _bar(name: str, p: float) -> Table:
 class _Bar(Flowable):
     """A probability as a bar."""
 
-    width, height = 18 * mm, 3 * mm
-
     def __init__(self, p: float) -> None:
         super().__init__()
+        self.width, self.height = 18 * mm, 2.4 * mm
         self._p = p
 
     def draw(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -24,6 +25,10 @@ log = logging.getLogger("tumorlens.web.requests")
 
 COOKIE = "tumorlens_visit"
 
+MAX_JSON = 1_000_000
+"""Bytes of a body that is no upload: an outline of 2,000 corners fits many times."""
+
+_UPLOAD = re.compile(r"/api/v1/(findings|cases/[^/]+/files)")
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _POLICY = (
     "default-src 'none'; script-src 'self'{wasm}; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -98,12 +103,19 @@ class Guard:
             return _no(400, "the page is not reached by this name; add it with --host-name")
         if scope["method"] not in _SAFE and _is_foreign(headers, host):
             return _no(403, "the request comes from another site")
+        if scope["method"] not in _SAFE and not _UPLOAD.fullmatch(scope["path"]) and _is_large(headers):
+            return _no(413, f"a request of this kind may have {MAX_JSON:,} bytes, and says how many it has")
         client = scope["client"][0] if scope.get("client") else ""
         if not self._limiter.hit(self._rate, "all", client):
             return _no(429, "too many requests; wait a moment", {"Retry-After": "5"})
         if scope["path"] == "/api/v1/login" and not self._limiter.hit(self._login_rate, "login", client):
             return _no(429, "too many attempts to log in; wait a minute", {"Retry-After": "60"})
         return None
+
+
+def _is_large(headers: Headers) -> bool:
+    announced = headers.get("content-length", "0")
+    return "transfer-encoding" in headers or not announced.isdecimal() or int(announced) > MAX_JSON
 
 
 def _is_foreign(headers: Headers, host: str) -> bool:

@@ -18,14 +18,14 @@ from tumorlens.web.settings import Settings
 
 
 def run(
-    settings: Settings, tls: tuple[Path | None, Path | None], *, behind_proxy: bool = False, open_browser: bool = False
+    settings: Settings, tls: tuple[Path | None, Path | None], *, proxy: str | None = None, open_browser: bool = False
 ) -> None:
     """Serves until Ctrl-C or SIGTERM.
 
     Args:
         settings: How.
         tls: Certificate and key, PEM, or two times None.
-        behind_proxy: Whether a proxy on this machine says who asks.
+        proxy: Address of a proxy that says who asks.
         open_browser: Whether to open the page.
 
     Raises:
@@ -43,8 +43,8 @@ def run(
         server_header=False,
         ssl_certfile=certificate,
         ssl_keyfile=key,
-        proxy_headers=behind_proxy,
-        forwarded_allow_ips="127.0.0.1",
+        proxy_headers=proxy is not None,
+        forwarded_allow_ips=proxy or "",
         timeout_keep_alive=30,
         timeout_graceful_shutdown=3,
         h11_max_incomplete_event_size=64 * 1024,
@@ -63,7 +63,8 @@ def run(
 
 def _bind(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    # Named as TCP, or asyncio does not turn Nagle's algorithm off, and every answer waits 40 ms for an acknowledgement.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((settings.host, settings.port))

@@ -75,11 +75,18 @@ class Store:
             return case
 
     def add_upload(self, case_id: str, name: str, size: int, sha256: str, path: Path) -> Upload | None:
-        """Takes a file that was uploaded to `path`; None if the case takes no more."""
+        """Takes a file that was uploaded to `path`; None if the case takes no more.
+
+        The same bytes again are the same file: an upload whose answer was lost is sent once more.
+        """
         with self.database.alone() as session:
             case = session.get(Case, case_id)
             if case is None or case.status != UPLOADING:
                 return None
+            again = select(Upload).where(Upload.case_id == case_id, Upload.sha256 == sha256)
+            if (known := session.exec(again).first()) is not None:
+                path.unlink()
+                return known
             case.files += 1
             case.size += size
             case.touched = time.time()

@@ -52,7 +52,7 @@ class Upload(SQLModel, table=True):
     number: int = Field(primary_key=True)
     name: str
     size: int
-    sha256: str
+    sha256: str = Field(index=True)
 
 
 class Slice(SQLModel, table=True):

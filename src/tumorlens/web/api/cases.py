@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict
 
-from tumorlens.finding import FindingsDocument
 from tumorlens.formats import Axis
 from tumorlens.web.api.views import (
     CaseDetail,
     CaseList,
     CaseView,
+    Document,
     FailureView,
     Message,
     SliceView,
@@ -119,7 +119,10 @@ _UPLOAD_ERRORS: dict[int | str, dict[str, type[Message]]] = {
 
 @router.put("/cases/{case_id}/files", status_code=201, openapi_extra=BODY, responses=_UPLOAD_ERRORS)
 async def upload(request: Request, case: ThisCase, parts: App, reader: AnyReader, name: Name = "") -> UploadView:
-    """Uploads a file: a picture, a DICOM file, a NIfTI volume, or a zip archive of them."""
+    """Uploads a file: a picture, a DICOM file, a NIfTI volume, or a zip archive of them.
+
+    The same bytes sent again to the same case count once, so an upload whose answer was lost may be repeated.
+    """
     limits = parts.settings.limits
     if case.status != UPLOADING:
         raise HTTPException(409, "the case takes no more files; make another")
@@ -172,9 +175,9 @@ def one_slice(row: ThisSlice, number: Annotated[int, Path(ge=1, le=2**31 - 1)]) 
 
 
 @router.get("/cases/{case_id}/findings")
-def findings(case: ThisCase, parts: App) -> FindingsDocument:
+def findings(case: ThisCase, parts: App) -> Document:
     """A case's findings, as `tumorlens predict --json` gives them."""
-    return parts.store.document(case)
+    return Document(**dict(parts.store.document(case)))
 
 
 def finished(case: Case) -> Case:

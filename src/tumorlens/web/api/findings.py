@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request
 
-from tumorlens.finding import FindingsDocument
 from tumorlens.formats import Axis
 from tumorlens.web.api.cases import BODY, Name, _clean
-from tumorlens.web.api.views import Message
+from tumorlens.web.api.views import Document, Message
 from tumorlens.web.pool import WorkerError
 from tumorlens.web.state import AnyReader, App
 from tumorlens.web.uploads import receive
@@ -29,7 +28,7 @@ async def find(
     axis: Axis = "axial",
     target: Annotated[str | None, Query(max_length=80, description="Class to explain; the most probable one.")] = None,
     pictures: Annotated[bool, Query(description="Embed overlay and heat map as data: addresses.")] = False,
-) -> FindingsDocument:
+) -> Document:
     """Says what a file's slices show, as `tumorlens predict --json` does. Up to 64 slices; nothing is kept."""
     settings = parts.settings
     if target is not None and target not in parts.card.classes.keys:
@@ -47,7 +46,7 @@ async def find(
     }
     try:
         async for message in parts.pool.ask(command, settings.limits.finding_seconds, quick=True):
-            document = FindingsDocument.model_validate(message["end"])
+            document = Document.model_validate(message["end"])
     except WorkerError as error:
         raise HTTPException(422, str(error)) from error
     finally:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from tumorlens.finding import FindingRecord, Region
+from tumorlens.finding import FindingRecord, FindingsDocument, Region
 from tumorlens.web.tables import Case, FailedFile, Feedback, Slice
 
 BASE = "/api/v1"
 
 Title = Annotated[str, StringConstraints(strip_whitespace=True, max_length=120)]
+
+
+class Document(FindingsDocument):
+    """Findings as `tumorlens predict --json` gives them, schema number included."""
+
+    number: Literal[1] = Field(1, alias="schema")
 
 
 class Message(BaseModel):

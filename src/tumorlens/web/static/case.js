@@ -38,6 +38,7 @@ async function refresh() {
   byId("desk").hidden = false;
   byId("slice").max = slices.length;
   byId("scroller").hidden = slices.length < 2;
+  if (!current && document.activeElement === document.body) byId("stage").focus({ preventScroll: true });
   const key = found.study?.key_slices?.at(Math.floor(found.study.key_slices.length / 2));
   if (!current || (found.status === "done" && !moved && key && key !== current)) await go(key ?? 1, false);
   else if (more.length) strip.set(slices, current);
@@ -124,7 +125,7 @@ function showFinding() {
   byId("unknown").hidden = !strange;
   byId("unknown").querySelector("span").textContent = strange ? `${capital(finding.unknown.reason)}. Its class means nothing.` : "";
   byId("headline").textContent = strange ? `Unknown scan (${names[finding.label]})` : `${capital(names[finding.label])}, ${percent(finding.probabilities[finding.label])}`;
-  byId("in-words").textContent = `${capital(inWords(finding))}.`;
+  byId("in-words").textContent = strange ? "" : `${capital(inWords(finding))}.`;
   const fieldset = document.querySelector(".picker");
   const focused = document.activeElement?.name === "class";
   fieldset.replaceChildren(fieldset.firstElementChild, ...classes.map((k) =>
@@ -250,8 +251,10 @@ const KEYS = {
   "?": () => byId("keys").showModal(),
 };
 document.addEventListener("keydown", (event) => {
-  if (!slices.length || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-  if (event.target.matches("input, select, textarea, button, a") && event.target !== byId("stage")) return;
+  if (!slices.length || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  // Only while the viewer has the focus: elsewhere, a letter that does something would surprise (WCAG 2.1.4).
+  if (!event.target.closest(".viewer")) return;
+  if (event.target.matches("input") && /^(Arrow|Home|End|Page)/.test(event.key)) return; // the slider's own
   const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const label = classes[Number(name) - 1];
   const action = label && name !== "0" ? () => pick(label) : KEYS[name];

@@ -132,6 +132,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["case_id"], ["cases.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("case_id", "number"),
     )
+    op.create_index(op.f("ix_uploads_sha256"), "uploads", ["sha256"], unique=False)
     op.create_table(
         "visits",
         sa.Column("key", sa.String(), nullable=False),
