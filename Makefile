@@ -20,7 +20,7 @@ lint: $(VENV)/.dev  ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-e2e: $(VENV)/.dev  ## run the tests that need Debian's chromium and postgresql
+e2e: $(VENV)/.dev  ## run the tests that need Debian's chromium, postgresql, dicom3tools and dcmtk
 	$(BIN)/python -m pytest tests/e2e --override-ini addopts="-ra --strict-markers"
 	TUMORLENS_TEST_DATABASE=postgresql $(BIN)/python -m pytest tests/web
 
@@ -36,6 +36,7 @@ bench: $(VENV)/.dev  ## run the benchmarks in small sizes on phantoms
 		--folds 2 --final --set validation=0 --set epochs=1 --quiet
 	$(BIN)/python benchmarks/folds.py $(BENCH)/runs/cv-attention --mirror
 	$(BIN)/python benchmarks/corruptions.py $(BENCH)/runs/cv-cnn_lstm/fold-0 --count 8
+	$(BIN)/python benchmarks/study.py --count 8 --slices 12 24 --series 2
 	$(BIN)/python benchmarks/audit.py --phantoms 1100
 	$(BIN)/python benchmarks/validate_site.py $(BENCH)/hospital
 	$(BIN)/python benchmarks/training_profile.py --steps 4

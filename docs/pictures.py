@@ -5,14 +5,20 @@ python docs/pictures.py
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
+from pydicom import Dataset
 
 from tumorlens import Classifier
-from tumorlens.data.phantom import Phantom, contact_sheet, make_phantoms
+from tumorlens.data.phantom import Phantom, contact_sheet, make_phantoms, make_study
 from tumorlens.explain.overlay import draw_overlay, draw_scan
 from tumorlens.finding import Finding
+from tumorlens.hospital.capture import draw_capture
+from tumorlens.hospital.identity import Identity
+from tumorlens.hospital.slices import AnalysedStudy, Display, Instance, Slice
+from tumorlens.study import find_in_study
 
 IMAGES = Path(__file__).parent / "images"
 SIZE, GAP, INK, PAPER = 256, 16, (235, 235, 235), (18, 20, 24)
@@ -40,6 +46,21 @@ def finding_picture(phantom: Phantom, finding: Finding) -> Image.Image:
     return canvas
 
 
+def capture_picture(classifier: Classifier) -> Image.Image:
+    """What a Secondary Capture shows of a phantom study."""
+    phantoms = make_study(0, label="glioma", size=192, slices=24, seed=5)
+    findings = classifier.find([p.scan for p in phantoms], target="glioma")
+    classes = classifier.card.classes
+    study = find_in_study(findings, classes, positions=[p.position for p in phantoms])
+    slices = tuple(
+        Slice("", Instance("", "", ""), 0, (p.scan.height, p.scan.width), None, Display(), f, p.scan)
+        for p, f in zip(phantoms, findings, strict=True)
+    )
+    nobody = Identity("", Dataset())
+    analysed = AnalysedStudy(nobody, slices, study, classes, (), 0, datetime(2026, 1, 1))
+    return draw_capture(analysed, analysed.pictured[1])
+
+
 def main() -> None:
     """Draws and saves them."""
     IMAGES.mkdir(exist_ok=True)
@@ -50,6 +71,7 @@ def main() -> None:
     pairs = [(p, f) for p, f in zip(shown, classifier.find([p.scan for p in shown]), strict=True) if f.label == p.label]
     phantom, finding = max(pairs, key=lambda pair: pair[1].confidence)
     finding_picture(phantom, finding).save(IMAGES / "finding.png", optimize=True)
+    capture_picture(Classifier.load("cnn_lstm")).save(IMAGES / "secondary-capture.png", optimize=True)
 
 
 if __name__ == "__main__":

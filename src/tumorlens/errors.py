@@ -5,12 +5,14 @@
     │   ├── UnreadableFile     missing, forbidden, empty, truncated or corrupt
     │   ├── UnsupportedFile    sound, but nothing we read, or without pixels
     │   ├── TooLarge           more pixels than we accept
-    │   └── NotAScan           readable, but no scan: constant, not a number, a few pixels small
+    │   ├── NotAScan           readable, but no scan: constant, not a number, a few pixels small
+    │   └── NotOneStudy        files of several studies where those of one are expected
     ├── DataError              a data set, manifest or split that cannot be used
     │   └── DownloadError      a public set could not be fetched
     ├── ModelError             a network or its weights cannot be used
     │   └── ChecksumMismatch   weights differ from what their card says
     ├── ConfigError            a setting is unknown or out of range
+    ├── DeliveryError          results could not be handed to another system
     └── MissingExtra           an optional dependency is not installed
 
 Every message is one line that names the file and the remedy, and none holds patient data.
@@ -66,6 +68,10 @@ class NotAScan(InputError):
     """Readable, but no scan: constant, not a number, or a few pixels small."""
 
 
+class NotOneStudy(InputError):
+    """Files of several studies where those of one are expected."""
+
+
 class DataError(TumorLensError):
     """A data set, manifest or split that cannot be used."""
 
@@ -84,6 +90,10 @@ class ChecksumMismatch(ModelError):
 
 class ConfigError(TumorLensError):
     """A setting is unknown or out of range."""
+
+
+class DeliveryError(TumorLensError):
+    """Results could not be handed to another system."""
 
 
 class MissingExtra(TumorLensError):

@@ -24,6 +24,7 @@ from tumorlens.cli.options import (
     need,
     on_ray,
 )
+from tumorlens.cli.results import results
 from tumorlens.cli.serve import accounts_app, serve
 from tumorlens.errors import ConfigError, ModelError, TumorLensError
 
@@ -40,6 +41,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(accounts_app, name="accounts")
 app.command()(serve)
 app.command()(deidentify)
+app.command()(results)
 
 
 def main() -> None:

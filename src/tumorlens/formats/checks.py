@@ -27,7 +27,8 @@ MIN_SIDE = 16
 
 Number = TypeVar("Number", bound=np.generic)
 
-_PARSERS = r"(PIL|pydicom|nibabel|tumorlens\.formats)(\.|$)"  # their warnings quote the file, so patient data
+# Their warnings quote the file, so patient data.
+_PARSERS = r"(PIL|pydicom|highdicom|nibabel|tumorlens\.(formats|hospital))(\.|$)"
 _LOGGERS = tuple(logging.getLogger(name) for name in ("pydicom", "nibabel.global", "PIL.TiffImagePlugin"))
 # Whoever writes while parsing runs out of room: that is no fault of the file.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -67,7 +68,8 @@ class _Quiet:
             self._caught.__exit__(None, None, None)
 
 
-_QUIET = _Quiet()
+QUIET = _Quiet()
+"""Around calls of a library that may quote a file in warnings, outside `parsing`."""
 
 
 @contextmanager
@@ -86,7 +88,7 @@ def parsing(source: str) -> Iterator[None]:
         UnreadableFile: For anything else; the library's own error is the cause.
     """
     try:
-        with _QUIET:
+        with QUIET:
             yield
     except InputError:
         raise

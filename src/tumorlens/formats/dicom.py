@@ -132,7 +132,7 @@ def read(path: str, _axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
     for index in range(count):
         with parsing(path):
             pixels, warnings, values = _pixels(path, ds, index, next(frames))
-            spacing = _spacing(_group(ds, index, "PixelMeasuresSequence"))
+            spacing = _spacing(functional_group(ds, index, "PixelMeasuresSequence"))
         kept = values if keep else None
         yield Scan(pixels, path, index, spacing, patient, series, modality, (*notes, *warnings), facts, kept)
 
@@ -228,14 +228,14 @@ def _grey(path: str, ds: FileDataset, index: int, stored: NDArray) -> _Shown:
     if ds.get("ModalityLUTSequence"):
         values = apply_modality_lut(stored, ds)
     else:
-        rescale = _group(ds, index, "PixelValueTransformationSequence")
-        slope, intercept = _number(rescale, "RescaleSlope"), _number(rescale, "RescaleIntercept")
+        rescale = functional_group(ds, index, "PixelValueTransformationSequence")
+        slope, intercept = number(rescale, "RescaleSlope"), number(rescale, "RescaleIntercept")
         values = stored * (slope or 1.0) + (intercept or 0.0) if slope or intercept else stored
     if ds.get("VOILUTSequence") and values.dtype.kind in "iu":
         return divide(apply_voi(values, ds), 2 ** int(ds.VOILUTSequence[0].LUTDescriptor[2]) - 1), (), None
     numbers, warnings = finite(path, values)
-    voi = _group(ds, index, "FrameVOILUTSequence")
-    center, width = _number(voi, "WindowCenter"), _number(voi, "WindowWidth")
+    voi = functional_group(ds, index, "FrameVOILUTSequence")
+    center, width = number(voi, "WindowCenter"), number(voi, "WindowWidth")
     if center is not None and width is not None and width > 0:
         shown = window(numbers, center, width, _code(voi, "VOILUTFunction"))
         if shown.min() < shown.max():
@@ -282,7 +282,7 @@ def _facts(ds: Dataset) -> dict[str, str]:
     """What `Scan.facts` holds; nothing that could name the patient, and no date."""
     age = _age(ds)
     maker = " ".join(f"{_words(ds, 'Manufacturer')} {_words(ds, 'ManufacturerModelName')}".split())
-    tesla = _number(ds, "MagneticFieldStrength") or 0.0
+    tesla = number(ds, "MagneticFieldStrength") or 0.0
     tesla = tesla / 10_000 if tesla > 100 else tesla  # some write gauss
     nominal = next((f for f in _FIELDS if abs(tesla - f) < 0.07 * f), tesla)
     facts = {
@@ -318,7 +318,7 @@ def _words(ds: Dataset, keyword: str) -> str:
     return value if re.fullmatch(r"[A-Z0-9][A-Z0-9 .,+&/()_-]{0,39}", value) else ""
 
 
-def _group(ds: Dataset, index: int, name: str) -> Dataset:
+def functional_group(ds: Dataset, index: int, name: str) -> Dataset:
     """A frame's functional group: its own, or the shared one, or else the data set itself (classic objects)."""
     own, shared = ds.get("PerFrameFunctionalGroupsSequence"), ds.get("SharedFunctionalGroupsSequence")
     for groups, place in ((own, index), (shared, 0)):
@@ -328,25 +328,25 @@ def _group(ds: Dataset, index: int, name: str) -> Dataset:
 
 
 def _spacing(ds: Dataset) -> tuple[float, float] | None:
-    rows, columns = _number(ds, "PixelSpacing", 0), _number(ds, "PixelSpacing", 1)
+    rows, columns = number(ds, "PixelSpacing", 0), number(ds, "PixelSpacing", 1)
     return (rows, columns) if rows and columns and rows > 0 and columns > 0 else None
 
 
-def _number(ds: Dataset, keyword: str, place: int = 0) -> float | None:
+def number(ds: Dataset, keyword: str, place: int = 0) -> float | None:
     """A finite number, or None where it is absent or is none."""
     try:
         value = ds.get(keyword)
         if value is None or isinstance(value, str):
             return None
-        number = float(value[place] if hasattr(value, "__len__") else value)
+        found = float(value[place] if hasattr(value, "__len__") else value)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
+    return found if math.isfinite(found) else None
 
 
 def _integer(ds: Dataset, keyword: str, default: int = 0) -> int:
-    number = _number(ds, keyword)
-    return default if number is None else int(number)
+    found = number(ds, keyword)
+    return default if found is None else int(found)
 
 
 def _code(ds: Dataset, keyword: str) -> str:

@@ -42,8 +42,8 @@ def place_of(path: str) -> Place:
             series = str(ds.get("SeriesInstanceUID") or "") or None
             number = ds.get("InstanceNumber")
             instance = None if number is None or isinstance(number, str) else int(number)
-            position = _vector(ds.get("ImagePositionPatient"), 3)
-            axes = _vector(ds.get("ImageOrientationPatient"), 6)
+            position = vector(ds.get("ImagePositionPatient"), 3)
+            axes = vector(ds.get("ImageOrientationPatient"), 6)
     except InputError:
         return Place(path)  # reading it says why
     normal = None if axes is None else np.cross(axes[:3], axes[3:])
@@ -78,6 +78,7 @@ def in_order(places: Sequence[Place]) -> list[str]:
     return [places[i].path for i in order]
 
 
-def _vector(value: object, length: int) -> tuple[float, ...] | None:
+def vector(value: object, length: int) -> tuple[float, ...] | None:
+    """An element's value as finite numbers, if it is so many; else None."""
     numbers = np.array(value if value is not None else (), dtype=float).reshape(-1)
     return tuple(numbers.tolist()) if numbers.size == length and np.isfinite(numbers).all() else None

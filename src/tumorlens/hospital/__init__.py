@@ -1,0 +1,1 @@
+"""The hospital's side: DICOM studies in, DICOM and FHIR results out."""
