@@ -288,3 +288,15 @@ def test_the_cards_threshold_bounds_the_region(tiny_classifier: Classifier) -> N
             areas.append(finding.region.area)
     assert areas == sorted(areas)
     assert len(set(areas)) == 2
+
+
+def test_evidence_for_every_class_is_that_of_asking_for_each(tiny_classifier: Classifier, phantom_scan: Scan) -> None:
+    ((finding, evidence),) = tiny_classifier.explain_each([phantom_scan])
+    assert set(evidence) == set(finding.probabilities)
+    for key, (heatmap, region) in evidence.items():
+        (asked,) = tiny_classifier.find([phantom_scan], target=key)
+        assert np.allclose(heatmap, asked.heatmap, atol=1e-5)
+        assert (region is None) == (asked.region is None)
+    (own,) = tiny_classifier.find([phantom_scan])
+    assert finding.probabilities == pytest.approx(own.probabilities)
+    assert (finding.region, finding.warnings, finding.method) == (own.region, own.warnings, own.method)

@@ -50,6 +50,7 @@ class Scan:
             `age_band`; "scanner" maker and model; "field_strength" such as "1.5 T". Never a name, date or identifier.
         values: What the pixels were made of, where the reader was asked to keep it and the file holds more than the
             picture shows.
+        depth: How far the slice lies along the line across its plane, in mm from the file's own origin, where known.
     """
 
     pixels: NDArray[np.float32]
@@ -62,6 +63,7 @@ class Scan:
     warnings: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     values: Values | None = field(default=None, repr=False)
+    depth: float | None = None
 
     def __post_init__(self) -> None:
         shape = self.pixels.shape

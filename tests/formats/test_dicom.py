@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 from tumorlens.errors import NotAScan, TooLarge, UnreadableFile, UnsupportedFile
-from tumorlens.formats import read_scans
+from tumorlens.formats import find_sources, read_scans, read_source
 from tumorlens.formats.dicom import window
 
 
@@ -380,3 +380,20 @@ def test_nothing_of_the_patient_leaks(make_dicom, stored, caplog):
     with pytest.raises(UnreadableFile) as caught:
         read_scans(bad)
     assert "SECR" not in repr(scan) + caplog.text + str(caught.value)
+
+
+def test_how_far_along_its_normal_a_slice_lies(make_dicom, picture):
+    placed = {"ImageOrientationPatient": [1, 0, 0, 0, 0, -1], "ImagePositionPatient": [5, -7, 9]}
+    (scan,) = read_scans(make_dicom(picture, **placed))
+    assert scan.depth == -7  # coronal, seen from the front: the normal points to the back
+    assert read_scans(make_dicom(picture))[0].depth is None
+
+
+def test_values_behind_a_window_are_kept_where_asked_for(make_dicom, picture):
+    stored = picture.astype(np.uint16) * 4
+    options = {"WindowCenter": 400, "WindowWidth": 200, "PhotometricInterpretation": "MONOCHROME1"}
+    (source,) = find_sources(make_dicom(stored, **options))
+    (scan,) = read_source(source, keep=True)
+    assert np.array_equal(scan.values.numbers, stored)
+    assert (scan.values.low, scan.values.high, scan.values.inverted) == (300, 500, True)
+    assert next(iter(read_source(source))).values is None

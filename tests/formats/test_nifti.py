@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from tumorlens.errors import ConfigError, NotAScan, TooLarge, UnreadableFile, UnsupportedFile
-from tumorlens.formats import read_scans
+from tumorlens.formats import find_sources, read_scans, read_source
 
 AXES = ("axial", "coronal", "sagittal")
 RAS = nib.orientations.axcodes2ornt("RAS")
@@ -269,3 +269,19 @@ def test_corrupt_gzip(make_nifti, head):
     path.write_bytes(data)
     with pytest.raises(UnreadableFile):
         read_scans(path)
+
+
+def test_slices_say_how_far_they_are_apart(make_nifti):
+    data = np.random.default_rng(0).random((20, 24, 18)).astype(np.float32)
+    scans = read_scans(make_nifti(data, np.diag([1, 2, 3, 1])))
+    assert [s.depth for s in scans[:3]] == [0, 3, 6]
+    assert [s.depth for s in read_scans(make_nifti(data, np.diag([1, 2, 3, 1])), axis="coronal")[:2]] == [0, 2]
+
+
+def test_values_are_kept_where_asked_for(make_nifti):
+    data = np.random.default_rng(0).random((20, 24, 18)).astype(np.float32) * 700
+    (source,) = find_sources(make_nifti(data))
+    scans = list(read_source(source, keep=True))
+    assert np.allclose(scans[4].values.numbers, data[::-1, ::-1, 4].T)
+    assert scans[4].values.low < scans[4].values.high
+    assert next(iter(read_source(source))).values is None

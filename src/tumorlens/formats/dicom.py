@@ -133,8 +133,9 @@ def read(path: str, _axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
         with parsing(path):
             pixels, warnings, values = _pixels(path, ds, index, next(frames))
             spacing = _spacing(functional_group(ds, index, "PixelMeasuresSequence"))
+            depth = _depth(ds, index)
         kept = values if keep else None
-        yield Scan(pixels, path, index, spacing, patient, series, modality, (*notes, *warnings), facts, kept)
+        yield Scan(pixels, path, index, spacing, patient, series, modality, (*notes, *warnings), facts, kept, depth)
 
 
 def _check(path: str, ds: FileDataset) -> int:
@@ -330,6 +331,19 @@ def functional_group(ds: Dataset, index: int, name: str) -> Dataset:
 def _spacing(ds: Dataset) -> tuple[float, float] | None:
     rows, columns = number(ds, "PixelSpacing", 0), number(ds, "PixelSpacing", 1)
     return (rows, columns) if rows and columns and rows > 0 and columns > 0 else None
+
+
+def _depth(ds: Dataset, index: int) -> float | None:
+    """How far along its normal a frame lies (PS3.3 C.7.6.2.1.1), in mm; None where the header does not say."""
+    place = functional_group(ds, index, "PlanePositionSequence")
+    turn = functional_group(ds, index, "PlaneOrientationSequence")
+    position = [number(place, "ImagePositionPatient", i) for i in range(3)]
+    axes = [number(turn, "ImageOrientationPatient", i) for i in range(6)]
+    if None in position or None in axes:
+        return None
+    normal = np.cross(np.array(axes[:3], float), np.array(axes[3:], float))
+    length = float(np.linalg.norm(normal))
+    return float(normal @ np.array(position, float)) / length if length > 0 else None
 
 
 def number(ds: Dataset, keyword: str, place: int = 0) -> float | None:

@@ -55,7 +55,7 @@ def read(path: str, axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
         NotAScan: If more than half of the voxels are no numbers.
     """
     volume = load_volume(path)
-    _, rows, columns = _axes(volume.data.shape, axis)
+    across, rows, columns = _axes(volume.data.shape, axis)
     for frame, values in enumerate(cut(volume.data, axis)):
         yield Scan(
             stretch(values, *volume.window),
@@ -65,6 +65,7 @@ def read(path: str, axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
             series=path,
             warnings=volume.warnings,
             values=Values(values, *volume.window) if keep else None,
+            depth=frame * volume.zooms[across],
         )
 
 

@@ -191,6 +191,7 @@ def _describe(
         "width": scan.width,
         "height": scan.height,
         "spacing": scan.spacing,
+        "depth": scan.depth,
         "values": values,
         "volume": volume,
         "uncertainty": 1.0 if unknown else round(1 - finding.confidence, 6),

@@ -149,7 +149,9 @@ class Store:
             case.status, case.error, case.slices = FAILED if error else DONE, error, len(slices)
             if slices:
                 records = [FindingRecord.model_validate(s.content["finding"]) for s in slices]
-                study = find_in_study(records, self.card.classes, [s.series for s in slices])
+                study = find_in_study(
+                    records, self.card.classes, [s.series for s in slices], [s.content["depth"] for s in slices]
+                )
                 case.study = {
                     **study.model_dump(mode="json"),
                     "key_slices": [slices[i].number for i in study.key_slices],

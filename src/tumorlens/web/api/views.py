@@ -150,6 +150,7 @@ class SliceView(BaseModel):
         width: Of the scan, in pixels; regions are in these.
         height: Of the scan.
         spacing: mm between pixels, down and along the rows, where the file says.
+        depth: How far the slice lies along the line across its plane, in mm, where the file says.
         values: What the numbers behind the picture mean; None where the file holds no more than the picture.
         volume: Number of the volume it is a part of, where that is shown in three planes.
         uncertainty: 1 - the probability of the most probable class; 1 for an unknown scan.
@@ -165,6 +166,7 @@ class SliceView(BaseModel):
     width: int
     height: int
     spacing: tuple[float, float] | None
+    depth: float | None
     values: ValuesView | None
     volume: int | None
     uncertainty: float
