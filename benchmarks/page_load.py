@@ -21,7 +21,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import quote
@@ -186,7 +186,8 @@ def memory(pid: int) -> float:
     """MB that a process and its children hold, shared pages counted once each (PSS)."""
     pids = [pid]
     for task in Path(f"/proc/{pid}/task").iterdir():
-        pids += [int(child) for child in (task / "children").read_text().split()]
+        with suppress(FileNotFoundError):  # a thread that has just ended
+            pids += [int(child) for child in (task / "children").read_text().split()]
     total = 0
     for p in pids:
         text = Path(f"/proc/{p}/smaps_rollup").read_text()
