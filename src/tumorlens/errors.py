@@ -11,6 +11,8 @@
     ├── ModelError             a network or its weights cannot be used
     │   └── ChecksumMismatch   weights differ from what their card says
     ├── ConfigError            a setting is unknown or out of range
+    ├── PeerError              another system refused, failed or did not answer
+    ├── AnalysisFailed         a study could not be analysed, within its limits
     └── MissingExtra           an optional dependency is not installed
 
 Every message is one line that names the file and the remedy, and none holds patient data.
@@ -84,6 +86,14 @@ class ChecksumMismatch(ModelError):
 
 class ConfigError(TumorLensError):
     """A setting is unknown or out of range."""
+
+
+class PeerError(TumorLensError):
+    """Another system (a PACS, a DICOMweb server) refused, failed or did not answer. Trying again may help."""
+
+
+class AnalysisFailed(TumorLensError):
+    """A study could not be analysed, within its limits; says why, without anything that the study says."""
 
 
 class MissingExtra(TumorLensError):

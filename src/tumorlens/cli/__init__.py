@@ -11,6 +11,7 @@ import typer
 
 import tumorlens
 from tumorlens.cli.data import app as data_app
+from tumorlens.cli.node import app as node_app
 from tumorlens.cli.options import (
     Address,
     Data,
@@ -35,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
+app.add_typer(node_app, name="node")
 
 
 def main() -> None:
