@@ -43,10 +43,13 @@ class Flow:
         self._config, self._spool, self._ledger = config, spool, ledger
         self._process = AnalysisProcess(prepare, config.analysis)
 
-    def step(self) -> bool:
-        """Opens what is complete, and analyses one study. Gives whether there was one."""
+    def open(self) -> None:
+        """Has studies that are complete wait for their analysis."""
         for opened in self._ledger.open_jobs(self._config.quiet_seconds):
             _LOG.info("study %s is complete (revision %d)", short(opened.study), opened.revision)
+
+    def step(self) -> bool:
+        """Analyses one study that waits. Gives whether there was one."""
         job = self._ledger.next_job()
         if job is None:
             return False

@@ -264,8 +264,13 @@ class Ledger:
         return _job(found[0]) if found else None
 
     def resume(self) -> int:
-        """After a start: what was being analysed waits again. Gives the number of jobs."""
-        return self.write("UPDATE jobs SET state = 'waiting' WHERE state = 'analysing'")
+        """After a start: what was being analysed waits again. Gives the number of jobs.
+
+        Studies that were being received count as heard of now: while nobody listened, silence meant nothing.
+        """
+        with self.transaction():
+            self.write("UPDATE studies SET last_received = ? WHERE last_seq > upto", time.time())
+            return self.write("UPDATE jobs SET state = 'waiting' WHERE state = 'analysing'")
 
     def set_job(self, job: Job, state: str, note: str = "", *, wait: float = 0.0) -> None:
         """Moves a job to a state.

@@ -88,7 +88,8 @@ class Node:
         if strays or unfinished:
             _LOG.info("the last run left %d files and %d studies unfinished; they go on", strays, unfinished)
         self.receiver.start()
-        self._run("flow", self._flow.step, _TICK)
+        self._run("completion", self._flow.open, _TICK)
+        self._run("analysis", self._flow.step, _TICK)
         for courier in self._couriers:
             self._run(f"courier {courier.name}", courier.step, _TICK)
         for watcher, every in self._watchers:

@@ -59,7 +59,7 @@ class Receiver:
         self._ae.maximum_associations = config.associations
         self._ae.add_supported_context(Verification)
         for context in AllStoragePresentationContexts:
-            self._ae.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
+            self._ae.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
         # In an association that a destination opens to report, it is the provider and we are the user.
         self._ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
         self._server: ThreadedAssociationServer | None = None
@@ -88,7 +88,7 @@ class Receiver:
                 (config.bind, config.port),
                 evt_handlers=handlers,
                 ssl_context=context,
-                server_class=_Server,  # type: ignore[arg-type]
+                server_class=_Server,
             )
         except OSError as error:
             where = f"{config.bind}:{config.port}"
