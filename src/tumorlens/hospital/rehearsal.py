@@ -219,6 +219,8 @@ def send(
     Returns:
         The status of each answer; -1 where there was none.
     """
+    if not instances:
+        return []
     quieten()
     ae = AE(caller)
     ae.dimse_timeout = seconds
