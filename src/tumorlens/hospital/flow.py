@@ -73,8 +73,9 @@ class Flow:
             _LOG.info("study %s: %s", name, why if taken else "no series is taken")
             self._ledger.add_results(job, "", [], [], why)
             return
+        scratch = self._spool.empty_scratch()
         try:
-            made = self._process.run([self._spool.absolute(i.file) for i in taken], self._spool.empty_scratch())
+            made = self._process.run([self._spool.absolute(i.file) for i in taken], scratch)
         except AnalysisFailed as error:
             self._fail(job, str(error))
             return
@@ -85,7 +86,7 @@ class Flow:
             self._ledger.set_job(job, "dead", "none of its instances can be read")
             return
         names = [file for _, _, file in made.results]
-        places = self._spool.keep_results(self._spool.scratch, job.study, job.revision, names)
+        places = self._spool.keep_results(scratch, job.study, job.revision, names)
         results = [
             (sop, sop_class, self._spool.relative(path))
             for (sop, sop_class, _), path in zip(made.results, places, strict=True)

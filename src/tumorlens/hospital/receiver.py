@@ -108,7 +108,7 @@ class Receiver:
         server, self._server = self._server, None
         server.shutdown()
         until = time.monotonic() + seconds
-        while server.active_associations and time.monotonic() < until:
+        while any(a.is_established for a in server.active_associations) and time.monotonic() < until:
             time.sleep(0.05)
         for association in server.active_associations:
             association.abort()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from tumorlens.errors import InputError
+from tumorlens.errors import InputError, UnreadableFile
 from tumorlens.formats.checks import parsing
 from tumorlens.formats.dicom import load
 
@@ -151,6 +151,8 @@ def read_instance(path: str) -> Instance:
     """
     ds = load(path, stop_before_pixels=True, specific_tags=_TAGS)
     with parsing(path):
+        if not ds.get("SOPInstanceUID"):
+            raise UnreadableFile(path, "the file is truncated or no DICOM instance", "send it again")
         plane, tilt = _plane(ds)
         return Instance(
             path,

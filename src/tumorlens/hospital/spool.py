@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -89,10 +90,10 @@ class Spool:
         return self.folder / name
 
     def empty_scratch(self) -> Path:
-        """An empty folder to make a study's results in."""
+        """An empty folder to make a study's results in, never used before: a process that is dying may still write."""
         shutil.rmtree(self.scratch, ignore_errors=True)
-        self.scratch.mkdir()
-        return self.scratch
+        self.scratch.mkdir(exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=self.scratch))
 
     def keep_results(self, made: Path, study: str, revision: int, names: Sequence[str]) -> list[Path]:
         """Moves the results of a study from the folder they were made in to where they stay.
