@@ -9,7 +9,7 @@ from tumorlens.hospital.kills import STAGES, kill_at
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_kill_loses_and_doubles_nothing(stage: str, tmp_path: Path) -> None:
-    counts = kill_at(stage, tmp_path, slices=6, studies=3)
+    counts = kill_at(stage, tmp_path, slices=6, studies=3, kills=3)
     assert (counts.accepted, counts.kept) == (18, 18)
     assert counts.stored == counts.studies == 3
     assert counts.lost == counts.doubled == 0

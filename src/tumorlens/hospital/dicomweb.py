@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from python_multipart import MultipartParser
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import parse_options_header
@@ -23,8 +24,22 @@ _DICOM = "application/dicom"
 _ANY_SYNTAX = f'multipart/related; type="{_DICOM}"; transfer-syntax=*'  # as it is stored; no transcoding
 _HAS_IT_ALREADY = 0x0111  # PS3.7 C.5.8, duplicate SOP instance
 _PAGE = 200
+_FAILED = "00081198"
 # Of the answers of a search (PS3.18 F).
 STUDY, SERIES, INSTANCE, COUNT = "0020000D", "0020000E", "00080018", "00201208"
+
+
+Kind = TypeVar("Kind")
+
+
+class Attribute(BaseModel):
+    """An attribute in DICOM JSON (PS3.18 F.2.2), as far as we need one."""
+
+    Value: list[Any] = []
+
+
+Item = dict[str, Attribute]
+"""A data set in DICOM JSON, by tag."""
 
 
 class Web:
@@ -78,25 +93,29 @@ class Web:
             raise PeerError(f"{self.peer.name}: answered with HTTP {answer.status_code}")
         return answer
 
-    def json(self, path: str, **options: Any) -> Any:
-        """What a GET request answers, of JSON.
+    def json(self, path: str, kind: type[Kind], **options: Any) -> Kind:
+        """What a GET request answers, in JSON.
+
+        Args:
+            path: Below the server's URL.
+            kind: What it must be like, for pydantic.
+            options: As httpx takes them.
 
         Raises:
-            PeerError: If there is no answer, or it is no JSON.
+            PeerError: If there is no answer, or not such a one.
         """
         answer = self.ask("GET", path, **options)
-        if answer.status_code == httpx.codes.NO_CONTENT:  # how some say that they found nothing
-            return []
+        nothing = answer.status_code == httpx.codes.NO_CONTENT  # how some say that they found nothing
         try:
-            return answer.json()
-        except ValueError as error:
-            raise PeerError(f"{self.peer.name}: answered with no JSON") from error
+            return TypeAdapter(kind).validate_json(b"[]" if nothing else answer.content)
+        except ValidationError as error:
+            raise PeerError(f"{self.peer.name}: the answer makes no sense") from error
 
 
 class DicomWeb(Web):
     """A DICOMweb server."""
 
-    def search_studies(self, **filters: str) -> Iterator[dict[str, Any]]:
+    def search_studies(self, **filters: str) -> Iterator[Item]:
         """QIDO-RS: the studies that match, each as DICOM JSON; page by page.
 
         Args:
@@ -116,12 +135,12 @@ class DicomWeb(Web):
         found = self._search(f"studies/{study}/instances", {})
         return [(value(item, SERIES), value(item, INSTANCE)) for item in found]
 
-    def _search(self, path: str, filters: dict[str, str]) -> Iterator[dict[str, Any]]:
+    def _search(self, path: str, filters: dict[str, str]) -> Iterator[Item]:
         offset = 0
         while True:
-            page = self.json(path, params={**filters, "limit": _PAGE, "offset": offset}, headers={"Accept": _JSON})
-            if not isinstance(page, list) or not all(isinstance(item, dict) for item in page):
-                raise PeerError(f"{self.peer.name}: answered a search with no list")
+            page = self.json(
+                path, list[Item], params={**filters, "limit": _PAGE, "offset": offset}, headers={"Accept": _JSON}
+            )
             yield from page
             if len(page) < _PAGE:
                 return
@@ -246,18 +265,17 @@ class Parts:
         return whole
 
 
-def value(item: dict[str, Any], tag: str) -> str:
+def value(item: Item, tag: str) -> str:
     """The first value of an attribute in DICOM JSON; empty where it has none."""
-    values = (item.get(tag) or {}).get("Value") or [""]
-    return str(values[0])
+    return str(item[tag].Value[0]) if tag in item and item[tag].Value else ""
 
 
 def _failure_reasons(answer: httpx.Response) -> list[int]:
     """Of the failed SOP sequence of a Store Instances response (PS3.18 I.2.2)."""
     try:
-        said = answer.json()
-    except ValueError:
-        return []
-    said = said[0] if isinstance(said, list) and said else said
-    items = (said.get("00081198") or {}).get("Value") or [] if isinstance(said, dict) else []
-    return [int(value(item, "00081197") or 0) for item in items if isinstance(item, dict)]
+        said = TypeAdapter(Item | list[Item]).validate_json(answer.content)
+        response = said if isinstance(said, dict) else said[0]
+        items = TypeAdapter(list[Item]).validate_python(response[_FAILED].Value) if _FAILED in response else []
+        return [int(value(item, "00081197") or 0) for item in items]
+    except (ValueError, IndexError):
+        return []  # XML, or nothing: then the status alone says

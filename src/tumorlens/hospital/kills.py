@@ -27,7 +27,7 @@ STAGES = ("receiving", "waiting", "analysing", "sending", "at any time")
 """Where the node is killed."""
 
 _PATIENCE = 120.0  # seconds for anything to happen at all
-_ANSWER = 5.0  # seconds for the answer of a node that may be dead
+_ANSWER = 2.0  # seconds for the answer of a node that may be dead
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class NodeProcess:
         return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def kill_at(stage: str, folder: Path, *, slices: int = 12, studies: int = 3, seed: int = 0) -> Counts:
+def kill_at(stage: str, folder: Path, *, slices: int = 12, studies: int = 3, kills: int = 6, seed: int = 0) -> Counts:
     """Rehearses studies with a kill.
 
     Args:
@@ -152,16 +152,20 @@ def kill_at(stage: str, folder: Path, *, slices: int = 12, studies: int = 3, see
         folder: An empty folder.
         slices: Instances a study.
         studies: How many.
-        seed: For kills at any time.
+        kills: How often, at any time.
+        seed: For the moments of those.
     """
     with Archive() as archive:
         node = NodeProcess(folder, archive.port)
         rehearsal = _Rehearsal(node, archive, slices, studies)
         try:
             node.start()
-            kills = rehearsal.at_any_time(seed) if stage == "at any time" else rehearsal.once(stage)
+            if stage == "at any time":
+                rehearsal.at_any_time(kills, seed)
+            else:
+                rehearsal.once(stage)
             wait_for(lambda: node.states()["done"] == studies)
-            return rehearsal.count(stage, kills)
+            return rehearsal.count(stage, kills if stage == "at any time" else 1)
         finally:
             if node.process is not None and node.process.poll() is None:
                 node.end()
@@ -187,7 +191,7 @@ class _Rehearsal:
         for number in range(len(self.studies)):
             self.send(number)
 
-    def once(self, stage: str) -> int:
+    def once(self, stage: str) -> None:
         """Kills the node once, at a stage."""
         node = self.node
         if stage == "receiving":
@@ -207,7 +211,6 @@ class _Rehearsal:
                 node.kill()
         node.start()
         self.send_all()
-        return 1
 
     def _kill_while_sending(self) -> None:
         arrived, go_on = threading.Event(), threading.Event()
@@ -226,10 +229,9 @@ class _Rehearsal:
         self.archive.answer = lambda _: 0x0000
         go_on.set()
 
-    def at_any_time(self, seed: int) -> int:
+    def at_any_time(self, kills: int, seed: int) -> None:
         """Kills the node again and again, while studies come in and results go out."""
         chance = random.Random(seed)
-        kills = 0
         done = threading.Event()
 
         def keep_sending() -> None:
@@ -240,16 +242,14 @@ class _Rehearsal:
         sender = threading.Thread(target=keep_sending)
         sender.start()
         try:
-            while kills < 6:
+            for _ in range(kills):
                 time.sleep(chance.uniform(0.05, 1.5))
                 self.node.kill()
-                kills += 1
                 self.node.start()
         finally:
             done.set()
             sender.join()
         self.send_all()
-        return kills
 
     def count(self, stage: str, kills: int) -> Counts:
         """What came of it."""

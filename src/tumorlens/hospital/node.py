@@ -7,6 +7,7 @@ import logging
 import signal
 import sqlite3
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -111,6 +112,7 @@ class Node:
 
     def run(self) -> None:
         """Starts, and goes on until SIGINT or SIGTERM."""
+        warnings.simplefilter("ignore")  # those of the libraries that read files quote them
         ended = threading.Event()
 
         def end(_signal: int, _frame: FrameType | None) -> None:

@@ -6,7 +6,9 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import BaseModel
 
 from tumorlens.errors import PeerError
 from tumorlens.hospital.config import Feed, Retries
@@ -33,6 +35,29 @@ class Server(Protocol):
 
     def pull(self, study: str) -> Iterator[bytes]:
         """The instances of a study that we do not have; raises PeerError if the server fails."""
+
+
+class _Change(BaseModel):
+    """One of Orthanc's changes."""
+
+    ChangeType: str
+    ID: str
+    Seq: int
+
+
+class _Changes(BaseModel):
+    """A page of Orthanc's list of changes."""
+
+    Changes: list[_Change]
+    Last: int
+    Done: bool = True
+
+
+class _Instance(BaseModel):
+    """What Orthanc says of an instance."""
+
+    ID: str
+    MainDicomTags: dict[str, str]
 
 
 class Watcher:
@@ -158,36 +183,28 @@ class OrthancServer:
         """Reads the list on from where it was; see `Server`."""
         position = self._ledger.value("SELECT position FROM feeds WHERE name = ?", self._feed.name)
         if position is None:
-            position = 0 if self._feed.since == "beginning" else self._number(self._web.json("changes?last"), "Last")
+            position = 0 if self._feed.since == "beginning" else self._web.json("changes?last", _Changes).Last
             self._ledger.write("INSERT OR IGNORE INTO feeds VALUES (?, ?)", self._feed.name, str(position))
         while True:
-            page = self._web.json("changes", params={"since": position, "limit": _CHANGES})
-            last = self._number(page, "Last")
+            page = self._web.json("changes", _Changes, params={"since": position, "limit": _CHANGES})
             with self._ledger.transaction():
-                for change in page.get("Changes") or []:
-                    if change.get("ChangeType") == "StableStudy":
+                for change in page.Changes:
+                    if change.ChangeType == "StableStudy":
                         self._ledger.write(
                             "INSERT INTO pulls (feed, study, size, state) VALUES (?, ?, ?, 'waiting') ON CONFLICT DO "
                             "UPDATE SET size = excluded.size, state = 'waiting', tries = 0, next_try = 0",
-                            *(self._feed.name, str(change.get("ID")), self._number(change, "Seq")),
+                            *(self._feed.name, change.ID, change.Seq),
                         )
-                self._ledger.write("UPDATE feeds SET position = ? WHERE name = ?", str(last), self._feed.name)
-            if page.get("Done", True) or last <= int(position):
+                self._ledger.write("UPDATE feeds SET position = ? WHERE name = ?", str(page.Last), self._feed.name)
+            if page.Done or page.Last <= int(position):
                 return
-            position = last
-
-    def _number(self, said: Any, key: str) -> int:
-        try:
-            return int(said[key])
-        except (KeyError, TypeError, ValueError) as error:
-            raise PeerError(f"{self._feed.name}: answered with no list of changes") from error
+            position = page.Last
 
     def pull(self, study: str) -> Iterator[bytes]:
         """Retrieves what we do not have; see `Server`."""
-        for item in self._web.json(f"studies/{study}/instances"):
-            tags = item.get("MainDicomTags") or {}
-            if _is_missing(self._ledger, str(tags.get("SOPInstanceUID") or "")):
-                yield self._web.ask("GET", f"instances/{item['ID']}/file").content
+        for instance in self._web.json(f"studies/{study}/instances", list[_Instance]):
+            if _is_missing(self._ledger, instance.MainDicomTags.get("SOPInstanceUID", "")):
+                yield self._web.ask("GET", f"instances/{instance.ID}/file").content
 
 
 def _is_missing(ledger: Ledger, sop: str) -> bool:
