@@ -9,7 +9,7 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from web_pacs import WebPacs
 
 from tumorlens.errors import ConfigError, PeerError
@@ -158,5 +158,5 @@ def test_parts_come_whole_however_the_message_is_cut(contents: list[bytes], step
 @settings(deadline=None)
 @given(st.binary(max_size=200), st.text(max_size=30))
 def test_hostile_messages_are_errors_and_no_crashes(message: bytes, boundary: str) -> None:
-    with contextlib.suppress(MultipartParseError):
+    with contextlib.suppress(FormParserError):
         Parts(f"multipart/related; boundary={boundary}").feed(message)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from python_multipart import MultipartParser
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from tumorlens.errors import ConfigError, PeerError
@@ -176,7 +176,7 @@ class DicomWeb(Web):
                     raise PeerError(f"{self.peer.name}: the answer was cut off")
         except httpx.HTTPError as error:
             raise PeerError(f"{self.peer.name}: no answer ({type(error).__name__})") from error
-        except MultipartParseError as error:
+        except FormParserError as error:
             raise PeerError(f"{self.peer.name}: the answer is no multipart message") from error
 
     def store(self, content: bytes) -> str | None:
@@ -242,7 +242,7 @@ class Parts:
     """
 
     def __init__(self, content_type: str) -> None:
-        kind, options = parse_options_header(content_type)
+        kind, options = parse_options_header(content_type.encode("latin-1", "replace"))
         self.ended = False
         self._multipart = kind == b"multipart/related" and b"boundary" in options
         self._parts: list[bytearray] = []
@@ -256,7 +256,7 @@ class Parts:
             }
             self._parser = MultipartParser(options[b"boundary"], callbacks)
         else:
-            raise MultipartParseError("not a multipart message")
+            raise FormParserError("not a multipart message")
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Takes the next bytes; gives the parts that ended with them."""
