@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from node_helpers import StartNode
 
 from tumorlens.hospital.config import NodeConfig
 from tumorlens.hospital.inbox import Inbox
-from tumorlens.hospital.kills import wait_for
 from tumorlens.hospital.ledger import Ledger
 from tumorlens.hospital.node import Node
 from tumorlens.hospital.rehearsal import Archive, prepare_pretend
 from tumorlens.hospital.spool import Spool
-from tumorlens.hospital.status import study_states
-
-StartNode = Callable[..., Node]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -78,8 +75,3 @@ def start_node(settings: dict[str, Any], tmp_path: Path) -> Iterator[StartNode]:
 def destination(archive: Archive) -> dict[str, Any]:
     """The archive, as node.yaml names it."""
     return {"name": "archive", "host": "127.0.0.1", "port": archive.port, "ae_title": "ARCHIVE", "seconds": 5}
-
-
-def until(node: Node, **states: int) -> None:
-    """Waits until so many studies are at each stage."""
-    wait_for(lambda: states.items() <= study_states(node.ledger).items(), 60)

@@ -15,7 +15,7 @@ from pydicom import Dataset
 from tumorlens.errors import PeerError
 from tumorlens.hospital.config import DicomDestination, Retries
 from tumorlens.hospital.delivery import Commitments, Courier, Outgoing, waiting_time
-from tumorlens.hospital.ledger import Job, Ledger
+from tumorlens.hospital.ledger import Ledger, Revision
 from tumorlens.hospital.spool import Spool
 
 RETRIES = Retries(tries=3, first=10, longest=100)
@@ -46,10 +46,10 @@ class _Sender:
 
 
 @pytest.fixture
-def job(ledger: Ledger) -> Job:
-    """A job that is sending the results 1.1 and 1.2."""
+def revision(ledger: Ledger) -> Revision:
+    """A revision that is sending the results 1.1 and 1.2."""
     ledger.add_instance("1.0", "1", "file", "", None)
-    (opened,) = ledger.open_jobs(0)
+    (opened,) = ledger.open_revisions(0)
     ledger.add_results(opened, "digest", [("1.1", "1.9", "a.dcm"), ("1.2", "1.9", "b.dcm")], ["pacs"], "")
     return opened
 
@@ -58,50 +58,50 @@ def _states(ledger: Ledger) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in ledger.rows("SELECT result, state, tries FROM deliveries ORDER BY result")]
 
 
-def _state_of(ledger: Ledger, job: Job) -> str:
-    return str(ledger.value("SELECT state FROM jobs WHERE id = ?", job.id))
+def _state_of(ledger: Ledger, revision: Revision) -> str:
+    return str(ledger.value("SELECT state FROM revisions WHERE id = ?", revision.id))
 
 
 def _courier(ledger: Ledger, spool: Spool, sender: _Sender, **changes: Any) -> Courier:
     return Courier(DESTINATION.model_copy(update=changes), sender, spool, ledger, RETRIES)
 
 
-def test_what_is_sent_is_sent_once(ledger: Ledger, spool: Spool, job: Job) -> None:
+def test_what_is_sent_is_sent_once(ledger: Ledger, spool: Spool, revision: Revision) -> None:
     sender = _Sender()
     courier = _courier(ledger, spool, sender)
     assert courier.step()
     assert not courier.step()
     assert sender.sent == ["1.1", "1.2"]
-    assert _state_of(ledger, job) == "done"
+    assert _state_of(ledger, revision) == "done"
 
 
-def test_one_that_is_refused_waits_and_the_other_does_not(ledger: Ledger, spool: Spool, job: Job) -> None:
+def test_one_that_is_refused_waits_and_the_other_does_not(ledger: Ledger, spool: Spool, revision: Revision) -> None:
     sender = _Sender("refused")
     courier = _courier(ledger, spool, sender)
     courier.step()
     assert _states(ledger) == [("1.1", "waiting", 1), ("1.2", "stored", 0)]
     assert not courier.step()  # it is not due
-    assert _state_of(ledger, job) == "sending"
+    assert _state_of(ledger, revision) == "sending"
     ledger.write("UPDATE deliveries SET next_try = 0")
     courier.step()
     assert sender.sent == ["1.2", "1.1"]
-    assert _state_of(ledger, job) == "done"
+    assert _state_of(ledger, revision) == "done"
 
 
-def test_a_destination_that_cannot_be_reached_counts_for_all(ledger: Ledger, spool: Spool, job: Job) -> None:
+def test_a_destination_that_cannot_be_reached_counts_for_all(ledger: Ledger, spool: Spool, revision: Revision) -> None:
     _courier(ledger, spool, _Sender(PeerError("pacs: no association"))).step()
     assert _states(ledger) == [("1.1", "waiting", 1), ("1.2", "waiting", 1)]
     due = ledger.value("SELECT min(next_try) FROM deliveries")
     assert due > time.time() + 2
 
 
-def test_after_too_many_tries_it_is_a_dead_letter(ledger: Ledger, spool: Spool, job: Job) -> None:
+def test_after_too_many_tries_it_is_a_dead_letter(ledger: Ledger, spool: Spool, revision: Revision) -> None:
     courier = _courier(ledger, spool, _Sender(*[PeerError("pacs: down")] * 3))
     for _ in range(3):
         ledger.write("UPDATE deliveries SET next_try = 0")
         courier.step()
     assert {state for _, state, _ in _states(ledger)} == {"dead"}
-    assert _state_of(ledger, job) == "dead"
+    assert _state_of(ledger, revision) == "dead"
 
 
 def _report(transaction: str, stored: Sequence[str] = (), failed: Sequence[str] = ()) -> Dataset:
@@ -119,7 +119,7 @@ def _report(transaction: str, stored: Sequence[str] = (), failed: Sequence[str] 
     return said
 
 
-def test_commitment_ends_a_delivery_and_refusal_sends_it_again(ledger: Ledger, spool: Spool, job: Job) -> None:
+def test_commitment_ends_a_delivery_and_refusal_repeats_it(ledger: Ledger, spool: Spool, revision: Revision) -> None:
     sender = _Sender()
     _courier(ledger, spool, sender, commitment=True).step()
     assert [state for _, state, _ in _states(ledger)] == ["sent", "sent"]
@@ -129,10 +129,10 @@ def test_commitment_ends_a_delivery_and_refusal_sends_it_again(ledger: Ledger, s
     assert [state for _, state, _ in _states(ledger)] == ["sent", "sent"]
     commitments.report(_report(transaction, ["1.1"], ["1.2"]))
     assert _states(ledger) == [("1.1", "stored", 0), ("1.2", "waiting", 1)]
-    assert _state_of(ledger, job) == "sending"
+    assert _state_of(ledger, revision) == "sending"
 
 
-def test_an_answer_that_never_comes_is_asked_for_again_and_not_for_ever(ledger: Ledger, spool: Spool, job: Job) -> None:
+def test_an_answer_that_never_comes_is_asked_for_again(ledger: Ledger, spool: Spool, revision: Revision) -> None:
     sender = _Sender()
     courier = _courier(ledger, spool, sender, commitment=True)
     for _ in range(4):
@@ -142,7 +142,7 @@ def test_an_answer_that_never_comes_is_asked_for_again_and_not_for_ever(ledger: 
     assert {state for _, state, _ in _states(ledger)} == {"dead"}
 
 
-def test_a_question_that_is_not_taken_waits(ledger: Ledger, spool: Spool, job: Job) -> None:
+def test_a_question_that_is_not_taken_waits(ledger: Ledger, spool: Spool, revision: Revision) -> None:
     sender = _Sender(None, None, PeerError("pacs: answered with status 0110"))
     _courier(ledger, spool, sender, commitment=True).step()
     assert _states(ledger) == [("1.1", "sent", 1), ("1.2", "sent", 1)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pydicom
 import pytest
-from conftest import StartNode
+from node_helpers import StartNode
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless
 from pynetdicom import AE, evt

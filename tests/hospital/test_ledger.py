@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tumorlens.errors import ConfigError
-from tumorlens.hospital.ledger import Job, Ledger
+from tumorlens.hospital.ledger import Ledger, Revision
 from tumorlens.hospital.status import STATES, dead_letters, retry, study_states, totals
 
 
@@ -31,9 +31,13 @@ def test_it_is_whole_after_it_was_closed(tmp_path: Path) -> None:
 
 
 def test_a_transaction_that_fails_leaves_nothing(ledger: Ledger) -> None:
-    with pytest.raises(sqlite3.IntegrityError), ledger.transaction():
-        _receive(ledger, "1.1")
-        ledger.write("INSERT INTO jobs (study) VALUES ('1')")
+    def half() -> None:
+        with ledger.transaction():
+            _receive(ledger, "1.1")
+            ledger.write("INSERT INTO revisions (study) VALUES ('1')")
+
+    with pytest.raises(sqlite3.IntegrityError):
+        half()
     assert ledger.instance("1.1") is None
     _receive(ledger, "1.2")  # and the next one holds
     assert ledger.instance("1.2") is not None
@@ -54,18 +58,18 @@ def test_a_file_that_is_no_state_of_ours_is_said(tmp_path: Path, content: bytes 
 
 def test_a_study_is_complete_when_it_was_quiet(ledger: Ledger) -> None:
     _receive(ledger, "1.1", "1.2")
-    assert ledger.open_jobs(60) == []
-    (job,) = ledger.open_jobs(0)
-    assert [i.sop for i in ledger.instances_of(job)] == ["1.1", "1.2"]
-    assert ledger.open_jobs(0) == []
+    assert ledger.open_revisions(60) == []
+    (revision,) = ledger.open_revisions(0)
+    assert [i.sop for i in ledger.instances_of(revision)] == ["1.1", "1.2"]
+    assert ledger.open_revisions(0) == []
 
 
 def test_what_comes_later_is_the_next_revision(ledger: Ledger) -> None:
     _receive(ledger, "1.1")
-    (first,) = ledger.open_jobs(0)
+    (first,) = ledger.open_revisions(0)
     _receive(ledger, "1.2")
-    (second,) = ledger.open_jobs(0)
-    assert (first.revision, second.revision) == (1, 2)
+    (second,) = ledger.open_revisions(0)
+    assert (first.number, second.number) == (1, 2)
     assert [i.sop for i in ledger.instances_of(first)] == ["1.1"]
     assert [i.sop for i in ledger.instances_of(second)] == ["1.1", "1.2"]
 
@@ -73,59 +77,59 @@ def test_what_comes_later_is_the_next_revision(ledger: Ledger) -> None:
 def test_a_clock_that_was_set_back_holds_no_study(ledger: Ledger) -> None:
     _receive(ledger, "1.1")
     ledger.write("UPDATE studies SET last_received = ?", time.time() + 86_400)
-    assert len(ledger.open_jobs(60)) == 1
+    assert len(ledger.open_revisions(60)) == 1
 
 
 def test_sending_it_again_keeps_a_study_open(ledger: Ledger) -> None:
     _receive(ledger, "1.1")
     ledger.write("UPDATE studies SET last_received = ?", time.time() - 100)
     ledger.count_repeat("1.1")
-    assert ledger.open_jobs(60) == []
+    assert ledger.open_revisions(60) == []
 
 
 def test_silence_while_nobody_listened_means_nothing(ledger: Ledger) -> None:
     _receive(ledger, "1.1")
     ledger.write("UPDATE studies SET last_received = ?", time.time() - 100)
     ledger.resume()
-    assert ledger.open_jobs(60) == []
+    assert ledger.open_revisions(60) == []
 
 
-def _job(ledger: Ledger, study: str = "1") -> Job:
+def _revision(ledger: Ledger, study: str = "1") -> Revision:
     _receive(ledger, f"{study}.1", study=study)
-    return next(job for job in ledger.open_jobs(0) if job.study == study)
+    return next(revision for revision in ledger.open_revisions(0) if revision.study == study)
 
 
 def test_what_was_being_analysed_waits_again(ledger: Ledger) -> None:
-    job = _job(ledger)
-    ledger.set_job(job, "analysing")
-    assert ledger.next_job() is None
+    revision = _revision(ledger)
+    ledger.set_revision(revision, "analysing")
+    assert ledger.next_revision() is None
     assert ledger.resume() == 1
-    again = ledger.next_job()
+    again = ledger.next_revision()
     assert again is not None
-    assert (again.id, again.tries) == (job.id, 1)
+    assert (again.id, again.tries) == (revision.id, 1)
 
 
 def test_a_job_that_waits_for_its_next_try_is_not_due(ledger: Ledger) -> None:
-    job = _job(ledger)
-    ledger.set_job(job, "waiting", "failed", wait=100)
-    assert ledger.next_job() is None
+    revision = _revision(ledger)
+    ledger.set_revision(revision, "waiting", "failed", wait=100)
+    assert ledger.next_revision() is None
 
 
 def test_a_result_that_an_earlier_revision_made_is_not_sent_again(ledger: Ledger) -> None:
-    first = _job(ledger)
+    first = _revision(ledger)
     ledger.add_results(first, "d1", [("9.1", "c", "f")], ["pacs"], "")
     _receive(ledger, "1.2")
-    (second,) = ledger.open_jobs(0)
+    (second,) = ledger.open_revisions(0)
     ledger.add_results(second, "d2", [("9.1", "c", "f2"), ("9.2", "c", "f3")], ["pacs"], "")
     assert [row[0] for row in ledger.rows("SELECT result FROM deliveries ORDER BY result")] == ["9.1", "9.2"]
     assert ledger.value("SELECT file FROM results WHERE sop = '9.1'") == "f"
 
 
 def test_the_same_instances_are_known(ledger: Ledger) -> None:
-    first = _job(ledger)
+    first = _revision(ledger)
     ledger.add_results(first, "d1", [], [], "")
     _receive(ledger, "1.2")
-    (second,) = ledger.open_jobs(0)
+    (second,) = ledger.open_revisions(0)
     assert ledger.analysed_before(second, "d1")
     assert not ledger.analysed_before(second, "d2")
     assert not ledger.analysed_before(first, "d1")
@@ -133,9 +137,9 @@ def test_the_same_instances_are_known(ledger: Ledger) -> None:
 
 def test_counts_say_where_everything_stands(ledger: Ledger) -> None:
     _receive(ledger, "0.1", study="0")
-    ledger.set_job(_job(ledger, "2"), "analysing")
-    ledger.add_results(_job(ledger, "3"), "d", [("9.1", "c", "f")], ["pacs"], "")
-    ledger.set_job(_job(ledger, "4"), "dead", "why")
+    ledger.set_revision(_revision(ledger, "2"), "analysing")
+    ledger.add_results(_revision(ledger, "3"), "d", [("9.1", "c", "f")], ["pacs"], "")
+    ledger.set_revision(_revision(ledger, "4"), "dead", "why")
     _receive(ledger, "0.2", study="0")
     assert study_states(ledger) == {
         "receiving": 1,
@@ -151,10 +155,10 @@ def test_counts_say_where_everything_stands(ledger: Ledger) -> None:
 
 
 def test_every_kind_of_dead_letter_is_listed_and_can_be_tried_again(ledger: Ledger) -> None:
-    ledger.add_results(_job(ledger, "1"), "d", [("9.1", "c", "f")], ["pacs"], "")
+    ledger.add_results(_revision(ledger, "1"), "d", [("9.1", "c", "f")], ["pacs"], "")
     ledger.write("UPDATE deliveries SET state = 'dead', note = 'down'")
-    ledger.close_job(1)
-    ledger.set_job(_job(ledger, "2"), "dead", "crashed")
+    ledger.close_revision(1)
+    ledger.set_revision(_revision(ledger, "2"), "dead", "crashed")
     _receive(ledger, "3.1", study="3")
     ledger.bury_instance("3.1", "corrupt")
     ledger.add_instance("4.1", "", "f", "", "StudyInstanceUID is missing")
@@ -169,8 +173,8 @@ def test_every_kind_of_dead_letter_is_listed_and_can_be_tried_again(ledger: Ledg
     ]
     assert retry(ledger) == 5
     assert [x.reason for x in dead_letters(ledger)] == ["StudyInstanceUID is missing"]  # no study, no way on
-    assert ledger.value("SELECT state FROM jobs WHERE id = 1") == "sending"
-    assert {job.study for job in ledger.open_jobs(0)} == {"3"}
+    assert ledger.value("SELECT state FROM revisions WHERE id = 1") == "sending"
+    assert {revision.study for revision in ledger.open_revisions(0)} == {"3"}
 
 
 def test_many_threads_may_write(ledger: Ledger) -> None:

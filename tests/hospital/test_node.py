@@ -12,7 +12,7 @@ from typing import Any
 
 import pydicom
 import pytest
-from conftest import StartNode, until
+from node_helpers import StartNode, until
 from pydicom import Dataset
 
 from tumorlens.errors import ConfigError
@@ -84,7 +84,7 @@ def test_a_study_that_grows_is_analysed_again_whole_and_earlier_results_stay(
     until(node, done=1)
     counts = [int(line.split()[1]) for line in (tmp_path / "analysed").read_text().splitlines()]
     assert counts == [2, 5]
-    assert node.ledger.value("SELECT max(revision) FROM jobs") == 2
+    assert node.ledger.value("SELECT max(number) FROM revisions") == 2
     assert len(list(node.spool.results.rglob("*.dcm"))) == 2
 
 
@@ -96,9 +96,11 @@ def test_growth_that_the_rules_do_not_take_is_not_analysed(
     until(node, done=1)
     scout = make_instance("scout", 9, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     send(node.receiver.port, [scout])
-    wait_for(lambda: node.ledger.value("SELECT count(*) FROM jobs WHERE state = 'done'") == 2)
+    wait_for(lambda: node.ledger.value("SELECT count(*) FROM revisions WHERE state = 'done'") == 2)
     assert sum(archive.stored.values()) == 1
-    assert node.ledger.value("SELECT note FROM jobs WHERE revision = 2") == "nothing new in the series that are taken"
+    assert (
+        node.ledger.value("SELECT note FROM revisions WHERE number = 2") == "nothing new in the series that are taken"
+    )
 
 
 def test_our_results_sent_back_to_us_start_nothing(
@@ -117,7 +119,7 @@ def test_a_study_that_no_rule_takes_is_done_and_says_why(start_node: StartNode) 
     node = start_node()
     send(node.receiver.port, _study("ct", 2, Modality="CT"))
     until(node, done=1)
-    assert "modality CT, and MR is wanted" in node.ledger.value("SELECT note FROM jobs")
+    assert "modality CT, and MR is wanted" in node.ledger.value("SELECT note FROM revisions")
 
 
 def test_a_corrupt_instance_is_a_dead_letter_and_the_rest_goes_on(
@@ -155,7 +157,7 @@ def test_a_study_that_fails_is_a_dead_letter_until_it_is_tried_again(start_node:
     assert letter.what == "study"
     assert "ValueError" in letter.reason
     assert retry(node.ledger, [letter.id]) == 1
-    wait_for(lambda: node.ledger.value("SELECT tries FROM jobs WHERE state = 'dead'") == 2)
+    wait_for(lambda: node.ledger.value("SELECT tries FROM revisions WHERE state = 'dead'") == 2)
     with pytest.raises(ConfigError, match="no such dead letter"):
         retry(node.ledger, ["s999"])
 

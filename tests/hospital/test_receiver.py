@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import StartNode
+from node_helpers import StartNode
 from pydicom.uid import JPEGBaseline8Bit
 from pynetdicom import AE, build_context
 
@@ -146,7 +146,7 @@ def test_nothing_of_the_patient_is_logged(start_node: StartNode, caplog: pytest.
     node = start_node()
     ds = make_instance("logged")
     send(node.receiver.port, [ds])
-    wait_for(lambda: node.ledger.value("SELECT count(*) FROM jobs WHERE state = 'done'") == 1)
+    wait_for(lambda: node.ledger.value("SELECT count(*) FROM revisions WHERE state = 'done'") == 1)
     for word in ("Phantom", "PHANTOM-1", str(ds.SOPInstanceUID), str(ds.StudyInstanceUID)):
         assert word not in caplog.text
 

@@ -134,7 +134,7 @@ class Courier:
                 "UPDATE deliveries SET state = ?, note = '', tries = 0, next_try = 0, asked = '' WHERE id = ?",
                 *(state, row["id"]),
             )
-            self._ledger.close_job(row["job"])
+            self._ledger.close_revision(row["revision"])
 
     def _failed(self, rows: Sequence[sqlite3.Row], problem: str) -> None:
         """Counts a failure of each; too many make dead letters."""
@@ -192,7 +192,7 @@ def bury_or_wait(ledger: Ledger, row: sqlite3.Row, state: str, problem: str, ret
         *("dead" if dead else state, problem, tries, time.time() + waiting_time(tries, retries), row["id"]),
     )
     if dead:
-        ledger.close_job(row["job"])
+        ledger.close_revision(row["revision"])
         _LOG.error("result %s for %s is a dead letter: %s", short(row["result"]), row["destination"], problem)
 
 
@@ -219,16 +219,16 @@ class Commitments:
             str(item.ReferencedSOPInstanceUID): int(item.get("FailureReason") or 0)
             for item in said.get("FailedSOPSequence") or ()
         }
-        jobs = set()
+        revisions = set()
         with self._ledger.transaction():
             rows = self._ledger.rows("SELECT * FROM deliveries WHERE asked = ? AND state = 'sent'", transaction)
             for row in rows:
-                jobs.add(row["job"])
+                revisions.add(row["revision"])
                 if row["result"] in stored:
                     self._ledger.write("UPDATE deliveries SET state = 'stored', note = '' WHERE id = ?", row["id"])
                 elif row["result"] in failed:
                     problem = f"it does not store what was sent (failure reason {failed[row['result']]:04X})"
                     bury_or_wait(self._ledger, row, "waiting", problem, self._retries)
-            for job in jobs:
-                self._ledger.close_job(job)
+            for revision in revisions:
+                self._ledger.close_revision(revision)
         _LOG.info("storage commitment: %d results are stored, %d are not", len(stored), len(failed))

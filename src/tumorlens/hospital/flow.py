@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tumorlens.errors import AnalysisFailed
 from tumorlens.hospital.config import NodeConfig
 from tumorlens.hospital.isolation import Analyse, AnalysisProcess, Prepare
-from tumorlens.hospital.ledger import Job, Ledger, StoredInstance
+from tumorlens.hospital.ledger import Ledger, Revision, StoredInstance
 from tumorlens.hospital.rules import judge, read_instances
 from tumorlens.hospital.spool import Spool, short
 
@@ -45,60 +45,60 @@ class Flow:
 
     def open(self) -> None:
         """Has studies that are complete wait for their analysis."""
-        for opened in self._ledger.open_jobs(self._config.quiet_seconds):
-            _LOG.info("study %s is complete (revision %d)", short(opened.study), opened.revision)
+        for opened in self._ledger.open_revisions(self._config.quiet_seconds):
+            _LOG.info("study %s is complete (revision %d)", short(opened.study), opened.number)
 
     def step(self) -> bool:
         """Analyses one study that waits. Gives whether there was one."""
-        job = self._ledger.next_job()
-        if job is None:
+        revision = self._ledger.next_revision()
+        if revision is None:
             return False
-        self._analyse(job)
+        self._analyse(revision)
         return True
 
     def close(self) -> None:
         """Ends the process that analyses; a study that it has at hand will wait for the next start."""
         self._process.close()
 
-    def _analyse(self, job: Job) -> None:
-        name = short(job.study)
-        if job.tries >= self._config.analysis.tries:  # each of them ended with the node
-            self._fail(job, "the node ended each time the study was analysed")
+    def _analyse(self, revision: Revision) -> None:
+        name = short(revision.study)
+        if revision.tries >= self._config.analysis.tries:  # each of them ended with the node
+            self._fail(revision, "the node ended each time the study was analysed")
             return
-        self._ledger.set_job(job, "analysing")
-        taken, refused = self._select(job)
+        self._ledger.set_revision(revision, "analysing")
+        taken, refused = self._select(revision)
         digest = digest_of(taken)
-        if not taken or self._ledger.analysed_before(job, digest):
+        if not taken or self._ledger.analysed_before(revision, digest):
             why = "nothing new in the series that are taken" if taken else f"no series is taken: {refused}"
             _LOG.info("study %s: %s", name, why if taken else "no series is taken")
-            self._ledger.add_results(job, "", [], [], why)
+            self._ledger.add_results(revision, "", [], [], why)
             return
         scratch = self._spool.empty_scratch()
         try:
             made = self._process.run([self._spool.absolute(i.file) for i in taken], scratch)
         except AnalysisFailed as error:
-            self._fail(job, str(error))
+            self._fail(revision, str(error))
             return
         for place, problem in made.bad.items():
             self._bury(taken[place], problem)
         good = [instance for place, instance in enumerate(taken) if place not in made.bad]
         if not good:
-            self._ledger.set_job(job, "dead", "none of its instances can be read")
+            self._ledger.set_revision(revision, "dead", "none of its instances can be read")
             return
         names = [file for _, _, file in made.results]
-        places = self._spool.keep_results(scratch, job.study, job.revision, names)
+        places = self._spool.keep_results(scratch, revision.study, revision.number, names)
         results = [
             (sop, sop_class, self._spool.relative(path))
             for (sop, sop_class, _), path in zip(made.results, places, strict=True)
         ]
         note = f"{len(good)} instances analysed, {len(results)} results"
         destinations = [destination.name for destination in self._config.destinations]
-        self._ledger.add_results(job, digest_of(good), results, destinations, note)
+        self._ledger.add_results(revision, digest_of(good), results, destinations, note)
         _LOG.info("study %s: %s", name, note)
 
-    def _select(self, job: Job) -> tuple[list[StoredInstance], str]:
+    def _select(self, revision: Revision) -> tuple[list[StoredInstance], str]:
         """The instances that the rules take, and why no others are."""
-        stored = {str(self._spool.absolute(i.file)): i for i in self._ledger.instances_of(job)}
+        stored = {str(self._spool.absolute(i.file)): i for i in self._ledger.instances_of(revision)}
         instances, bad = read_instances(stored)
         for path, problem in bad.items():
             self._bury(stored[path], problem)
@@ -110,13 +110,13 @@ class Flow:
         self._ledger.bury_instance(instance.sop, problem)
         _LOG.warning("instance %s is a dead letter: %s", short(instance.sop), problem)
 
-    def _fail(self, job: Job, reason: str) -> None:
-        if job.tries + 1 >= self._config.analysis.tries:
-            self._ledger.set_job(job, "dead", reason)
-            _LOG.error("study %s is a dead letter: %s", short(job.study), reason)
+    def _fail(self, revision: Revision, reason: str) -> None:
+        if revision.tries + 1 >= self._config.analysis.tries:
+            self._ledger.set_revision(revision, "dead", reason)
+            _LOG.error("study %s is a dead letter: %s", short(revision.study), reason)
         else:
-            self._ledger.set_job(job, "waiting", reason, wait=self._config.retries.first)
-            _LOG.warning("study %s could not be analysed and will be tried again: %s", short(job.study), reason)
+            self._ledger.set_revision(revision, "waiting", reason, wait=self._config.retries.first)
+            _LOG.warning("study %s could not be analysed and will be tried again: %s", short(revision.study), reason)
 
 
 def digest_of(instances: Sequence[StoredInstance]) -> str:

@@ -37,14 +37,14 @@ CREATE TABLE studies (
     uid TEXT PRIMARY KEY,
     last_seq INTEGER NOT NULL,              -- of its newest instance
     last_received REAL NOT NULL,
-    upto INTEGER NOT NULL DEFAULT 0,        -- newest instance that a job has seen
-    revision INTEGER NOT NULL DEFAULT 0     -- number of jobs
+    upto INTEGER NOT NULL DEFAULT 0,        -- newest instance that a revision has seen
+    revision INTEGER NOT NULL DEFAULT 0     -- number of its newest revision
 );
 CREATE INDEX growing_studies ON studies (last_received) WHERE last_seq > upto;
-CREATE TABLE jobs (
+CREATE TABLE revisions (
     id INTEGER PRIMARY KEY,
     study TEXT NOT NULL,
-    revision INTEGER NOT NULL,
+    number INTEGER NOT NULL,
     upto INTEGER NOT NULL,                  -- it takes the study's instances up to this one
     state TEXT NOT NULL,                    -- waiting, analysing, sending, done, dead
     note TEXT NOT NULL DEFAULT '',
@@ -52,19 +52,19 @@ CREATE TABLE jobs (
     tries INTEGER NOT NULL DEFAULT 0,
     next_try REAL NOT NULL DEFAULT 0,
     changed REAL NOT NULL,
-    UNIQUE (study, revision)
+    UNIQUE (study, number)
 );
-CREATE INDEX open_jobs ON jobs (state) WHERE state NOT IN ('done', 'dead');
+CREATE INDEX open_revision ON revisions (state) WHERE state NOT IN ('done', 'dead');
 CREATE TABLE results (
     sop TEXT PRIMARY KEY,
-    job INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
     sop_class TEXT NOT NULL,
     file TEXT NOT NULL
 );
 CREATE TABLE deliveries (
     id INTEGER PRIMARY KEY,
     result TEXT NOT NULL,
-    job INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
     destination TEXT NOT NULL,
     state TEXT NOT NULL,                    -- waiting, sent (commitment is asked for), stored, dead
     note TEXT NOT NULL DEFAULT '',
@@ -74,7 +74,7 @@ CREATE TABLE deliveries (
     UNIQUE (result, destination)
 );
 CREATE INDEX open_deliveries ON deliveries (destination, next_try) WHERE state IN ('waiting', 'sent');
-CREATE INDEX deliveries_of_job ON deliveries (job);
+CREATE INDEX deliveries_of_revision ON deliveries (revision);
 CREATE TABLE feeds (name TEXT PRIMARY KEY, position TEXT NOT NULL);
 CREATE TABLE pulls (
     id INTEGER PRIMARY KEY,
@@ -108,20 +108,20 @@ class StoredInstance:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One analysis of a study.
+class Revision:
+    """One analysis of a study: of all that had come of it by then.
 
     Attributes:
         id: Its number.
         study: StudyInstanceUID.
-        revision: 1 for the study's first, one more each time the study has grown.
+        number: 1 for the study's first, one more each time the study has grown.
         upto: It takes the study's instances up to this one.
         tries: How often it was begun.
     """
 
     id: int
     study: str
-    revision: int
+    number: int
     upto: int
     tries: int
 
@@ -235,10 +235,10 @@ class Ledger:
         """Makes an instance a dead letter."""
         self.write("UPDATE instances SET dead = ? WHERE sop = ?", reason, sop)
 
-    # Studies and their jobs
+    # Studies and their revisions
 
-    def open_jobs(self, quiet: float) -> list[Job]:
-        """Makes a job of each study that has grown and then was quiet for so many seconds."""
+    def open_revisions(self, quiet: float) -> list[Revision]:
+        """Makes a revision of each study that has grown and then was quiet for so many seconds."""
         now = time.time()
         opened = []
         with self.transaction():
@@ -250,33 +250,34 @@ class Ledger:
             for (study,) in ready:
                 self.write("UPDATE studies SET revision = revision + 1, upto = last_seq WHERE uid = ?", study)
                 self.write(
-                    "INSERT INTO jobs (study, revision, upto, state, changed) "
+                    "INSERT INTO revisions (study, number, upto, state, changed) "
                     "SELECT uid, revision, upto, 'waiting', ? FROM studies WHERE uid = ?",
                     *(now, study),
                 )
-                opened.append(_job(self.rows("SELECT * FROM jobs WHERE study = ? ORDER BY id DESC LIMIT 1", study)[0]))
+                newest = self.rows("SELECT * FROM revisions WHERE study = ? ORDER BY id DESC LIMIT 1", study)
+                opened.append(_revision(newest[0]))
         return opened
 
-    def next_job(self) -> Job | None:
-        """The job that waits the longest and is due."""
-        sql = "SELECT * FROM jobs WHERE state = 'waiting' AND next_try <= ? ORDER BY id LIMIT 1"
+    def next_revision(self) -> Revision | None:
+        """The revision that waits the longest and is due."""
+        sql = "SELECT * FROM revisions WHERE state = 'waiting' AND next_try <= ? ORDER BY id LIMIT 1"
         found = self.rows(sql, time.time())
-        return _job(found[0]) if found else None
+        return _revision(found[0]) if found else None
 
     def resume(self) -> int:
-        """After a start: what was being analysed waits again. Gives the number of jobs.
+        """After a start: what was being analysed waits again. Gives the number of revisions.
 
         Studies that were being received count as heard of now: while nobody listened, silence meant nothing.
         """
         with self.transaction():
             self.write("UPDATE studies SET last_received = ? WHERE last_seq > upto", time.time())
-            return self.write("UPDATE jobs SET state = 'waiting' WHERE state = 'analysing'")
+            return self.write("UPDATE revisions SET state = 'waiting' WHERE state = 'analysing'")
 
-    def set_job(self, job: Job, state: str, note: str = "", *, wait: float = 0.0) -> None:
-        """Moves a job to a state.
+    def set_revision(self, revision: Revision, state: str, note: str = "", *, wait: float = 0.0) -> None:
+        """Moves a revision to a state.
 
         Args:
-            job: The job.
+            revision: The revision.
             state: waiting, analysing, sending, done or dead.
             note: Why, for the status.
             wait: Seconds until it is due.
@@ -284,63 +285,70 @@ class Ledger:
         now = time.time()
         began = int(state == "analysing")
         self.write(
-            "UPDATE jobs SET state = ?, note = ?, tries = tries + ?, next_try = ?, changed = ? WHERE id = ?",
-            *(state, note, began, now + wait, now, job.id),
+            "UPDATE revisions SET state = ?, note = ?, tries = tries + ?, next_try = ?, changed = ? WHERE id = ?",
+            *(state, note, began, now + wait, now, revision.id),
         )
 
-    def instances_of(self, job: Job) -> list[StoredInstance]:
-        """The instances that a job takes, without dead letters, in the order they came."""
+    def instances_of(self, revision: Revision) -> list[StoredInstance]:
+        """The instances that a revision takes, without dead letters, in the order they came."""
         rows = self.rows(
             "SELECT seq, sop, file, sha256 FROM instances WHERE study = ? AND seq <= ? AND dead IS NULL ORDER BY seq",
-            *(job.study, job.upto),
+            *(revision.study, revision.upto),
         )
         return [StoredInstance(*row) for row in rows]
 
-    def analysed_before(self, job: Job, digest: str) -> bool:
-        """Whether an earlier job of the study has analysed the same instances."""
+    def analysed_before(self, revision: Revision, digest: str) -> bool:
+        """Whether an earlier revision of the study has analysed the same instances."""
         sql = (
-            "SELECT 1 FROM jobs WHERE study = ? AND id < ? AND digest = ? AND digest <> '' "
+            "SELECT 1 FROM revisions WHERE study = ? AND id < ? AND digest = ? AND digest <> '' "
             "AND state IN ('sending', 'done')"
         )
-        return self.value(sql, job.study, job.id, digest) is not None
+        return self.value(sql, revision.study, revision.id, digest) is not None
 
     def add_results(
-        self, job: Job, digest: str, results: Sequence[tuple[str, str, str]], destinations: Sequence[str], note: str
+        self,
+        revision: Revision,
+        digest: str,
+        results: Sequence[tuple[str, str, str]],
+        destinations: Sequence[str],
+        note: str,
     ) -> None:
-        """Records a job's results and what is to be delivered, and moves it on.
+        """Records a revision's results and what is to be delivered, and moves it on.
 
         A result that an earlier revision has made already stays as it is.
 
         Args:
-            job: The job.
+            revision: The revision.
             digest: Of the instances that were analysed.
             results: SOPInstanceUID, SOPClassUID and file of each.
             destinations: Names.
             note: For the status.
         """
         with self.transaction():
-            self.write("UPDATE jobs SET digest = ? WHERE id = ?", digest, job.id)
+            self.write("UPDATE revisions SET digest = ? WHERE id = ?", digest, revision.id)
             for sop, sop_class, file in results:
-                if not self.write("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", sop, job.id, sop_class, file):
+                row = (sop, revision.id, sop_class, file)
+                if not self.write("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", *row):
                     continue
                 for destination in destinations:
                     self.write(
-                        "INSERT INTO deliveries (result, job, destination, state) VALUES (?, ?, ?, 'waiting')",
-                        *(sop, job.id, destination),
+                        "INSERT INTO deliveries (result, revision, destination, state) VALUES (?, ?, ?, 'waiting')",
+                        *(sop, revision.id, destination),
                     )
-            self.set_job(job, "sending", note)
-            self.close_job(job.id)
+            self.set_revision(revision, "sending", note)
+            self.close_revision(revision.id)
 
-    def close_job(self, job: int) -> None:
-        """Ends a job whose deliveries have all ended."""
-        states = self.counts("SELECT state, count(*) FROM deliveries WHERE job = ? GROUP BY state", job)
+    def close_revision(self, revision: int) -> None:
+        """Ends a revision whose deliveries have all ended."""
+        states = self.counts("SELECT state, count(*) FROM deliveries WHERE revision = ? GROUP BY state", revision)
         if "waiting" not in states and "sent" not in states:
             end = ("dead", f"{states['dead']} results could not be delivered") if "dead" in states else ("done", None)
             self.write(
-                "UPDATE jobs SET state = ?, note = coalesce(?, note), changed = ? WHERE id = ? AND state = 'sending'",
-                *(*end, time.time(), job),
+                "UPDATE revisions SET state = ?, note = coalesce(?, note), changed = ? "
+                "WHERE id = ? AND state = 'sending'",
+                *(*end, time.time(), revision),
             )
 
 
-def _job(row: sqlite3.Row) -> Job:
-    return Job(row["id"], row["study"], row["revision"], row["upto"], row["tries"])
+def _revision(row: sqlite3.Row) -> Revision:
+    return Revision(row["id"], row["study"], row["number"], row["upto"], row["tries"])

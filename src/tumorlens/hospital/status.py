@@ -40,8 +40,8 @@ def study_states(ledger: Ledger) -> dict[str, int]:
     counts = dict.fromkeys(STATES, 0)
     counts["receiving"] = ledger.value("SELECT count(*) FROM studies WHERE last_seq > upto")
     stages = ledger.counts(
-        "SELECT j.state, count(*) FROM jobs j JOIN studies s ON s.uid = j.study AND s.revision = j.revision "
-        "WHERE s.last_seq <= s.upto GROUP BY j.state"
+        "SELECT r.state, count(*) FROM revisions r JOIN studies s ON s.uid = r.study AND s.revision = r.number "
+        "WHERE s.last_seq <= s.upto GROUP BY r.state"
     )
     return counts | stages
 
@@ -67,8 +67,8 @@ def dead_letters(ledger: Ledger) -> list[DeadLetter]:
     """Everything that could not be done."""
     queries = {
         "instance": "SELECT 'i' || seq, sop, dead FROM instances WHERE dead IS NOT NULL ORDER BY seq",
-        "study": "SELECT 's' || id, study, note FROM jobs j WHERE state = 'dead' "
-        "AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.job = j.id AND d.state = 'dead') ORDER BY id",
+        "study": "SELECT 's' || id, study, note FROM revisions r WHERE state = 'dead' "
+        "AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.revision = r.id AND d.state = 'dead') ORDER BY id",
         "delivery": "SELECT 'd' || id, result, note FROM deliveries WHERE state = 'dead' ORDER BY id",
         "pull": "SELECT 'p' || id, study, note FROM pulls WHERE state = 'dead' ORDER BY id",
     }
@@ -111,9 +111,11 @@ def _revive(ledger: Ledger, what: str, number: int) -> None:
             *(time.time(), number),
         )
     elif what == "study":
-        ledger.write("UPDATE jobs SET state = 'waiting', tries = 0, next_try = 0 WHERE id = ?", number)
+        ledger.write("UPDATE revisions SET state = 'waiting', tries = 0, next_try = 0 WHERE id = ?", number)
     elif what == "delivery":
-        ledger.write("UPDATE jobs SET state = 'sending' WHERE id = (SELECT job FROM deliveries WHERE id = ?)", number)
+        ledger.write(
+            "UPDATE revisions SET state = 'sending' WHERE id = (SELECT revision FROM deliveries WHERE id = ?)", number
+        )
         ledger.write("UPDATE deliveries SET state = 'waiting', tries = 0, next_try = 0 WHERE id = ?", number)
     else:
         ledger.write("UPDATE pulls SET state = 'waiting', tries = 0, next_try = 0 WHERE id = ?", number)
