@@ -30,7 +30,7 @@ _COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # Storage Commitment Push Model
 _PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 _ENDED = "ended the association without an answer"
 _PATIENCE = 2  # times that it may do so while results are sent, before the rest waits for another time
-_GRACE = 3.0  # seconds that an association stays open, for a destination that confirms storage in it
+_GRACE = 1.0  # seconds that an association stays open, for a destination that confirms storage in it
 # What a C-GET retrieves; the association must name each class.
 _PICTURES = (
     *(sop.MRImageStorage, sop.EnhancedMRImageStorage, sop.EnhancedMRColorImageStorage),  # type: ignore[attr-defined]
