@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -177,3 +178,19 @@ def test_one_process_serves_many_studies(start: Start, study: list[Path], tmp_pa
         pids.add(pydicom.dcmread(folder / "001.dcm").ImageComments)
     assert len(pids) == 1
     assert pids != {str(os.getpid())}
+
+
+def test_a_folder_that_cannot_be_written_is_no_fault_of_the_study(
+    start: Start, study: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(OSError, match="the results cannot be written"):
+        start().run(study, tmp_path / "nowhere")
+
+
+def test_the_nodes_end_blames_nobody(start: Start, study: list[Path], folder: Path) -> None:
+    process = start(_hangs)
+    timer = threading.Timer(2, process.end)
+    timer.start()
+    with pytest.raises(InterruptedError):
+        process.run(study, folder)
+    timer.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import subprocess
 import sys
@@ -292,3 +293,43 @@ def test_an_echo_is_answered_while_a_study_is_analysed(start_node: StartNode, tm
     assert send(node.receiver.port, _study("next", 2)) == [0, 0]
     (tmp_path / "hold").unlink()
     until(node, done=2)
+
+
+def test_a_disk_that_is_really_full_is_said_to_the_sender_and_heals(tmp_path: Path) -> None:
+    with Archive() as archive:
+        node = NodeProcess(tmp_path, archive.port)
+        node.start()
+        assert node.process is not None
+        large = [make_instance("large", number, size=700) for number in (1, 2)]
+        # The kernel lets the node write no file beyond 400 kB: each of these has 980.
+        before = resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (400_000, before_hard()))
+        assert send(node.port, [*large, make_instance("small")]) == [0xA700, 0xA700, 0x0000]
+        assert "the disk is full; the sender was told A700" in node.log()
+        assert not list(node.folder.rglob("*.part"))
+        resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, before)
+        assert send(node.port, large) == [0x0000, 0x0000]
+        wait_for(lambda: node.states()["done"] == 2)
+        assert node.end() == 0
+        assert len(archive.stored) == 2
+
+
+def before_hard() -> int:
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+
+
+def test_results_that_cannot_be_written_are_made_again_and_cost_no_try(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = start_node(analysis={"tries": 1})
+    with monkeypatch.context() as patched:
+
+        def full(*_: object) -> list[Path]:
+            raise OSError(28, "No space left on device")
+
+        patched.setattr(node.spool, "keep_results", full)
+        send(node.receiver.port, _study("unwritten", 2))
+        wait_for(
+            lambda: node.ledger.value("SELECT count(*) FROM revisions WHERE state = 'waiting' AND next_try > 0") == 1
+        )
+    until(node, done=1)
+    assert node.ledger.value("SELECT tries FROM revisions") == 1

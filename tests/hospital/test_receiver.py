@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from node_helpers import StartNode
 from pydicom.uid import JPEGBaseline8Bit
 from pynetdicom import AE, build_context
@@ -19,8 +21,10 @@ from pynetdicom import AE, build_context
 from tumorlens.errors import ConfigError, PeerError
 from tumorlens.hospital.config import Caller, DicomPeer, NodeConfig
 from tumorlens.hospital.dimse import Peer
+from tumorlens.hospital.inbox import Inbox
 from tumorlens.hospital.kills import wait_for
-from tumorlens.hospital.receiver import admitted
+from tumorlens.hospital.ledger import Ledger
+from tumorlens.hospital.receiver import CANNOT_UNDERSTAND, SUCCESS, admitted, store
 from tumorlens.hospital.rehearsal import make_instance, send
 
 
@@ -205,3 +209,23 @@ def test_a_certificate_that_cannot_be_used_is_said(start_node: StartNode, tmp_pa
     with pytest.raises(ConfigError, match="certificate cannot be used"):
         start_node(tls={"certificate": tmp_path / "no.pem", "key": tmp_path / "no.pem"})
     assert ssl.HAS_TLSv1_2
+
+
+class _Event:
+    """A C-STORE request of hostile content."""
+
+    def __init__(self, sop: object, content: bytes) -> None:
+        self.request = type("Request", (), {"AffectedSOPInstanceUID": sop})
+        self._content = content
+
+    def encoded_dataset(self) -> bytes:
+        return self._content
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sop=st.none() | st.text(max_size=80) | st.integers(), content=st.binary(max_size=500))
+def test_whatever_a_request_holds_has_an_answer(inbox: Inbox, ledger: Ledger, sop: object, content: bytes) -> None:
+    head = bytes(128) + b"DICM\x02\x00\x00\x00UL\x04\x00"
+    for file in (content, head + content):
+        assert store(inbox, _Event(sop, file)) in (SUCCESS, CANNOT_UNDERSTAND)  # type: ignore[arg-type]
+    assert ledger.value("SELECT count(*) FROM instances") > 0

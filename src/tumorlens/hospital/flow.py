@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sqlite3
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -53,11 +54,19 @@ class Flow:
         revision = self._ledger.next_revision()
         if revision is None:
             return False
-        self._analyse(revision)
+        try:
+            self._analyse(revision)
+        except (OSError, sqlite3.Error):  # a full disk, or the node's end: no fault of the study's
+            self._ledger.postpone(revision, self._config.retries.first)
+            raise
         return True
 
+    def end(self) -> None:
+        """Interrupts the study that is analysed; it will wait for the next start."""
+        self._process.end()
+
     def close(self) -> None:
-        """Ends the process that analyses; a study that it has at hand will wait for the next start."""
+        """Ends the process that analyses. Call it when no other thread is in `step`."""
         self._process.close()
 
     def _analyse(self, revision: Revision) -> None:

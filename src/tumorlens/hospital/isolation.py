@@ -59,6 +59,7 @@ class AnalysisProcess:
         self._prepare, self._limits = prepare, limits
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
+        self._ending = False
 
     def run(self, files: Sequence[Path], folder: Path) -> Made:
         """Analyses a study.
@@ -71,6 +72,7 @@ class AnalysisProcess:
 
         Raises:
             AnalysisFailed: If it fails, dies, or takes longer than it may.
+            OSError: If the results cannot be written, as on a full disk; InterruptedError after `end`.
         """
         bad: dict[int, str] = {}
         while True:
@@ -80,6 +82,8 @@ class AnalysisProcess:
             kind, value = self._ask([files[place] for place in left], folder, bad, left)
             if kind == "made":
                 return Made(value, bad)
+            if kind == "unwritten":
+                raise OSError(value)
             if kind == "failed" or len(bad) > _DEATHS:
                 raise AnalysisFailed(value)
 
@@ -100,6 +104,8 @@ class AnalysisProcess:
                     return kind, value
             what = f"it took longer than {self._limits.seconds:g} s"
         except (EOFError, OSError):
+            if self._ending:
+                raise InterruptedError("the node ends") from None
             assert self._process is not None
             self._process.join(5)
             what = f"the process that analyses died ({_manner(self._process.exitcode)})"
@@ -122,6 +128,12 @@ class AnalysisProcess:
         theirs.close()
         self._connection = ours
         return ours
+
+    def end(self) -> None:
+        """Ends it for good, from any thread: the study at hand is interrupted."""
+        self._ending = True
+        if (process := self._process) is not None:
+            process.kill()
 
     def close(self) -> None:
         """Ends the process, whatever it does."""
@@ -161,9 +173,15 @@ def _main(connection: Connection, prepare: Prepare, megabytes: int) -> None:
             good = list(_readable(files, connection))
             connection.send(("reading", None, None))
             analyse = analyse or prepare()
-            made = _save(analyse(good), folder) if good else []
-            connection.send(("made", None, made))
+            results = analyse(good) if good else []
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the node is told
+            connection.send(("failed", None, _reason(error)))
+            continue
+        try:
+            connection.send(("made", None, _save(results, folder)))
+        except OSError as error:
+            connection.send(("unwritten", None, f"the results cannot be written ({error.strerror})"))
+        except Exception as error:  # noqa: BLE001
             connection.send(("failed", None, _reason(error)))
 
 

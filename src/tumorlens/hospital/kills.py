@@ -156,7 +156,9 @@ def kill_at(stage: str, folder: Path, *, slices: int = 12, studies: int = 3, kil
         seed: For the moments of those.
     """
     with Archive() as archive:
-        node = NodeProcess(folder, archive.port)
+        # A study whose sending a kill interrupts must not be taken for complete before it goes on.
+        quiet = {"receiving": 2.0, "at any time": 5.0}.get(stage, 0.5)
+        node = NodeProcess(folder, archive.port, quiet_seconds=quiet)
         rehearsal = _Rehearsal(node, archive, slices, studies)
         try:
             node.start()
@@ -235,9 +237,12 @@ class _Rehearsal:
         done = threading.Event()
 
         def keep_sending() -> None:
-            while not done.is_set():
-                self.send_all()
-                time.sleep(0.05)
+            for number, study in enumerate(self.studies):
+                while not {str(i.SOPInstanceUID) for i in study} <= self.accepted:
+                    self.send(number)
+                    time.sleep(0.05)
+                if done.wait(0.2):
+                    return
 
         sender = threading.Thread(target=keep_sending)
         sender.start()

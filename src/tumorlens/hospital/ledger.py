@@ -241,12 +241,12 @@ class Ledger:
         """Makes a revision of each study that has grown and then was quiet for so many seconds."""
         now = time.time()
         opened = []
+        # The clock may have been set back: then a study is not held until it catches up.
+        sql = "SELECT uid FROM studies WHERE last_seq > upto AND (last_received <= ? OR last_received > ?)"
+        if not self.rows(sql, now - quiet, now + quiet):
+            return []
         with self.transaction():
-            # The clock may have been set back: then a study is not held until it catches up.
-            ready = self.rows(
-                "SELECT uid FROM studies WHERE last_seq > upto AND (last_received <= ? OR last_received > ?)",
-                *(now - quiet, now + quiet),
-            )
+            ready = self.rows(sql, now - quiet, now + quiet)
             for (study,) in ready:
                 self.write("UPDATE studies SET revision = revision + 1, upto = last_seq WHERE uid = ?", study)
                 self.write(
@@ -259,8 +259,11 @@ class Ledger:
         return opened
 
     def next_revision(self) -> Revision | None:
-        """The revision that waits the longest and is due."""
-        sql = "SELECT * FROM revisions WHERE state = 'waiting' AND next_try <= ? ORDER BY id LIMIT 1"
+        """The revision that waits the longest and is due.
+
+        Studies are analysed one at a time; one that is marked so when the next is asked for was left behind.
+        """
+        sql = "SELECT * FROM revisions WHERE state IN ('waiting', 'analysing') AND next_try <= ? ORDER BY id LIMIT 1"
         found = self.rows(sql, time.time())
         return _revision(found[0]) if found else None
 
@@ -287,6 +290,13 @@ class Ledger:
         self.write(
             "UPDATE revisions SET state = ?, note = ?, tries = tries + ?, next_try = ?, changed = ? WHERE id = ?",
             *(state, note, began, now + wait, now, revision.id),
+        )
+
+    def postpone(self, revision: Revision, wait: float) -> None:
+        """Has a revision wait again for so many seconds, without counting the try."""
+        self.write(
+            "UPDATE revisions SET state = 'waiting', tries = ?, next_try = ? WHERE id = ?",
+            *(revision.tries, time.time() + wait, revision.id),
         )
 
     def instances_of(self, revision: Revision) -> list[StoredInstance]:

@@ -100,7 +100,7 @@ class Node:
         """Ends it. What is being analysed or sent goes on at the next start."""
         self._stop.set()
         self.receiver.stop()
-        self._flow.close()
+        self._flow.end()
         for thread in self._threads:
             thread.join(30)
         self._flow.close()
@@ -134,6 +134,8 @@ class Node:
                 try:
                     if step() is True:
                         continue  # there may be more
+                except InterruptedError:
+                    break
                 except (sqlite3.Error, OSError, TumorLensError) as error:
                     pause = max(every, _AFTER_ERROR)
                     _LOG.error("%s: %s; going on in %g s", name, error, pause)
