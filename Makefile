@@ -20,7 +20,7 @@ lint: $(VENV)/.dev  ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-e2e: $(VENV)/.dev  ## run the tests that need Debian's chromium
+e2e: $(VENV)/.dev  ## run the tests that need Debian's chromium, orthanc, orthanc-dicomweb and dcmtk
 	$(BIN)/python -m pytest tests/e2e --override-ini addopts="-ra --strict-markers"
 
 BENCH := build/bench
@@ -43,6 +43,7 @@ bench: $(VENV)/.dev  ## run the benchmarks in small sizes on phantoms
 	$(BIN)/python benchmarks/archive.py kill --count 2000
 	$(BIN)/python benchmarks/archive.py ray --count 1000
 	$(BIN)/python benchmarks/cluster_cost.py --rate 500
+	$(BIN)/python benchmarks/hospital_load.py --scale 0.05 all
 	$(BIN)/python benchmarks/speed.py --scale 0.1 --files 300
 
 clean:  ## remove the environment and everything made

@@ -26,10 +26,11 @@ import httpx
 
 from tumorlens.hospital.config import NodeConfig
 from tumorlens.hospital.flow import prepare_analysis
-from tumorlens.hospital.kills import STAGES, NodeProcess, free_port, kill_at, wait_for
 from tumorlens.hospital.node import Node, open_ledger
-from tumorlens.hospital.orthanc import TITLE, Orthanc, installed
-from tumorlens.hospital.rehearsal import Archive, make_instance, prepare_pretend, send, write_study
+from tumorlens.hospital.rehearsal.archive import Archive, send
+from tumorlens.hospital.rehearsal.kills import STAGES, NodeProcess, free_port, kill_at, wait_for
+from tumorlens.hospital.rehearsal.orthanc import TITLE, Orthanc, installed
+from tumorlens.hospital.rehearsal.phantoms import make_instance, prepare_pretend, write_study
 from tumorlens.hospital.status import study_states, totals
 
 NO_DELAY = os.environ | {"TCP_NODELAY": "1"}  # without, DCMTK waits 40 ms for each acknowledgement

@@ -17,10 +17,10 @@ from dicomweb_client import DICOMwebClient
 
 from tumorlens.hospital.config import NodeConfig
 from tumorlens.hospital.dicomweb import DicomWeb
-from tumorlens.hospital.kills import free_port, wait_for
 from tumorlens.hospital.node import Node, pull_study
-from tumorlens.hospital.orthanc import TITLE, Orthanc, installed
-from tumorlens.hospital.rehearsal import make_instance, prepare_pretend, write_study
+from tumorlens.hospital.rehearsal.kills import free_port, wait_for
+from tumorlens.hospital.rehearsal.orthanc import TITLE, Orthanc, installed
+from tumorlens.hospital.rehearsal.phantoms import make_instance, prepare_pretend, write_study
 from tumorlens.hospital.status import study_states, totals
 
 # The whole way with the real analysis: `from tumorlens.hospital.flow import prepare_analysis`, and

@@ -14,7 +14,8 @@ from tumorlens.hospital.config import NodeConfig
 from tumorlens.hospital.inbox import Inbox
 from tumorlens.hospital.ledger import Ledger
 from tumorlens.hospital.node import Node
-from tumorlens.hospital.rehearsal import Archive, prepare_pretend
+from tumorlens.hospital.rehearsal.archive import Archive
+from tumorlens.hospital.rehearsal.phantoms import prepare_pretend
 from tumorlens.hospital.spool import Spool
 
 

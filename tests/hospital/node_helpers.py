@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tumorlens.hospital.kills import wait_for
 from tumorlens.hospital.node import Node
+from tumorlens.hospital.rehearsal.kills import wait_for
 from tumorlens.hospital.status import study_states
 
 StartNode = Callable[..., Node]

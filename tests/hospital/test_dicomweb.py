@@ -16,7 +16,7 @@ from tumorlens.errors import ConfigError, PeerError
 from tumorlens.hospital.config import WebPeer
 from tumorlens.hospital.delivery import Outgoing
 from tumorlens.hospital.dicomweb import STUDY, DicomWeb, Parts, WebSender, value
-from tumorlens.hospital.rehearsal import make_instance, write_study
+from tumorlens.hospital.rehearsal.phantoms import make_instance, write_study
 
 PEER = WebPeer(name="web", url="http://pacs.example/dicom-web")
 

@@ -19,9 +19,10 @@ from tumorlens.errors import ConfigError, PeerError
 from tumorlens.hospital.config import DicomPeer, NodeConfig
 from tumorlens.hospital.delivery import Outgoing
 from tumorlens.hospital.dimse import MOST_CONTEXTS, DicomSender, _proposals
-from tumorlens.hospital.kills import free_port
 from tumorlens.hospital.node import pull_study
-from tumorlens.hospital.rehearsal import Archive, make_instance, pretend, write_study
+from tumorlens.hospital.rehearsal.archive import Archive
+from tumorlens.hospital.rehearsal.kills import free_port
+from tumorlens.hospital.rehearsal.phantoms import make_instance, pretend, write_study
 
 RESULT_CLASSES = (
     sop.SecondaryCaptureImageStorage,  # type: ignore[attr-defined]
@@ -213,7 +214,7 @@ def test_dcmtk_hears_us(tmp_path: Path) -> None:
         pytest.skip("dcmtk is not installed")
     try:
         (tmp_path / "got").mkdir()
-        from tumorlens.hospital.kills import wait_for
+        from tumorlens.hospital.rehearsal.kills import wait_for
 
         def stored() -> bool:
             try:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tumorlens.hospital.inbox import Inbox, Taken
 from tumorlens.hospital.ledger import Ledger
-from tumorlens.hospital.rehearsal import make_instance
+from tumorlens.hospital.rehearsal.phantoms import make_instance
 from tumorlens.hospital.spool import Spool, short, write_durably
 
 

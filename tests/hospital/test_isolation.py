@@ -16,7 +16,7 @@ from pydicom import Dataset
 from tumorlens.errors import AnalysisFailed, ModelError
 from tumorlens.hospital.config import Analysis
 from tumorlens.hospital.isolation import Analyse, AnalysisProcess, Prepare
-from tumorlens.hospital.rehearsal import make_instance, prepare_pretend, pretend, write_study
+from tumorlens.hospital.rehearsal.phantoms import make_instance, prepare_pretend, pretend, write_study
 
 Start = Callable[..., AnalysisProcess]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tumorlens.hospital.kills import STAGES, kill_at
+from tumorlens.hospital.rehearsal.kills import STAGES, kill_at
 
 
 @pytest.mark.parametrize("stage", STAGES)

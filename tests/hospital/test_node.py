@@ -20,9 +20,10 @@ from tumorlens.errors import ConfigError
 from tumorlens.hospital.config import NodeConfig
 from tumorlens.hospital.dimse import Peer
 from tumorlens.hospital.isolation import Analyse
-from tumorlens.hospital.kills import NodeProcess, wait_for
 from tumorlens.hospital.node import Node
-from tumorlens.hospital.rehearsal import Archive, make_instance, pretend, send
+from tumorlens.hospital.rehearsal.archive import Archive, send
+from tumorlens.hospital.rehearsal.kills import NodeProcess, wait_for
+from tumorlens.hospital.rehearsal.phantoms import make_instance, pretend
 from tumorlens.hospital.status import dead_letters, retry, study_states, totals
 
 

@@ -11,7 +11,7 @@ import pytest
 from tumorlens import cli
 from tumorlens.hospital.inbox import Inbox
 from tumorlens.hospital.ledger import Ledger
-from tumorlens.hospital.rehearsal import make_instance, write_study
+from tumorlens.hospital.rehearsal.phantoms import make_instance, write_study
 from tumorlens.hospital.spool import Spool, short
 
 Run = Callable[..., tuple[int, str, str]]

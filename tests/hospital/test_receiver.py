@@ -22,10 +22,11 @@ from tumorlens.errors import ConfigError, PeerError
 from tumorlens.hospital.config import Caller, DicomPeer, NodeConfig
 from tumorlens.hospital.dimse import Peer
 from tumorlens.hospital.inbox import Inbox
-from tumorlens.hospital.kills import wait_for
 from tumorlens.hospital.ledger import Ledger
 from tumorlens.hospital.receiver import CANNOT_UNDERSTAND, SUCCESS, admitted, store
-from tumorlens.hospital.rehearsal import make_instance, send
+from tumorlens.hospital.rehearsal.archive import send
+from tumorlens.hospital.rehearsal.kills import wait_for
+from tumorlens.hospital.rehearsal.phantoms import make_instance
 
 
 def _peer(port: int, title: str = "MODALITY", **more: Any) -> Peer:
@@ -157,7 +158,7 @@ def test_nothing_of_the_patient_is_logged(start_node: StartNode, caplog: pytest.
 
 def test_a_port_that_is_taken_is_said(start_node: StartNode, tmp_path: Path) -> None:
     from tumorlens.hospital.node import Node
-    from tumorlens.hospital.rehearsal import prepare_pretend
+    from tumorlens.hospital.rehearsal.phantoms import prepare_pretend
 
     taken = start_node().receiver.port
     other = Node(NodeConfig(folder=tmp_path / "other", port=taken), partial(prepare_pretend, tmp_path))

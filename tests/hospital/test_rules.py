@@ -12,7 +12,7 @@ from pydicom import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 
 from tumorlens.errors import InputError
-from tumorlens.hospital.rehearsal import make_instance
+from tumorlens.hospital.rehearsal.phantoms import make_instance
 from tumorlens.hospital.rules import Instance, SeriesRule, Verdict, judge, read_instance, read_instances
 
 

@@ -11,7 +11,7 @@ from web_pacs import WebPacs
 from tumorlens.hospital.config import Feed, Retries
 from tumorlens.hospital.inbox import Inbox
 from tumorlens.hospital.ledger import Ledger
-from tumorlens.hospital.rehearsal import make_instance
+from tumorlens.hospital.rehearsal.phantoms import make_instance
 from tumorlens.hospital.status import dead_letters, retry
 from tumorlens.hospital.watch import OrthancServer, QidoServer, Watcher
 

@@ -242,6 +242,7 @@ class NodeConfig(_Settings):
         port: TCP port to listen on; 0 takes a free one.
         weights: Those that analyse.
         quiet_seconds: A study is complete when nothing of it has come for that long.
+        keep_days: Studies that are done are forgotten when nothing of them has come for that long; None keeps all.
         callers: Who may open an association; anyone where there is none.
         associations: So many at a time.
         tls: Set for DICOM over TLS.
@@ -259,6 +260,7 @@ class NodeConfig(_Settings):
     port: Port = 11112
     weights: str | None = None
     quiet_seconds: Seconds = 60
+    keep_days: Annotated[float, Field(gt=0)] | None = None
     callers: tuple[Caller, ...] = ()
     associations: Annotated[int, Field(ge=1, le=500)] = 20
     tls: TLS | None = None

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -23,10 +24,12 @@ from tumorlens.hospital.inbox import Inbox
 from tumorlens.hospital.isolation import Prepare
 from tumorlens.hospital.ledger import Ledger
 from tumorlens.hospital.receiver import Receiver
+from tumorlens.hospital.retention import forget_old
 from tumorlens.hospital.spool import Spool
 from tumorlens.hospital.watch import OrthancServer, QidoServer, Watcher
 
 _TICK = 0.2  # seconds between two looks at the state
+_HOUR = 3600.0
 _AFTER_ERROR = 5.0  # seconds
 _STATE = "node.sqlite"
 
@@ -91,6 +94,8 @@ class Node:
         self.receiver.start()
         self._run("completion", self._flow.open, _TICK)
         self._run("analysis", self._flow.step, _TICK)
+        if (days := self.config.keep_days) is not None:
+            self._run("retention", partial(forget_old, self.spool, self.ledger, days), _HOUR)
         for courier in self._couriers:
             self._run(f"courier {courier.name}", courier.step, _TICK)
         for watcher, every in self._watchers:

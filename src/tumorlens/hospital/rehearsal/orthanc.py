@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from tumorlens.errors import ConfigError
-from tumorlens.hospital.kills import free_port, wait_for
+from tumorlens.hospital.rehearsal.kills import free_port, wait_for
 
 PROGRAM = "Orthanc"
 PLUG_IN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")

@@ -20,7 +20,8 @@ from tumorlens.errors import PeerError
 from tumorlens.hospital.config import DicomPeer
 from tumorlens.hospital.dimse import Peer
 from tumorlens.hospital.node import open_ledger
-from tumorlens.hospital.rehearsal import Archive, make_instance, send
+from tumorlens.hospital.rehearsal.archive import Archive, send
+from tumorlens.hospital.rehearsal.phantoms import make_instance
 from tumorlens.hospital.status import study_states
 
 STAGES = ("receiving", "waiting", "analysing", "sending", "at any time")
