@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from tumorlens.hospital.inbox import Inbox, Taken
 from tumorlens.hospital.ledger import Ledger
+from tumorlens.hospital.privacy import short
 from tumorlens.hospital.rehearsal.phantoms import make_instance
-from tumorlens.hospital.spool import Spool, short, write_durably
+from tumorlens.hospital.spool import Spool, write_durably
 
 
 def _bytes(study: str = "inbox", number: int = 1, **elements: Any) -> bytes:

@@ -11,8 +11,9 @@ import pytest
 from tumorlens import cli
 from tumorlens.hospital.inbox import Inbox
 from tumorlens.hospital.ledger import Ledger
+from tumorlens.hospital.privacy import short
 from tumorlens.hospital.rehearsal.phantoms import make_instance, write_study
-from tumorlens.hospital.spool import Spool, short
+from tumorlens.hospital.spool import Spool
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -91,8 +92,8 @@ def test_retry_takes_names_or_all(run: Run, dead: str) -> None:
     assert run("retry")[0] == 2
     assert run("retry", "x1")[0] == 2
     code, _, err = run("retry", "i1")
-    assert (code, err.strip()) == (0, "1 dead letters will be tried again")
-    assert run("retry", "--all")[2].strip() == "0 dead letters will be tried again"
+    assert (code, err.strip()) == (0, "will be tried again: 1")
+    assert run("retry", "--all")[2].strip() == "will be tried again: 0"
 
 
 def test_pull_from_nowhere_is_wrong_usage(run: Run) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tumorlens.hospital.spool import Spool, short, write_durably
+from tumorlens.hospital.spool import Spool, write_durably
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -14,13 +14,6 @@ def test_no_name_leads_out_of_the_spool(spool: Spool, sop: str) -> None:
     path = spool.place_of(sop)
     assert path.resolve().is_relative_to(spool.received.resolve())
     assert path == spool.place_of(sop)
-
-
-def test_a_stand_in_is_short_steady_and_no_way_back() -> None:
-    assert short("1.2.3") == short("1.2.3")
-    assert len(short("1.2.3")) == 10
-    assert "1.2.3" not in short("1.2.3")
-    assert short(None) == short("")
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def retry(
         raise ConfigError("name dead letters, or give --all")
     ledger = open_ledger(read_node_config(config).folder)
     try:
-        make_console().say(f"{again(ledger, None if everything else letters)} dead letters will be tried again")
+        make_console().say(f"will be tried again: {again(ledger, None if everything else letters)}")
     finally:
         ledger.close()
 
@@ -126,7 +126,7 @@ def pull(
     with _hospital():
         from tumorlens.hospital.node import pull_study
     came, failed = pull_study(settings, source, study)
-    make_console().say(f"{came} instances came, {failed} failed")
+    make_console().say(f"instances that came: {came}, that failed: {failed}")
     if failed:
         raise typer.Exit(1)
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 from tumorlens.errors import PeerError
 from tumorlens.hospital.config import DicomDestination, Retries, WebDestination
 from tumorlens.hospital.ledger import Ledger
-from tumorlens.hospital.spool import Spool, short
+from tumorlens.hospital.privacy import short
+from tumorlens.hospital.spool import Spool
 
 if TYPE_CHECKING:
     import sqlite3
@@ -122,7 +123,7 @@ class Courier:
         except PeerError as error:
             self._failed(list(left.values()), str(error))
         if stored:
-            _LOG.info("%d results are at %s", stored, self.name)
+            _LOG.info("delivered to %s: %d", self.name, stored)
 
     def _outgoing(self, row: sqlite3.Row) -> Outgoing:
         return Outgoing(row["result"], row["sop_class"], self._spool.absolute(row["file"]))
@@ -143,7 +144,7 @@ class Courier:
         with self._ledger.transaction():
             for row in rows:
                 bury_or_wait(self._ledger, row, row["state"], problem, self._retries)
-        _LOG.warning("%d results are not at %s: %s", len(rows), self.name, problem)
+        _LOG.warning("not delivered to %s: %d (%s)", self.name, len(rows), problem)
 
     def _ask(self, owed: Sequence[sqlite3.Row]) -> None:
         """Asks for commitment of what was sent; again, where no answer came in time."""
@@ -231,4 +232,4 @@ class Commitments:
                     bury_or_wait(self._ledger, row, "waiting", problem, self._retries)
             for revision in revisions:
                 self._ledger.close_revision(revision)
-        _LOG.info("storage commitment: %d results are stored, %d are not", len(stored), len(failed))
+        _LOG.info("storage commitment: %d stored, %d not", len(stored), len(failed))

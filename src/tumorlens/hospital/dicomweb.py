@@ -18,6 +18,7 @@ from python_multipart.multipart import parse_options_header
 from tumorlens.errors import ConfigError, PeerError
 from tumorlens.hospital.config import WebPeer
 from tumorlens.hospital.delivery import Outgoing
+from tumorlens.hospital.privacy import quieten
 
 _JSON = "application/dicom+json"
 _DICOM = "application/dicom"
@@ -51,6 +52,7 @@ class Web:
     """
 
     def __init__(self, peer: WebPeer, transport: httpx.BaseTransport | None = None) -> None:
+        quieten()
         headers = {}
         if peer.token_variable:
             headers["Authorization"] = f"Bearer {peer.secret(peer.token_variable)}"

@@ -18,7 +18,8 @@ from tumorlens.errors import PeerError
 from tumorlens.hospital.config import DicomPeer, Source
 from tumorlens.hospital.delivery import Outgoing
 from tumorlens.hospital.inbox import Inbox
-from tumorlens.hospital.receiver import SUCCESS, quieten, reported, store
+from tumorlens.hospital.privacy import quieten
+from tumorlens.hospital.receiver import SUCCESS, reported, store
 
 MOST_CONTEXTS = 128
 """Presentation contexts that one association may propose: their identifiers are odd, and a byte (PS3.8 9.3.2.2)."""

@@ -19,8 +19,9 @@ from tumorlens.errors import AnalysisFailed
 from tumorlens.hospital.config import NodeConfig
 from tumorlens.hospital.isolation import Analyse, AnalysisProcess, Prepare
 from tumorlens.hospital.ledger import Ledger, Revision, StoredInstance
+from tumorlens.hospital.privacy import short
 from tumorlens.hospital.rules import judge, read_instances
-from tumorlens.hospital.spool import Spool, short
+from tumorlens.hospital.spool import Spool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +101,7 @@ class Flow:
             (sop, sop_class, self._spool.relative(path))
             for (sop, sop_class, _), path in zip(made.results, places, strict=True)
         ]
-        note = f"{len(good)} instances analysed, {len(results)} results"
+        note = f"instances analysed: {len(good)}, results: {len(results)}"
         destinations = [destination.name for destination in self._config.destinations]
         self._ledger.add_results(revision, digest_of(good), results, destinations, note)
         _LOG.info("study %s: %s", name, note)

@@ -12,7 +12,8 @@ from tumorlens.errors import InputError
 from tumorlens.formats.checks import parsing
 from tumorlens.formats.dicom import load
 from tumorlens.hospital.ledger import Ledger
-from tumorlens.hospital.spool import Spool, short, write_durably
+from tumorlens.hospital.privacy import short
+from tumorlens.hospital.spool import Spool, write_durably
 
 _LOG = logging.getLogger(__name__)
 _LOCKS = 64

@@ -20,7 +20,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 from tumorlens.errors import ConfigError
 from tumorlens.hospital.config import Caller, NodeConfig
 from tumorlens.hospital.inbox import Inbox
-from tumorlens.hospital.spool import short
+from tumorlens.hospital.privacy import quieten, short
 
 # Status codes: PS3.4 B.2.3 and PS3.7 C.
 SUCCESS = 0x0000
@@ -162,12 +162,6 @@ def admitted(callers: Sequence[Caller], title: str, address: str) -> bool:
         and (not caller.addresses or any(place in ipaddress.ip_network(net, strict=False) for net in caller.addresses))
         for caller in callers
     )
-
-
-def quieten() -> None:
-    """Stops pynetdicom and pydicom from logging: what they log quotes data sets."""
-    for name in ("pynetdicom", "pydicom"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def _admit(event: evt.Event, callers: Sequence[Caller]) -> None:

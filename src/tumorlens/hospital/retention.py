@@ -6,7 +6,8 @@ import logging
 import time
 
 from tumorlens.hospital.ledger import Ledger
-from tumorlens.hospital.spool import Spool, short
+from tumorlens.hospital.privacy import short
+from tumorlens.hospital.spool import Spool
 
 _LOG = logging.getLogger(__name__)
 _DAY = 86_400.0

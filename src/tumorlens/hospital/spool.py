@@ -10,12 +10,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tumorlens.hospital.privacy import short
+
 _TEMPORARY = ".part"
-
-
-def short(uid: str | None) -> str:
-    """A stand-in for a UID in logs and reports: the same UID, the same ten hexadecimal digits, and no way back."""
-    return hashlib.sha256((uid or "").encode(errors="replace")).hexdigest()[:10]
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tumorlens.errors import ConfigError
 from tumorlens.hospital.ledger import Ledger
-from tumorlens.hospital.spool import short
+from tumorlens.hospital.privacy import short
 
 STATES = ("receiving", "waiting", "analysing", "sending", "done", "dead")
 """Of a study, in the order it passes them."""

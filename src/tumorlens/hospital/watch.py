@@ -16,7 +16,7 @@ from tumorlens.hospital.delivery import waiting_time
 from tumorlens.hospital.dicomweb import COUNT, STUDY, DicomWeb, Web, value
 from tumorlens.hospital.inbox import Inbox
 from tumorlens.hospital.ledger import Ledger
-from tumorlens.hospital.spool import short
+from tumorlens.hospital.privacy import short
 
 if TYPE_CHECKING:
     import sqlite3
@@ -109,7 +109,7 @@ class Watcher:
             "UPDATE pulls SET state = 'done', note = '', tries = 0 WHERE id = ? AND state = 'waiting' AND size = ?",
             *(row["id"], row["size"]),
         )
-        _LOG.info("study %s: %d instances were pulled from %s", short(row["study"]), came, self.name)
+        _LOG.info("study %s: pulled from %s: %d", short(row["study"]), self.name, came)
 
 
 class QidoServer:

@@ -13,7 +13,7 @@ from pydicom import Dataset
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, build_context, build_role, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 
-from tumorlens.hospital.receiver import quieten
+from tumorlens.hospital.privacy import quieten
 
 _MOST = 120  # presentation contexts of a rehearsed sender
 
