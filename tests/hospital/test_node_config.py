@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from tumorlens.errors import ConfigError
-from tumorlens.hospital.config import DicomDestination, NodeConfig, WebDestination, WebPeer, read_node_config
+from tumorlens.hospital.config import (
+    DicomDestination,
+    Feed,
+    NodeConfig,
+    Source,
+    WebDestination,
+    WebPeer,
+    read_node_config,
+)
 
 
 def _write(folder: Path, text: str) -> Path:
@@ -87,3 +97,18 @@ _yaml = st.recursive(
 def test_nonsense_is_refused_and_never_crashes(settings: dict[str, object]) -> None:
     with contextlib.suppress(ValidationError):
         NodeConfig.model_validate(settings)
+
+
+def test_every_setting_is_in_the_reference() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "hospital.md").read_text(encoding="utf-8")
+
+    def names(model: type[BaseModel]) -> Iterator[str]:
+        for name, field in model.model_fields.items():
+            yield name
+            for inner in (field.annotation, *get_args(field.annotation)):
+                if isinstance(inner, type) and issubclass(inner, BaseModel):
+                    yield from names(inner)
+
+    models = (NodeConfig, DicomDestination, WebDestination, Source, Feed)
+    missing = {name for model in models for name in names(model) if f"`{name}" not in page}
+    assert missing == set()
