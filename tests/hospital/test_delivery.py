@@ -160,3 +160,18 @@ def test_a_destination_of_no_results_is_not_bothered(ledger: Ledger, spool: Spoo
     sender = _Sender(PeerError("must not be called"))
     assert not _courier(ledger, spool, sender).step()
     assert Path(spool.folder).exists()
+
+
+def test_after_a_restart_commitment_is_asked_for_again_at_once(
+    ledger: Ledger, spool: Spool, revision: Revision
+) -> None:
+    sender = _Sender()
+    courier = _courier(ledger, spool, sender, commitment=True)
+    courier.step()
+    ledger.resume()
+    courier.step()
+    first, second = sender.asked
+    Commitments(ledger, RETRIES).report(_report(first, ["1.1"]))
+    Commitments(ledger, RETRIES).report(_report(second, ["1.1", "1.2"]))
+    assert _states(ledger) == [("1.1", "stored", 0), ("1.2", "stored", 0)]
+    assert _state_of(ledger, revision) == "done"

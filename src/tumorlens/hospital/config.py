@@ -222,12 +222,12 @@ class Retries(_Settings):
     """How often and when something that failed is tried again: after `first` seconds, twice that, and so on.
 
     Attributes:
-        tries: So many failures make a dead letter.
+        tries: So many failures make a dead letter; the default lasts about three days.
         first: Seconds after the first failure.
         longest: Seconds after any failure at most.
     """
 
-    tries: Annotated[int, Field(ge=1)] = 20
+    tries: Annotated[int, Field(ge=1)] = 100
     first: Annotated[float, Field(gt=0)] = 5
     longest: Annotated[float, Field(gt=0)] = 3600
 

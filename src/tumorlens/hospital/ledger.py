@@ -270,9 +270,11 @@ class Ledger:
     def resume(self) -> int:
         """After a start: what was being analysed waits again. Gives the number of revisions.
 
-        Studies that were being received count as heard of now: while nobody listened, silence meant nothing.
+        Studies that were being received count as heard of now: while nobody listened, silence meant nothing. For the
+        same reason storage commitment that was asked for is asked for again.
         """
         with self.transaction():
+            self.write("UPDATE deliveries SET asked = '', next_try = 0 WHERE state = 'sent'")
             self.write("UPDATE studies SET last_received = ? WHERE last_seq > upto", time.time())
             return self.write("UPDATE revisions SET state = 'waiting' WHERE state = 'analysing'")
 

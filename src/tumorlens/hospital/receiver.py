@@ -96,6 +96,8 @@ class Receiver:
         self._ae._servers.append(self._server)  # shutdown takes it from there
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name="receiver", daemon=True).start()
         _LOG.info("%s listens on %s:%d", config.ae_title, config.bind, self.port)
+        if not config.callers and not _is_loopback(config.bind):
+            _LOG.warning("anyone who reaches that address may send; name those who may under callers")
 
     def stop(self, seconds: float = 10.0) -> None:
         """Ends it: no new associations at once, and those that are open after some seconds.
@@ -162,6 +164,13 @@ def admitted(callers: Sequence[Caller], title: str, address: str) -> bool:
         and (not caller.addresses or any(place in ipaddress.ip_network(net, strict=False) for net in caller.addresses))
         for caller in callers
     )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
 
 
 def _admit(event: evt.Event, callers: Sequence[Caller]) -> None:

@@ -13,6 +13,7 @@ from pydicom import Dataset
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, build_context, build_role, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 
+from tumorlens.hospital.dimse import no_delay
 from tumorlens.hospital.privacy import quieten
 
 _MOST = 120  # presentation contexts of a rehearsed sender
@@ -31,6 +32,7 @@ class Archive:
     Attributes:
         stored: By SOPInstanceUID, how often it was stored.
         port: The TCP port.
+        before_report: Called before each report of storage commitment. It may wait.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Archive:
         quieten()
         self.stored: Counter[str] = Counter()
         self.answer, self.commits_to, self.lost = answer, commits_to, list(lost)
+        self.before_report: Callable[[], object] = lambda: None
         self._title = title
         self._ae = AE(title)
         self._ae.maximum_associations = 50
@@ -76,6 +79,7 @@ class Archive:
         return 0x0000, None
 
     def _say(self, asked: Dataset, where: tuple[str, int, str]) -> None:
+        self.before_report()
         said = Dataset()
         said.TransactionUID = asked.TransactionUID
         said.ReferencedSOPSequence, said.FailedSOPSequence = [], []
@@ -116,7 +120,8 @@ def send(
     ae.dimse_timeout = seconds
     kinds = {_class_and_syntax(i) for i in instances}
     contexts = [build_context(kind, syntax) for kind, syntax in sorted(kinds)][:_MOST]
-    association = ae.associate("127.0.0.1", port, contexts=contexts, ae_title=title)
+    handlers: list[Any] = [(evt.EVT_CONN_OPEN, no_delay)]
+    association = ae.associate("127.0.0.1", port, contexts=contexts, ae_title=title, evt_handlers=handlers)
     statuses = []
     for instance in instances:
         if not association.is_established:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from tumorlens.hospital.rehearsal.archive import Archive, send
 from tumorlens.hospital.rehearsal.phantoms import make_instance
 from tumorlens.hospital.status import study_states
 
-STAGES = ("receiving", "waiting", "analysing", "sending", "at any time")
+STAGES = ("receiving", "waiting", "analysing", "sending", "confirming", "at any time")
 """Where the node is killed."""
 
 _PATIENCE = 120.0  # seconds for anything to happen at all
@@ -68,15 +69,22 @@ class NodeProcess:
     Args:
         folder: For its configuration, its state, and what controls it.
         archive: Port of the archive that it sends to; 0 for none.
+        commitment: Whether it asks the archive for storage commitment.
         settings: Further settings of node.yaml.
     """
 
-    def __init__(self, folder: Path, archive: int = 0, **settings: object) -> None:
+    def __init__(self, folder: Path, archive: int = 0, *, commitment: bool = False, **settings: object) -> None:
         self.folder, self.control = folder / "node", folder / "control"
         self.control.mkdir(parents=True)
         self.port = free_port()
         self._config = folder / "node.yaml"
-        destination = {"name": "archive", "host": "127.0.0.1", "port": archive, "ae_title": "ARCHIVE"}
+        destination = {
+            "name": "archive",
+            "host": "127.0.0.1",
+            "port": archive,
+            "ae_title": "ARCHIVE",
+            "commitment": commitment,
+        }
         content = {
             "folder": str(self.folder),
             "port": self.port,
@@ -159,7 +167,7 @@ def kill_at(stage: str, folder: Path, *, slices: int = 12, studies: int = 3, kil
     with Archive() as archive:
         # A study whose sending a kill interrupts must not be taken for complete before it goes on.
         quiet = {"receiving": 2.0, "at any time": 5.0}.get(stage, 0.5)
-        node = NodeProcess(folder, archive.port, quiet_seconds=quiet)
+        node = NodeProcess(folder, archive.port, commitment=stage == "confirming", quiet_seconds=quiet)
         rehearsal = _Rehearsal(node, archive, slices, studies)
         try:
             node.start()
@@ -206,6 +214,9 @@ class _Rehearsal:
             killer.join()
         elif stage == "sending":
             self._kill_while_sending()
+        elif stage == "confirming":
+            self._kill_while_confirming()
+            return
         else:
             with node.holding():
                 self.send_all()
@@ -230,6 +241,23 @@ class _Rehearsal:
         self.node.kill()
         # The archive stores what it was sent, and its answer finds nobody.
         self.archive.answer = lambda _: 0x0000
+        go_on.set()
+
+    def _kill_while_confirming(self) -> None:
+        """The archive confirms, in an association of its own, when the node that asked is no more."""
+        asked, go_on = Counter[str](), threading.Event()
+
+        def hold() -> None:
+            asked["times"] += 1
+            go_on.wait(_PATIENCE)
+
+        self.archive.commits_to = ("127.0.0.1", self.node.port, "TUMORLENS")
+        self.archive.before_report = hold
+        self.send_all()
+        wait_for(lambda: len(self.archive.stored) == len(self.studies) and asked["times"] > 0)
+        wait_for(lambda: self.node.states()["sending"] == len(self.studies))
+        self.node.kill()
+        self.node.start()
         go_on.set()
 
     def at_any_time(self, kills: int, seed: int) -> None:
