@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,10 @@ from pynetdicom import sop_class as sop
 from tumorlens.errors import ConfigError, PeerError
 from tumorlens.hospital.config import DicomPeer, NodeConfig
 from tumorlens.hospital.delivery import Outgoing
-from tumorlens.hospital.dimse import MOST_CONTEXTS, DicomSender, _proposals
+from tumorlens.hospital.dimse import MOST_CONTEXTS, Checkpoint, DicomSender, _proposals
 from tumorlens.hospital.node import pull_study
 from tumorlens.hospital.rehearsal.archive import Archive
-from tumorlens.hospital.rehearsal.kills import free_port
+from tumorlens.hospital.rehearsal.kills import free_port, wait_for
 from tumorlens.hospital.rehearsal.phantoms import make_instance, pretend, write_study
 
 RESULT_CLASSES = (
@@ -214,7 +217,6 @@ def test_dcmtk_hears_us(tmp_path: Path) -> None:
         pytest.skip("dcmtk is not installed")
     try:
         (tmp_path / "got").mkdir()
-        from tumorlens.hospital.rehearsal.kills import wait_for
 
         def stored() -> bool:
             try:
@@ -227,3 +229,25 @@ def test_dcmtk_hears_us(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_thread_that_was_told_to_stop_has_stopped() -> None:
+    checkpoint, rounds, done = Checkpoint(), Counter[str](), threading.Event()
+
+    def reactor() -> None:
+        while not done.is_set():
+            checkpoint.wait()
+            rounds["round"] += 1
+
+    thread = threading.Thread(target=reactor)
+    thread.start()
+    for _ in range(300):
+        checkpoint.clear()
+        before = rounds["round"]
+        time.sleep(0.0005)
+        assert rounds["round"] == before
+        checkpoint.set()
+    wait_for(lambda: rounds["round"] > before)
+    done.set()
+    thread.join()
+    checkpoint.clear()  # nobody is there to stop, and that is no reason to wait for ever

@@ -84,6 +84,7 @@ class Peer:
             raise PeerError(f"{peer.name}: no association ({type(error).__name__})") from error
         if not association.is_established:
             raise PeerError(f"{peer.name}: {_refusal(association)}")
+        hold_reactor(association)
         try:
             yield association
         finally:
@@ -250,6 +251,46 @@ class Retriever(Peer):
         came = int(last.get("NumberOfCompletedSuboperations") or 0)
         came += int(last.get("NumberOfWarningSuboperations") or 0)
         return came, int(last.get("NumberOfFailedSuboperations") or 0)
+
+
+class Checkpoint(threading.Event):
+    """Where the thread of an association stops while another sends in it and waits for the answer.
+
+    pynetdicom 3.0.4 takes that thread for stopped when it has only just gone on. It then takes the answer away from
+    the one who waits for it, and who gives up in the end: once in some thousand requests, if answers are quick.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed = threading.Condition()
+        self._stopped = False
+        self.set()
+
+    def wait(self, _timeout: float | None = None) -> bool:
+        """Stops the thread until `set`."""
+        with self._changed:
+            self._stopped = not self.is_set()
+            self._changed.notify_all()
+            self._changed.wait_for(self.is_set)
+            self._stopped = False
+        return True
+
+    def set(self) -> None:
+        """Lets the thread go on."""
+        with self._changed:
+            super().set()
+            self._changed.notify_all()
+
+    def clear(self) -> None:
+        """Has the thread stop, and waits until it has; not for long, for it may have ended."""
+        with self._changed:
+            super().clear()
+            self._changed.wait_for(lambda: self._stopped, 1.0)
+
+
+def hold_reactor(association: Association) -> None:
+    """Makes an association that we opened lose no answer; see `Checkpoint`."""
+    association._reactor_checkpoint = Checkpoint()
 
 
 def no_delay(event: evt.Event) -> None:

@@ -13,7 +13,7 @@ from pydicom import Dataset
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, build_context, build_role, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 
-from tumorlens.hospital.dimse import no_delay
+from tumorlens.hospital.dimse import hold_reactor, no_delay
 from tumorlens.hospital.privacy import quieten
 
 _MOST = 120  # presentation contexts of a rehearsed sender
@@ -122,6 +122,7 @@ def send(
     contexts = [build_context(kind, syntax) for kind, syntax in sorted(kinds)][:_MOST]
     handlers: list[Any] = [(evt.EVT_CONN_OPEN, no_delay)]
     association = ae.associate("127.0.0.1", port, contexts=contexts, ae_title=title, evt_handlers=handlers)
+    hold_reactor(association)
     statuses = []
     for instance in instances:
         if not association.is_established:
