@@ -12,6 +12,7 @@ import pydicom
 from pydicom import Dataset
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, build_context, build_role, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
+from pynetdicom.transport import ThreadedAssociationServer
 
 from tumorlens.hospital.dimse import hold_reactor, no_delay
 from tumorlens.hospital.privacy import quieten
@@ -55,8 +56,11 @@ class Archive:
         for context in AllStoragePresentationContexts:
             self._ae.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
         handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_N_ACTION, self._commit)]
-        server = self._ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
-        assert server is not None
+        server = self._ae.make_server(
+            ("127.0.0.1", port), evt_handlers=handlers, server_class=ThreadedAssociationServer
+        )
+        self._ae._servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()  # quick to end
         self.port = int(server.server_address[1])
 
     def __enter__(self) -> Archive:
