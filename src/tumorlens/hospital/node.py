@@ -29,6 +29,7 @@ from tumorlens.hospital.spool import Spool
 from tumorlens.hospital.watch import OrthancServer, QidoServer, Watcher
 
 _TICK = 0.2  # seconds between two looks at the state
+_LOOK = 1.0  # seconds between two looks at whether a signal came
 _HOUR = 3600.0
 _AFTER_ERROR = 5.0  # seconds
 _STATE = "node.sqlite"
@@ -126,7 +127,9 @@ class Node:
         before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             self.start()
-            ended.wait()
+            # Not for ever: a signal that reached another thread is handled by this one only once it wakes.
+            while not ended.wait(_LOOK):
+                pass
         finally:
             self.stop()
             for number, handler in before.items():

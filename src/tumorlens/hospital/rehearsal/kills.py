@@ -123,7 +123,12 @@ class NodeProcess:
         """Ends it with a signal; gives its exit code."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(_PATIENCE)
+        try:
+            return self.process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def log(self) -> str:
         """All that it has logged."""
@@ -166,7 +171,7 @@ def kill_at(stage: str, folder: Path, *, slices: int = 12, studies: int = 3, kil
     """
     with Archive() as archive:
         # A study whose sending a kill interrupts must not be taken for complete before it goes on.
-        quiet = {"receiving": 2.0, "at any time": 5.0}.get(stage, 0.5)
+        quiet = 5.0 if stage == "at any time" else 2.0
         node = NodeProcess(folder, archive.port, commitment=stage == "confirming", quiet_seconds=quiet)
         rehearsal = _Rehearsal(node, archive, slices, studies)
         try:
