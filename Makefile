@@ -20,7 +20,7 @@ lint: $(VENV)/.dev  ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-e2e: $(VENV)/.dev  ## run the tests that need Debian's chromium, postgresql, dicom3tools and dcmtk
+e2e: $(VENV)/.dev  ## run the tests that need Debian's chromium, postgresql, orthanc, orthanc-dicomweb, dcmtk, dicom3tools
 	$(BIN)/python -m pytest tests/e2e --override-ini addopts="-ra --strict-markers"
 	TUMORLENS_TEST_DATABASE=postgresql $(BIN)/python -m pytest tests/web
 
@@ -45,6 +45,7 @@ bench: $(VENV)/.dev  ## run the benchmarks in small sizes on phantoms
 	$(BIN)/python benchmarks/archive.py kill --count 2000
 	$(BIN)/python benchmarks/archive.py ray --count 1000
 	$(BIN)/python benchmarks/cluster_cost.py --rate 500
+	$(BIN)/python benchmarks/hospital_load.py --scale 0.05 all
 	$(BIN)/python benchmarks/speed.py --scale 0.1 --files 300
 	$(BIN)/python benchmarks/page_load.py --scale 0.02
 

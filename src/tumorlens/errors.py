@@ -13,6 +13,8 @@
     │   └── ChecksumMismatch   weights differ from what their card says
     ├── ConfigError            a setting is unknown or out of range
     ├── DeliveryError          results could not be handed to another system
+    ├── PeerError              another system refused, failed or did not answer
+    ├── AnalysisFailed         a study could not be analysed, within its limits
     └── MissingExtra           an optional dependency is not installed
 
 Every message is one line that names the file and the remedy, and none holds patient data.
@@ -92,8 +94,12 @@ class ConfigError(TumorLensError):
     """A setting is unknown or out of range."""
 
 
-class DeliveryError(TumorLensError):
-    """Results could not be handed to another system."""
+class PeerError(TumorLensError):
+    """Another system (a PACS, a DICOMweb server) refused, failed or did not answer. Trying again may help."""
+
+
+class AnalysisFailed(TumorLensError):
+    """A study could not be analysed, within its limits; says why, without anything that the study says."""
 
 
 class MissingExtra(TumorLensError):

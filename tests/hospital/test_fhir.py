@@ -11,7 +11,7 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 
 from tumorlens.classifier import Classifier
-from tumorlens.errors import DeliveryError
+from tumorlens.errors import PeerError
 from tumorlens.hospital.analysis import AnalysedStudy, analyse
 from tumorlens.hospital.fhir import check_bundle, push, to_fhir
 from tumorlens.hospital.results import make_results
@@ -123,7 +123,7 @@ def test_a_refusal_is_told_without_what_the_server_quotes(tumour: AnalysedStudy,
     outcome = {"issue": [{"code": "not-found", "diagnostics": "no patient PH-1"}, {"code": "PH-1 Petra"}]}
     transport = httpx.MockTransport(lambda _: httpx.Response(422, json=outcome))
 
-    with pytest.raises(DeliveryError, match=r"https://fhir.example: refused .* 422 \(not-found\)") as caught:
+    with pytest.raises(PeerError, match=r"https://fhir.example: refused .* 422 \(not-found\)") as caught:
         push(to_fhir(tumour, bright.card), "https://user:secret@fhir.example/r4", transport=transport)
     assert "PH-1" not in str(caught.value)
     assert "secret" not in str(caught.value)
@@ -132,7 +132,7 @@ def test_a_refusal_is_told_without_what_the_server_quotes(tumour: AnalysedStudy,
 def test_a_refusal_in_no_json_is_told_too(tumour: AnalysedStudy, bright: Classifier) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(500, text="<html>oops</html>"))
 
-    with pytest.raises(DeliveryError, match="status 500;"):
+    with pytest.raises(PeerError, match="status 500;"):
         push(to_fhir(tumour, bright.card), "https://fhir.example/r4", transport=transport)
 
 
@@ -140,11 +140,11 @@ def test_a_server_that_is_away_is_an_error_of_ours(tumour: AnalysedStudy, bright
     def away(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
 
-    with pytest.raises(DeliveryError, match="cannot be reached"):
+    with pytest.raises(PeerError, match="cannot be reached"):
         push(to_fhir(tumour, bright.card), "https://fhir.example/r4", transport=httpx.MockTransport(away))
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "ftp://fhir.example", "http://[", "http://"])
 def test_an_address_that_is_none_is_an_error_of_ours(url: str, tumour: AnalysedStudy, bright: Classifier) -> None:
-    with pytest.raises(DeliveryError, match="cannot be reached"):
+    with pytest.raises(PeerError, match="cannot be reached"):
         push(to_fhir(tumour, bright.card), url)

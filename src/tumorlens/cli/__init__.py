@@ -12,6 +12,7 @@ import typer
 import tumorlens
 from tumorlens.cli.data import app as data_app
 from tumorlens.cli.deidentify import deidentify
+from tumorlens.cli.node import app as node_app
 from tumorlens.cli.options import (
     Address,
     Data,
@@ -42,6 +43,7 @@ app.add_typer(accounts_app, name="accounts")
 app.command()(serve)
 app.command()(deidentify)
 app.command()(results)
+app.add_typer(node_app, name="node")
 
 
 def main() -> None:

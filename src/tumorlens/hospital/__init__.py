@@ -1,1 +1,1 @@
-"""The hospital's side: DICOM studies in, DICOM and FHIR results out."""
+"""The hospital: studies come in over DICOM or DICOMweb, results go back the same way, and nothing is lost between."""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import tumorlens
 from tumorlens.classes import Code, ScanClass
-from tumorlens.errors import DeliveryError, MissingExtra
+from tumorlens.errors import MissingExtra, PeerError
 from tumorlens.hospital.codes import SCHEME, TERMS, code_of, probability_of
 from tumorlens.hospital.objects import MANUFACTURER, RESEARCH_USE, Maker
 
@@ -141,7 +141,7 @@ def push(
         timeout: Seconds to wait for the server.
 
     Raises:
-        DeliveryError: If the server cannot be reached or refuses. Its message holds no more of the server's answer
+        PeerError: If the server cannot be reached or refuses. Its message holds no more of the server's answer
             than status and issue codes, since texts may quote the patient.
         MissingExtra: If httpx is not installed.
     """
@@ -156,11 +156,9 @@ def push(
         with httpx.Client(transport=transport, timeout=timeout, headers={**accept, **(headers or {})}) as client:
             answer = client.post(url, json=bundle)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        raise DeliveryError(
-            f"{server}: cannot be reached ({type(error).__name__}); check address and network"
-        ) from error
+        raise PeerError(f"{server}: cannot be reached ({type(error).__name__}); check address and network") from error
     if answer.status_code >= 300:
-        raise DeliveryError(
+        raise PeerError(
             f"{server}: refused the report with status {answer.status_code}{_issues(answer)}; "
             "it must be a FHIR R4 server that takes transactions and lets clients choose identifiers"
         )

@@ -1,0 +1,153 @@
+"""A real PACS around the node: Debian's Orthanc with its DICOMweb plug-in, and DCMTK's storescu as the modality.
+
+Needs the packages orthanc, orthanc-dicomweb and dcmtk.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from dicomweb_client import DICOMwebClient
+
+from tumorlens.hospital.config import NodeConfig
+from tumorlens.hospital.dicomweb import DicomWeb
+from tumorlens.hospital.node import Node, pull_study
+from tumorlens.hospital.rehearsal.kills import free_port, wait_for
+from tumorlens.hospital.rehearsal.orthanc import TITLE, Orthanc, installed
+from tumorlens.hospital.rehearsal.phantoms import make_instance, prepare_pretend, write_study
+from tumorlens.hospital.status import study_states, totals
+
+# The whole way with the real analysis: `from tumorlens.hospital.flow import prepare_analysis`, and
+# PREPARE = prepare_analysis(None).
+PREPARE = prepare_pretend
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(not installed() or shutil.which("storescu") is None, reason="needs orthanc and dcmtk"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
+StartNode = Callable[..., Node]
+STUDY = str(make_instance("e2e").StudyInstanceUID)
+
+
+@pytest.fixture
+def port() -> int:
+    """Where the node will listen: Orthanc must know it before."""
+    return free_port()
+
+
+@pytest.fixture
+def orthanc(tmp_path: Path, port: int) -> Iterator[Orthanc]:
+    with Orthanc(tmp_path / "orthanc", node=("127.0.0.1", port, "TUMORLENS")) as running:
+        yield running
+
+
+@pytest.fixture
+def start_node(tmp_path: Path, port: int) -> Iterator[StartNode]:
+    started: list[Node] = []
+
+    def start(**settings: Any) -> Node:
+        folder = {"folder": tmp_path / "node", "port": port, "quiet_seconds": 0.5, "retries": {"first": 0.2}}
+        started.append(Node(NodeConfig.model_validate(folder | settings), PREPARE))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for node in started:
+        node.stop()
+
+
+def _storescu(port: int, folder: Path) -> None:
+    subprocess.run(["storescu", "+sd", "-aec", "ANY-SCP", "127.0.0.1", str(port), folder], check=True)
+
+
+def _done(node: Node) -> bool:
+    return study_states(node.ledger)["done"] == 1 and totals(node.ledger)["delivered"] >= 1
+
+
+def _results_at(orthanc: Orthanc) -> list[dict[str, Any]]:
+    """What another client than ours finds of the study that the modality did not send."""
+    found = DICOMwebClient(orthanc.web).search_for_instances(STUDY, fields=["Modality"])
+    return [item for item in found if item["00080060"]["Value"] != ["MR"]]
+
+
+def test_a_study_from_a_modality_ends_as_results_in_the_pacs(
+    orthanc: Orthanc, start_node: StartNode, tmp_path: Path
+) -> None:
+    destination = {"name": "orthanc", "host": "127.0.0.1", "port": orthanc.dicom, "ae_title": TITLE}
+    node = start_node(destinations=[destination])
+    write_study(tmp_path / "study", "e2e", 5)
+    _storescu(node.config.port, tmp_path / "study")
+    wait_for(lambda: _done(node))
+    results = {item["00080018"]["Value"][0] for item in _results_at(orthanc)}
+    assert results == {row[0] for row in node.ledger.rows("SELECT sop FROM results")}
+
+
+def test_results_go_back_over_dicomweb(orthanc: Orthanc, start_node: StartNode, tmp_path: Path) -> None:
+    node = start_node(destinations=[{"name": "orthanc", "url": orthanc.web}])
+    write_study(tmp_path / "study", "e2e", 5)
+    _storescu(node.config.port, tmp_path / "study")
+    wait_for(lambda: _done(node))
+    assert len(_results_at(orthanc)) == totals(node.ledger)["results"]
+    # Stored again, it still counts as stored, and is there once.
+    with_results = totals(node.ledger)["results"]
+    node.ledger.write("UPDATE deliveries SET state = 'waiting', next_try = 0")
+    node.ledger.write("UPDATE revisions SET state = 'sending'")
+    wait_for(lambda: _done(node))
+    assert len(_results_at(orthanc)) == with_results
+
+
+@pytest.mark.parametrize("kind", ["orthanc", "qido"])
+def test_a_study_that_arrives_at_the_pacs_is_fetched_analysed_and_stored_back(
+    orthanc: Orthanc, start_node: StartNode, tmp_path: Path, kind: str
+) -> None:
+    url = orthanc.url if kind == "orthanc" else orthanc.web
+    node = start_node(
+        destinations=[{"name": "orthanc", "url": orthanc.web}],
+        feeds=[{"name": "orthanc", "kind": kind, "url": url, "every": 0.5, "since": "beginning"}],
+    )
+    write_study(tmp_path / "study", "e2e", 5)
+    _storescu(orthanc.dicom, tmp_path / "study")
+    wait_for(lambda: _done(node))
+    assert len(_results_at(orthanc)) == totals(node.ledger)["results"]
+    # The results make the study at the PACS grow, and that starts nothing.
+    pulls = "SELECT count(*) FROM pulls WHERE state = 'done' AND size > ?"
+    first = node.ledger.value("SELECT max(size) FROM pulls")
+    wait_for(lambda: node.ledger.value(pulls, first) == 1)
+    assert totals(node.ledger)["instances"] == 5
+    assert node.ledger.value("SELECT count(*) FROM revisions") == 1
+
+
+@pytest.mark.parametrize("how", ["move", "get"])
+def test_a_study_is_pulled_on_demand(orthanc: Orthanc, start_node: StartNode, tmp_path: Path, how: str) -> None:
+    source = {"name": "pacs", "host": "127.0.0.1", "port": orthanc.dicom, "ae_title": TITLE, "retrieve": how}
+    node = start_node(sources=[source])
+    write_study(tmp_path / "study", "e2e", 5)
+    _storescu(orthanc.dicom, tmp_path / "study")
+    assert pull_study(node.config, "pacs", STUDY) == (5, 0)
+    wait_for(lambda: study_states(node.ledger)["done"] == 1)
+
+
+def test_storage_commitment_by_a_real_pacs(orthanc: Orthanc, start_node: StartNode, tmp_path: Path) -> None:
+    destination = {"name": "orthanc", "host": "127.0.0.1", "port": orthanc.dicom, "ae_title": TITLE, "commitment": True}
+    node = start_node(destinations=[destination])
+    write_study(tmp_path / "study", "e2e", 3)
+    _storescu(node.config.port, tmp_path / "study")
+    wait_for(lambda: _done(node))
+    assert node.ledger.value("SELECT count(*) FROM deliveries WHERE asked <> '' AND state = 'stored'") >= 1
+
+
+def test_bytes_from_the_pacs_are_the_bytes_it_has(orthanc: Orthanc, tmp_path: Path) -> None:
+    from tumorlens.hospital.config import WebPeer
+
+    write_study(tmp_path / "study", "e2e", 2)
+    _storescu(orthanc.dicom, tmp_path / "study")
+    ids = httpx.get(f"{orthanc.url}/instances").json()
+    stored = {httpx.get(f"{orthanc.url}/instances/{i}/file").content for i in ids}
+    assert set(DicomWeb(WebPeer(name="orthanc", url=orthanc.web)).retrieve_study(STUDY)) == stored
