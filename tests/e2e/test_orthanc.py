@@ -1,39 +1,53 @@
 """A real PACS around the node: Debian's Orthanc with its DICOMweb plug-in, and DCMTK's storescu as the modality.
 
-Needs the packages orthanc, orthanc-dicomweb and dcmtk.
+Needs the packages orthanc, orthanc-dicomweb, dcmtk and dicom3tools.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+import pydicom
 import pytest
 from dicomweb_client import DICOMwebClient
+from PIL import Image
 
-from tumorlens.hospital.config import NodeConfig
+from tumorlens.data.phantom import make_study as make_phantom_study
+from tumorlens.data.phantom_files import write_dicom
+from tumorlens.hospital.config import NodeConfig, WebPeer
 from tumorlens.hospital.dicomweb import DicomWeb
+from tumorlens.hospital.flow import prepare_analysis
 from tumorlens.hospital.node import Node, pull_study
 from tumorlens.hospital.rehearsal.kills import free_port, wait_for
 from tumorlens.hospital.rehearsal.orthanc import TITLE, Orthanc, installed
-from tumorlens.hospital.rehearsal.phantoms import make_instance, prepare_pretend, write_study
+from tumorlens.hospital.rehearsal.phantoms import make_instance, write_study
+from tumorlens.hospital.results import KINDS
 from tumorlens.hospital.status import study_states, totals
 
-# The whole way with the real analysis: `from tumorlens.hospital.flow import prepare_analysis`, and
-# PREPARE = prepare_analysis(None).
-PREPARE = prepare_pretend
+PREPARE = prepare_analysis("cnn_lstm")  # the weights that know phantoms
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(not installed() or shutil.which("storescu") is None, reason="needs orthanc and dcmtk"),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
 StartNode = Callable[..., Node]
 STUDY = str(make_instance("e2e").StudyInstanceUID)
+
+
+@pytest.fixture(autouse=True)
+def packages() -> None:
+    """A check that is skipped would be none."""
+    missing = [tool for tool in ("storescu", "findscu", "dcmj2pnm", "dciodvfy") if shutil.which(tool) is None]
+    assert installed(), "apt-get install orthanc orthanc-dicomweb"
+    assert not missing, "apt-get install orthanc orthanc-dicomweb dcmtk dicom3tools"
 
 
 @pytest.fixture
@@ -87,6 +101,49 @@ def test_a_study_from_a_modality_ends_as_results_in_the_pacs(
     wait_for(lambda: _done(node))
     results = {item["00080018"]["Value"][0] for item in _results_at(orthanc)}
     assert results == {row[0] for row in node.ledger.rows("SELECT sop FROM results")}
+
+
+def test_a_phantom_study_comes_back_as_every_kind_of_result(
+    orthanc: Orthanc, start_node: StartNode, tmp_path: Path
+) -> None:
+    """The whole way: storescu, the node, Orthanc; then found by findscu and DICOMweb, validated, and looked at."""
+    destination = {"name": "orthanc", "host": "127.0.0.1", "port": orthanc.dicom, "ae_title": TITLE}
+    node = start_node(destinations=[destination])
+    sent = write_dicom(make_phantom_study(3, label="glioma", size=192, slices=24), tmp_path / "study")
+    study = str(pydicom.dcmread(sent[0]).StudyInstanceUID)
+    _storescu(node.config.port, tmp_path / "study")
+    wait_for(lambda: _done(node))
+
+    client = DICOMwebClient(orthanc.web)
+    found = client.search_for_instances(study, fields=["Modality"])
+    results = [item for item in found if item["00080060"]["Value"] != ["MR"]]
+    classes = {KINDS[item["00080016"]["Value"][0]] for item in results}
+    assert classes == set(KINDS.values())
+    keys = ["-k", "0008,0052=SERIES", "-k", f"0020,000D={study}", "-k", "0008,0060"]
+    query = ["findscu", "-v", "-S", "-aet", "TUMORLENS", "-aec", TITLE, *keys]
+    answers = subprocess.run([*query, "127.0.0.1", str(orthanc.dicom)], check=True, capture_output=True)
+    told = (answers.stdout + answers.stderr).decode()
+    assert {kind for kind in ("SR", "SEG", "PR", "OT") if f"[{kind}" not in told} == set(), told
+
+    made = {row[0] for row in node.ledger.rows("SELECT sop FROM results")}
+    retrieved = [
+        pydicom.dcmread(BytesIO(b)) for b in DicomWeb(WebPeer(name="o", url=orthanc.web)).retrieve_study(study)
+    ]
+    ours = [ds for ds in retrieved if ds.SOPInstanceUID in made]
+    assert len(ours) == len(made) == len(results)
+    for number, ds in enumerate(ours):
+        file = tmp_path / f"result-{number}.dcm"
+        ds.save_as(file)
+        judged = subprocess.run(["dciodvfy", file], capture_output=True)
+        assert b"Error" not in judged.stdout + judged.stderr, (ds.SOPClassUID.name, judged.stderr.decode()[:600])
+        if KINDS[ds.SOPClassUID] == "secondary-capture":
+            picture = tmp_path / f"capture-{number}.png"
+            subprocess.run(["dcmj2pnm", "+on", file, picture], check=True, capture_output=True)
+            shown = np.asarray(Image.open(picture).convert("RGB"), float)
+            assert shown.std() > 20
+            assert np.abs(shown[..., 0] - shown[..., 2]).max() > 60  # heat is in colour
+            if folder := os.environ.get("TUMORLENS_SCREENSHOTS"):
+                shutil.copy(picture, folder)
 
 
 def test_results_go_back_over_dicomweb(orthanc: Orthanc, start_node: StartNode, tmp_path: Path) -> None:
@@ -144,8 +201,6 @@ def test_storage_commitment_by_a_real_pacs(orthanc: Orthanc, start_node: StartNo
 
 
 def test_bytes_from_the_pacs_are_the_bytes_it_has(orthanc: Orthanc, tmp_path: Path) -> None:
-    from tumorlens.hospital.config import WebPeer
-
     write_study(tmp_path / "study", "e2e", 2)
     _storescu(orthanc.dicom, tmp_path / "study")
     ids = httpx.get(f"{orthanc.url}/instances").json()
