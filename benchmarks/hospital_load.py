@@ -3,11 +3,13 @@
     python benchmarks/hospital_load.py study                # one study of 200 slices, into an Orthanc
     python benchmarks/hospital_load.py rate                 # 1,000 instances from 4 associations at once
     python benchmarks/hospital_load.py many                 # 200 studies, and what became of each
+    python benchmarks/hospital_load.py department           # the same, analysed for real
     python benchmarks/hospital_load.py kills                # SIGKILL at every stage
     python benchmarks/hospital_load.py --scale 0.05 all     # all of it, small
 
-Prints Markdown tables for docs/hospital.md. The analysis pretends unless --weights names some: it is the node that is
-measured. `study` needs Debian's orthanc and orthanc-dicomweb, `study` and `rate` dcmtk; what is missing is said.
+Prints Markdown tables for docs/hospital.md. In `many` and `kills` the analysis pretends: it is the node they measure.
+In `study` and `department` it is real, of brain phantoms, by default with the weights that know them. `study` needs
+Debian's orthanc and orthanc-dicomweb, `study` and `rate` dcmtk; what is missing is said.
 """
 
 from __future__ import annotations
@@ -23,29 +25,36 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+from pydicom import dcmread
 
+from tumorlens.classes import BRAIN_TUMORS
+from tumorlens.data.phantom import make_study
+from tumorlens.data.phantom_files import write_dicom
 from tumorlens.hospital.config import NodeConfig
 from tumorlens.hospital.flow import prepare_analysis
 from tumorlens.hospital.node import Node, open_ledger
 from tumorlens.hospital.rehearsal.archive import Archive, send
 from tumorlens.hospital.rehearsal.kills import STAGES, NodeProcess, free_port, kill_at, wait_for
 from tumorlens.hospital.rehearsal.orthanc import TITLE, Orthanc, installed
-from tumorlens.hospital.rehearsal.phantoms import make_instance, prepare_pretend, write_study
+from tumorlens.hospital.rehearsal.phantoms import make_instance, write_study
 from tumorlens.hospital.status import study_states, totals
 
 NO_DELAY = os.environ | {"TCP_NODELAY": "1"}  # without, DCMTK waits 40 ms for each acknowledgement
 SENDERS = 4
 
 
-def study(folder: Path, slices: int, size: int, weights: str | None) -> None:
+LABELS = BRAIN_TUMORS.keys
+
+
+def study(folder: Path, slices: int, size: int, weights: str) -> None:
     """A study from a modality, analysed, and its results in a PACS: wall seconds from the first byte."""
     if not installed() or shutil.which("storescu") is None:
         print("\nOne study into an Orthanc: skipped; it needs the packages orthanc, orthanc-dicomweb and dcmtk.")
         return
-    prepare = prepare_analysis(weights) if weights else prepare_pretend
-    write_study(folder / "study", "load", slices, size=size)
-    print(f"\nOne study of {slices} slices of {size} × {size}, quiet for 1 s, {weights or 'pretended analysis'}:\n")
-    print("| way to the PACS | received, s | analysed, s | in the PACS, s |\n| --- | --- | --- | --- |")
+    prepare = prepare_analysis(weights)
+    write_dicom(make_study(3, label="glioma", size=size, slices=slices), folder / "study")
+    print(f"\nOne study of {slices} slices of {size} × {size}, quiet for 1 s, {weights}:\n")
+    print("| way to the PACS | received, s | analysed, s | in the PACS, s | results |\n| --- | --- | --- | --- | --- |")
     for way in ("C-STORE", "STOW-RS"):
         with Orthanc(folder / f"orthanc {way}") as orthanc:
             dicom = {"name": "pacs", "host": "127.0.0.1", "port": orthanc.dicom, "ae_title": TITLE}
@@ -57,11 +66,12 @@ def study(folder: Path, slices: int, size: int, weights: str | None) -> None:
                 "destinations": [dicom if way == "C-STORE" else web],
             }
             seconds = pass_through(Node(NodeConfig.model_validate(settings), prepare), folder / "study", orthanc)
-        print(f"| {way} | {' | '.join(f'{s:.2f}' for s in seconds)} |", flush=True)
+        *times, count = seconds
+        print(f"| {way} | {' | '.join(f'{s:.2f}' for s in times)} | {count} |", flush=True)
 
 
-def pass_through(node: Node, files: Path, orthanc: Orthanc) -> tuple[float, float, float]:
-    """Seconds until a study was received, analysed, and its results in the PACS."""
+def pass_through(node: Node, files: Path, orthanc: Orthanc) -> tuple[float, float, float, int]:
+    """Seconds until a study was received, analysed, and its results in the PACS; and how many there are."""
     node.start()
     try:
         began = time.monotonic()
@@ -73,7 +83,7 @@ def pass_through(node: Node, files: Path, orthanc: Orthanc) -> tuple[float, floa
         stored = time.monotonic() - began
         there = len(httpx.get(f"{orthanc.url}/instances").json())
         assert there == totals(node.ledger)["results"], "not all results are in the PACS"
-        return received, analysed, stored
+        return received, analysed, stored, there
     finally:
         node.stop()
 
@@ -155,6 +165,34 @@ def many(folder: Path, studies: int, slices: int) -> None:
     print(f"\nReceived in {received:.0f} s, all done after {seconds:.0f} s.", flush=True)
 
 
+def department(folder: Path, studies: int, weights: str) -> None:
+    """A day of a department, analysed for real."""
+    with Archive() as archive:
+        destination = {"name": "archive", "host": "127.0.0.1", "port": archive.port, "ae_title": "ARCHIVE"}
+        settings = {"folder": folder / "day", "port": free_port(), "quiet_seconds": 2, "destinations": [destination]}
+        node = Node(NodeConfig.model_validate(settings), prepare_analysis(weights))
+        node.start()
+        began = time.monotonic()
+        for number in range(studies):
+            label = LABELS[number % len(LABELS)]
+            files = write_dicom(make_study(number, label=label, size=128, slices=12), folder / "next")
+            statuses = send(node.config.port, [dcmread(file) for file in files])
+            assert set(statuses) == {0}, statuses
+        received = time.monotonic() - began
+        wait_for(lambda: study_states(node.ledger)["done"] == studies, 3600)
+        seconds = time.monotonic() - began
+        counts = totals(node.ledger)
+        bare = node.ledger.value("SELECT count(*) FROM revisions WHERE id NOT IN (SELECT revision FROM results)")
+        node.stop()
+    stored, times = len(archive.stored), sum(archive.stored.values())
+    print(f"\n{studies} brain phantom studies of 12 slices, analysed for real, {weights}:\n")
+    print("| what | count |\n| --- | --- |")
+    print(f"| instances sent and kept | {studies * 12:,}, {counts['instances']:,} |")
+    print(f"| results made, stored | {counts['results']:,}, {stored:,} |\n| studies without a result | {bare} |")
+    print(f"| results stored twice | {times - stored} |\n| results lost | {counts['results'] - stored} |")
+    print(f"\nAll sent after {received:.0f} s, all done after {seconds:.0f} s.", flush=True)
+
+
 def kills(folder: Path, slices: int, studies: int) -> None:
     """A kill at every stage."""
     print(f"\nSIGKILL of the node, {studies} studies of {slices} slices:\n")
@@ -198,10 +236,10 @@ def node_total(node: NodeProcess, what: str) -> int:
 def main() -> None:
     """Runs what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("study", "rate", "many", "kills", "all"))
+    parser.add_argument("what", choices=("study", "rate", "many", "department", "kills", "all"))
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full sizes")
     parser.add_argument("--size", type=int, default=256, help="rows and columns of a slice")
-    parser.add_argument("--weights", help="analyse with these, in `study`")
+    parser.add_argument("--weights", default="cnn_lstm", help="analyse with these, in `study` and `department`")
     arguments = parser.parse_args()
 
     def scaled(count: int, least: int) -> int:
@@ -211,6 +249,7 @@ def main() -> None:
         "study": partial(study, slices=scaled(200, 10), size=arguments.size, weights=arguments.weights),
         "rate": partial(rate, count=scaled(1000, 40), size=arguments.size),
         "many": partial(many, studies=scaled(200, 8), slices=5),
+        "department": partial(department, studies=scaled(200, 6), weights=arguments.weights),
         "kills": partial(kills, slices=scaled(12, 4), studies=scaled(20, 2)),
     }
     with tempfile.TemporaryDirectory() as folder:
