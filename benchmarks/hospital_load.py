@@ -196,11 +196,23 @@ def department(folder: Path, studies: int, weights: str) -> None:
 def kills(folder: Path, slices: int, studies: int) -> None:
     """A kill at every stage."""
     print(f"\nSIGKILL of the node, {studies} studies of {slices} slices:\n")
-    head = "killed while, kills, answers, accepted, kept, studies, analyses, stored, sent again, doubled, lost"
-    print(f"| {head.replace(', ', ' | ')} |\n|{' --- |' * 11}")
+    head = "killed while, kills, answers, accepted, kept, studies, analyses, stored, sent again, grown, doubled, lost"
+    print(f"| {head.replace(', ', ' | ')} |\n|{' --- |' * 12}")
     for number, stage in enumerate(STAGES):
         c = kill_at(stage, folder / f"kill {number}", slices=slices, studies=studies)
-        row = (c.kills, c.sent, c.accepted, c.kept, c.studies, c.analysed, c.stored, c.repeats, c.doubled, c.lost)
+        row = (
+            c.kills,
+            c.sent,
+            c.accepted,
+            c.kept,
+            c.studies,
+            c.analysed,
+            c.stored,
+            c.repeats,
+            c.grown,
+            c.doubled,
+            c.lost,
+        )
         print(f"| {stage} | {' | '.join(map(str, row))} |", flush=True)
 
 

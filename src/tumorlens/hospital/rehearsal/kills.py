@@ -46,7 +46,9 @@ class Counts:
         analysed: Analyses that came to an end.
         stored: Different results that the archive has.
         repeats: C-STOREs of a result that the archive had already.
-        doubled: Results beyond one a study.
+        grown: Revisions beyond one a study: a sender whom a kill held up for longer than the quiet time sent the rest
+            when the study had been taken for complete.
+        doubled: Results beyond one a revision.
         lost: Instances that were accepted and not kept, and studies without a result.
     """
 
@@ -59,6 +61,7 @@ class Counts:
     analysed: int
     stored: int
     repeats: int
+    grown: int
     doubled: int
     lost: int
 
@@ -171,7 +174,7 @@ def kill_at(stage: str, folder: Path, *, slices: int = 12, studies: int = 3, kil
     """
     with Archive() as archive:
         # A study whose sending a kill interrupts must not be taken for complete before it goes on.
-        quiet = 5.0 if stage == "at any time" else 2.0
+        quiet = 8.0 if stage == "at any time" else 2.0
         node = NodeProcess(folder, archive.port, commitment=stage == "confirming", quiet_seconds=quiet)
         rehearsal = _Rehearsal(node, archive, slices, studies)
         try:
@@ -295,6 +298,7 @@ class _Rehearsal:
         ledger = open_ledger(self.node.folder)
         try:
             kept = {row[0] for row in ledger.rows("SELECT sop FROM instances WHERE dead IS NULL")}
+            revisions = ledger.value("SELECT count(*) FROM revisions")
             missing = [f for (f,) in ledger.rows("SELECT file FROM instances") if not (self.node.folder / f).exists()]
         finally:
             ledger.close()
@@ -309,7 +313,8 @@ class _Rehearsal:
             self.node.analysed(),
             stored,
             sum(self.archive.stored.values()) - stored,
-            max(0, stored - studies),
+            revisions - studies,
+            max(0, stored - revisions),
             len(self.accepted - kept) + len(missing) + max(0, studies - stored),
         )
 
