@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint e2e bench clean
+.PHONY: help demo test cover lint e2e bench clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -13,6 +13,9 @@ demo: $(VENV)/.train  ## make, train, test and explain on synthetic scans; write
 	$(BIN)/tumorlens demo --output demo
 
 test: $(VENV)/.dev  ## run the tests; those on real scans need TUMORLENS_DATA
+	$(BIN)/python -m pytest
+
+cover: $(VENV)/.dev  ## run the tests and show which lines they miss; takes half as long again
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
 
 lint: $(VENV)/.dev  ## check style and types
