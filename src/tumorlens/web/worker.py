@@ -1,4 +1,4 @@
-"""A process that parses what strangers send, `python -m tumorlens.web.worker`: no database, no secret, no socket in it.
+"""A process that parses what strangers send, `python -m tumorlens.web.worker`. It is given no database and no password.
 
 Commands come as JSON, one a line, on its standard input; answers go out likewise. The first command says how it is to
 run, the others are `finding` and `case`. Every command ends with a line that has `end`, or `error`.
