@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -163,6 +164,20 @@ def test_a_case_is_renamed_and_deleted_with_its_files(page: Page, jpeg: bytes) -
     assert page.get(f"/cases/{case}").status_code == 404
     assert not (page.settings.cases / case).exists()
     assert page.http.get(f"/cases/{case}").status_code == 404
+
+
+def test_a_case_deleted_while_it_is_read_leaves_nothing(page: Page, long_archive: bytes, jpeg: bytes) -> None:
+    case = page.new_case({"study.zip": long_archive})
+    page.post(f"/cases/{case}/start")
+    while page.get(f"/cases/{case}").json()["slices"] == 0:
+        time.sleep(0.002)
+    page.http.delete(f"/api/v1/cases/{case}")
+
+    assert page.read({"next.jpg": jpeg})["status"] == "done"  # by the worker that was reading it
+    until = time.monotonic() + 10
+    while (page.settings.cases / case).exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_cases_are_deleted_after_their_time(open_page: Callable[..., Page], jpeg: bytes) -> None:

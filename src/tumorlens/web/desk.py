@@ -147,7 +147,10 @@ class Desk:
         except Exception:
             log.exception("case could not be finished", extra={"case": case.id})
             return
-        if done is not None:
+        if done is None:
+            # Deleted while it was read: whatever its worker wrote meanwhile goes too.
+            await self._in_thread(store.delete, case.id)
+        else:
             self._metrics.case(done.status)
             action = "case.failed" if done.status == FAILED else "case.done"
             log.info(

@@ -13,7 +13,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import tumorlens
 from tumorlens.web.accounts import Reader
-from tumorlens.web.security import with_wasm
 from tumorlens.web.state import App, State, find_reader
 
 HERE = Path(__file__).parent
@@ -52,7 +51,7 @@ def _page(name: str, parts: State, reader: Reader | None, request: Request, **mo
         .get_template(name)
         .render(reader=reader, settings=parts.settings, card=parts.card, page=name, path=request.url.path, **more)
     )
-    return HTMLResponse(content, headers=more.get("headers"))
+    return HTMLResponse(content)
 
 
 @router.get("/")
@@ -67,7 +66,7 @@ def case(case_id: str, request: Request, parts: App, reader: SomeReader) -> Resp
     found = parts.store.get(case_id) if reader else None
     if reader and found is None:
         return HTMLResponse(_missing(parts, reader, request), 404)
-    return _page("case.html", parts, reader, request, case=found, headers=with_wasm(request))
+    return _page("case.html", parts, reader, request, case=found)
 
 
 @router.get("/model")

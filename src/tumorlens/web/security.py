@@ -12,7 +12,6 @@ from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,11 +30,11 @@ MAX_JSON = 1_000_000
 _UPLOAD = re.compile(r"/api/v1/(findings|cases/[^/]+/files)")
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _POLICY = (
-    "default-src 'none'; script-src 'self'{wasm}; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
-    "Content-Security-Policy": _POLICY.format(wasm=""),
+    "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -130,9 +129,3 @@ def _is_foreign(headers: Headers, host: str) -> bool:
 
 def _no(status: int, error: str, headers: dict[str, str] | None = None) -> JSONResponse:
     return JSONResponse({"error": error}, status, headers)
-
-
-def with_wasm(request: Request) -> dict[str, str]:
-    """Headers of a page whose viewer of volumes compiles WebAssembly of ours."""
-    del request
-    return {"Content-Security-Policy": _POLICY.format(wasm=" 'wasm-unsafe-eval'")}

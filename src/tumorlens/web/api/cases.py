@@ -131,7 +131,7 @@ async def upload(request: Request, case: ThisCase, parts: App, reader: AnyReader
         received.path.unlink(missing_ok=True)
         raise HTTPException(400, "the file is empty; export or download it again")
     row = await asyncio.to_thread(
-        parts.store.add_upload, case.id, _clean(name), received.size, received.sha256, received.path
+        parts.store.add_upload, case.id, clean_name(name), received.size, received.sha256, received.path
     )
     if row is None:
         received.path.unlink(missing_ok=True)
@@ -193,6 +193,6 @@ def _view(case: Case, parts: App, verdict: str = "") -> CaseView:
     return CaseView.of(case, parts.settings.keep_days, verdict)
 
 
-def _clean(name: str) -> str:
+def clean_name(name: str) -> str:
     """A name without what no name has; it is shown, never opened."""
     return "".join(c for c in name if c.isprintable())[:1000] or "file"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query, Request
 
 from tumorlens.formats import Axis
-from tumorlens.web.api.cases import BODY, Name, _clean
+from tumorlens.web.api.cases import BODY, Name, clean_name
 from tumorlens.web.api.views import Document, Message
 from tumorlens.web.pool import WorkerError
 from tumorlens.web.state import AnyReader, App
@@ -39,7 +39,7 @@ async def find(
     command = {
         "do": "finding",
         "path": str(received.path),
-        "name": _clean(name),
+        "name": clean_name(name),
         "axis": axis,
         "target": target,
         "pictures": pictures,
