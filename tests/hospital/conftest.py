@@ -79,7 +79,7 @@ def inbox(spool: Spool, ledger: Ledger) -> Inbox:
 @pytest.fixture
 def settings(tmp_path: Path) -> dict[str, Any]:
     """A node's settings, to be changed."""
-    return {"folder": tmp_path / "node", "port": 0, "quiet_seconds": 0.3, "retries": {"first": 0.05, "longest": 0.2}}
+    return {"folder": tmp_path / "node", "port": 0, "quiet_seconds": 1.0, "retries": {"first": 0.05, "longest": 0.2}}
 
 
 @pytest.fixture
