@@ -1,5 +1,5 @@
-"""What tests of several rooms start from: a synthetic scan, a small network that knows nothing, and studies with a
-bright lesion beside a classifier that finds what is bright."""
+"""What tests of several rooms start from: a synthetic scan, a folder of small ones, a small network that knows nothing,
+and studies with a bright lesion beside a classifier that finds what is bright."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.studies import GRIDS, BrightEngine, Grid, classic, save
 from tumorlens.scan import Scan
@@ -88,3 +90,19 @@ def strange() -> Classifier:
     from tumorlens.classifier import Classifier
 
     return Classifier(BrightEngine(unknown=True))
+
+
+@pytest.fixture
+def folder_of(tmp_path: Path) -> Callable[[int], Path]:
+    """Makes a folder with that many scans, and one file that is none."""
+
+    def make(count: int) -> Path:
+        folder = tmp_path / "scans"
+        folder.mkdir(exist_ok=True)
+        for i in range(count):
+            pixels = np.random.default_rng(i).integers(0, 256, (24, 20), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{i:04d}.png")
+        (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+        return folder
+
+    return make

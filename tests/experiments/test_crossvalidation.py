@@ -9,8 +9,7 @@ import pytest
 from tumorlens.card import read_card
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.classifier import Classifier
-from tumorlens.cluster.training import train_on_ray
-from tumorlens.data.loader import Slices, load_slices
+from tumorlens.data.loader import Slices
 from tumorlens.data.manifest import Entry, Manifest, read_manifest
 from tumorlens.errors import ConfigError, DataError
 from tumorlens.experiments.crossvalidation import CrossValidation, crossvalidate, one_per_group, with_folds
@@ -18,7 +17,6 @@ from tumorlens.experiments.listener import Listener
 from tumorlens.phantoms.dataset import write_phantoms
 from tumorlens.scan import Scan
 from tumorlens.training.config import TrainConfig
-from tumorlens.training.run import Run
 
 QUICK = TrainConfig(epochs=1, batch_size=16, options={"widths": [4, 8], "depth": 1, "hidden": 8})
 
@@ -221,30 +219,3 @@ def test_weights_on_all_folds_need_settings_without_a_validation_part(phantoms: 
     with pytest.raises(ConfigError, match="validation=0"):
         crossvalidate([phantoms], QUICK, tmp_path / "cv", folds=2, final=True)
     assert not (tmp_path / "cv").exists()
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_on_ray_the_same_networks_come_out(phantoms: Path, tmp_path: Path) -> None:
-    config, said = QUICK.model_copy(update={"validation": 0.0, "threads": 1}), list[str]()
-    found = []
-    for name, trainer in (("here", None), ("there", train_on_ray())):
-        listener = Listener(said.append)
-        found.append(
-            crossvalidate([phantoms], config, tmp_path / name, folds=2, final=True, listener=listener, trainer=trainer)
-        )
-    assert found[0] == found[1]
-    assert "training 3 networks on Ray" in said
-    for run in ("fold-0", "fold-1", "final"):
-        here, there = (tmp_path / name / run / "weights.safetensors" for name in ("here", "there"))
-        assert here.read_bytes() == there.read_bytes()
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_what_goes_wrong_on_ray_is_said_as_if_it_had_here(phantoms: Path, tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", QUICK, [phantoms])
-    loaded = load_slices(read_manifest(phantoms), QUICK.preprocessing)
-    spoiled = replace(loaded, images=np.full_like(loaded.images, np.nan))
-    with pytest.raises(ConfigError, match="the loss is no finite number"):
-        train_on_ray()([(run, spoiled)], Listener())

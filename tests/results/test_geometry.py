@@ -14,7 +14,6 @@ from pydicom import Dataset
 
 from tests.studies import GRIDS, LESION, Grid, classic, enhanced, save
 from tumorlens.classifier import Classifier
-from tumorlens.formats.dicom.geometry import plane_of
 from tumorlens.results.analysis import AnalysedStudy, analyse
 from tumorlens.results.make import KINDS, make_results
 
@@ -244,14 +243,6 @@ def test_without_geometry_there_are_pictures_and_contours_only(
 
     assert set(kinds) == {"secondary-capture", "presentation-state", "report"}
     assert any("no usable position" in w for w in analysed.warnings)
-
-
-def test_a_plane_places_the_first_pixel_at_its_position() -> None:
-    ds = classic(GRIDS["oblique"], np.array([1.0, 2.0, 3.0]))
-    plane = plane_of(ds, 0)
-
-    assert plane is not None
-    np.testing.assert_allclose(plane.to_patient([(0.5, 0.5)]), [[1, 2, 3]])
 
 
 def test_all_are_of_the_sources_study(make_study: Callable[..., Path], bright: Classifier) -> None:

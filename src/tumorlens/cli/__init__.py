@@ -376,8 +376,8 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
         make_console().cards(cards)
 
 
-@app.command()
-def demo(
+@app.command("demo")
+def make_demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path("demo"),
     count: Annotated[int, typer.Option(min=80, help="Number of phantoms.")] = 2400,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of training.")] = 30,

@@ -122,7 +122,7 @@ def test_failed_checks_are_marked(measure):
 
 
 def test_a_missing_jinja_is_said_before_anything_is_measured(measure, monkeypatch):
-    def missing(_):
+    def missing(*_):
         raise MissingExtra("reports", "train")
 
     monkeypatch.setattr(heatmap_report, "load_template", missing)

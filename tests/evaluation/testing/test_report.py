@@ -12,10 +12,10 @@ from tumorlens.card import Calibration
 from tumorlens.errors import DataError, MissingExtra
 from tumorlens.evaluation.calibration import CalibrationScores, score_calibration
 from tumorlens.evaluation.metrics import Estimate, Scores, score
+from tumorlens.evaluation.pages import gallery, plots
 from tumorlens.evaluation.pages.gallery import GalleryCase, choose_cases
 from tumorlens.evaluation.pages.page import decimal, interval, per_cent
 from tumorlens.evaluation.predictions import Predictions
-from tumorlens.evaluation.testing import report as report_module
 from tumorlens.evaluation.testing.report import ReportContext, write_report
 
 CONTEXT = ReportContext(
@@ -268,7 +268,7 @@ def test_a_report_that_fails_half_way_is_absent(tmp_path, predictions, scores, m
     def fail(*args, **kwargs):
         raise OSError("no space left on device")
 
-    home = {"write_csv": Predictions, "save_png": report_module.plots, "picture_uri": report_module}[culprit]
+    home = {"write_csv": Predictions, "save_png": plots, "picture_uri": gallery}[culprit]
     monkeypatch.setattr(home, culprit, fail)
     with pytest.raises(OSError, match="no space"):
         write(tmp_path, scores, predictions, gallery=[case("glioma", "glioma", 0.9)])
