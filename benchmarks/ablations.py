@@ -20,14 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorlens.classifier import Classifier
-from tumorlens.crossvalidation import one_per_group, with_folds
 from tumorlens.data.loader import Slices
-from tumorlens.evaluation._intervals import estimate_means
-from tumorlens.evaluation.evaluate import predict_slices
-from tumorlens.evaluation.localization import judge_maps, pool, summarize, threshold_curves
+from tumorlens.evaluation.heatmaps.localization import judge_maps, pool, summarize, threshold_curves
+from tumorlens.evaluation.intervals import estimate_means
 from tumorlens.evaluation.metrics import Estimate, score
 from tumorlens.evaluation.predictions import Predictions
-from tumorlens.experiment import Listener, load, read_manifests, train_slices
+from tumorlens.evaluation.testing.evaluate import predict_slices
+from tumorlens.experiments.crossvalidation import one_per_group, with_folds
+from tumorlens.experiments.experiment import load, read_manifests, train_slices
+from tumorlens.experiments.listener import Listener
 from tumorlens.training.config import read_config
 from tumorlens.training.run import Run
 

@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tumorlens.data.audit import AuditReport, audit
 from tumorlens.data.manifest import Manifest, read_manifest
+from tumorlens.evaluation.audit import AuditReport, audit
 
 BLOCK = 20
 EVERY = 10  # a planted duplicate after so many phantoms
@@ -69,7 +69,7 @@ PLANTS: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 def write_planted(folder: Path, count: int, size: int) -> None:
     """Writes phantoms, and after every tenth of them a duplicate of it, in files named after what was done."""
-    from tumorlens.data.phantom import make_phantoms
+    from tumorlens.phantoms.phantom import make_phantoms
 
     written = 0
     kinds = list(PLANTS)

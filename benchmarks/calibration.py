@@ -30,10 +30,10 @@ from tumorlens.evaluation.calibration import (
     fit_temperature,
     score_calibration,
 )
-from tumorlens.evaluation.evaluate import predict_slices
 from tumorlens.evaluation.metrics import Estimate, score
 from tumorlens.evaluation.predictions import Predictions
-from tumorlens.experiment import read_manifests
+from tumorlens.evaluation.testing.evaluate import predict_slices
+from tumorlens.experiments.experiment import read_manifests
 from tumorlens.finding import prediction_sets
 from tumorlens.training.run import Run
 

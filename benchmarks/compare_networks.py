@@ -15,10 +15,11 @@ from pathlib import Path
 
 import torch
 
-from tumorlens.crossvalidation import one_per_group
 from tumorlens.data.loader import Slices
 from tumorlens.evaluation.metrics import Estimate, Scores
-from tumorlens.experiment import Listener, load, read_manifests, run_slices
+from tumorlens.experiments.crossvalidation import one_per_group
+from tumorlens.experiments.experiment import load, read_manifests, run_slices
+from tumorlens.experiments.listener import Listener
 from tumorlens.model.network import Network, build_network, register
 from tumorlens.training.callbacks import read_log
 from tumorlens.training.config import TrainConfig

@@ -16,9 +16,9 @@ import numpy as np
 
 from tumorlens.classifier import Classifier
 from tumorlens.data.manifest import Manifest
-from tumorlens.evaluation.corruptions import measure_corruptions, write_corruptions
 from tumorlens.evaluation.predictions import Predictions
-from tumorlens.experiment import read_manifests
+from tumorlens.evaluation.testing.corruptions import measure_corruptions, write_corruptions
+from tumorlens.experiments.experiment import read_manifests
 from tumorlens.formats import read_scans
 from tumorlens.scan import Scan
 from tumorlens.training.run import Run

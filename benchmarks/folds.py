@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 
 from tumorlens.classifier import Classifier
-from tumorlens.crossvalidation import one_per_group
 from tumorlens.data.loader import Slices, load_slices
 from tumorlens.data.manifest import read_manifest
-from tumorlens.evaluation.evaluate import predict_slices
-from tumorlens.evaluation.localization import judge_maps, summarize
+from tumorlens.evaluation.heatmaps.localization import judge_maps, summarize
 from tumorlens.evaluation.metrics import Estimate, score
-from tumorlens.experiment import read_manifests
+from tumorlens.evaluation.testing.evaluate import predict_slices
+from tumorlens.experiments.crossvalidation import one_per_group
+from tumorlens.experiments.experiment import read_manifests
 from tumorlens.training.callbacks import read_log
 from tumorlens.training.run import Run
 

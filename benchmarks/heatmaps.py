@@ -21,9 +21,8 @@ from scipy import ndimage
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices
 from tumorlens.data.split import Split
-from tumorlens.evaluation._intervals import estimate_means
-from tumorlens.evaluation.faithfulness import CHECKS, SAMPLE, Faithfulness, measure_faithfulness
-from tumorlens.evaluation.localization import (
+from tumorlens.evaluation.heatmaps.faithfulness import CHECKS, SAMPLE, Faithfulness, measure_faithfulness
+from tumorlens.evaluation.heatmaps.localization import (
     Judged,
     Localization,
     Target,
@@ -32,8 +31,10 @@ from tumorlens.evaluation.localization import (
     summarize,
     threshold_curves,
 )
+from tumorlens.evaluation.intervals import estimate_means
 from tumorlens.evaluation.metrics import Estimate
-from tumorlens.experiment import Listener, load, read_manifests
+from tumorlens.experiments.experiment import load, read_manifests
+from tumorlens.experiments.listener import Listener
 from tumorlens.training.run import Run
 
 Row = Sequence[str]

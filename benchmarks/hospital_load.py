@@ -18,6 +18,7 @@ import argparse
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -27,17 +28,19 @@ from pathlib import Path
 import httpx
 from pydicom import dcmread
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # where rehearsal/ is
+
+from rehearsal.archive import Archive, send
+from rehearsal.kills import STAGES, NodeProcess, free_port, kill_at, wait_for
+from rehearsal.orthanc import TITLE, Orthanc, installed
+from rehearsal.phantoms import make_instance, write_study
 from tumorlens.classes import BRAIN_TUMORS
-from tumorlens.data.phantom import make_study
-from tumorlens.data.phantom_files import write_dicom
-from tumorlens.hospital.config import NodeConfig
-from tumorlens.hospital.flow import prepare_analysis
-from tumorlens.hospital.node import Node, open_ledger
-from tumorlens.hospital.rehearsal.archive import Archive, send
-from tumorlens.hospital.rehearsal.kills import STAGES, NodeProcess, free_port, kill_at, wait_for
-from tumorlens.hospital.rehearsal.orthanc import TITLE, Orthanc, installed
-from tumorlens.hospital.rehearsal.phantoms import make_instance, write_study
-from tumorlens.hospital.status import study_states, totals
+from tumorlens.node.config import NodeConfig
+from tumorlens.node.flow import prepare_analysis
+from tumorlens.node.node import Node, open_ledger
+from tumorlens.node.status import study_states, totals
+from tumorlens.phantoms.files import write_dicom
+from tumorlens.phantoms.phantom import make_study
 
 NO_DELAY = os.environ | {"TCP_NODELAY": "1"}  # without, DCMTK waits 40 ms for each acknowledgement
 SENDERS = 4

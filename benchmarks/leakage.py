@@ -13,9 +13,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tumorlens.crossvalidation import crossvalidate
 from tumorlens.evaluation.metrics import Estimate, Scores
-from tumorlens.experiment import Listener, run_experiment
+from tumorlens.experiments.crossvalidation import crossvalidate
+from tumorlens.experiments.experiment import run_experiment
+from tumorlens.experiments.listener import Listener
 from tumorlens.training.callbacks import read_log
 from tumorlens.training.config import TrainConfig
 from tumorlens.training.run import Run

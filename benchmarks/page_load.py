@@ -29,9 +29,9 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from tumorlens import DEFAULT_WEIGHTS
-from tumorlens.data.phantom import make_phantoms, make_study
-from tumorlens.data.phantom_files import write_dicom
+from tumorlens.defaults import DEFAULT_WEIGHTS
+from tumorlens.phantoms.files import write_dicom
+from tumorlens.phantoms.phantom import make_phantoms, make_study
 
 AT_ONCE = 3
 """Files that the page uploads at once."""

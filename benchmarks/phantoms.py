@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from tumorlens.data.phantom import make_phantoms
+from tumorlens.phantoms.phantom import make_phantoms
 
 COUNT = 1000
 

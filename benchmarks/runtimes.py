@@ -19,7 +19,7 @@ import onnxruntime as ort
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quant_pre_process, quantize_static
 
 from tumorlens.card import find_weights, read_card
-from tumorlens.data.phantom import make_phantoms
+from tumorlens.phantoms.phantom import make_phantoms
 
 Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 

@@ -31,10 +31,10 @@ from torch import nn
 
 from tumorlens.card import find_weights, read_card
 from tumorlens.classifier import Classifier
-from tumorlens.data.phantom import make_phantoms
 from tumorlens.engines.graph import Graph, graph_beside
 from tumorlens.explain.overlay import draw_scan
 from tumorlens.model import build_network
+from tumorlens.phantoms.phantom import make_phantoms
 from tumorlens.training.callbacks import read_log
 
 HERE = Path(__file__).parent

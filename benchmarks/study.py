@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.classifier import Classifier
-from tumorlens.data.phantom import PLANES, make_study
-from tumorlens.data.phantom_tissue import CONTRASTS
-from tumorlens.evaluation._intervals import estimate_means
+from tumorlens.evaluation.intervals import estimate_means
 from tumorlens.evaluation.metrics import Estimate
+from tumorlens.phantoms.phantom import PLANES, make_study
+from tumorlens.phantoms.tissue import CONTRASTS
 from tumorlens.study import EXTENT, find_in_study
 
 NOTHING = BRAIN_TUMORS.keys.index(next(c.key for c in BRAIN_TUMORS if c.nothing))

@@ -23,8 +23,8 @@ from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 from unknown_pictures import carried, drawn, spoiled
 
-from tumorlens.data.phantom import make_phantoms
-from tumorlens.gate import ACCEPTED, Gate
+from tumorlens.model.gate import ACCEPTED, Gate
+from tumorlens.phantoms.phantom import make_phantoms
 from tumorlens.scan import Scan
 
 SPOILED, PHANTOMS = 150, 150  # of a fold's test scans; phantoms

@@ -19,9 +19,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from tumorlens.data.manifest import SYNTHETIC
-from tumorlens.data.phantom import Phantom, make_phantoms
 from tumorlens.evaluation.metrics import Estimate
-from tumorlens.evaluation.validation import validate_site
+from tumorlens.evaluation.site.validate import validate_site
+from tumorlens.phantoms.phantom import Phantom, make_phantoms
 
 SCANNERS = (("Acme Medical", "Halo 15", 1.5), ("Acme Medical", "Halo 30", 3.0), ("Borealis", "Aurora", 2.89362))
 

@@ -12,12 +12,12 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom import Dataset
 
 from tumorlens import Classifier
-from tumorlens.data.phantom import Phantom, contact_sheet, make_phantoms, make_study
 from tumorlens.explain.overlay import draw_overlay, draw_scan
 from tumorlens.finding import Finding
-from tumorlens.hospital.capture import draw_capture
-from tumorlens.hospital.identity import Identity
-from tumorlens.hospital.slices import AnalysedStudy, Display, Instance, Slice
+from tumorlens.phantoms.phantom import Phantom, contact_sheet, make_phantoms, make_study
+from tumorlens.results.capture import draw_capture
+from tumorlens.results.identity import Identity
+from tumorlens.results.slices import AnalysedStudy, Display, Instance, Slice
 from tumorlens.study import find_in_study
 
 IMAGES = Path(__file__).parent / "images"

@@ -1,12 +1,17 @@
-"""What tests of several rooms start from: a synthetic scan, and a small network that knows nothing."""
+"""What tests of several rooms start from: a synthetic scan, a folder of small ones, a small network that knows nothing,
+and studies with a bright lesion beside a classifier that finds what is bright."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from tests.studies import GRIDS, BrightEngine, Grid, classic, save
 from tumorlens.scan import Scan
 
 if TYPE_CHECKING:
@@ -16,7 +21,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def phantom_scan() -> Scan:
     """A synthetic glioma, (96, 96), with spacing."""
-    from tumorlens.data.phantom import make_phantoms
+    from tumorlens.phantoms.phantom import make_phantoms
 
     (phantom,) = make_phantoms(1, size=96, labels=["glioma"])
     return phantom.scan
@@ -57,3 +62,47 @@ def tiny_weights(tiny_classifier: Classifier, tmp_path: Path) -> Path:
     path = tmp_path / "weights" / "tiny.safetensors"
     save_weights(tiny_classifier.network, tiny_classifier.card, path)
     return path
+
+
+@pytest.fixture
+def make_study(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a study of one series, by default axial with a lesion; files are named against their order."""
+
+    def make(grid: Grid = GRIDS["axial"], count: int = 11, lesion: bool = True, **options: object) -> Path:
+        folder = tmp_path / "study"
+        for i in range(count):
+            ds = classic(grid, grid.position(i, count), lesion, number=i + 1, **options)
+            save(ds, folder / f"s{ds.SeriesInstanceUID[-1]}-{count - i:03}.dcm")
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def bright() -> Classifier:
+    from tumorlens.classifier import Classifier
+
+    return Classifier(BrightEngine())
+
+
+@pytest.fixture
+def strange() -> Classifier:
+    from tumorlens.classifier import Classifier
+
+    return Classifier(BrightEngine(unknown=True))
+
+
+@pytest.fixture
+def folder_of(tmp_path: Path) -> Callable[[int], Path]:
+    """Makes a folder with that many scans, and one file that is none."""
+
+    def make(count: int) -> Path:
+        folder = tmp_path / "scans"
+        folder.mkdir(exist_ok=True)
+        for i in range(count):
+            pixels = np.random.default_rng(i).integers(0, 256, (24, 20), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{i:04d}.png")
+        (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+        return folder
+
+    return make

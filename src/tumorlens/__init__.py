@@ -9,10 +9,7 @@ Importing this package loads nothing heavy: each public name is imported when it
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
-DEFAULT_WEIGHTS = "cnn_lstm_attention_128"
-"""Name of the weights every surface uses unless told otherwise; docs/benchmarks.md says why these."""
+from tumorlens.version import __version__
 
 if TYPE_CHECKING:
     from tumorlens.classes import BRAIN_TUMORS, ClassSet, ScanClass

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tumorlens import DEFAULT_WEIGHTS
 from tumorlens.card import HeatMapRule, WeightsCard, find_weights, read_card
+from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.engines import Answers, Engine, Target
 from tumorlens.engines.graph import Graph, graph_beside
 from tumorlens.errors import MissingExtra, ModelError
@@ -25,8 +25,8 @@ from tumorlens.unknown import Unknown, verdict
 
 if TYPE_CHECKING:
     from tumorlens.engines.eager import Eager
-    from tumorlens.gate import Gate
     from tumorlens.model import Network
+    from tumorlens.model.gate import Gate
 
 CLOSE_CALL = 0.6
 """Below this probability of the most probable class, a finding says that it is a close call."""

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-import tumorlens
 from tumorlens.unknown import Unknown
+from tumorlens.version import __version__
 
 Point = tuple[float, float]
 
@@ -182,4 +182,4 @@ class FindingsDocument(BaseModel):
         cls, weights: WeightsId, findings: Sequence[FindingRecord], failures: Sequence[FailureRecord]
     ) -> FindingsDocument:
         """The document of this version of the package."""
-        return cls(version=tumorlens.__version__, weights=weights, findings=tuple(findings), failures=tuple(failures))
+        return cls(version=__version__, weights=weights, findings=tuple(findings), failures=tuple(failures))

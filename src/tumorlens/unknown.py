@@ -1,6 +1,6 @@
 """Is this a scan like those the network was trained on? If not, its class means nothing, and the finding says so.
 
-`gate.py` measures how strange a scan is; here is what that means, in words. It loads no torch.
+`model.gate` measures how strange a scan is; here is what that means, in words. It loads no torch.
 """
 
 from __future__ import annotations

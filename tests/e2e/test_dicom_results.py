@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from hospital_studies import GRIDS, BrightEngine, classic, enhanced, header, save
 from PIL import Image
 from pydicom import Dataset
 from pydicom.uid import MRImageStorage
 
+from tests.studies import GRIDS, BrightEngine, classic, enhanced, header, save
 from tumorlens.classifier import Classifier
-from tumorlens.data.phantom import make_study
-from tumorlens.hospital.analysis import analyse
-from tumorlens.hospital.results import KINDS, make_results, write_results
+from tumorlens.phantoms.phantom import make_study
+from tumorlens.results.analysis import analyse
+from tumorlens.results.make import KINDS, make_results, write_results
 
 pytestmark = pytest.mark.e2e
 AXIAL = GRIDS["axial"]

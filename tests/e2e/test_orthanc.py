@@ -20,17 +20,17 @@ import pytest
 from dicomweb_client import DICOMwebClient
 from PIL import Image
 
-from tumorlens.data.phantom import make_study as make_phantom_study
-from tumorlens.data.phantom_files import write_dicom
-from tumorlens.hospital.config import NodeConfig, WebPeer
-from tumorlens.hospital.dicomweb import DicomWeb
-from tumorlens.hospital.flow import prepare_analysis
-from tumorlens.hospital.node import Node, pull_study
-from tumorlens.hospital.rehearsal.kills import free_port, wait_for
-from tumorlens.hospital.rehearsal.orthanc import TITLE, Orthanc, installed
-from tumorlens.hospital.rehearsal.phantoms import make_instance, write_study
-from tumorlens.hospital.results import KINDS
-from tumorlens.hospital.status import study_states, totals
+from rehearsal.kills import free_port, wait_for
+from rehearsal.orthanc import TITLE, Orthanc, installed
+from rehearsal.phantoms import make_instance, write_study
+from tumorlens.node.config import NodeConfig, WebPeer
+from tumorlens.node.dicomweb import DicomWeb
+from tumorlens.node.flow import prepare_analysis
+from tumorlens.node.node import Node, pull_study
+from tumorlens.node.status import study_states, totals
+from tumorlens.phantoms.files import write_dicom
+from tumorlens.phantoms.phantom import make_study as make_phantom_study
+from tumorlens.results.make import KINDS
 
 PREPARE = prepare_analysis("cnn_lstm")  # the weights that know phantoms
 

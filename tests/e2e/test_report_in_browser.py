@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tumorlens.demo import run_demo
-from tumorlens.ui import Console
+from tumorlens.cli.console import Console
+from tumorlens.cli.demo import run_demo
 
 pytestmark = pytest.mark.e2e
 _FLAGS = [

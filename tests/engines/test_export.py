@@ -24,8 +24,8 @@ from tumorlens.engines.graph import Graph, graph_beside
 from tumorlens.errors import ChecksumMismatch, ConfigError, ModelError
 from tumorlens.explain.cam import explain
 from tumorlens.formats import read_scans
-from tumorlens.gate import Gate
 from tumorlens.model import build_network
+from tumorlens.model.gate import Gate
 from tumorlens.model.weights import load_weights, save_weights
 from tumorlens.preprocess import Preprocessing
 

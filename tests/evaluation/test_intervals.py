@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tumorlens.evaluation._intervals import estimate_means
+from tumorlens.evaluation.intervals import estimate_means
 
 
 def test_the_mean_with_its_interval():

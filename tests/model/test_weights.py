@@ -15,8 +15,8 @@ import torch
 from tumorlens import card as cards
 from tumorlens.classifier import Classifier
 from tumorlens.errors import ChecksumMismatch, ModelError
-from tumorlens.gate import Gate
 from tumorlens.model import weights as weights_module
+from tumorlens.model.gate import Gate
 from tumorlens.model.weights import load_gate, load_weights, save_weights
 
 

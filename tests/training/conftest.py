@@ -10,7 +10,7 @@ from tumorlens.card import WeightsCard
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.data.loader import load_slices
 from tumorlens.data.manifest import read_manifest
-from tumorlens.experiment import make_split
+from tumorlens.experiments.experiment import make_split
 from tumorlens.training.config import read_config
 from tumorlens.training.fit import train
 from tumorlens.training.run import Run

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from tumorlens.card import read_card
-from tumorlens.data.phantom_set import write_phantoms
 from tumorlens.errors import ConfigError
 from tumorlens.model import build_network
 from tumorlens.model.weights import load_weights
+from tumorlens.phantoms.dataset import write_phantoms
 from tumorlens.training import fit
 from tumorlens.training.callbacks import read_log
 from tumorlens.training.fit import Interrupted
@@ -138,7 +138,8 @@ def test_killed_and_resumed_is_the_same_as_never_stopped(finished, begin, fit_ru
     script = f"""
 import os, signal
 from pathlib import Path
-from tumorlens.experiment import Listener, run_experiment
+from tumorlens.experiments.listener import Listener
+from tumorlens.experiments.experiment import run_experiment
 from tumorlens.training.run import Run
 
 def epoch(row, total):

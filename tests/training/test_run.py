@@ -8,7 +8,8 @@ import pytest
 
 from tumorlens.data.split import Split
 from tumorlens.errors import ConfigError, DataError
-from tumorlens.experiment import Listener, load, make_split, read_manifests, run_experiment
+from tumorlens.experiments.experiment import load, make_split, read_manifests, run_experiment
+from tumorlens.experiments.listener import Listener
 from tumorlens.training.run import Run
 
 

@@ -16,7 +16,7 @@ from pydicom import dcmread
 
 from tests.web.conftest import Page
 from tumorlens import Classifier, read_scans
-from tumorlens.data.phantom import Phantom
+from tumorlens.phantoms.phantom import Phantom
 
 
 def test_a_jpeg_becomes_a_finding_with_pictures(page: Page, jpeg: bytes, meningioma: Phantom) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tumorlens import DEFAULT_WEIGHTS
 from tumorlens.batch.store import is_url, open_url
 from tumorlens.classifier import Classifier
+from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.errors import ConfigError, InputError, UnreadableFile, UnsupportedFile
 from tumorlens.formats import Axis, Source, find_sources
 from tumorlens.formats.sources import natural

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import IO, Any
 
-import tumorlens
 from tumorlens.batch.store import Store
 from tumorlens.card import WeightsCard
 from tumorlens.finding import WeightsId
+from tumorlens.version import __version__
 
 DOCUMENT = "findings.json"
 TABLES = ("results.csv", "results.parquet")
@@ -33,7 +33,7 @@ def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: Wei
 
     schema = pa.schema(_columns(card.classes.keys))
     weights = WeightsId(name=card.name, sha256=card.sha256)
-    head = {"schema": 1, "version": tumorlens.__version__, "weights": weights.model_dump()}
+    head = {"schema": 1, "version": __version__, "weights": weights.model_dump()}
     with (
         store.writing(DOCUMENT, durable=True) as document,
         store.writing(TABLES[1], durable=True) as columnar,

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-import tumorlens
 from tumorlens.cli.data import app as data_app
 from tumorlens.cli.deidentify import deidentify
 from tumorlens.cli.node import app as node_app
@@ -27,7 +26,9 @@ from tumorlens.cli.options import (
 )
 from tumorlens.cli.results import results
 from tumorlens.cli.serve import accounts_app, serve
+from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.errors import ConfigError, ModelError, TumorLensError
+from tumorlens.version import __version__
 
 app = typer.Typer(
     name="tumorlens",
@@ -64,7 +65,7 @@ def main() -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"tumorlens {tumorlens.__version__}")
+        typer.echo(f"tumorlens {__version__}")
         raise typer.Exit
 
 
@@ -79,7 +80,7 @@ def _options(
 @app.command()
 def predict(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Scans: files, folders and URLs, in any format.")],
-    weights: Weights = tumorlens.DEFAULT_WEIGHTS,
+    weights: Weights = DEFAULT_WEIGHTS,
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", help="Folder or URL for overlays, heat maps (.npy), tables and findings.json."),
@@ -129,7 +130,7 @@ def predict(
     computing = batch.Computing(weights, device)
     pool = None
     if on_ray(engine, address):
-        from tumorlens.batch.on_ray import actors
+        from tumorlens.cluster.scoring import actors
 
         pool = actors(computing, job, jobs, address)
     with console.progress("reading scans", "files") as progress:
@@ -177,11 +178,11 @@ def train(
 
     Ctrl-C, or a kill, loses no more than the epoch it falls into: go on with --resume.
     """
-    from tumorlens.ui import needs_extra
+    from tumorlens.cli.console import needs_extra
 
     console = make_console(quiet)
     with needs_extra("training", "train"):
-        from tumorlens.experiment import follow_experiment, run_experiment
+        from tumorlens.experiments.experiment import follow_experiment, run_experiment
         from tumorlens.training.config import parse_settings, read_config
         from tumorlens.training.fit import Interrupted, Machines, leads
         from tumorlens.training.run import Run
@@ -221,7 +222,7 @@ def evaluate(
     run: Annotated[
         Path | None, typer.Argument(metavar="[RUN]", help="Folder of a training run, tested on its own test part.")
     ] = None,
-    weights: Weights = tumorlens.DEFAULT_WEIGHTS,
+    weights: Weights = DEFAULT_WEIGHTS,
     data: Data = None,
     split: Annotated[
         str, typer.Option(help="Which scans of --data to test on: all, publisher (its testing part), or fold:K.")
@@ -237,11 +238,11 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Test a run, or any weights on any labelled scans, and write report.html, metrics.json and plots."""
-    from tumorlens.ui import needs_extra
+    from tumorlens.cli.console import needs_extra
 
     console = make_console(quiet)
     with needs_extra("evaluation", "train"):
-        from tumorlens.experiment import evaluate_weights, explain_run, run_experiment
+        from tumorlens.experiments.experiment import evaluate_weights, explain_run, run_experiment
         from tumorlens.training.run import Run
 
     if heatmaps and run is None:
@@ -282,12 +283,12 @@ def crossvalidate(
     Takes the manifest's folds, or makes stratified ones that keep patients, series and duplicates whole. Scores one
     scan of each duplicate group. Started again, it goes on where it was.
     """
-    from tumorlens.ui import needs_extra
+    from tumorlens.cli.console import needs_extra
 
     console = make_console(quiet)
     with needs_extra("cross-validation", "train"):
-        from tumorlens.crossvalidation import crossvalidate as run_folds
-        from tumorlens.crossvalidation import train_on_ray
+        from tumorlens.cluster.training import train_on_ray
+        from tumorlens.experiments.crossvalidation import crossvalidate as run_folds
         from tumorlens.training.config import parse_settings, read_config
         from tumorlens.training.fit import Interrupted
 
@@ -312,7 +313,7 @@ def crossvalidate(
 @app.command()
 def validate(
     data: Data = None,
-    weights: Weights = tumorlens.DEFAULT_WEIGHTS,
+    weights: Weights = DEFAULT_WEIGHTS,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for validation.html, validation.json and the forms.")
     ] = Path("validation"),
@@ -323,12 +324,12 @@ def validate(
 
     Nothing is fitted on the scans. Pre-filled CLAIM and TRIPOD+AI checklists and a model card lie beside the report.
     """
-    from tumorlens.ui import needs_extra
+    from tumorlens.cli.console import needs_extra
 
     console = make_console(quiet)
     listener = console.listener()
     with needs_extra("validation", "train"):
-        from tumorlens.evaluation.validation import validate_site
+        from tumorlens.evaluation.site.validate import validate_site
     found = validate_site(weights, need(data), output, device=device, tell=listener.say, progress=listener.progress)
     for comparison in found.comparisons:
         console.say(comparison.words)
@@ -337,7 +338,7 @@ def validate(
 
 @app.command()
 def export(
-    weights: Weights = tumorlens.DEFAULT_WEIGHTS,
+    weights: Weights = DEFAULT_WEIGHTS,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -351,7 +352,7 @@ def export(
     all classes, the `unknown_score` (1 is the limit), and what it is made of. The weights' card is in its metadata.
     Nothing is written if the graph's answers differ from PyTorch's.
     """
-    from tumorlens.ui import needs_extra
+    from tumorlens.cli.console import needs_extra
 
     with needs_extra("exporting", "train"):
         from tumorlens.engines.export import export_graph
@@ -370,22 +371,20 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
 
     cards = shipped_cards()
     if as_json:
-        typer.echo(
-            json.dumps({"version": tumorlens.__version__, "weights": [c.model_dump(mode="json") for c in cards]})
-        )
+        typer.echo(json.dumps({"version": __version__, "weights": [c.model_dump(mode="json") for c in cards]}))
     else:
         make_console().cards(cards)
 
 
-@app.command()
-def demo(
+@app.command("demo")
+def make_demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path("demo"),
     count: Annotated[int, typer.Option(min=80, help="Number of phantoms.")] = 2400,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of training.")] = 30,
 ) -> None:
     """Show everything on phantoms: make a data set, split, train, test, explain, and write one report."""
-    from tumorlens.ui import needs_extra
+    from tumorlens.cli.console import needs_extra
 
     with needs_extra("the demo", "train"):
-        from tumorlens.demo import run_demo
+        from tumorlens.cli.demo import run_demo
     run_demo(output, count, epochs, make_console())

@@ -52,12 +52,12 @@ def audit_set(
     Sees copies that are identical, re-encoded, resized, brighter or darker, mirrored or turned. Started again, it goes
     on where it was cut off.
     """
-    from tumorlens.ui import needs_extra
+    from tumorlens.cli.console import needs_extra
 
     console = make_console(quiet)
     with needs_extra("the audit", "train"):
-        from tumorlens.data.audit import audit, write_manifest
         from tumorlens.data.manifest import read_manifest
+        from tumorlens.evaluation.audit import audit, write_manifest
     scans = read_manifest(folder)
     with console.progress("auditing") as progress:
         report = audit(scans, output, data=folder.resolve().name, progress=progress)
@@ -76,11 +76,11 @@ def make_phantoms(
     quiet: Quiet = False,
 ) -> None:
     """Make a synthetic data set: brain MRI slices with simulated tumours, outlines and patients."""
-    from tumorlens.ui import needs_extra
+    from tumorlens.cli.console import needs_extra
 
     console = make_console(quiet)
     with needs_extra("making phantoms", "train"):
-        from tumorlens.data.phantom_set import write_phantoms
+        from tumorlens.phantoms.dataset import write_phantoms
     with console.progress("drawing phantoms") as progress:
         write_phantoms(output, count, size=size, seed=seed, progress=progress)
     console.say(f"{count} synthetic slices and manifest.csv are in {output}")

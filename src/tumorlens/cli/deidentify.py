@@ -24,9 +24,9 @@ def deidentify(
 
     Files are named by their new UID. Exits with 1 if a file could not be read; the others are still done.
     """
-    from tumorlens.deidentify import deidentify_file
     from tumorlens.formats import find_sources
-    from tumorlens.formats.dicom import load
+    from tumorlens.formats.dicom.deidentify import deidentify_file
+    from tumorlens.formats.dicom.reader import load
 
     console = make_console()
     try:

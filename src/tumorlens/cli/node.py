@@ -24,12 +24,12 @@ def run(config: Config = _DEFAULT, quiet: Quiet = False) -> None:
     """Run the node, until Ctrl-C or SIGTERM; then the same command goes on where it was."""
     import logging
 
-    from tumorlens.hospital.config import read_node_config
+    from tumorlens.node.config import read_node_config
 
     settings = read_node_config(config)
     with _hospital():
-        from tumorlens.hospital.flow import check_analysis
-        from tumorlens.hospital.node import Node
+        from tumorlens.node.flow import check_analysis
+        from tumorlens.node.node import Node
     check_analysis(settings.weights)
     log = logging.getLogger("tumorlens")
     log.setLevel(logging.WARNING if quiet else logging.INFO)
@@ -46,8 +46,8 @@ def check(
     """Say of each series of a study whether the rules take it and, if not, every reason; nothing is sent anywhere."""
     from tumorlens.errors import InputError
     from tumorlens.formats import find_sources
-    from tumorlens.hospital.config import read_node_config
-    from tumorlens.hospital.rules import judge, read_instances
+    from tumorlens.node.config import read_node_config
+    from tumorlens.node.rules import judge, read_instances
 
     settings = read_node_config(config)
     console = make_console()
@@ -71,11 +71,11 @@ def status(
     uids: Annotated[bool, typer.Option("--uids", help="Show UIDs; by default their stand-ins in the log.")] = False,
 ) -> None:
     """Show where studies, results and deliveries stand, and the dead letters: what could not be done, and why."""
-    from tumorlens.hospital.config import read_node_config
+    from tumorlens.node.config import read_node_config
 
     with _hospital():
-        from tumorlens.hospital.node import open_ledger
-        from tumorlens.hospital.status import dead_letters, study_states, totals
+        from tumorlens.node.node import open_ledger
+        from tumorlens.node.status import dead_letters, study_states, totals
 
     console = make_console()
     ledger = open_ledger(read_node_config(config).folder)
@@ -98,11 +98,11 @@ def retry(
 ) -> None:
     """Try dead letters again, as `tumorlens node status` lists them; the running node notices."""
     from tumorlens.errors import ConfigError
-    from tumorlens.hospital.config import read_node_config
+    from tumorlens.node.config import read_node_config
 
     with _hospital():
-        from tumorlens.hospital.node import open_ledger
-        from tumorlens.hospital.status import retry as again
+        from tumorlens.node.node import open_ledger
+        from tumorlens.node.status import retry as again
 
     if not letters and not everything:
         raise ConfigError("name dead letters, or give --all")
@@ -120,11 +120,11 @@ def pull(
     config: Config = _DEFAULT,
 ) -> None:
     """Have a PACS send a study: C-FIND, then C-MOVE to the running node, or C-GET."""
-    from tumorlens.hospital.config import read_node_config
+    from tumorlens.node.config import read_node_config
 
     settings = read_node_config(config)
     with _hospital():
-        from tumorlens.hospital.node import pull_study
+        from tumorlens.node.node import pull_study
     came, failed = pull_study(settings, source, study)
     make_console().say(f"instances that came: {came}, that failed: {failed}")
     if failed:
@@ -133,7 +133,7 @@ def pull(
 
 @contextmanager
 def _hospital() -> Iterator[None]:
-    from tumorlens.ui import needs_extra
+    from tumorlens.cli.console import needs_extra
 
     with needs_extra("the node", "hospital"):
         yield

@@ -10,7 +10,7 @@ import typer
 from tumorlens.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tumorlens.ui import Console
+    from tumorlens.cli.console import Console
 
 Data = Annotated[
     list[Path] | None,
@@ -42,7 +42,7 @@ Address = Annotated[
 
 def make_console(quiet: bool = False) -> Console:
     """What the user sees."""
-    from tumorlens.ui import Console
+    from tumorlens.cli.console import Console
 
     return Console(quiet=quiet)
 

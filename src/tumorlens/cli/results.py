@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-import tumorlens
 from tumorlens.cli.options import Quiet, Weights, make_console
+from tumorlens.defaults import DEFAULT_WEIGHTS
 
 
 def results(
     paths: Annotated[list[Path], typer.Argument(metavar="STUDY", help="Folder or DICOM files of one study.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the result objects.")],
-    weights: Weights = tumorlens.DEFAULT_WEIGHTS,
+    weights: Weights = DEFAULT_WEIGHTS,
     fhir: Annotated[bool, typer.Option("--fhir", help="Also write bundle.json, the finding in FHIR R4B.")] = False,
     candidates: Annotated[
         bool,
@@ -37,9 +37,9 @@ def results(
     import json
 
     from tumorlens.classifier import Classifier
-    from tumorlens.hospital.analysis import analyse
-    from tumorlens.hospital.results import KINDS, make_results, write_results
-    from tumorlens.ui import needs_extra
+    from tumorlens.cli.console import needs_extra
+    from tumorlens.results.analysis import analyse
+    from tumorlens.results.make import KINDS, make_results, write_results
 
     console = make_console(quiet)
     classifier = Classifier.load(weights)
@@ -52,7 +52,7 @@ def results(
             for path, r in zip(written, made, strict=True)
         ]
         if fhir:
-            from tumorlens.hospital.fhir import to_fhir
+            from tumorlens.results.fhir import to_fhir
 
             bundle = to_fhir(analysed, classifier.card, candidates=candidates)
             (output / "bundle.json").write_text(json.dumps(bundle, indent=1) + "\n", encoding="utf-8")

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import tumorlens
+from tumorlens.cli.console import needs_extra
 from tumorlens.cli.options import Weights, make_console
+from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.errors import ConfigError
-from tumorlens.ui import needs_extra
 
 if TYPE_CHECKING:
     from tumorlens.web.accounts import Accounts
@@ -40,7 +40,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any that is free.")] = 8000,
     home: Home = None,
     database: DatabaseUrl = "",
-    weights: Weights = tumorlens.DEFAULT_WEIGHTS,
+    weights: Weights = DEFAULT_WEIGHTS,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that read scans.")] = 2,
     keep_days: Annotated[float, typer.Option(min=0.001, help="Days after which a case is deleted.")] = 30,
     deidentify: Annotated[bool, typer.Option(help="De-identify DICOM files on arrival.")] = True,

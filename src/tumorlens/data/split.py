@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tumorlens.data.manifest import Entry
 from tumorlens.errors import DataError, MissingExtra
 
 Indices = NDArray[np.intp]
@@ -79,6 +80,13 @@ def split_training(
     _, codes = np.unique(np.asarray(groups), return_inverse=True)
     train, held = _divide(training, labels, codes, validation, seed)
     return Split(np.sort(train), np.sort(held), np.sort(test))
+
+
+def in_test_part(entry: Entry, split: str) -> bool:
+    """Whether a scan belongs to the test part of a "publisher" or "fold:K" split."""
+    if split == "publisher":
+        return entry.split == "testing"
+    return entry.fold is not None and split == f"fold:{entry.fold}"
 
 
 def shared_groups(groups: Sequence[str], split: Split) -> float:

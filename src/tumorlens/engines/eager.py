@@ -16,8 +16,8 @@ from tumorlens.engines import Answers, Target
 from tumorlens.errors import ConfigError
 from tumorlens.explain.cam import explain as make_maps
 from tumorlens.explain.cam import methods_for, shown_method
-from tumorlens.gate import Gate
 from tumorlens.model import Network
+from tumorlens.model.gate import Gate
 from tumorlens.model.weights import load_gate, load_weights
 
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from tumorlens.errors import ModelError
 from tumorlens.explain.cam import surplus
-from tumorlens.gate import Gate
 from tumorlens.model import AttentiveNetwork, Network
+from tumorlens.model.gate import Gate
 
 OUTPUTS = ("probabilities", "heat_maps", "unknown_score", "strangeness")
 """Names of what comes out; the last two only where there is a gate."""

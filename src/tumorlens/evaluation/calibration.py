@@ -25,7 +25,7 @@ from scipy import optimize, special
 
 from tumorlens.card import Calibration
 from tumorlens.errors import ConfigError, DataError
-from tumorlens.evaluation._intervals import estimate_means
+from tumorlens.evaluation.intervals import estimate_means
 from tumorlens.evaluation.metrics import CONFIDENCE, Bin, Estimate, Scores, score
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.finding import prediction_sets

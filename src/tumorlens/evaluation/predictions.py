@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tumorlens.classes import ClassSet
 from tumorlens.errors import DataError
-from tumorlens.evaluation._files import write_atomically
+from tumorlens.files import write_atomically
 
 _SUM_TOLERANCE = 1e-3  # a softmax in half precision is this far off
 _PROBABILITY = "p_"

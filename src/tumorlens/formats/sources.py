@@ -11,9 +11,10 @@ from os import PathLike
 from typing import Protocol
 
 from tumorlens.errors import InputError, UnreadableFile, UnsupportedFile
-from tumorlens.formats import dicom, matlab, nifti, raster
+from tumorlens.formats import matlab, nifti, raster
 from tumorlens.formats.checks import parsing
-from tumorlens.formats.dicom_series import Place, in_order, place_of
+from tumorlens.formats.dicom import reader as dicom
+from tumorlens.formats.dicom.series import Place, in_order, place_of
 from tumorlens.scan import Scan
 
 HEAD = 4096

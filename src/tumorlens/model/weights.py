@@ -12,7 +12,7 @@ from safetensors.torch import save as save_tensors
 
 from tumorlens.card import WeightsCard, find_weights, read_card, read_checked, write_card, write_whole
 from tumorlens.errors import ConfigError, ModelError
-from tumorlens.gate import Gate
+from tumorlens.model.gate import Gate
 from tumorlens.model.mirrored import mirror, unmirrored
 from tumorlens.model.network import Network, build_network
 

@@ -18,7 +18,6 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-import tumorlens
 from tumorlens.card import HeatMapRule, WeightsCard
 from tumorlens.data.loader import Slices
 from tumorlens.data.split import Split
@@ -38,6 +37,7 @@ from tumorlens.training.callbacks import (
 from tumorlens.training.config import TrainConfig
 from tumorlens.training.module import TrainingModule, balanced_weights, training_batches, validation_batches
 from tumorlens.training.run import Run
+from tumorlens.version import __version__
 
 _CLEAN = 1280  # scans that batch normalisation's statistics are measured on
 
@@ -183,7 +183,7 @@ def _train(
         "settings": config.model_dump(mode="json", exclude={"preprocessing", "model", "options"}),
     }
     rule = HeatMapRule(method=shown_method(network))
-    card = card.model_copy(update={"training": facts, "heat_map": rule, "version": tumorlens.__version__})
+    card = card.model_copy(update={"training": facts, "heat_map": rule, "version": __version__})
     save_weights(network, card, run.weights)
 
 

@@ -15,9 +15,9 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-import tumorlens
 from tumorlens.card import find_weights, read_card
 from tumorlens.errors import ConfigError
+from tumorlens.version import __version__
 from tumorlens.web import pages
 from tumorlens.web.accounts import Accounts
 from tumorlens.web.api import router, system
@@ -87,7 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title="TumorLens",
-        version=tumorlens.__version__,
+        version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,  # its page loads from elsewhere; ours is /api

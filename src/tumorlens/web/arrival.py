@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tumorlens.errors import InputError, TooLarge, UnreadableFile, UnsupportedFile
-from tumorlens.formats import dicom
 from tumorlens.formats.checks import parsing
+from tumorlens.formats.dicom import reader as dicom
 from tumorlens.formats.sources import HEAD, SUFFIXES, reader_of
 
 _ZIP = b"PK\x03\x04"
@@ -145,7 +145,7 @@ class Arrival:
         try:
             reader = reader_of(str(path))
             if reader is dicom and self._rules.key is not None:
-                from tumorlens.deidentify import deidentify_file
+                from tumorlens.formats.dicom.deidentify import deidentify_file
 
                 shown = f"DICOM file {_number(stem)}"
                 temporary = self._files / f".{stem}.part"

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-import tumorlens
+from tumorlens.version import __version__
 from tumorlens.web.accounts import Reader
 from tumorlens.web.state import App, State, find_reader
 
@@ -27,7 +27,7 @@ def templates() -> Environment:
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.globals["asset"] = asset
-    environment.globals["tumorlens_version"] = tumorlens.__version__
+    environment.globals["tumorlens_version"] = __version__
     return environment
 
 

@@ -7,12 +7,12 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import Any
 
-import tumorlens
 from tumorlens.card import WeightsCard
 from tumorlens.classes import ClassSet
 from tumorlens.explain.overlay import draw_scan
 from tumorlens.finding import Region
 from tumorlens.scan import Scan
+from tumorlens.version import __version__
 from tumorlens.web.pages import templates
 from tumorlens.web.pictures import png
 from tumorlens.web.store import Store
@@ -60,7 +60,7 @@ class Report:
         """By what it was made, in one line."""
         return (
             f"TumorLens {self.case.version}; weights {self.case.weights_name}, "
-            f"sha256 {self.case.weights_sha256[:16]}…; report by TumorLens {tumorlens.__version__}"
+            f"sha256 {self.case.weights_sha256[:16]}…; report by TumorLens {__version__}"
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-import tumorlens
+from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.errors import ConfigError
 
 MB = 2**20
@@ -67,7 +67,7 @@ class Settings(BaseModel):
     port: int = Field(8000, ge=0, le=65535)
     accounts: bool = False
     https: bool = False
-    weights: str = tumorlens.DEFAULT_WEIGHTS
+    weights: str = DEFAULT_WEIGHTS
     workers: int = Field(2, ge=1, le=64)
     keep_days: float = Field(30, gt=0)
     deidentify: bool = True

@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import func, or_
 from sqlmodel import Session, col, delete, select
 
-import tumorlens
 from tumorlens.card import WeightsCard
 from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, WeightsId
 from tumorlens.study import find_in_study
+from tumorlens.version import __version__
 from tumorlens.web.arrival import harmless
 from tumorlens.web.database import Database
 from tumorlens.web.pictures import SlicePictures
@@ -52,7 +52,7 @@ class Store:
 
     def create(self, title: str, owner: str, axis: str) -> Case:
         """A new case, waiting for its files."""
-        case = Case(title=title, owner=owner, axis=axis, version=tumorlens.__version__)
+        case = Case(title=title, owner=owner, axis=axis, version=__version__)
         case.weights_name, case.weights_sha256 = self.card.name, self.card.sha256
         (self.folder_of(case.id) / "uploads").mkdir(parents=True)
         with self.database.session() as session:

@@ -1,0 +1,264 @@
+"""What a person at a terminal sees. Progress and messages go to stderr, results to stdout."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console as RichConsole
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from tumorlens.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tumorlens.batch import Outcome
+    from tumorlens.card import WeightsCard
+    from tumorlens.classes import ClassSet
+    from tumorlens.evaluation.audit import AuditReport
+    from tumorlens.evaluation.metrics import Estimate, Scores
+    from tumorlens.experiments.crossvalidation import CrossValidation
+    from tumorlens.experiments.listener import Listener
+    from tumorlens.finding import FindingsDocument
+    from tumorlens.training.callbacks import Epoch
+
+_EVERY = 15.0  # seconds between lines of progress in a log
+_SHOWN = 40  # rows of findings that a terminal shows of a larger set
+
+
+class Console:
+    """Tables, messages and progress bars.
+
+    Args:
+        quiet: Whether to leave messages and progress out.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        # A pipe has no width; 80 columns would fold every path in it.
+        self.out = RichConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
+        self.err = RichConsole(stderr=True, highlight=False)
+        self._began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """A message."""
+        if not self.quiet:
+            self.err.print(escape(text), soft_wrap=True)
+
+    @contextmanager
+    def progress(self, what: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
+        """A progress bar; gives what to call with (done, total).
+
+        Args:
+            what: What is being done.
+            unit: What is counted; given, the bar shows how many a second, and elsewhere than on a terminal, where a
+                bar would be an empty line, a line now and then says it.
+        """
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            *([_RateColumn(unit)] if unit else []),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        ]
+        hidden = self.quiet or not self.err.is_terminal
+        told = _Lines(what, unit, self.say) if unit and hidden else None
+        with Progress(*columns, console=self.err, disable=hidden, transient=True) as bar:
+            task = bar.add_task(what, total=None)
+
+            def update(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total)
+                if told:
+                    told(done, total)
+
+            yield update
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
+        """A table on stdout."""
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in head:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(cell if isinstance(cell, Text) else escape(cell) for cell in row))
+        self.out.print(table)
+
+    def findings(self, document: FindingsDocument, classes: ClassSet, total: int | None = None) -> None:
+        """The findings, a row each, of `total` in all."""
+        names = {c.key: c.name for c in classes}
+        rows = []
+        for f in document.findings[:_SHOWN]:
+            where = "–" if f.region is None else "{}, {} – {}, {}".format(*f.region.box)
+            scan = f"{f.source} [{f.frame}]" if f.frame else f.source
+            finding = Text(" or ".join(names[key] for key in f.prediction_set or (f.label,)))
+            if f.unknown is not None and f.unknown.unknown:
+                finding = Text(f"unknown scan ({names[f.label]})", style="bright_black")
+            rows.append((scan, finding, f"{f.probabilities[f.label]:.0%}", where, "; ".join(f.warnings)))
+        if rows:
+            self.table(("scan", "finding", "probability", "region (x, y)", "against trusting it"), rows)
+        more = (total or len(document.findings)) - min(len(document.findings), _SHOWN)
+        if more:
+            self.say(f"… and {more} more; --json or --output gives all")
+        self.say("For research use only: not a diagnosis.")
+
+    def outcome(self, outcome: Outcome, output: str | None, *, as_json: bool = False) -> None:
+        """What a job came to: a table or JSON on stdout, failures on stderr."""
+        if as_json and output is not None:
+            from tumorlens.batch import read_document
+
+            for block in read_document(output):
+                sys.stdout.write(block)
+        elif as_json:
+            sys.stdout.write(outcome.document().to_json() + "\n")
+        else:
+            self.findings(outcome.document(), outcome.card.classes, outcome.findings)
+            if output is not None:
+                self.say(f"results.csv, results.parquet and findings.json are in {output}")
+        for failure in outcome.kept_failures:
+            print(f"error: {failure.source}: {failure.error}", file=sys.stderr)  # noqa: T201
+        if more := outcome.failures - len(outcome.kept_failures):
+            print(f"error: … and {more} more files; results.csv names them", file=sys.stderr)  # noqa: T201
+
+    def cards(self, cards: Sequence[WeightsCard]) -> None:
+        """The weights in the package, a paragraph each."""
+        if not cards:
+            self.say("there are no weights in the package; make some with: tumorlens train")
+        for card in cards:
+            self.out.print(f"[bold]{escape(card.name)}[/] ({escape(card.network)}, {card.preprocessing.size} pixels)")
+            lines = [
+                f"tells apart {', '.join(c.name for c in card.classes)}",
+                f"trained on {card.data}",
+                f"split: {card.split}",
+                *(f"{k}: {_figure(v)}" for k, v in card.scores.items() if isinstance(v, dict)),
+                *(f"caution: {c}" for c in card.cautions),
+                f"licence {card.licence}, sha256 {card.sha256[:16]}…",
+            ]
+            for line in lines:
+                self.out.print(f"  {escape(line)}", soft_wrap=True)
+
+    def scores(self, scores: Scores, report: Path) -> None:
+        """The headline figures, and where the report is."""
+        rows = [(name, _estimate(getattr(scores, key))) for key, name in _HEADLINES.items()]
+        self.table(("figure", "value (95% interval)"), rows)
+        self.say(f"report: {report}")
+
+    def crossvalidation(self, found: CrossValidation, folder: Path) -> None:
+        """The folds, what they make together, and what the publisher's split adds."""
+
+        def row(name: str, scores: Scores) -> list[str]:
+            return [name, str(scores.n), *(_estimate(getattr(scores, key)) for key in _HEADLINES)]
+
+        rows = [row(f"fold {number}", scores) for number, scores in found.folds.items()]
+        rows.append(row("all folds", found.pooled))
+        rows += [row(f"of these, from {source}", scores) for source, scores in found.sources.items()]
+        if found.publisher is not None:
+            rows.append(row("publisher's split", found.publisher))
+            rows.append(["leakage", "", *(f"{found.leakage[key]:+.3f}" for key in _HEADLINES)])
+        self.table(("tested on", "scans", *_HEADLINES.values()), rows)
+        self.table(
+            ("class", "recall", "precision", "F1"),
+            [(c.name, _estimate(c.recall), _estimate(c.precision), _estimate(c.f1)) for c in found.pooled.classes],
+        )
+        self.say(f"crossvalidation.json, predictions.csv and a report for each fold are in {folder}")
+
+    def audit(self, report: AuditReport, page: Path) -> None:
+        """What an audit found, in a few lines."""
+        copies = ", ".join(f"{count} {kind}" for kind, count in report.kinds.items())
+        rows = [
+            ["pictures", f"{report.pictures}, of which {report.distinct} differ"],
+            ["duplicate groups", f"{report.groups} ({copies})" if report.groups else "none"],
+            ["groups with two labels", str(len(report.contradictions))],
+            ["files that could not be read", str(len(report.unreadable))],
+        ]
+        if report.leak is not None:
+            for name, share in {"test": report.leak, **report.leak_by_label}.items():
+                rows.append([f"{name} pictures that stand in training", f"{share.found} of {share.pictures}"])
+        for shortcut in report.shortcuts:
+            told = f"{shortcut.balanced_accuracy:.0%} balanced accuracy, {shortcut.chance:.0%} is guessing"
+            rows.append([f"label told from {shortcut.name}", told])
+        self.table(("what", "found"), rows)
+        self.say(f"report: {page}")
+
+    def listener(self) -> Listener:
+        """What an experiment tells its progress to."""
+        from tumorlens.experiments.listener import Listener
+
+        return Listener(say=self.say, progress=self._reading, epoch=self._epoch)
+
+    def _reading(self, done: int, total: int) -> None:
+        if done == total or (total >= 2000 and done % 2000 == 0):
+            self.say(f"read {done} of {total} files")
+
+    def _epoch(self, row: Epoch, total: int) -> None:
+        left = (total - row.epoch) * row.seconds
+        validation = (
+            "" if math.isnan(row.val_loss) else f"validation {row.val_loss:.3f}  accuracy {row.val_accuracy:.3f}  "
+        )
+        self.say(
+            f"epoch {row.epoch:3d}/{total}  loss {row.train_loss:.3f}  {validation}"
+            f"{row.seconds:5.1f} s  left {int(left // 60)}:{int(left % 60):02d}"
+        )
+
+
+class _RateColumn(ProgressColumn):
+    """How many a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f} {self.unit}/s" if task.speed else "")
+
+
+class _Lines:
+    """Progress as a line every quarter of a minute, for logs."""
+
+    def __init__(self, what: str, unit: str, say: Callable[[str], None]) -> None:
+        self.what, self.unit, self.say = what, unit, say
+        self.began = self.told = time.monotonic()
+        self.before: int | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self.before is None:
+            self.began, self.before = now, done
+        if now - self.told < _EVERY:
+            return
+        self.told = now
+        rate = (done - self.before) / max(now - self.began, 1e-3)
+        left = f", {(total - done) / rate / 60:.1f} min left" if rate else ""
+        self.say(f"{self.what}: {done:,} of {total:,} {self.unit}, {rate:,.0f} a second{left}")
+
+
+_HEADLINES = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro ROC-AUC"}
+
+
+def _estimate(estimate: Estimate) -> str:
+    return _figure(estimate.model_dump())
+
+
+def _figure(estimate: dict[str, float | None]) -> str:
+    value, low, high = (estimate.get(k) for k in ("value", "low", "high"))
+    if value is None:
+        return "undefined"
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+@contextmanager
+def needs_extra(what: str, extra: str) -> Iterator[None]:
+    """Turns a missing package into an error that says which extra brings it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("tumorlens"):
+            raise
+        raise MissingExtra(what, extra) from error

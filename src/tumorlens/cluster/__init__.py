@@ -1,0 +1,1 @@
+"""Ray: many scans, and many networks, on many machines."""

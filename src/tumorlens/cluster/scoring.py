@@ -1,0 +1,76 @@
+"""The same chunks on a Ray cluster: an actor pool, one engine an actor.
+
+References:
+    Moritz et al., Ray: A distributed framework for emerging AI applications, OSDI 2018.
+    https://docs.ray.io/en/latest/data/batch_inference.html
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from tumorlens.batch.job import Computing, Item, Job
+from tumorlens.batch.pools import Chunk, Pool
+from tumorlens.batch.work import Part, Worker
+from tumorlens.cluster.connect import connect
+
+_BLOCKS = 2000  # that a job is cut into at most; each is one task of an actor
+
+
+def actors(computing: Computing, job: Job, count: int = 0, address: str | None = None) -> Pool:
+    """Ray Data's actor pool; results come in any order, each with its place.
+
+    Weights by name are in the package that every node has; weights by path, scans and the output folder must be where
+    every node finds them: on a shared disk, or in a store by URL.
+
+    Args:
+        computing: What computes.
+        job: What to do.
+        count: Actors, of one processor each; 0 lets Ray use all there are.
+        address: Of a running cluster; None starts one on this machine.
+    """
+
+    def do(chunks: Iterable[Chunk]) -> Iterator[Part]:
+        # Pickled, because a table of Ray's holds no errors; only this program's own values are ever unpickled.
+        rows = [{"place": place, "items": pickle.dumps(items)} for place, items in chunks]
+        if not rows:
+            return
+        with connect(address):
+            import ray
+
+            size = count or max(1, int(ray.cluster_resources().get("CPU", 1)))
+            found = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS)).map_batches(
+                _Actor,
+                fn_constructor_args=(computing, job),
+                batch_size=1,
+                compute=ray.data.ActorPoolStrategy(size=min(size, len(rows))),
+                num_cpus=1,
+            )
+            for row in found.iter_rows():
+                yield Part(**row)
+
+    return do
+
+
+class _Actor:
+    """A worker in a process of the cluster."""
+
+    def __init__(self, computing: Computing, job: Job) -> None:
+        self.worker = Worker.start_in_process(computing, job)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        chunks = zip(batch["place"], batch["items"], strict=True)
+        parts = [asdict(self.worker(int(place), _items(items))) for place, items in chunks]
+        return {
+            key: np.array([part[key] for part in parts], object if key == "content" else np.int64) for key in parts[0]
+        }
+
+
+def _items(data: bytes) -> list[Item]:
+    items: list[Item] = pickle.loads(data)  # noqa: S301 - made by the program that started this actor
+    return items

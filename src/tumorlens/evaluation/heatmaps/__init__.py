@@ -1,0 +1,1 @@
+"""How well heat maps meet outlines, and whether they are faithful to the network."""

@@ -1,0 +1,385 @@
+"""How well heat maps meet radiologists' outlines, beside baselines that never saw a network.
+
+Every map is brought back to the scan's own grid and judged there, as a user sees it. A baseline is a map like any
+other and goes through the same code. What counts as a user's map: that of the predicted class. A scan with a tumour
+that was called "nothing found" shows no region, so its map is blank, and a blank map is a miss in every figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from tumorlens.classifier import Classifier
+from tumorlens.data.loader import Slices, read_scan
+from tumorlens.errors import DataError
+from tumorlens.evaluation.heatmaps.judge import BASELINES, FIGURES, THRESHOLDS, Tumour, dice_by_threshold, judge
+from tumorlens.evaluation.intervals import estimate_means
+from tumorlens.evaluation.metrics import Estimate
+from tumorlens.explain.cam import METHODS, explain, methods_for
+from tumorlens.explain.region import THRESHOLD
+
+SIZES = {"under 1%": (0.0, 0.01), "1 to 2%": (0.01, 0.02), "over 2%": (0.02, 1.01)}
+"""Sizes of tumours, as shares of the picture: the lower end is included, the upper one is not."""
+
+Target = Literal["predicted", "true"]
+_BATCH = 64
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class MapFigures(_Frozen):
+    """Means over some scans; all in [0, 1].
+
+    Attributes:
+        n: Scans.
+        pointing: Share of maps whose hottest point lies in the outline or at most `TOLERANCE` beside it.
+        pointing_strict: The same without tolerance.
+        mass: Mean share of the heat that lies inside the outline.
+        dice: Mean Dice of outline and marked pixels, those above the method's threshold.
+        iou: Mean intersection over union of the same.
+        box: Share of maps whose region's box meets the outline's with an IoU of at least 0.5; the region is the marked
+            part around the peak.
+        blank: Share of scans without a map: nothing spoke for the class, or the scan was called "nothing found".
+    """
+
+    n: int
+    pointing: Estimate
+    pointing_strict: Estimate
+    mass: Estimate
+    dice: Estimate
+    iou: Estimate
+    box: Estimate
+    blank: Estimate
+
+
+class MethodLocalization(_Frozen):
+    """One method.
+
+    Attributes:
+        key: As in `METHODS` or `BASELINES`.
+        title: What people call it.
+        baseline: Whether it is one.
+        threshold: Share of the peak that marks a pixel.
+        overall: All scans.
+        gain: Its pointing game less the best baseline's, scan by scan, in [-1, 1].
+        classes: Scans by the key of their true class.
+        sizes: Scans by the size of their tumour, see `SIZES`.
+    """
+
+    key: str
+    title: str
+    baseline: bool
+    threshold: float
+    overall: MapFigures
+    gain: Estimate
+    classes: dict[str, MapFigures]
+    sizes: dict[str, MapFigures]
+
+
+class ScanLocalization(_Frozen):
+    """One scan under the method that findings use.
+
+    Attributes:
+        name: The scan, as tables call it.
+        label: Key of its true class.
+        predicted: Key of its predicted class.
+        area: The tumour's share of the picture.
+        pointing: As in `MapFigures`, and so are the others.
+        mass: Share of the heat inside.
+        dice: At the method's threshold.
+        blank: Whether it has no map.
+    """
+
+    name: str
+    label: str
+    predicted: str
+    area: float
+    pointing: float
+    mass: float
+    dice: float
+    blank: bool
+
+
+class Localization(_Frozen):
+    """How well heat maps meet outlines.
+
+    Attributes:
+        target: Whose maps: those of the "predicted" class, as users see them, or of the "true" one, as most papers do.
+        n: Scans with an outline.
+        groups: Groups they fall into.
+        fitted_on: Other scans that the thresholds were chosen on, for the highest mean Dice; 0 where there were none
+            with an outline, and half the peak is taken.
+        best_baseline: Key of the baseline with the best pointing game.
+        methods: The methods, then the baselines.
+        scans: Each scan under the method that findings use.
+    """
+
+    target: Target
+    n: int
+    groups: int
+    fitted_on: int
+    best_baseline: str
+    methods: list[MethodLocalization]
+    scans: list[ScanLocalization]
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The table behind a `Localization`: N scans under M methods.
+
+    Attributes:
+        target: Whose maps.
+        methods: M keys of methods and baselines.
+        shown: Key of the method that findings use.
+        thresholds: M shares of the peak.
+        fitted_on: Number of scans these were chosen on.
+        names: N names of scans.
+        labels: Keys of their true classes.
+        classes: Keys of all classes, in the network's order.
+        predicted: Keys of their predicted classes.
+        groups: What they belong to.
+        area: (N,) the tumour's share of the picture.
+        figures: (N, M, 7) float64, see `FIGURES`.
+    """
+
+    target: Target
+    methods: Sequence[str]
+    shown: str
+    thresholds: Sequence[float]
+    fitted_on: int
+    names: Sequence[str]
+    labels: Sequence[str]
+    classes: Sequence[str]
+    predicted: Sequence[str]
+    groups: Sequence[str]
+    area: NDArray[np.float64]
+    figures: NDArray[np.float64]
+
+
+def localize(
+    classifier: Classifier,
+    slices: Slices,
+    validation: NDArray[np.intp],
+    test: NDArray[np.intp],
+    *,
+    target: Target = "predicted",
+    methods: Sequence[str] | None = None,
+) -> Localization:
+    """Measures how well heat maps meet outlines. Scans without an outline are left out.
+
+    Args:
+        classifier: Whose maps.
+        slices: Loaded scans, by the classifier's own preprocessing and classes.
+        validation: Which of them to choose thresholds on.
+        test: Which of them to measure on.
+        target: Whose class to explain, the "predicted" or the "true" one.
+        methods: Keys of `METHODS`; None takes all that work with the network.
+
+    Raises:
+        DataError: If no test scan has an outline.
+    """
+    return summarize(judge_maps(classifier, slices, validation, test, target=target, methods=methods))
+
+
+def judge_maps(
+    classifier: Classifier,
+    slices: Slices,
+    validation: NDArray[np.intp],
+    test: NDArray[np.intp],
+    *,
+    target: Target = "predicted",
+    methods: Sequence[str] | None = None,
+    curves: NDArray[np.float64] | None = None,
+) -> Judged:
+    """The table behind `localize`; tables of several folds can be put together with `pool`.
+
+    Args:
+        classifier: As in `localize`, and so are the others.
+        slices: Loaded scans.
+        validation: Which of them to choose thresholds on.
+        test: Which of them to measure on.
+        target: Whose class to explain.
+        methods: Keys of `METHODS`.
+        curves: What `threshold_curves` gave for other scans; they choose the thresholds in place of `validation`.
+    """
+    entries = slices.manifest.entries
+    test = _outlined(slices, test)
+    if not len(test):
+        raise DataError("no test scan has an outline, so heat maps cannot be held against any")
+    keys = _keys(classifier, methods)
+    if curves is None:
+        curves = threshold_curves(classifier, slices, validation, target=target, methods=methods)
+    rule = classifier.heat_map
+    if len(curves):
+        thresholds, fitted_on = THRESHOLDS[curves.mean(0).argmax(1)], len(curves)
+    else:
+        thresholds, fitted_on = np.array([rule.threshold if k == rule.method else THRESHOLD for k in keys]), rule.scans
+    predicted, area, figures = [], [], []
+    for m in _maps(classifier, slices, test, keys, target):
+        predicted.append(m.predicted)
+        area.append(m.tumour.coverage.mean(dtype=np.float64))
+        figures.append([judge(heat, m.tumour, t) for heat, t in zip(m.heat, thresholds, strict=True)])
+    return Judged(
+        target=target,
+        methods=keys,
+        shown=rule.method,
+        thresholds=[float(t) for t in thresholds],
+        fitted_on=fitted_on,
+        names=[entries[i].name for i in test],
+        labels=[entries[i].label for i in test],
+        classes=classifier.card.classes.keys,
+        predicted=predicted,
+        groups=[slices.groups[i] for i in test],
+        area=np.array(area),
+        figures=np.array(figures),
+    )
+
+
+def threshold_curves(
+    classifier: Classifier,
+    slices: Slices,
+    indices: NDArray[np.intp],
+    *,
+    target: Target = "predicted",
+    methods: Sequence[str] | None = None,
+    baselines: bool = True,
+) -> NDArray[np.float64]:
+    """Dice of each scan's maps at each of `THRESHOLDS`: (scans with an outline, methods and baselines, 19)."""
+    keys = _keys(classifier, methods, baselines)
+    chosen = _outlined(slices, indices)
+    curves = [
+        [dice_by_threshold(heat, m.tumour) for heat in m.heat] for m in _maps(classifier, slices, chosen, keys, target)
+    ]
+    return np.array(curves, np.float64).reshape(len(chosen), len(keys), len(THRESHOLDS))
+
+
+def _keys(classifier: Classifier, methods: Sequence[str] | None, baselines: bool = True) -> list[str]:
+    chosen = methods_for(classifier.network) if methods is None else methods
+    return [*chosen, *(BASELINES if baselines else ())]
+
+
+def _outlined(slices: Slices, indices: NDArray[np.intp]) -> NDArray[np.intp]:
+    return np.array([i for i in indices if slices.manifest.entries[i].outline], np.intp)
+
+
+def pool(parts: Sequence[Judged]) -> Judged:
+    """Puts tables of the same methods together, such as those of all folds; thresholds become their means."""
+    first = parts[0]
+    return Judged(
+        target=first.target,
+        methods=first.methods,
+        shown=first.shown,
+        thresholds=np.mean([p.thresholds for p in parts], axis=0).tolist(),
+        fitted_on=sum(p.fitted_on for p in parts),
+        names=[name for p in parts for name in p.names],
+        labels=[label for p in parts for label in p.labels],
+        classes=first.classes,
+        predicted=[key for p in parts for key in p.predicted],
+        groups=[group for p in parts for group in p.groups],
+        area=np.concatenate([p.area for p in parts]),
+        figures=np.concatenate([p.figures for p in parts]),
+    )
+
+
+def summarize(judged: Judged) -> Localization:
+    """Means and intervals of a table, overall, by class and by size."""
+    groups, labels = np.array(judged.groups), np.array(judged.labels)
+    pointing = judged.figures[:, :, FIGURES.index("pointing")]
+    rivals = [m for m, key in enumerate(judged.methods) if key in BASELINES]
+    best = max(rivals, key=lambda m: pointing[:, m].mean())
+    by_class = {key: labels == key for key in judged.classes if key in judged.labels}
+    by_size = {name: (judged.area >= low) & (judged.area < high) for name, (low, high) in SIZES.items()}
+
+    def figures(method: int, rows: NDArray[np.bool_]) -> MapFigures:
+        means = estimate_means(judged.figures[rows, method], groups[rows])
+        return MapFigures(n=int(rows.sum()), **dict(zip(FIGURES, means, strict=True)))
+
+    measured = []
+    for m, key in enumerate(judged.methods):
+        (gain,) = estimate_means((pointing[:, m] - pointing[:, best])[:, None], groups)
+        measured.append(
+            MethodLocalization(
+                key=key,
+                title=title_of(key),
+                baseline=key in BASELINES,
+                threshold=judged.thresholds[m],
+                overall=figures(m, np.ones(len(labels), bool)),
+                gain=gain,
+                classes={name: figures(m, rows) for name, rows in by_class.items()},
+                sizes={name: figures(m, rows) for name, rows in by_size.items() if rows.any()},
+            )
+        )
+    return Localization(
+        target=judged.target,
+        n=len(labels),
+        groups=len(set(judged.groups)),
+        fitted_on=judged.fitted_on,
+        best_baseline=judged.methods[best],
+        methods=measured,
+        scans=_scans(judged),
+    )
+
+
+def title_of(key: str) -> str:
+    """What people call a method or baseline."""
+    return METHODS[key].title if key in METHODS else BASELINES[key].title
+
+
+def _scans(judged: Judged) -> list[ScanLocalization]:
+    if judged.shown not in judged.methods:
+        return []
+    table = judged.figures[:, list(judged.methods).index(judged.shown)]
+    return [
+        ScanLocalization(
+            name=judged.names[i],
+            label=judged.labels[i],
+            predicted=judged.predicted[i],
+            area=float(judged.area[i]),
+            pointing=row[FIGURES.index("pointing")],
+            mass=row[FIGURES.index("mass")],
+            dice=row[FIGURES.index("dice")],
+            blank=bool(row[FIGURES.index("blank")]),
+        )
+        for i, row in enumerate(table.tolist())
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class _Maps:
+    """One scan's tumour and maps, on its own grid, in the order of the methods asked for."""
+
+    predicted: str
+    tumour: Tumour
+    heat: list[NDArray[np.float32]]
+
+
+def _maps(
+    classifier: Classifier, slices: Slices, indices: NDArray[np.intp], keys: Sequence[str], target: Target
+) -> Iterator[_Maps]:
+    classes, restore = classifier.card.classes, classifier.preprocessing.restore
+    methods = [key for key in keys if key in METHODS]
+    for start in range(0, len(indices), _BATCH):
+        batch = indices[start : start + _BATCH]
+        images = torch.from_numpy(slices.images[batch]).to(classifier.eager.device)
+        wanted = torch.from_numpy(slices.labels[batch]) if target == "true" else None
+        explained = explain(classifier.network, images, wanted, methods)
+        heat = {key: h.cpu().numpy() for key, h in explained.heat.items()}
+        for row, (index, best) in enumerate(zip(batch, explained.logits.argmax(1).tolist(), strict=True)):
+            entry = slices.manifest.entries[index]
+            scan = read_scan(entry)
+            assert entry.outline is not None
+            hidden = target == "predicted" and classes[best].nothing
+            maps = [
+                restore(heat[key][row] * (not hidden), scan) if key in METHODS else BASELINES[key].draw(scan)
+                for key in keys
+            ]
+            yield _Maps(classes[best].key, Tumour.of(entry.outline, scan.height, scan.width), maps)

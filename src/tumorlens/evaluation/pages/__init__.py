@@ -1,0 +1,1 @@
+"""What the pages of all reports share: templates, plots, galleries."""

@@ -1,0 +1,69 @@
+"""Templates of the reports, and how figures are written in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tumorlens.errors import MissingExtra
+from tumorlens.evaluation.metrics import Estimate
+
+NOTHING = "–"
+"""Stands for a figure that is undefined."""
+
+
+def per_cent(value: float | None) -> str:
+    """A share as per cent with one decimal; neither 100.0% nor 0.0% unless it is exactly that."""
+    if value is None:
+        return NOTHING
+    text = f"{value:.1%}"
+    if text == "100.0%" and value < 1:
+        return ">99.9%"
+    return "<0.1%" if text == "0.0%" and value > 0 else text
+
+
+def decimal(value: float | None) -> str:
+    """A figure with three decimals; not 1.000 unless it is exactly that."""
+    if value is None:
+        return NOTHING
+    text = f"{value:.3f}"
+    return ">0.999" if text == "1.000" and value < 1 else text
+
+
+def interval(estimate: Estimate, form: Callable[[float | None], str] = per_cent) -> str:
+    """The interval of an estimate, such as "96.1–98.2%"; empty where it has none."""
+    if estimate.low is None:
+        return ""
+    low, high = form(estimate.low), form(estimate.high)
+    low = low.removesuffix("%")  # one unit is enough
+    return f"{low} – {high}" if {low[0], high[0]} & {"<", ">"} else f"{low}–{high}"
+
+
+def load_template(name: str, room: str) -> Any:
+    """A page's template, with the filters its figures need.
+
+    Args:
+        name: Of the file.
+        room: The package that it lies in; what it includes lies there too, or here.
+    """
+    try:
+        import jinja2
+    except ImportError as error:
+        raise MissingExtra("reports", "train") from error
+
+    rooms = (room, "tumorlens.evaluation.pages")
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package, "") for package in rooms]),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(
+        per_cent=per_cent,
+        decimal=decimal,
+        interval=interval,
+        decimal_interval=lambda estimate: interval(estimate, decimal),
+        thousands=lambda number: f"{number:,}",
+    )
+    return environment.get_template(name)

@@ -1,0 +1,1 @@
+"""Validation of locked weights on a hospital's own scans."""

@@ -1,0 +1,1 @@
+"""Tests weights on labelled scans: scores, report, corruptions."""

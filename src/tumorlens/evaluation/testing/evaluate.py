@@ -1,0 +1,108 @@
+"""A classifier over labelled scans: scores, plots, a gallery with heat maps, one report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tumorlens.classifier import Classifier
+from tumorlens.data.loader import Slices, read_scan
+from tumorlens.evaluation.calibration import CalibrationScores, score_calibration
+from tumorlens.evaluation.metrics import Scores, score
+from tumorlens.evaluation.pages.gallery import GalleryCase, choose_cases
+from tumorlens.evaluation.predictions import Predictions
+from tumorlens.evaluation.testing.report import ReportContext, write_report
+from tumorlens.explain.overlay import draw_overlay, draw_scan
+
+
+def predict_slices(classifier: Classifier, slices: Slices, indices: NDArray[np.intp]) -> Predictions:
+    """The classifier's probabilities for scans that are loaded already."""
+    return Predictions(
+        classes=classifier.card.classes,
+        truth=slices.labels[indices],
+        probabilities=classifier.probabilities(slices.images[indices]),
+        names=[slices.manifest.entries[i].name for i in indices],
+        groups=np.array([slices.groups[i] for i in indices]),
+    )
+
+
+def evaluate(
+    classifier: Classifier,
+    slices: Slices,
+    indices: NDArray[np.intp],
+    folder: Path,
+    context: ReportContext,
+    *,
+    history: Sequence[Any] = (),
+    tell: Callable[[str], None] = lambda _: None,
+) -> Scores:
+    """Scores a classifier and writes its report.
+
+    Args:
+        classifier: The network to test.
+        slices: Loaded scans, by the classifier's own preprocessing and classes.
+        indices: Which of them to test on.
+        folder: Where report.html, metrics.json, predictions.csv and plots go.
+        context: What the report says beside the figures.
+        history: The training's log, for its curves.
+        tell: Called with what is being done, in a few words.
+
+    Returns:
+        The scores, as in metrics.json.
+    """
+    tell(f"testing on {len(indices)} scans")
+    predictions = predict_slices(classifier, slices, indices)
+    tell("scoring, with 1,000 resamples for the intervals")
+    scores = score(predictions, calibrated=classifier.card.calibration is not None)
+    calibration = _score_calibration(classifier, predictions, scores, slices.images[indices])
+    chosen = choose_cases(predictions)
+    tell(f"explaining {len(chosen)} cases for the gallery")
+    gallery = [make_case(classifier, slices, predictions, int(indices[i]), i) for i in chosen]
+    tell("writing the report")
+    write_report(
+        folder,
+        scores=scores,
+        predictions=predictions,
+        context=context,
+        calibration=calibration,
+        gallery=gallery,
+        history=history or None,
+    )
+    return scores
+
+
+def _score_calibration(
+    classifier: Classifier, predictions: Predictions, scores: Scores, images: NDArray[np.float32]
+) -> CalibrationScores | None:
+    card = classifier.card
+    if card.calibration is None:
+        return None
+    judged = classifier.judge(images)
+    unknown = None if judged is None else np.array([u.unknown for u in judged])
+    return score_calibration(predictions, scores, card.temperature, card.calibration, unknown)
+
+
+def make_case(classifier: Classifier, slices: Slices, predictions: Predictions, index: int, row: int) -> GalleryCase:
+    """A case of the gallery: row `row` of the predictions, which is scan `index` of the slices.
+
+    The file is read again, because the overlay lies on the scan as it came.
+    """
+    entry = slices.manifest.entries[index]
+    scan = read_scan(entry)
+    (finding,) = classifier.find([scan])
+    assert finding.heatmap is not None
+    keys = predictions.classes.keys
+    overlay = draw_overlay(scan, finding.heatmap, finding.region, colour_bar=False) if finding.heatmap.any() else None
+    return GalleryCase(
+        name=entry.name,
+        truth=keys[predictions.truth[row]],
+        predicted=keys[predictions.predicted[row]],
+        probabilities=dict(zip(keys, predictions.probabilities[row].tolist(), strict=True)),
+        original=draw_scan(scan),
+        overlay=overlay,
+        note="; ".join(finding.warnings),
+    )

@@ -1,0 +1,1 @@
+"""Trains, tests and reports, end to end."""

@@ -1,0 +1,296 @@
+"""The score that counts: folds that share no patient, series or duplicate, one scan per duplicate group.
+
+Beside it the publisher's split, where there is one. The difference is named for what it is: leakage. And, where asked
+for, weights trained on all folds: what they could not be tested on any more, the folds' networks tell of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from tumorlens.card import read_card, write_card
+from tumorlens.classifier import Classifier
+from tumorlens.data.loader import Slices
+from tumorlens.data.manifest import Entry
+from tumorlens.data.split import Split
+from tumorlens.errors import ConfigError, DataError
+from tumorlens.evaluation.metrics import Estimate, Scores, score
+from tumorlens.evaluation.predictions import Predictions
+from tumorlens.experiments.experiment import (
+    calibrate_out_of_fold,
+    load,
+    read_manifests,
+    run_slices,
+    train_slices,
+)
+from tumorlens.experiments.held_out import HeldOut, hold_out, learn_gate
+from tumorlens.experiments.listener import Listener
+from tumorlens.files import write_atomically
+from tumorlens.training.config import TrainConfig
+from tumorlens.training.run import Run
+
+Trainer = Callable[[Sequence[tuple[Run, Slices]], Listener], None]
+"""Trains runs, each on its slices, so that nothing but testing is left to do."""
+
+_FIGURES = ("accuracy", "macro_f1", "macro_auc")
+
+
+class CrossValidation(BaseModel):
+    """What a cross-validation found, as in crossvalidation.json.
+
+    Attributes:
+        folds: Scores of each fold, on its own test part.
+        pooled: Scores of all folds' test parts together; its intervals are those to report.
+        spread: Mean and standard deviation over the folds of each headline figure.
+        sources: Scores by source, where the data name sources and the scores can be had.
+        publisher: Scores on the publisher's split, where there is one and it was asked for.
+        leakage: The publisher's figures less the pooled ones.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    folds: dict[int, Scores]
+    pooled: Scores
+    spread: dict[str, tuple[float, float]]
+    sources: dict[str, Scores]
+    publisher: Scores | None = None
+    leakage: dict[str, float] = {}
+
+
+def crossvalidate(
+    data: Sequence[Path],
+    config: TrainConfig,
+    folder: Path,
+    *,
+    folds: int = 5,
+    publisher: bool = True,
+    final: bool = False,
+    listener: Listener | None = None,
+    trainer: Trainer | None = None,
+) -> CrossValidation:
+    """Trains and tests fold by fold. A fold that is done is not done again, and one that was cut off goes on.
+
+    With `validation: 0` in the settings, all of the other folds train, and each fold's calibration is fitted on what
+    the other folds' networks said of the scans that they were not trained on.
+
+    Args:
+        data: The data sets. Their manifest's folds are taken; without any, `folds` stratified ones are made that keep
+            groups whole.
+        config: Settings of every run; its split is not used.
+        folder: Where each fold's run, crossvalidation.json and predictions.csv go.
+        folds: How many folds to make where the data have none.
+        publisher: Whether to also train on the publisher's split, where the data have one.
+        final: Whether to also train on all folds, into final/, calibrated by all out-of-fold predictions.
+        listener: What to tell.
+        trainer: Trains all the runs beforehand, such as `train_on_ray`; None trains one after another.
+
+    Raises:
+        ConfigError: If the folder holds a cross-validation with other settings.
+        DataError: If a fold tears a group apart or is empty.
+    """
+    listener = listener or Listener()
+    slices = load(read_manifests(data), config, listener)
+    slices = with_folds(slices, folds, config.seed)
+    single = one_per_group(slices)
+    numbers = sorted({e.fold for e in single.manifest.entries if e.fold is not None})
+    if final and config.validation:
+        raise ConfigError("weights trained on all folds have no validation part; set validation=0")
+    runs = {n: _open(folder / f"fold-{n}", config.model_copy(update={"split": f"fold:{n}"}), data) for n in numbers}
+    published_too = publisher and any(e.split == "testing" for e in slices.manifest.entries)
+    if trainer is not None:
+        every = [(run, single) for run in runs.values()]
+        if published_too:
+            every.append((_publisher_run(folder, config, data), slices))
+        if final:
+            every.append((_final_run(folder, config, data), single))
+        trainer(every, listener)
+    held: dict[int, HeldOut] = {}
+    if not config.validation:
+        held = _hold_out(runs, single, listener)
+    scored: dict[int, Scores] = {}
+    tested: list[Predictions] = []
+    for number, run in runs.items():
+        listener.say(f"fold {number} of {len(numbers)}")
+        scored[number], predictions = _run(run, single, listener)
+        tested.append(predictions)
+    pooled = _pool(tested)
+    pooled.write_csv(folder / "predictions.csv")
+    total = score(pooled)
+    published = None
+    if published_too:
+        listener.say("the publisher's split")
+        published, _ = _run(_publisher_run(folder, config, data), slices, listener)
+    found = CrossValidation(
+        folds=scored,
+        pooled=total,
+        spread={f: _spread([getattr(s, f) for s in scored.values()]) for f in _FIGURES},
+        sources=_by_source(pooled),
+        publisher=published,
+        leakage={} if published is None else {f: _difference(published, total, f) for f in _FIGURES},
+    )
+    write_atomically(folder / "crossvalidation.json", found.model_dump_json(indent=1).encode() + b"\n")
+    if final:
+        _finish(folder, config, data, single, held, found, listener)
+    return found
+
+
+def _publisher_run(folder: Path, config: TrainConfig, data: Sequence[Path]) -> Run:
+    return _open(folder / "publisher", config.model_copy(update={"split": "publisher"}), data)
+
+
+def _final_run(folder: Path, config: TrainConfig, data: Sequence[Path]) -> Run:
+    return _open(folder / "final", config.model_copy(update={"split": "all"}), data, config.name or config.model)
+
+
+def _hold_out(runs: dict[int, Run], slices: Slices, listener: Listener) -> dict[int, HeldOut]:
+    """Trains every fold, then calibrates each on what the others' networks say of the scans they were not trained on.
+
+    Returns:
+        What each fold's network says of its own test part.
+    """
+    held: dict[int, HeldOut] = {}
+    splits: dict[int, Split] = {}
+    for number, run in runs.items():
+        listener.say(f"training fold {number} of {len(runs)}")
+        splits[number] = train_slices(run, slices, listener)
+        classifier = Classifier.load(run.folder)
+        gate = learn_gate(classifier, slices, splits[number].train)
+        held[number] = hold_out(classifier, gate, slices, splits[number].test)
+    for number, run in runs.items():
+        if read_card(run.weights).calibration is None:
+            others = HeldOut.pool([h for other, h in held.items() if other != number])
+            listener.say(f"fitting calibration and gate of fold {number} on {len(others.labels)} scans of the others")
+            calibrate_out_of_fold(run, slices, splits[number], others)
+    return held
+
+
+def _finish(
+    folder: Path,
+    config: TrainConfig,
+    data: Sequence[Path],
+    slices: Slices,
+    held: dict[int, HeldOut],
+    found: CrossValidation,
+    listener: Listener,
+) -> None:
+    """Trains on all folds, and writes what the folds' networks told of such weights into the card."""
+    listener.say("training on all folds")
+    run = _final_run(folder, config, data)
+    split = train_slices(run, slices, listener)
+    if read_card(run.weights).calibration is None:
+        calibrate_out_of_fold(run, slices, split, HeldOut.pool(list(held.values())))
+    card, pooled = read_card(run.weights), found.pooled
+    headline = {name: getattr(pooled, name).model_dump() for name in _FIGURES}
+    words = (
+        f"all {len(slices)} scans, one of each {slices.manifest.unit}; the scores are out-of-fold: those of "
+        f"{len(held)} networks of the same recipe, each trained on the other folds and tested on its own"
+    )
+    scores = {"n": pooled.n, "groups": pooled.groups, **headline}
+    write_card(card.model_copy(update={"scores": scores, "split": words}), run.weights)
+    listener.say(f"weights trained on all folds: {run.folder}")
+
+
+def with_folds(slices: Slices, folds: int, seed: int) -> Slices:
+    """The slices with a fold each: the manifest's own, or stratified ones that keep groups whole.
+
+    Raises:
+        DataError: If only some scans have a fold, or the manifest's folds tear a group apart.
+    """
+    entries = slices.manifest.entries
+    given = [e.fold is not None for e in entries]
+    if all(given):
+        _check_folds(entries)
+        return slices
+    if any(given):
+        raise DataError(f"{given.count(False)} of {len(entries)} scans have no fold; give every scan one, or none")
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    _, codes = np.unique(slices.groups, return_inverse=True)
+    fold = np.empty(len(entries), int)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    try:
+        for number, (_, test) in enumerate(splitter.split(codes, slices.labels, codes)):
+            fold[test] = number
+    except ValueError as error:
+        raise DataError(f"cannot make {folds} folds: {error}; use fewer with --folds") from error
+    return _with_entries(slices, tuple(replace(e, fold=int(f)) for e, f in zip(entries, fold, strict=True)))
+
+
+def _check_folds(entries: Sequence[Entry]) -> None:
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.group is None:
+            continue
+        other = first.setdefault(entry.group, entry)
+        if other.fold != entry.fold:
+            raise DataError(
+                f"the folds tear a group apart: {other.name} is in fold {other.fold}, {entry.name} in fold "
+                f"{entry.fold}, and they belong together; give one group one fold"
+            )
+
+
+def one_per_group(slices: Slices) -> Slices:
+    """The first scan of each duplicate group; all scans where groups are patients or series."""
+    if slices.manifest.unit != "duplicate group":
+        return slices
+    _, first = np.unique(slices.groups, return_index=True)
+    return slices.pick(np.sort(first))
+
+
+def _with_entries(slices: Slices, entries: tuple[Entry, ...]) -> Slices:
+    return replace(slices, manifest=replace(slices.manifest, entries=entries))
+
+
+def _open(folder: Path, config: TrainConfig, data: Sequence[Path], name: str = "") -> Run:
+    config = config.model_copy(update={"name": name or folder.name})
+    if not (folder / "config.yaml").exists():
+        return Run.create(folder, config, data)
+    run = Run.open(folder)
+    if run.config != config:
+        raise ConfigError(f"{folder}: was begun with other settings; choose another --output, or delete it")
+    return run
+
+
+def _run(run: Run, slices: Slices, listener: Listener) -> tuple[Scores, Predictions]:
+    metrics, predictions = run.folder / "evaluation" / "metrics.json", run.folder / "evaluation" / "predictions.csv"
+    if not metrics.exists():
+        run_slices(run, slices, listener)
+    scores = Scores.model_validate_json(metrics.read_text(encoding="utf-8"))
+    source = {e.name: e.source or "" for e in slices.manifest.entries}
+    read = Predictions.read_csv(predictions, slices.manifest.classes)
+    return scores, replace(read, extra={"source": [source[name] for name in read.names]})
+
+
+def _pool(parts: Sequence[Predictions]) -> Predictions:
+    return Predictions(
+        classes=parts[0].classes,
+        truth=np.concatenate([p.truth for p in parts]),
+        probabilities=np.concatenate([p.probabilities for p in parts]),
+        names=[name for p in parts for name in p.names],
+        groups=np.concatenate([p.groups for p in parts]),
+        extra={"source": [s for p in parts for s in p.extra["source"]]},
+    )
+
+
+def _by_source(pooled: Predictions) -> dict[str, Scores]:
+    sources = np.array(pooled.extra["source"])
+    found = {}
+    for source in sorted(set(sources.tolist()) - {""}):
+        rows = np.flatnonzero(sources == source)
+        if len(np.unique(pooled.truth[rows])) > 1:
+            found[source] = score(pooled.pick(rows))
+    return found
+
+
+def _spread(estimates: Sequence[Estimate]) -> tuple[float, float]:
+    values = np.array([e.value for e in estimates if e.value is not None])
+    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0
+
+
+def _difference(published: Scores, pooled: Scores, figure: str) -> float:
+    one, other = getattr(published, figure).value, getattr(pooled, figure).value
+    return float("nan") if one is None or other is None else one - other

@@ -1,0 +1,109 @@
+"""Everything that is fitted after a training, on scans that trained nothing: temperature, sets, gate, heat map's edge.
+
+The scans are either a run's own validation part, or out-of-fold ones: each of them predicted by the network of the
+fold that was trained without it. Out-of-fold predictions cost no training scan, and they come from other patients or
+series as far as the folds keep these apart; what is fitted on them serves every network of the same recipe, the one
+that was trained on all folds too (stacked generalisation uses them the same way).
+
+References:
+    Wolpert, Stacked generalization, Neural Networks 5, 1992.
+    Barber et al., Predictive inference with the jackknife+, Annals of Statistics 49, 2021 (sets by cross-validation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tumorlens.card import Calibration, HeatMapRule, WeightsCard
+from tumorlens.classifier import Classifier
+from tumorlens.data.loader import Slices
+from tumorlens.evaluation.calibration import COVERAGE, at_temperature, fit_set_thresholds, fit_temperature
+from tumorlens.evaluation.heatmaps.judge import THRESHOLDS
+from tumorlens.evaluation.heatmaps.localization import threshold_curves
+from tumorlens.model.gate import ACCEPTED, Gate
+
+HeldFrom = Literal["validation", "out-of-fold"]
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What networks of one recipe say of N scans that trained them not.
+
+    Attributes:
+        labels: (N,) int64 class indices.
+        probabilities: (N, classes) float64, at temperature 1.
+        distances: (N, 2) float64, see `Gate.distances`; of the gate without a limit.
+        curves: (scans with an outline, 19) float64: Dice of the heat map findings carry at each of `THRESHOLDS`.
+    """
+
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    distances: NDArray[np.float64]
+    curves: NDArray[np.float64]
+
+    @classmethod
+    def pool(cls, parts: Sequence[HeldOut]) -> HeldOut:
+        """Several networks' scans as one."""
+        columns = ("labels", "probabilities", "distances", "curves")
+        return cls(*(np.concatenate([getattr(p, column) for p in parts]) for column in columns))
+
+
+def learn_gate(classifier: Classifier, slices: Slices, training: NDArray[np.intp]) -> Gate:
+    """The gate of a network, without a limit, from the scans that trained it."""
+    images = slices.images[training]
+    return Gate.learn(images, classifier.pool(images))
+
+
+def hold_out(classifier: Classifier, gate: Gate, slices: Slices, held: NDArray[np.intp]) -> HeldOut:
+    """What a network says of scans it was not trained on.
+
+    Args:
+        classifier: The network.
+        gate: Its own, without a limit.
+        slices: Loaded scans, by the classifier's own preprocessing and classes.
+        held: Which of them trained it not.
+    """
+    images = slices.images[held]
+    probabilities = at_temperature(classifier.probabilities(images), 1 / classifier.card.temperature)
+    method = classifier.heat_map.method
+    return HeldOut(
+        labels=slices.labels[held],
+        probabilities=probabilities,
+        distances=gate.distances(images, classifier.pool(images)),
+        curves=threshold_curves(classifier, slices, held, methods=[method], baselines=False)[:, 0],
+    )
+
+
+def fit_card(card: WeightsCard, held: HeldOut, method: str, source: HeldFrom) -> WeightsCard:
+    """The card with temperature, set thresholds and the heat map's threshold fitted on scans held out.
+
+    Args:
+        card: Of the weights.
+        held: The scans.
+        method: Key of the heat map that findings carry.
+        source: Which scans these are, for the card.
+
+    Raises:
+        DataError: If there are no scans.
+    """
+    temperature = fit_temperature(np.log(held.probabilities), held.labels)
+    # Both on the same scans: one number fitted on hundreds of them leaves the thresholds' promise as good as whole.
+    thresholds = fit_set_thresholds(at_temperature(held.probabilities, temperature), held.labels)
+    keys = card.classes.keys
+    calibration = Calibration(
+        scans=dict(zip(keys, np.bincount(held.labels, minlength=len(keys)).tolist(), strict=True)),
+        fitted_on=source,
+        coverage=COVERAGE,
+        set_thresholds=dict(zip(keys, thresholds, strict=True)),
+        accepted=ACCEPTED,
+    )
+    rule = HeatMapRule(method=method)
+    if len(held.curves):
+        best = float(THRESHOLDS[held.curves.mean(0).argmax()])
+        rule = HeatMapRule(method=method, threshold=best, scans=len(held.curves))
+    return card.model_copy(update={"temperature": temperature, "calibration": calibration, "heat_map": rule})

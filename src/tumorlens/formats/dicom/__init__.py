@@ -1,0 +1,1 @@
+"""DICOM: reading, decoding, geometry, de-identification."""

@@ -1,0 +1,1 @@
+"""The hospital's node: receives studies, has them analysed, delivers results."""

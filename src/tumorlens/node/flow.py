@@ -1,0 +1,166 @@
+"""The way of a study: quiet, it waits; it is analysed; its results are sent. Every step is on the disk before the next.
+
+    receiving → waiting → analysing → sending → done
+                             └──────────┴→ dead letter
+
+A study that grows after it was analysed is analysed again, whole, as its next revision; earlier results stay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sqlite3
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tumorlens.errors import AnalysisFailed
+from tumorlens.node.config import NodeConfig
+from tumorlens.node.isolation import Analyse, AnalysisProcess, Prepare
+from tumorlens.node.ledger import Ledger, Revision, StoredInstance
+from tumorlens.node.privacy import short
+from tumorlens.node.rules import judge, read_instances
+from tumorlens.node.spool import Spool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydicom import Dataset
+
+_LOG = logging.getLogger(__name__)
+
+
+class Flow:
+    """Moves studies along.
+
+    Args:
+        config: Rules, limits and destinations.
+        spool: The files.
+        ledger: The state.
+        prepare: Makes what analyses.
+    """
+
+    def __init__(self, config: NodeConfig, spool: Spool, ledger: Ledger, prepare: Prepare) -> None:
+        self._config, self._spool, self._ledger = config, spool, ledger
+        self._process = AnalysisProcess(prepare, config.analysis)
+
+    def open(self) -> None:
+        """Has studies that are complete wait for their analysis."""
+        for opened in self._ledger.open_revisions(self._config.quiet_seconds):
+            _LOG.info("study %s is complete (revision %d)", short(opened.study), opened.number)
+
+    def step(self) -> bool:
+        """Analyses one study that waits. Gives whether there was one."""
+        revision = self._ledger.next_revision()
+        if revision is None:
+            return False
+        try:
+            self._analyse(revision)
+        except (OSError, sqlite3.Error):  # a full disk, or the node's end: no fault of the study's
+            self._ledger.postpone(revision, self._config.retries.first)
+            raise
+        return True
+
+    def end(self) -> None:
+        """Interrupts the study that is analysed; it will wait for the next start."""
+        self._process.end()
+
+    def close(self) -> None:
+        """Ends the process that analyses. Call it when no other thread is in `step`."""
+        self._process.close()
+
+    def _analyse(self, revision: Revision) -> None:
+        name = short(revision.study)
+        if revision.tries >= self._config.analysis.tries:  # each of them ended with the node
+            self._fail(revision, "the node ended each time the study was analysed")
+            return
+        self._ledger.set_revision(revision, "analysing")
+        taken, refused = self._select(revision)
+        digest = digest_of(taken)
+        if not taken or self._ledger.analysed_before(revision, digest):
+            why = "nothing new in the series that are taken" if taken else f"no series is taken: {refused}"
+            _LOG.info("study %s: %s", name, why if taken else "no series is taken")
+            self._ledger.add_results(revision, "", [], [], why)
+            return
+        scratch = self._spool.empty_scratch()
+        try:
+            made = self._process.run([self._spool.absolute(i.file) for i in taken], scratch)
+        except AnalysisFailed as error:
+            self._fail(revision, str(error))
+            return
+        for place, problem in made.bad.items():
+            self._bury(taken[place], problem)
+        good = [instance for place, instance in enumerate(taken) if place not in made.bad]
+        if not good:
+            self._ledger.set_revision(revision, "dead", "none of its instances can be read")
+            return
+        names = [file for _, _, file in made.results]
+        places = self._spool.keep_results(scratch, revision.study, revision.number, names)
+        results = [
+            (sop, sop_class, self._spool.relative(path))
+            for (sop, sop_class, _), path in zip(made.results, places, strict=True)
+        ]
+        note = f"instances analysed: {len(good)}, results: {len(results)}"
+        destinations = [destination.name for destination in self._config.destinations]
+        self._ledger.add_results(revision, digest_of(good), results, destinations, note)
+        _LOG.info("study %s: %s", name, note)
+
+    def _select(self, revision: Revision) -> tuple[list[StoredInstance], str]:
+        """The instances that the rules take, and why no others are."""
+        stored = {str(self._spool.absolute(i.file)): i for i in self._ledger.instances_of(revision)}
+        instances, bad = read_instances(stored)
+        for path, problem in bad.items():
+            self._bury(stored[path], problem)
+        verdicts = judge(instances, self._config.rules)
+        reasons = dict.fromkeys(reason for verdict in verdicts for reason in verdict.reasons)
+        return [stored[i.path] for verdict in verdicts for i in verdict.taken], "; ".join(reasons)
+
+    def _bury(self, instance: StoredInstance, problem: str) -> None:
+        self._ledger.bury_instance(instance.sop, problem)
+        _LOG.warning("instance %s is a dead letter: %s", short(instance.sop), problem)
+
+    def _fail(self, revision: Revision, reason: str) -> None:
+        if revision.tries + 1 >= self._config.analysis.tries:
+            self._ledger.set_revision(revision, "dead", reason)
+            _LOG.error("study %s is a dead letter: %s", short(revision.study), reason)
+        else:
+            self._ledger.set_revision(revision, "waiting", reason, wait=self._config.retries.first)
+            _LOG.warning("study %s could not be analysed and will be tried again: %s", short(revision.study), reason)
+
+
+def digest_of(instances: Sequence[StoredInstance]) -> str:
+    """What makes two sets of instances the same: their UIDs and contents, in any order."""
+    lines = sorted(f"{i.sop} {i.sha256}" for i in instances)
+    return hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()
+
+
+def check_analysis(weights: str | None) -> None:
+    """Checks that there are the weights that studies will be analysed with.
+
+    Raises:
+        ModelError: If there are none.
+    """
+    from tumorlens.card import find_weights
+    from tumorlens.defaults import DEFAULT_WEIGHTS
+
+    find_weights(weights or DEFAULT_WEIGHTS)
+
+
+def prepare_analysis(weights: str | None) -> Prepare:
+    """What makes the analysis that nodes do by default: `results.analysis`, then `results.make`."""
+    return partial(_default_analysis, weights)
+
+
+def _default_analysis(weights: str | None) -> Analyse:
+    from tumorlens.classifier import Classifier
+    from tumorlens.defaults import DEFAULT_WEIGHTS
+    from tumorlens.results.analysis import analyse
+    from tumorlens.results.make import make_results
+
+    classifier = Classifier.load(weights or DEFAULT_WEIGHTS)
+
+    def run(paths: Sequence[Path]) -> list[Dataset]:
+        return make_results(analyse(paths, classifier), classifier.card)
+
+    return run

@@ -1,0 +1,141 @@
+"""Takes instances in, however they come: the bytes as they were sent, on the disk and in the state, or refused."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import threading
+from enum import Enum
+
+from tumorlens.errors import InputError
+from tumorlens.formats.checks import parsing
+from tumorlens.formats.dicom.reader import load
+from tumorlens.node.ledger import Ledger
+from tumorlens.node.privacy import short
+from tumorlens.node.spool import Spool, write_durably
+
+_LOG = logging.getLogger(__name__)
+_LOCKS = 64
+_GROUP_LENGTH = b"\x02\x00\x00\x00UL\x04\x00"  # of the file meta information, which this begins (PS3.10 7.1)
+
+
+class Taken(Enum):
+    """What became of an instance. In each case the sender may forget it."""
+
+    NEW = "new"
+    REPEAT = "sent again"
+    DIFFERENT = "sent again with other content: the first is kept"
+    OURS = "one of our own results"
+    DEAD = "dead letter"
+
+
+class Inbox:
+    """Takes instances in. Its one method may be called from any thread.
+
+    Args:
+        spool: Where the bytes go.
+        ledger: Where it is written down.
+    """
+
+    def __init__(self, spool: Spool, ledger: Ledger) -> None:
+        self._spool, self._ledger = spool, ledger
+        self._locks = [threading.Lock() for _ in range(_LOCKS)]
+
+    def take(self, content: bytes, sop: str | None = None) -> Taken:
+        """Takes an instance. When it returns, the instance is on the disk, bytes and record.
+
+        What cannot be read is taken as well, and becomes a dead letter with the reason: a sender that is refused one
+        instance may give up the whole study.
+
+        Args:
+            content: A DICOM file (PS3.10), as it was sent.
+            sop: The SOPInstanceUID it was announced with; None to take the one that the file names.
+
+        Returns:
+            What became of it.
+
+        Raises:
+            OSError: If it cannot be written, as on a full disk; nothing is kept then.
+            sqlite3.Error: If the state cannot be written.
+        """
+        digest = hashlib.sha256(_without_meta(content)).hexdigest()
+        # An instance that does not say who it is goes by its content.
+        sop = sop or _named(content) or f"sha256:{digest}"
+        with self._locks[hash(sop) % _LOCKS]:
+            return self._take(content, sop, digest)
+
+    def _take(self, content: bytes, sop: str, digest: str) -> Taken:
+        if self._ledger.is_result(sop):
+            # A PACS that forwards what it gets would otherwise have us analyse our own answers for ever.
+            _LOG.info("instance %s is one of our own results; not kept", short(sop))
+            return Taken.OURS
+        known = self._ledger.instance(sop)
+        if known is not None and (known["sha256"] == digest or known["dead"] is None):
+            self._ledger.count_repeat(sop)
+            if known["sha256"] == digest:
+                return Taken.REPEAT
+            _LOG.warning("instance %s was sent again with other content; the first is kept", short(sop))
+            return Taken.DIFFERENT
+        path = self._spool.place_of(sop)
+        write_durably(path, content)
+        study, dead = _study_of(str(path), sop)
+        self._ledger.add_instance(sop, study, self._spool.relative(path), digest, dead)
+        if dead is None:
+            return Taken.NEW
+        _LOG.warning("instance %s is a dead letter: %s", short(sop), dead)
+        return Taken.DEAD
+
+    def take_up_strays(self) -> int:
+        """Takes files of the spool that the state does not know: of a kill just before, or of a restored backup.
+
+        Returns:
+            How many there were.
+        """
+        known = {row[0] for row in self._ledger.rows("SELECT file FROM instances")}
+        strays = [path for path in self._spool.files() if self._spool.relative(path) not in known]
+        for path in strays:
+            content = path.read_bytes()
+            taken = self.take(content)
+            if self._spool.place_of(_named(content) or "") != path or taken is Taken.OURS:
+                path.unlink()
+        return len(strays)
+
+
+def _without_meta(content: bytes) -> memoryview:
+    """The data set. What precedes it names its transfer syntax, but also who wrote the file."""
+    view = memoryview(content)
+    if content[132:140] != _GROUP_LENGTH:
+        return view
+    return view[144 + int.from_bytes(content[140:144], "little") :]
+
+
+def _named(content: bytes) -> str | None:
+    """The SOPInstanceUID that the file's meta information, or else its data set, names."""
+    import io
+
+    import pydicom
+
+    try:
+        with parsing(""):
+            ds = pydicom.dcmread(io.BytesIO(content), force=True, specific_tags=["SOPInstanceUID"], defer_size=1024)
+            meta = ds.file_meta.get("MediaStorageSOPInstanceUID")
+            return str(meta or ds.get("SOPInstanceUID") or "").strip() or None
+    except InputError:
+        return None
+
+
+def _study_of(path: str, sop: str) -> tuple[str, str | None]:
+    """The StudyInstanceUID of a file, and why it cannot be used, or None."""
+    try:
+        ds = load(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID", "StudyInstanceUID"])
+        with parsing(path):
+            study, own = (str(ds.get(k) or "").strip() for k in ("StudyInstanceUID", "SOPInstanceUID"))
+    except InputError as error:
+        return "", error.problem
+    # Not by the letter of PS3.5 9.1: there are scanners whose UIDs have letters, or leading zeros.
+    if not re.fullmatch(r"[!-~]{1,64}", study):
+        return "", "StudyInstanceUID is missing" if not study else "StudyInstanceUID is no UID"
+    if own != sop:
+        return study, "SOPInstanceUID is missing" if not own else "SOPInstanceUID is not the one it was announced with"
+    return study, None

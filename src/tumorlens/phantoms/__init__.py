@@ -1,0 +1,1 @@
+"""Synthetic brain MRI with simulated lesions: slices, studies, data sets."""

@@ -1,0 +1,316 @@
+"""FHIR: the study's finding as a preliminary DiagnosticReport for systems that read no DICOM (FHIR R4B).
+
+Example:
+    bundle = to_fhir(analysed, card)
+    push(bundle, "https://fhir.hospital.example/r4")
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from tumorlens.classes import Code, ScanClass
+from tumorlens.errors import MissingExtra, PeerError
+from tumorlens.results.codes import SCHEME, TERMS, code_of, probability_of
+from tumorlens.results.objects import MANUFACTURER, RESEARCH_USE, Maker
+from tumorlens.version import __version__
+
+if TYPE_CHECKING:
+    import httpx
+
+    from tumorlens.card import WeightsCard
+    from tumorlens.results.slices import AnalysedStudy, Slice
+
+Resource = dict[str, Any]
+
+SYSTEMS = {
+    "SCT": "http://snomed.info/sct",
+    "LN": "http://loinc.org",
+    "DCM": "http://dicom.nema.org/resources/ontology/DCM",
+    "UCUM": "http://unitsofmeasure.org",
+    SCHEME: f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, SCHEME)}",
+}
+"""FHIR's code systems, by DICOM's coding scheme designators."""
+
+_TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
+# Codes with a required binding in R4B, of the elements that we write. fhir.resources takes any text for them.
+_ENUMERATIONS = {
+    ("Bundle", "type"): {"document", "message", "transaction", "batch", "collection", "searchset", "history"},
+    ("DiagnosticReport", "status"): {
+        *("registered", "partial", "preliminary", "final", "amended", "corrected", "appended"),
+        *("cancelled", "entered-in-error", "unknown"),
+    },
+    ("Observation", "status"): {
+        *("registered", "preliminary", "final", "amended", "corrected", "cancelled", "entered-in-error", "unknown"),
+    },
+    ("Device", "status"): {"active", "inactive", "entered-in-error", "unknown"},
+    ("DeviceName", "type"): {
+        *("udi-label-name", "user-friendly-name", "patient-reported-name", "manufacturer-name", "model-name", "other"),
+    },
+    ("Request", "method"): {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"},
+}
+
+
+def to_fhir(analysed: AnalysedStudy, card: WeightsCard, *, candidates: bool = False) -> Resource:
+    """The finding of a study as a FHIR bundle, checked against R4B.
+
+    A transaction of PUTs with identifiers of our own: sent again, it replaces itself. DiagnosticReport and
+    Observations are "preliminary", refer to the study by its UID and to the patient by the identifier in the scans.
+
+    Args:
+        analysed: The study.
+        card: Of the weights that analysed it.
+        candidates: As for `make_results`.
+
+    Returns:
+        The bundle as JSON values: a DiagnosticReport, an Observation for the study, one a pictured slice, and the
+        Device.
+
+    Raises:
+        MissingExtra: If fhir.resources is not installed.
+    """
+    writer = _Writer(Maker(analysed, card, candidates))
+    slices = [writer.of_slice(s, n) for n, s in enumerate(analysed.pictured, 1)]
+    study = writer.of_study(slices)
+    resources = [writer.report([study, *slices]), study, *slices, writer.device()]
+    bundle = {
+        "resourceType": "Bundle",
+        "type": "transaction",
+        "entry": [
+            {
+                "fullUrl": f"urn:uuid:{r['id']}",
+                "resource": r,
+                "request": {"method": "PUT", "url": f"{r['resourceType']}/{r['id']}"},
+            }
+            for r in resources
+        ],
+    }
+    check_bundle(bundle)
+    return bundle
+
+
+def check_bundle(bundle: Resource) -> None:
+    """Checks a bundle against FHIR R4B: structure, types and cardinalities, and the codes of `_ENUMERATIONS`.
+
+    Raises:
+        ValueError: If it is not valid.
+        MissingExtra: If fhir.resources is not installed.
+    """
+    try:
+        from fhir.resources.R4B.bundle import Bundle
+    except ModuleNotFoundError as error:
+        raise MissingExtra("FHIR", "hospital") from error
+
+    Bundle.model_validate(bundle)
+    for kind, key, value in _coded(bundle):
+        if value not in _ENUMERATIONS[kind, key]:
+            raise ValueError(f"{kind}.{key} may not be {value!r}")
+
+
+def _coded(bundle: Resource) -> Iterator[tuple[str, str, str]]:
+    """Every element of a bundle that `_ENUMERATIONS` knows: (type, element, value)."""
+    yield "Bundle", "type", bundle.get("type", "")
+    for entry in bundle.get("entry", ()):
+        if "request" in entry:
+            yield "Request", "method", entry["request"].get("method", "")
+        resource = entry["resource"]
+        if ((kind := resource["resourceType"]), "status") in _ENUMERATIONS:
+            yield kind, "status", resource.get("status", "")
+        for name in resource.get("deviceName", ()):
+            yield "DeviceName", "type", name.get("type", "")
+
+
+def push(
+    bundle: Resource,
+    url: str,
+    *,
+    transport: httpx.BaseTransport | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 30,
+) -> None:
+    """Sends a bundle to a FHIR server, as one transaction.
+
+    Args:
+        bundle: From `to_fhir`.
+        url: The server's base, such as "https://fhir.hospital.example/r4".
+        transport: What carries requests, instead of the network.
+        headers: Further ones, such as Authorization.
+        timeout: Seconds to wait for the server.
+
+    Raises:
+        PeerError: If the server cannot be reached or refuses. Its message holds no more of the server's answer
+            than status and issue codes, since texts may quote the patient.
+        MissingExtra: If httpx is not installed.
+    """
+    try:
+        import httpx
+    except ModuleNotFoundError as error:
+        raise MissingExtra("FHIR", "hospital") from error
+
+    server = _server(url)
+    accept = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json", "Prefer": "return=minimal"}
+    try:
+        with httpx.Client(transport=transport, timeout=timeout, headers={**accept, **(headers or {})}) as client:
+            answer = client.post(url, json=bundle)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        raise PeerError(f"{server}: cannot be reached ({type(error).__name__}); check address and network") from error
+    if answer.status_code >= 300:
+        raise PeerError(
+            f"{server}: refused the report with status {answer.status_code}{_issues(answer)}; "
+            "it must be a FHIR R4 server that takes transactions and lets clients choose identifiers"
+        )
+
+
+def _server(url: str) -> str:
+    """What of an address may be told: it may hold a password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "the FHIR server"
+    return f"{parts.scheme}://{parts.hostname or ''}"
+
+
+def _issues(answer: httpx.Response) -> str:
+    """The codes of an OperationOutcome."""
+    try:
+        codes = [str(issue["code"]) for issue in answer.json()["issue"]]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    known = [code for code in codes if code.replace("-", "").isalpha() and len(code) < 30]
+    return f" ({', '.join(known)})" if known else ""
+
+
+class _Writer:
+    """Writes the resources of one study.
+
+    Args:
+        maker: What the study's DICOM results are made by; identifiers are derived from their UIDs.
+    """
+
+    def __init__(self, maker: Maker) -> None:
+        self.maker = maker
+        self.analysed = maker.analysed
+
+    def _id(self, *what: object) -> str:
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, self.maker.uid("fhir", *what)))
+
+    def _about(self, kind: str, *what: object) -> Resource:
+        """What reports and observations have in common."""
+        about: Resource = {
+            "resourceType": kind,
+            "id": self._id(kind, *what),
+            "status": "preliminary",
+            "issued": self.analysed.when.astimezone().isoformat(),
+        }
+        if patient := self.analysed.identity.get("PatientID"):
+            # A logical reference: the server finds its own patient by the hospital's identifier.
+            medical_record = {"coding": [{"system": f"{_TERMINOLOGY}/v2-0203", "code": "MR"}]}
+            about["subject"] = {"type": "Patient", "identifier": {"type": medical_record, "value": patient}}
+        return about
+
+    def _study(self) -> Resource:
+        return {"type": "ImagingStudy", "identifier": _by_uid(self.analysed.identity.study)}
+
+    def report(self, observations: list[Resource]) -> Resource:
+        """The DiagnosticReport; its identifier is the UID of the DICOM report."""
+        analysed = self.analysed
+        told = {
+            "present": f"{analysed.label.name}, probability {analysed.study.confidence:.2f}",
+            "absent": f"no tumour found ({analysed.label.name}, probability {analysed.study.confidence:.2f})",
+            "undetermined": "unknown scans, no finding",
+        }[analysed.presence]
+        return {
+            **self._about("DiagnosticReport"),
+            "identifier": [_by_uid(self.maker.uid("instance", "report", 1))],
+            "category": [{"coding": [{"system": f"{_TERMINOLOGY}/v2-0074", "code": "RAD", "display": "Radiology"}]}],
+            "code": _concept(TERMS["brain_mri"].code),
+            "imagingStudy": [self._study()],
+            "result": [{"reference": f"urn:uuid:{o['id']}"} for o in observations],
+            "conclusion": f"{RESEARCH_USE}, not a diagnosis: {told}",
+            **({"conclusionCode": [self._class(analysed.label)]} if analysed.presence == "present" else {}),
+        }
+
+    def of_study(self, members: list[Resource]) -> Resource:
+        """The Observation that a neoplasm is present, absent or undetermined in the study."""
+        analysed = self.analysed
+        observation = self._observation(
+            self._about("Observation", "study"), TERMS["neoplasm"].code, _concept(TERMS[analysed.presence].code)
+        )
+        observation["component"] = self._probabilities(analysed.study.probabilities)
+        if analysed.presence == "present":
+            found = {"code": _concept(TERMS["class"].code), "valueCodeableConcept": self._class(analysed.label)}
+            observation["component"].insert(0, found)
+        observation["hasMember"] = [{"reference": f"urn:uuid:{m['id']}"} for m in members]
+        observation["note"] = [{"text": f"{RESEARCH_USE}, not a diagnosis"}, *({"text": w} for w in analysed.warnings)]
+        return observation
+
+    def of_slice(self, s: Slice, number: int) -> Resource:
+        """The Observation of a pictured slice; the component with the SOP instance says which it is."""
+        label = next(c for c in self.analysed.classes if c.key == s.finding.label)
+        value = _concept(TERMS["unknown_scan"].code) if s.unknown else self._class(label)
+        observation = self._observation(self._about("Observation", "slice", number), TERMS["class"].code, value)
+        components = self._probabilities(s.finding.probabilities)
+        for key in s.finding.prediction_set:
+            member = next(c for c in self.analysed.classes if c.key == key)
+            cannot = _concept(TERMS["not_ruled_out"].code)
+            components.append({"code": cannot, "valueCodeableConcept": self._class(member)})
+        region = s.finding.region
+        if region is not None and region.area_mm2 is not None and self.analysed.presence == "present":
+            area = _quantity(round(region.area_mm2, 2), TERMS["mm2"].code)
+            components.append({"code": _concept(TERMS["evidence_area"].code), "valueQuantity": area})
+        where = f"urn:oid:{s.instance.uid}" + ("" if s.frame_number is None else f", frame {s.frame_number}")
+        components.append({"code": {"text": "SOP Instance UID"}, "valueString": where})
+        observation["component"] = components
+        if s.finding.warnings:
+            observation["note"] = [{"text": w} for w in s.finding.warnings]
+        return observation
+
+    def device(self) -> Resource:
+        """The algorithm with these weights."""
+        return {
+            "resourceType": "Device",
+            "id": str(uuid.uuid5(uuid.NAMESPACE_OID, self.maker.device)),
+            "identifier": [_by_uid(self.maker.device)],
+            "status": "active",
+            "manufacturer": MANUFACTURER,
+            "deviceName": [{"name": self.maker.algorithm, "type": "model-name"}],
+            "version": [{"value": __version__}, {"value": f"weights sha256 {self.maker.weights}"}],
+        }
+
+    def _observation(self, about: Resource, code: Code, value: Resource) -> Resource:
+        return {
+            **about,
+            "category": [{"coding": [{"system": f"{_TERMINOLOGY}/observation-category", "code": "imaging"}]}],
+            "code": _concept(code),
+            "valueCodeableConcept": value,
+            "bodySite": _concept(TERMS["brain"].code),
+            "device": {"reference": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, self.maker.device)}"},
+            "derivedFrom": [self._study()],
+        }
+
+    def _class(self, scan_class: ScanClass) -> Resource:
+        return _concept(code_of(scan_class, candidates=self.maker.candidates))
+
+    def _probabilities(self, values: Mapping[str, float]) -> list[Resource]:
+        unit = TERMS["unitless"].code
+        return [
+            {"code": _concept(probability_of(c)), "valueQuantity": _quantity(round(values[c.key], 6), unit)}
+            for c in self.analysed.classes
+        ]
+
+
+def _concept(code: Code) -> Resource:
+    # A site's own scheme has no address that we could know.
+    system = {"system": SYSTEMS[code.scheme]} if code.scheme in SYSTEMS else {}
+    return {"coding": [{**system, "code": code.value, "display": code.meaning}], "text": code.meaning}
+
+
+def _quantity(value: float, unit: Code) -> Resource:
+    return {"value": value, "unit": unit.meaning, "system": SYSTEMS[unit.scheme], "code": unit.value}
+
+
+def _by_uid(uid: str) -> Resource:
+    return {"system": "urn:dicom:uid", "value": f"urn:oid:{uid}"}

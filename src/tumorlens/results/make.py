@@ -1,0 +1,83 @@
+"""The DICOM results of a study: pictures, region, heat map, contour, and the report that refers to them all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tumorlens.formats.checks import QUIET
+from tumorlens.results.objects import Maker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydicom import Dataset
+
+    from tumorlens.card import WeightsCard
+    from tumorlens.results.slices import AnalysedStudy
+
+KINDS = {
+    "1.2.840.10008.5.1.4.1.1.7": "secondary-capture",
+    "1.2.840.10008.5.1.4.1.1.66.4": "segmentation",
+    "1.2.840.10008.5.1.4.1.1.30": "parametric-map",
+    "1.2.840.10008.5.1.4.1.1.11.1": "presentation-state",
+    "1.2.840.10008.5.1.4.1.1.88.34": "report",
+}
+"""What we make, by SOP class (PS3.4 B.5), and how its files are called."""
+
+
+def make_results(analysed: AnalysedStudy, card: WeightsCard, *, candidates: bool = False) -> list[Dataset]:
+    """Makes the result objects of a study.
+
+    All belong to the study of their sources, in series of their own. They are research results: preliminary,
+    unverified, and named so. Without a tumour there is no region, heat map or contour: pictures and the report say
+    that none was found, or that the scans are unknown.
+
+    Args:
+        analysed: The study.
+        card: Of the weights that analysed it.
+        candidates: Whether to name classes with SNOMED CT codes that nobody here could look up; see
+            `tumorlens.results.codes.CANDIDATES`.
+
+    Returns:
+        Secondary Captures, Segmentations, Parametric Maps, presentation states, and last the report, each ready to be
+        sent or saved, Explicit VR Little Endian. The same study and weights give the same UIDs.
+
+    Raises:
+        MissingExtra: If highdicom is not installed.
+    """
+    maker = Maker(analysed, card, candidates)
+    try:
+        import highdicom  # noqa: F401 - the makers need it
+    except ModuleNotFoundError as error:
+        from tumorlens.errors import MissingExtra
+
+        raise MissingExtra("DICOM results", "hospital") from error
+    from tumorlens.results.capture import make_captures
+    from tumorlens.results.maps import make_parametric_maps, make_segmentations
+    from tumorlens.results.presentation import make_presentation_states
+    from tumorlens.results.report import make_report
+
+    with QUIET:  # pydicom warns of odd values, and quotes them
+        others = [
+            *make_captures(maker),
+            *make_segmentations(maker),
+            *make_parametric_maps(maker),
+            *make_presentation_states(maker),
+        ]
+        return [*others, make_report(maker, others)]
+
+
+def write_results(results: list[Dataset], folder: Path) -> list[Path]:
+    """Writes result objects as DICOM files, named by a number and their kind.
+
+    Returns:
+        Their paths, in the same order.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number, result in enumerate(results, 1):
+        path = folder / f"{number:02}-{KINDS[result.SOPClassUID]}.dcm"
+        with QUIET:
+            result.save_as(path, enforce_file_format=True)
+        paths.append(path)
+    return paths

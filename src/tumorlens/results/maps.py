@@ -1,0 +1,126 @@
+"""Segmentation and Parametric Map: region and heat, frame by frame on the sources' own grid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tumorlens.results.codes import code_of, term, to_dicom
+from tumorlens.results.objects import MANUFACTURER, Maker, reference, restore_references, stacks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pydicom import Dataset
+
+    from tumorlens.finding import Region
+    from tumorlens.results.slices import Slice
+
+
+def make_segmentations(maker: Maker) -> list[Dataset]:
+    """Segmentation objects (PS3.3 A.51), BINARY: where the evidence is strongest, one object per stack of slices.
+
+    A slice has a frame if it has a region and a usable geometry.
+    """
+    from highdicom.content import AlgorithmIdentificationSequence
+    from highdicom.seg import Segmentation, SegmentDescription
+
+    label = maker.analysed.label
+    made = []
+    with_region = [s for s in maker.analysed.shown if s.finding.region is not None]
+    for number, stack in enumerate(stacks(with_region), 1):
+        segment = SegmentDescription(
+            segment_number=1,
+            segment_label=f"AI evidence: {label.name}"[:64],
+            segmented_property_category=term("spatial"),
+            segmented_property_type=term("evidence"),
+            algorithm_type="AUTOMATIC",
+            algorithm_identification=AlgorithmIdentificationSequence(
+                name=maker.algorithm,
+                family=term("artificial_intelligence"),
+                version=maker.version,
+                source=MANUFACTURER,
+            ),
+            tracking_uid=maker.uid("tracking", "region", number),
+            tracking_id=f"AI evidence {number}",
+            anatomic_regions=[term("brain")],
+        )
+        segment.SegmentDescription = f"Strongest evidence for {label.name}; no outline of a tumour"
+        result = Segmentation(
+            source_images=[reference(maker, s) for s in stack],
+            pixel_array=np.stack([_mask(s) for s in stack]),
+            segmentation_type="BINARY",
+            segment_descriptions=[segment],
+            content_label="AI_EVIDENCE",
+            content_description="Region of strongest evidence, no outline",
+            omit_empty_frames=False,
+            **maker.arguments("region", number),
+        )
+        made.append(_own(maker, result, stack, "region", number))
+    return made
+
+
+def make_parametric_maps(maker: Maker) -> list[Dataset]:
+    """Parametric Map objects (PS3.3 A.75): the heat itself, float32 in [0, 1], one object per stack of slices."""
+    from highdicom.content import VOILUTTransformation
+    from highdicom.pm import ParametricMap, RealWorldValueMapping
+
+    label = maker.analysed.label
+    made = []
+    for number, stack in enumerate(stacks(maker.analysed.shown), 1):
+        mapping = RealWorldValueMapping(
+            lut_label="SALIENCY",
+            lut_explanation=f"Evidence for {label.name}, 1 at its peak"[:64],
+            unit=term("unitless"),
+            value_range=(0.0, 1.0),
+            slope=1.0,
+            intercept=0.0,
+            quantity_definition=term("saliency"),
+        )
+        result = ParametricMap(
+            source_images=[reference(maker, s) for s in stack],
+            pixel_array=np.stack([_heat(s) for s in stack]),
+            contains_recognizable_visual_features=False,
+            real_world_value_mappings=[mapping],
+            voi_lut_transformations=[VOILUTTransformation(0.5, 1.0, voi_lut_function="LINEAR_EXACT")],
+            content_label="AI_HEAT",
+            content_description=f"Heat map: evidence for {to_dicom(code_of(label)).meaning}"[:64],
+            **maker.arguments("heat", number),
+        )
+        made.append(_own(maker, result, stack, "heat", number))
+    return made
+
+
+def _own(maker: Maker, result: Dataset, stack: list[Slice], kind: str, number: int) -> Dataset:
+    """Refers to the real sources, and replaces the one UID that highdicom draws at random."""
+    restore_references(maker, result, stack)
+    organization = maker.uid("dimensions", kind, number)
+    result.DimensionOrganizationSequence[0].DimensionOrganizationUID = organization
+    for dimension in result.DimensionIndexSequence:
+        dimension.DimensionOrganizationUID = organization
+    return maker.finished(result)
+
+
+def _heat(s: Slice) -> NDArray[np.float32]:
+    heatmap = s.finding.heatmap
+    return np.zeros(s.shape, np.float32) if heatmap is None else np.ascontiguousarray(heatmap, np.float32)
+
+
+def _mask(s: Slice) -> NDArray[np.bool_]:
+    assert s.finding.region is not None
+    return inside(s.finding.region, s.shape)
+
+
+def inside(region: Region, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels whose centres lie inside a region's contour: (H, W) bool, at least one of them true."""
+    from matplotlib.path import Path
+
+    x0, y0, x1, y1 = region.box
+    rows, columns = np.mgrid[y0:y1, x0:x1]
+    centres = np.column_stack([columns.ravel(), rows.ravel()]) + 0.5
+    mask = np.zeros(shape, bool)
+    part = Path(np.asarray(region.contour)).contains_points(centres).reshape(rows.shape)
+    if not part.any():  # a region of a pixel or two, whose contour runs through their centres
+        part[:] = True
+    mask[y0:y1, x0:x1] = part
+    return mask

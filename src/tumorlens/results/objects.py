@@ -1,0 +1,256 @@
+"""What all result objects share: who made them, when, of what, and under which UIDs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from tumorlens.results.codes import SCHEME, SCHEME_NAME, term
+from tumorlens.version import __version__
+
+if TYPE_CHECKING:
+    from highdicom import ContributingEquipment
+    from pydicom import Dataset
+
+    from tumorlens.card import WeightsCard
+    from tumorlens.results.slices import AnalysedStudy, Instance, Slice
+
+MANUFACTURER = "TumorLens"
+RESEARCH_USE = "AI - research use only"
+"""How every series description of ours begins."""
+
+_CLASSIC_MR = "1.2.840.10008.5.1.4.1.1.4"
+# Kinds of result: (series number, what its description says). High numbers come after the scanner's.
+_SERIES = {
+    "capture": (9701, "overlay"),
+    "report": (9702, "report"),
+    "region": (9703, "region"),
+    "heat": (9704, "heat map"),
+    "contour": (9705, "contour"),
+}
+_DATES = ("InstanceCreation", "Content", "Series", "PresentationCreation")
+
+
+@dataclass(frozen=True, eq=False)
+class Maker:
+    """Makes what result objects have in common.
+
+    UIDs come of the study's, the sources', the weights', our version and what the object is: made again, say after a
+    crash, results are the same objects; made of one slice more, or with other weights, they are others.
+
+    Attributes:
+        analysed: The study.
+        card: Of the weights that analysed it.
+        candidates: Whether classes are named with SNOMED CT codes that were not verified, see `codes.CANDIDATES`.
+    """
+
+    analysed: AnalysedStudy
+    card: WeightsCard
+    candidates: bool = False
+
+    @cached_property
+    def _entropy(self) -> list[str]:
+        sources = sorted(f"{s.instance.uid}#{s.frame}" for s in self.analysed.slices)
+        return [self.analysed.identity.study, *sources, self.weights, __version__, str(self.candidates)]
+
+    def uid(self, *what: object) -> str:
+        """The UID of one thing that is made."""
+        from pydicom.uid import generate_uid
+
+        return str(generate_uid(entropy_srcs=[*self._entropy, *map(str, what)]))
+
+    @property
+    def weights(self) -> str:
+        """SHA-256 of the weights; of the card, where they are in memory only."""
+        import hashlib
+
+        return self.card.sha256 or hashlib.sha256(self.card.model_dump_json().encode()).hexdigest()
+
+    @property
+    def algorithm(self) -> str:
+        """The algorithm's name: ours and the weights'."""
+        return f"{MANUFACTURER} {self.card.name}"[:64]
+
+    @property
+    def version(self) -> str:
+        """The algorithm's version: the package's, and the weights' checksum in short."""
+        return f"{__version__} weights {self.weights[:12]}"
+
+    def arguments(self, kind: str, instance: int = 1) -> dict[str, Any]:
+        """What every object is constructed with.
+
+        Args:
+            kind: "capture", "report", "region", "heat" or "contour".
+            instance: The object's number in its series.
+        """
+        from highdicom.coding_schemes import CodingSchemeIdentificationItem
+
+        number, words = _SERIES[kind]
+        return {
+            "series_instance_uid": self.uid("series", kind),
+            "series_number": number,
+            "series_description": f"{RESEARCH_USE}: {words}",
+            "sop_instance_uid": self.uid("instance", kind, instance),
+            "instance_number": instance,
+            "manufacturer": MANUFACTURER,
+            "manufacturer_model_name": self.algorithm,
+            "software_versions": [__version__, self.weights[:12]],
+            "device_serial_number": self.weights[:16],
+            "content_qualification": "RESEARCH",  # of the SOP Common Module (PS3.3 C.12.1), so in every object
+            "coding_schemes": [
+                CodingSchemeIdentificationItem(SCHEME, name=SCHEME_NAME, responsible_organization=MANUFACTURER)
+            ],
+            "contributing_equipment": [self._equipment()],
+        }
+
+    def _equipment(self) -> ContributingEquipment:
+        """The algorithm as IHE AI Results wants it (AIR 6.5.3.1): a device of its own with each training."""
+        from highdicom import ContributingEquipment
+
+        equipment = ContributingEquipment(
+            MANUFACTURER,
+            term("processing_equipment"),
+            manufacturer_model_name=self.algorithm,
+            software_versions=[__version__, self.weights[:12]],
+            device_serial_number=self.weights[:16],
+            contribution_description="AI analysis, research use only",
+        )
+        equipment.DeviceUID = self.device
+        return equipment
+
+    @property
+    def device(self) -> str:
+        """UID of the algorithm with these weights."""
+        from pydicom.uid import generate_uid
+
+        return str(generate_uid(entropy_srcs=[MANUFACTURER, __version__, self.weights]))
+
+    def finished(self, result: Dataset) -> Dataset:
+        """Gives an object its patient and study, and its time, in place of the moment of its construction."""
+        self.analysed.identity.give(result)
+        when = self.analysed.when
+        for name in _DATES:
+            if name in ("Series", "InstanceCreation") or f"{name}Date" in result:
+                setattr(result, f"{name}Date", when.strftime("%Y%m%d"))
+                setattr(result, f"{name}Time", when.strftime("%H%M%S"))
+        for equipment in result.ContributingEquipmentSequence:  # ours, and highdicom's
+            equipment.ContributionDateTime = when.strftime("%Y%m%d%H%M%S")
+        # Without a body part, images need a laterality, which a head has not (PS3.3 C.7.3.1).
+        if result.Modality != "SR":
+            result.BodyPartExamined = "BRAIN"
+        return result
+
+
+def reference(maker: Maker, s: Slice) -> Dataset:
+    """A slice as if it were a classic MR image, with all that highdicom asks of a source and nothing else.
+
+    Sources may be multi-frame, of mixed planes, and wrong in any element. So objects are made of these, and
+    `restore_references` then puts in the real ones.
+    """
+    from pydicom import Dataset
+
+    ds = Dataset()
+    ds.SOPClassUID = _CLASSIC_MR
+    ds.SOPInstanceUID = maker.uid("stand-in", s.instance.uid, s.frame)
+    ds.StudyInstanceUID = maker.analysed.identity.study
+    ds.SeriesInstanceUID = s.instance.series
+    ds.Modality = "MR"
+    ds.InstanceNumber = 1
+    ds.Rows, ds.Columns = s.shape
+    ds.SamplesPerPixel = 1
+    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
+        setattr(ds, keyword, "")
+    ds.StudyDate = ds.StudyTime = ds.ReferringPhysicianName = None
+    if s.plane is not None:
+        ds.FrameOfReferenceUID = s.plane.frame_of_reference
+        ds.PositionReferenceIndicator = None
+        ds.ImagePositionPatient = decimals(s.plane.position)
+        ds.ImageOrientationPatient = decimals(s.plane.orientation)
+        ds.PixelSpacing = decimals(s.plane.spacing)
+        # Multi-frame results must have one (PS3.3 C.7.6.16.2.1); where the source has none, a pixel's is likeliest.
+        ds.SliceThickness = decimals([s.plane.thickness or max(s.plane.spacing)])[0]
+    return ds
+
+
+def source_of(maker: Maker, instance: Instance) -> Dataset:
+    """A source instance as evidence of a report."""
+    from pydicom import Dataset
+
+    ds = Dataset()
+    ds.SOPClassUID, ds.SOPInstanceUID = instance.sop_class, instance.uid
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = maker.analysed.identity.study, instance.series
+    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
+        setattr(ds, keyword, "")
+    ds.StudyDate = ds.StudyTime = ds.ReferringPhysicianName = None
+    return ds
+
+
+def restore_references(maker: Maker, result: Dataset, slices: Iterable[Slice]) -> None:
+    """Lets an object that was made of `reference`s refer to the slices themselves."""
+    meant = {maker.uid("stand-in", s.instance.uid, s.frame): s for s in slices}
+    for item, parent in list(_items(result)):
+        s = meant.get(item.get("ReferencedSOPInstanceUID"))
+        if s is None:
+            continue
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = s.instance.sop_class, s.instance.uid
+        # References to the instances as a whole, in the Common Instance Reference Module, name no frames.
+        if s.frame_number is not None and "ReferencedInstanceSequence" not in parent:
+            item.ReferencedFrameNumber = s.frame_number
+    _join(result)
+
+
+def _items(ds: Dataset) -> Iterator[tuple[Dataset, Dataset]]:
+    """All items of all sequences below a data set, each with the one that holds its sequence."""
+    for element in ds:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield item, ds
+                yield from _items(item)
+
+
+def _join(result: Dataset) -> None:
+    """Makes one reference of several to frames of one instance."""
+    holders = [result, *result.get("ReferencedSeriesSequence", [])]
+    for holder in holders:
+        for keyword in ("SourceImageSequence", "ReferencedInstanceSequence", "ReferencedImageSequence"):
+            references: dict[str, Dataset] = {}
+            frames: dict[str, list[int]] = {}
+            for item in holder.get(keyword, []):
+                uid = str(item.ReferencedSOPInstanceUID)
+                references.setdefault(uid, item)
+                if "ReferencedFrameNumber" in item:
+                    frames.setdefault(uid, []).append(int(item.ReferencedFrameNumber))
+            if references:
+                setattr(holder, keyword, list(references.values()))
+            for uid, numbers in frames.items():
+                references[uid].ReferencedFrameNumber = numbers if len(numbers) > 1 else numbers[0]
+
+
+def stacks(slices: Iterable[Slice]) -> list[list[Slice]]:
+    """Divides slices into such as one multi-frame object may hold: parallel, of one grid, at different places."""
+    found: dict[object, list[Slice]] = {}
+    for s in slices:
+        if s.plane is None:
+            continue
+        kind = (s.instance.series, s.shape, s.plane.stack)
+        spot = tuple(round(v, 2) for v in s.plane.position)
+        # Repetitions of a place, such as echoes, go to the next stack of the kind.
+        for repetition in range(len(found) + 1):
+            stack = found.setdefault((kind, repetition), [])
+            if all(_spot(other) != spot for other in stack):
+                stack.append(s)
+                break
+    return list(found.values())
+
+
+def _spot(s: Slice) -> tuple[float, ...]:
+    return () if s.plane is None else tuple(round(v, 2) for v in s.plane.position)
+
+
+def decimals(values: Sequence[float]) -> list[Any]:
+    """Numbers as decimal strings (DS) of at most 16 characters."""
+    from pydicom.valuerep import DS
+
+    return [DS(float(v), auto_format=True) for v in values]

@@ -1,0 +1,94 @@
+"""Grayscale Softcopy Presentation State: the region's contour as a viewer draws it over the source image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tumorlens.results.codes import term
+from tumorlens.results.objects import Maker, decimals, reference, restore_references
+
+if TYPE_CHECKING:
+    from highdicom.pr import GraphicAnnotation
+    from pydicom import Dataset
+
+    from tumorlens.results.slices import Slice
+
+_LAYER = "AI_EVIDENCE"
+
+
+def make_presentation_states(maker: Maker) -> list[Dataset]:
+    """Presentation states (PS3.3 A.33.1) with a contour on each slice that has a region.
+
+    One object holds for slices of one series, size and spacing whose stored values mean the same. Colour pictures have
+    none: this kind of object is for grey ones.
+    """
+    from highdicom.content import ModalityLUTTransformation, PresentationLUTTransformation
+    from highdicom.pr import GraphicLayer, GrayscaleSoftcopyPresentationState
+
+    made = []
+    for number, group in enumerate(_groups(maker), 1):
+        sources = [reference(maker, s) for s in group]
+        for source, s in zip(sources, group, strict=True):
+            if s.display.window is not None:
+                source.WindowCenter, source.WindowWidth = s.display.window
+        rescale = group[0].display.rescale
+        result = GrayscaleSoftcopyPresentationState(
+            referenced_images=sources,
+            content_label=_LAYER,
+            content_description="Contour of the evidence, no outline",
+            concept_name=term("contour"),
+            graphic_layers=[GraphicLayer(_LAYER, order=1, description="AI, research use only")],
+            graphic_annotations=[_annotation(source, s) for source, s in zip(sources, group, strict=True)],
+            modality_lut_transformation=None
+            if rescale is None
+            else ModalityLUTTransformation(rescale_slope=rescale[0], rescale_intercept=rescale[1], rescale_type="US"),
+            presentation_lut_transformation=PresentationLUTTransformation(
+                presentation_lut_shape="INVERSE" if group[0].display.photometric == "MONOCHROME1" else "IDENTITY"
+            ),
+            **maker.arguments("contour", number),
+        )
+        if group[0].plane is not None:
+            # highdicom says that all pixels are square.
+            area = result.DisplayedAreaSelectionSequence[0]
+            del area.PresentationPixelAspectRatio
+            area.PresentationPixelSpacing = decimals(group[0].plane.spacing)
+        restore_references(maker, result, group)
+        made.append(maker.finished(result))
+    return made
+
+
+def _groups(maker: Maker) -> list[list[Slice]]:
+    found: dict[object, list[Slice]] = {}
+    for s in maker.analysed.shown:
+        if s.finding.region is not None and s.display.photometric.startswith("MONOCHROME"):
+            same = (s.instance.series, s.shape, s.display.photometric, s.display.rescale, s.plane and s.plane.spacing)
+            found.setdefault(same, []).append(s)
+    return list(found.values())
+
+
+def _annotation(source: Dataset, s: Slice) -> GraphicAnnotation:
+    from highdicom.pr import GraphicAnnotation, GraphicLayer, GraphicObject, TextObject
+
+    assert s.finding.region is not None
+    layer = GraphicLayer(_LAYER, order=1)
+    corners = np.asarray([*s.finding.region.contour, s.finding.region.contour[0]], float)
+    x0, y0, _, y1 = s.finding.region.box
+    rows, columns = s.shape
+    # Below the region where there is room, else above it; wide enough for the words.
+    top = y1 if y1 + 12 <= rows else max(0, y0 - 12)
+    left = min(x0, max(0, columns - 80))
+    return GraphicAnnotation(
+        referenced_images=[source],
+        graphic_layer=layer,
+        # A contour counts as PIXEL does: from the corner of the first pixel, 0 to columns and rows.
+        graphic_objects=[GraphicObject("POLYLINE", corners, units="PIXEL")],
+        text_objects=[
+            TextObject(
+                "AI evidence, research use only",
+                units="PIXEL",
+                bounding_box=(left, top, min(columns, left + 80), min(rows, top + 12)),
+            )
+        ],
+    )

@@ -1,0 +1,237 @@
+"""Structured report: what was found, in a form that software reads (Comprehensive 3D SR, PS3.16 TID 1500)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tumorlens.classes import ScanClass
+from tumorlens.results.codes import code_of, probability_of, term, to_dicom
+from tumorlens.results.objects import MANUFACTURER, Maker, source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from highdicom.sr import Measurement, QualitativeEvaluation, SourceImageForMeasurementGroup
+    from pydicom import Dataset
+
+    from tumorlens.results.slices import Slice
+
+
+def make_report(maker: Maker, others: Sequence[Dataset]) -> Dataset:
+    """The report of a study (PS3.3 A.35.13): complete, preliminary, unverified.
+
+    The first measurement group (TID 1501) speaks of the study: whether a neoplasm is present, absent or undetermined,
+    the class, the probability of each class, and warnings; it refers to the slices that decided and to the other
+    results. A group for each pictured slice follows, with its region (TID 1410) where it has one.
+
+    Args:
+        maker: Of the study.
+        others: The other results, which the report refers to.
+    """
+    from highdicom.sr import (
+        Comprehensive3DSR,
+        DeviceObserverIdentifyingAttributes,
+        MeasurementReport,
+        ObservationContext,
+        ObserverContext,
+    )
+    from pydicom.sr.codedict import codes
+
+    observer = DeviceObserverIdentifyingAttributes(
+        uid=maker.device,
+        name=maker.algorithm,
+        manufacturer_name=MANUFACTURER,
+        model_name=maker.algorithm,
+        serial_number=maker.weights[:16],
+    )
+    slices = maker.analysed.pictured
+    content = MeasurementReport(
+        observation_context=ObservationContext(
+            observer_device_context=ObserverContext(codes.DCM.Device, observer),
+        ),
+        procedure_reported=term("brain_mri"),
+        imaging_measurements=[
+            _study_group(maker, others),
+            *(_slice_group(maker, s, n) for n, s in enumerate(slices, 1)),
+        ],
+    )
+    instances = dict.fromkeys(s.instance for s in maker.analysed.deciding)
+    result = Comprehensive3DSR(
+        evidence=[*(source_of(maker, i) for i in instances), *others],
+        content=content[0],
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        **maker.arguments("report"),
+    )
+    return maker.finished(result)
+
+
+def _study_group(maker: Maker, others: Sequence[Dataset]) -> Any:
+    from highdicom.sr import (
+        CompositeContentItem,
+        ImageContentItem,
+        MeasurementsAndQualitativeEvaluations,
+        RelationshipTypeValues,
+        TrackingIdentifier,
+    )
+    from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
+
+    analysed = maker.analysed
+    group = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(uid=maker.uid("tracking", "study"), identifier="AI finding: study"),
+        measurements=_probabilities(maker, analysed.study.probabilities, mean=len(analysed.deciding) > 1),
+        qualitative_evaluations=_evaluations(maker),
+        source_images=[_group_source(s) for s in analysed.deciding],
+        **_common(maker),
+    )
+    _comment(group, [*_summary(maker), *analysed.warnings])
+    for other in others:
+        item = (
+            CompositeContentItem if other.SOPClassUID == GrayscaleSoftcopyPresentationStateStorage else ImageContentItem
+        )
+        group[0].ContentSequence.append(
+            item(
+                term("visual_explanation"),
+                other.SOPClassUID,
+                other.SOPInstanceUID,
+                relationship_type=RelationshipTypeValues.CONTAINS,
+            )
+        )
+    return group
+
+
+def _slice_group(maker: Maker, s: Slice, number: int) -> Any:
+    from highdicom.sr import (
+        ImageRegion,
+        Measurement,
+        MeasurementsAndQualitativeEvaluations,
+        PlanarROIMeasurementsAndQualitativeEvaluations,
+        QualitativeEvaluation,
+        SourceImageForRegion,
+        TrackingIdentifier,
+    )
+
+    names = {c.key: c for c in maker.analysed.classes}
+    finding = s.finding
+    evaluations = [QualitativeEvaluation(term("class"), _class(maker, names[finding.label]))]
+    if s.unknown:
+        evaluations = [QualitativeEvaluation(term("unknown_scan"), term("present"))]
+    else:
+        evaluations += [
+            QualitativeEvaluation(term("not_ruled_out"), _class(maker, names[key])) for key in finding.prediction_set
+        ]
+    arguments: dict[str, Any] = {
+        "tracking_identifier": TrackingIdentifier(
+            uid=maker.uid("tracking", "slice", number), identifier=f"AI finding: slice {number}"
+        ),
+        "measurements": _probabilities(maker, finding.probabilities),
+        "qualitative_evaluations": evaluations,
+        **_common(maker),
+    }
+    region = finding.region
+    if region is None or maker.analysed.presence != "present":
+        group: Any = MeasurementsAndQualitativeEvaluations(source_images=[_group_source(s)], **arguments)
+    else:
+        if region.area_mm2 is not None:
+            # Not plain "Area": in a group whose finding is a tumour, that would be the tumour's.
+            area = Measurement(term("evidence_area"), round(region.area_mm2, 2), term("mm2"))
+            arguments["measurements"].append(area)
+        # SCOORD counts as contours do: from the corner of the first pixel (PS3.3 C.18.6.1.2).
+        outline = np.asarray([*region.contour, region.contour[0]], float)
+        source = SourceImageForRegion(s.instance.sop_class, s.instance.uid, _frames(s))
+        group = PlanarROIMeasurementsAndQualitativeEvaluations(
+            referenced_region=ImageRegion("POLYLINE", outline, source), **arguments
+        )
+        _comment(group, ["The region is where the evidence is strongest. It is no outline of a tumour."])
+    _comment(group, finding.warnings)
+    return group
+
+
+def _common(maker: Maker) -> dict[str, Any]:
+    """What all groups say: what was looked for, where, and by what."""
+    from highdicom.sr import AlgorithmIdentification, FindingSite
+
+    return {
+        "finding_type": _class(maker, maker.analysed.label)
+        if maker.analysed.presence == "present"
+        else term("neoplasm"),
+        "finding_sites": [FindingSite(term("brain"))],
+        "algorithm_id": AlgorithmIdentification(
+            name=maker.algorithm,
+            version=maker.version,
+            parameters=[f"weights {maker.card.name}", f"sha256 {maker.weights[:12]}"],
+            # No family: readers take that code for one more finding.
+            manufacturer=MANUFACTURER,
+        ),
+    }
+
+
+def _evaluations(maker: Maker) -> list[QualitativeEvaluation]:
+    """The study's finding: a neoplasm is present, absent or undetermined, and if present, of which class."""
+    from highdicom.sr import QualitativeEvaluation
+
+    presence = maker.analysed.presence
+    found = [QualitativeEvaluation(term("neoplasm"), term(presence))]
+    if presence == "present":
+        found.append(QualitativeEvaluation(term("class"), _class(maker, maker.analysed.label)))
+    if presence == "undetermined":
+        found.append(QualitativeEvaluation(term("unknown_scan"), term("present")))
+    return found
+
+
+def _summary(maker: Maker) -> list[str]:
+    analysed = maker.analysed
+    told = {
+        "present": f"Most probable: {analysed.label.name}, {analysed.study.confidence:.0%}",
+        "absent": f"No tumour found: {analysed.label.name}, {analysed.study.confidence:.0%}",
+        "undetermined": "Unknown: every slice is unlike the scans of the training, so that the classes mean nothing",
+    }
+    counts = ", ".join(f"{c.name} {n}" for c in analysed.classes if (n := analysed.study.counts[c.key]))
+    return [
+        f"Research use only, not a diagnosis. {told[analysed.presence]}.",
+        f"Slices: {analysed.study.slices}, by their own most probable class: {counts or 'none'}; "
+        f"unknown: {analysed.study.unknown}. Probabilities of the study are means over "
+        f"{len(analysed.deciding)} slices that decided, series by series.",
+    ]
+
+
+def _class(maker: Maker, scan_class: ScanClass) -> Any:
+    return to_dicom(code_of(scan_class, candidates=maker.candidates))
+
+
+def _probabilities(maker: Maker, values: Mapping[str, float], mean: bool = False) -> list[Measurement]:
+    from highdicom.sr import Measurement
+
+    return [
+        Measurement(
+            to_dicom(probability_of(c)),
+            round(values[c.key], 6),
+            term("unitless"),
+            derivation=term("mean") if mean else None,
+        )
+        for c in maker.analysed.classes
+    ]
+
+
+def _group_source(s: Slice) -> SourceImageForMeasurementGroup:
+    from highdicom.sr import SourceImageForMeasurementGroup
+
+    return SourceImageForMeasurementGroup(s.instance.sop_class, s.instance.uid, _frames(s))
+
+
+def _frames(s: Slice) -> list[int] | None:
+    return None if s.frame_number is None else [s.frame_number]
+
+
+def _comment(group: Any, texts: Sequence[str]) -> None:
+    """Adds sentences to a group; TID 1410 and 1501 may be extended."""
+    from highdicom.sr import RelationshipTypeValues, TextContentItem
+
+    for text in texts:
+        group[0].ContentSequence.append(
+            TextContentItem(term("comment"), text, relationship_type=RelationshipTypeValues.CONTAINS)
+        )

@@ -1,0 +1,177 @@
+"""A study's slices with what was found in them, and what they say together: what results are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from tumorlens.formats import Failure
+from tumorlens.formats.dicom.geometry import Plane
+from tumorlens.results.identity import Identity
+from tumorlens.study import StudyFinding
+
+if TYPE_CHECKING:
+    from tumorlens.classes import ClassSet, ScanClass
+    from tumorlens.finding import Finding
+    from tumorlens.scan import Scan
+
+PICTURED = 3
+"""Slices of a study that are drawn, and reported one by one; of thin slices, many more decide together."""
+
+Presence = Literal["present", "absent", "undetermined"]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A SOP instance, as results refer to it.
+
+    Attributes:
+        sop_class: SOPClassUID.
+        uid: SOPInstanceUID.
+        series: SeriesInstanceUID.
+        frames: NumberOfFrames of a multi-frame object; None for a classic one.
+        number: InstanceNumber, where there is one.
+    """
+
+    sop_class: str
+    uid: str = field(repr=False)  # identifiers are not for logs
+    series: str = field(repr=False)
+    frames: int | None = None
+    number: int | None = None
+
+
+@dataclass(frozen=True)
+class Display:
+    """How a frame's stored values become grey, where the header says so in numbers.
+
+    Attributes:
+        photometric: PhotometricInterpretation, such as "MONOCHROME2".
+        rescale: (slope, intercept).
+        window: (center, width); where the header has none, of shown slices, what the reader stretched.
+    """
+
+    photometric: str = "MONOCHROME2"
+    rescale: tuple[float, float] | None = None
+    window: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One frame of a study, with what was found in it.
+
+    Attributes:
+        path: Its file.
+        instance: Its SOP instance.
+        frame: Its place in that, from 0.
+        shape: (rows, columns).
+        plane: Where it lies in the patient; None where the header has no usable geometry.
+        display: How its stored values become grey.
+        finding: What it shows. It holds heat map and region, for the study's class, if `AnalysedStudy.shown` has it.
+        scan: Its pixels, if it is to be pictured; else None, so that a study of any length fits in memory.
+    """
+
+    path: str
+    instance: Instance
+    frame: int
+    shape: tuple[int, int]
+    plane: Plane | None
+    display: Display
+    finding: Finding
+    scan: Scan | None = field(default=None, repr=False)
+
+    @property
+    def frame_number(self) -> int | None:
+        """What ReferencedFrameNumber is to be: from 1; None for a classic object, which has none."""
+        return None if self.instance.frames is None else self.frame + 1
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it is unlike the scans of the training."""
+        return self.finding.unknown is not None and self.finding.unknown.unknown
+
+
+@dataclass(frozen=True, eq=False)
+class AnalysedStudy:
+    """What a study's slices show, one by one and together.
+
+    Attributes:
+        identity: Patient and study, as results repeat them. Holds patient data: never log it.
+        slices: Series by series, in the order they lie in the head.
+        study: What they show together; its key slices are places in `slices`.
+        classes: The classes that were told apart.
+        failures: Files that gave no slice, or not all of theirs.
+        left_out: SOP instances that are no MR images, such as reports and other software's results.
+        when: The time that results bear.
+    """
+
+    identity: Identity = field(repr=False)
+    slices: tuple[Slice, ...]
+    study: StudyFinding
+    classes: ClassSet
+    failures: tuple[Failure, ...]
+    left_out: int
+    when: datetime
+
+    @property
+    def label(self) -> ScanClass:
+        """The study's most probable class."""
+        return self.classes[self.classes.keys.index(self.study.label)]
+
+    @property
+    def presence(self) -> Presence:
+        """Whether there is a tumour: "undetermined" if every slice is unlike those of the training."""
+        if self.study.unknown == self.study.slices:
+            return "undetermined"
+        return "absent" if self.label.nothing else "present"
+
+    @property
+    def deciding(self) -> tuple[Slice, ...]:
+        """The slices that decided: the study's key slices."""
+        return tuple(self.slices[i] for i in self.study.key_slices)
+
+    @property
+    def bearing(self) -> tuple[int, ...]:
+        """Places of the slices that by themselves show the study's tumour; none without one."""
+        if self.presence != "present":
+            return ()
+        own = (i for i, s in enumerate(self.slices) if s.finding.label == self.study.label and not s.unknown)
+        # A mean may be of a class that is the most probable one of no slice.
+        return tuple(own) or self.study.key_slices
+
+    @property
+    def to_picture(self) -> tuple[int, ...]:
+        """Places of at most `PICTURED` of the deciding slices, evenly spread, of those that bear a tumour if any do."""
+        key, bearing = self.study.key_slices, set(self.bearing)
+        return _spread(tuple(i for i in key if i in bearing) or key)
+
+    @property
+    def pictured(self) -> tuple[Slice, ...]:
+        """Those slices: they have pixels, and are reported one by one."""
+        return tuple(self.slices[i] for i in self.to_picture)
+
+    @property
+    def shown(self) -> tuple[Slice, ...]:
+        """The slices that have a heat map: those that bear the tumour."""
+        return tuple(s for s in self.slices if s.finding.heatmap is not None)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What speaks against trusting it, a sentence each."""
+        found = []
+        if self.study.unknown:
+            are = "is" if self.study.unknown == 1 else "are"
+            found.append(f"{self.study.unknown} of {self.study.slices} slices {are} unlike the scans of the training")
+        if self.failures:
+            files = "file" if len(self.failures) == 1 else "files"
+            found.append(f"{len(self.failures)} {files} could not be read, or not wholly")
+        if any(s.plane is None for s in self.deciding):
+            found.append("a key slice has no usable position, orientation, spacing or frame of reference")
+        return tuple(dict.fromkeys([*found, *(w for s in self.pictured for w in s.finding.warnings)]))
+
+
+def _spread(places: tuple[int, ...]) -> tuple[int, ...]:
+    """At most `PICTURED` of some places, the middle one among them."""
+    if len(places) <= PICTURED:
+        return places
+    return tuple(places[(2 * i + 1) * len(places) // (2 * PICTURED)] for i in range(PICTURED))

@@ -1,0 +1,157 @@
+"""What a person at a terminal sees."""
+
+from __future__ import annotations
+
+import pytest
+
+from tumorlens.batch import Outcome
+from tumorlens.card import WeightsCard, shipped_cards
+from tumorlens.classes import BRAIN_TUMORS
+from tumorlens.cli.console import Console, needs_extra
+from tumorlens.errors import MissingExtra
+from tumorlens.finding import FailureRecord, Finding, FindingsDocument, Region, WeightsId
+from tumorlens.preprocess import Preprocessing
+from tumorlens.unknown import Unknown
+
+WEIGHTS = WeightsId(name="tiny", sha256="0" * 64)
+
+
+def _document(count: int = 1, **changes: object) -> FindingsDocument:
+    probabilities = {"glioma": 0.72, "meningioma": 0.2, "pituitary": 0.05, "no_tumor": 0.03}
+    found = Finding("scan.png", 0, "glioma", probabilities, WEIGHTS, **changes)  # type: ignore[arg-type]
+    return FindingsDocument.of(WEIGHTS, [found.record()] * count, [])
+
+
+def test_a_row_says_what_how_sure_where_and_what_speaks_against(capsys: pytest.CaptureFixture[str]) -> None:
+    region = Region(box=(10, 20, 33, 44), contour=((0, 0),), area=1)
+    Console().findings(_document(region=region, warnings=("close call", "small")), BRAIN_TUMORS)
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].split("  ")[0] == "scan.png"
+    for said in ("glioma", "72%", "10, 20 – 33, 44", "close call; small"):
+        assert said in out
+    assert err == "For research use only: not a diagnosis.\n"
+
+
+def test_an_unknown_scan_is_called_so_before_any_class(capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "unlike the scans it was trained on: too dark (distance 3.00, accepted up to 1)"
+    strange = Unknown(score=3, unknown=True, reason=reason)
+    Console().findings(_document(unknown=strange, prediction_set=("glioma",), warnings=(reason,)), BRAIN_TUMORS)
+    row = capsys.readouterr().out.splitlines()[1]
+    assert "unknown scan (glioma)" in row
+    assert reason in row
+    Console().findings(_document(unknown=Unknown(score=0.5, unknown=False)), BRAIN_TUMORS)
+    assert "unknown" not in capsys.readouterr().out
+
+
+def test_classes_that_cannot_be_ruled_out_stand_beside_the_most_probable(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().findings(_document(prediction_set=("glioma", "meningioma")), BRAIN_TUMORS)
+    assert "glioma or meningioma" in capsys.readouterr().out
+
+
+def test_a_piped_table_does_not_fold_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    warning = "the scan is smaller (32 x 32) than the network's input"
+    Console().findings(_document(warnings=(warning,)), BRAIN_TUMORS)
+    out, _ = capsys.readouterr()
+    assert len(out.splitlines()) == 2
+    assert warning in out
+
+
+def test_of_many_findings_a_screenful_is_shown_and_the_rest_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Console().findings(_document(100), BRAIN_TUMORS)
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 41
+    assert "60 more" in err
+
+
+def test_square_brackets_in_names_are_not_taken_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console()
+    console.table(("a",), [("[bold]x[/bold]",)])
+    console.say("[red]y")
+    assert capsys.readouterr() == ("a             \n[bold]x[/bold]\n", "[red]y\n")
+
+
+def test_quiet_leaves_messages_out_and_results_in(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(quiet=True)
+    console.say("hello")
+    with console.progress("reading") as progress:
+        progress(1, 2)
+    console.findings(_document(), BRAIN_TUMORS)
+    out, err = capsys.readouterr()
+    assert "glioma" in out
+    assert err == ""
+
+
+def test_progress_shows_on_a_terminal_only(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def show() -> str:
+        with Console().progress("reading scans") as progress:
+            progress(3, 7)
+        return capsys.readouterr().err
+
+    assert show() == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
+    assert "3/7" in show()
+
+
+def test_a_card_tells_what_one_must_know_to_judge_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    card = WeightsCard(
+        name="[tiny]",
+        network="cnn",
+        preprocessing=Preprocessing(size=48),
+        classes=BRAIN_TUMORS,
+        data="phantoms",
+        split="by patient",
+        cautions=("never saw a patient",),
+        scores={
+            "accuracy": {"value": 0.91, "low": 0.88, "high": 0.94},
+            "auc": {"value": None, "low": None, "high": None},
+            "f1": {"value": 0.5, "low": None, "high": None},
+            "n": 7,
+        },
+        sha256="abcdef" * 10,
+    )
+    Console().cards([card])
+    out, _ = capsys.readouterr()
+    for said in (
+        "[tiny] (cnn, 48 pixels)",
+        "glioma, meningioma, pituitary tumour, no tumour",
+        "trained on phantoms",
+        "split: by patient",
+        "accuracy: 0.910 (0.880 to 0.940)",
+        "auc: undefined",
+        "f1: 0.500\n",
+        "caution: never saw a patient",
+        "sha256 abcdefabcdefabcd",
+    ):
+        assert said in out
+
+
+def test_a_missing_package_is_told_from_a_bug_of_ours() -> None:
+    with pytest.raises(MissingExtra, match="training needs packages"), needs_extra("training", "train"):
+        raise ModuleNotFoundError("no lightning", name="lightning")
+    with pytest.raises(ModuleNotFoundError), needs_extra("training", "train"):
+        raise ModuleNotFoundError("no tumorlens.oops", name="tumorlens.oops")
+
+
+def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 1000, 10))  # ten seconds between calls
+    monkeypatch.setattr("tumorlens.cli.console.time.monotonic", lambda: float(next(clock)))
+    with Console().progress("reading scans", "files") as progress:
+        for done in range(0, 6000, 1000):
+            progress(done, 12_000)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    assert all(line.startswith("reading scans: ") and " of 12,000 files, 100 a second, " in line for line in lines)
+    assert "1.5 min left" in lines[-1] or "1.2 min left" in lines[-1]
+
+
+def test_what_is_too_much_to_show_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = Outcome(shipped_cards()[0], findings=900, failures=70)
+    outcome.kept = list(_document(40).findings)
+    outcome.kept_failures = [FailureRecord(source=f"{i}.png", error="broken") for i in range(40)]
+    Console().outcome(outcome, "results")
+    told = capsys.readouterr()
+    assert "… and 860 more" in told.err
+    assert "results.csv, results.parquet and findings.json are in results" in told.err
+    assert "error: … and 30 more files; results.csv names them" in told.err

@@ -1,0 +1,50 @@
+import json
+
+import pytest
+
+from tumorlens.card import read_card, shipped_weights
+from tumorlens.cli import demo
+from tumorlens.cli.console import Console
+from tumorlens.errors import ConfigError
+
+
+def test_the_demo_makes_what_it_says(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "demo"
+    if demo.READER not in shipped_weights():
+        monkeypatch.setattr(demo, "READER", str(folder / "run"))
+    demo.run_demo(folder, 80, 1, Console())
+    said = capsys.readouterr().err
+    assert "synthetic" in (folder / "report.html").read_text(encoding="utf-8").casefold()
+    assert read_card(folder / "run" / "weights.safetensors").scores["n"] > 0
+    explained = json.loads((folder / "explained" / "findings.json").read_text())
+    tested = [p for p in (folder / "run" / "split.csv").read_text().splitlines() if p.endswith(",test")]
+    assert len(explained["findings"]) == len(tested)
+    assert len(list((folder / "examples").glob("synthetic-*.png"))) == 8
+    assert len(json.loads((folder / "findings" / "findings.json").read_text())["findings"]) == 8
+    for name in demo._OURS:
+        assert (folder / name).exists(), name
+        assert name in {"run", "phantoms", "examples"} or str(folder / name) in said
+
+
+@pytest.mark.parametrize("held", [["notes.txt"], ["phantoms/SYNTHETIC", "notes.txt"], ["run/weights.json"]])
+def test_a_folder_with_other_files_is_left_alone(tmp_path, held):
+    for name in held:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(ConfigError, match="holds other files; choose another --output"):
+        demo.run_demo(tmp_path, 80, 1, Console(quiet=True))
+    assert all((tmp_path / name).read_text() == "mine" for name in held)
+
+
+def test_an_earlier_demo_is_made_anew(tmp_path, monkeypatch):
+    for name in ("phantoms/SYNTHETIC", "run/config.yaml", "report.html"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("old")
+
+    def stop(folder, *_, **__):
+        assert list(tmp_path.iterdir()) == []
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "write_phantoms", stop)
+    with pytest.raises(KeyboardInterrupt):
+        demo.run_demo(tmp_path, 80, 1, Console(quiet=True))

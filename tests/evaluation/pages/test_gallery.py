@@ -1,0 +1,60 @@
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tumorlens.errors import DataError
+from tumorlens.evaluation.pages.gallery import choose_cases, picture_uri
+
+
+def decoded(uri):
+    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+
+
+def test_the_surest_mistakes_come_first(make_predictions):
+    p = make_predictions()
+    cases = choose_cases(p, wrong=10, right=0)
+    mistakes = p.predicted != p.truth
+    assert mistakes[cases].all()
+    assert p.confidence[cases].tolist() == sorted(p.confidence[mistakes], reverse=True)[:10]
+
+
+def test_right_cases_are_spread_over_the_classes(make_predictions):
+    p = make_predictions(skill=3)
+    cases = choose_cases(p, wrong=0, right=12)
+    assert (p.predicted == p.truth)[cases].all()
+    assert np.bincount(p.truth[cases]).tolist() == [3, 3, 3, 3]
+    assert cases == choose_cases(p, wrong=0, right=12)
+    assert cases != choose_cases(p, wrong=0, right=12, seed=1)
+
+
+def test_no_more_cases_than_there_are(make_predictions):
+    p = make_predictions(20, skill=50)
+    assert sorted(choose_cases(p)) == list(range(20))
+
+
+def test_pictures_are_made_smaller_but_not_larger():
+    assert decoded(picture_uri(np.zeros((1000, 500, 3), np.uint8))).size == (160, 320)
+    assert decoded(picture_uri(np.zeros((64, 64), np.uint8))).size == (64, 64)
+
+
+def test_pictures_keep_their_colours():
+    picture = np.full((64, 64, 3), (200, 40, 90), np.uint8)
+    for given in (picture, Image.fromarray(picture)):
+        assert np.abs(np.asarray(decoded(picture_uri(given)), int) - picture).max() < 6
+
+
+def test_pictures_carry_nothing_else_along():
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(file, "JPEG", comment=b"Jane Doe")
+    uri = picture_uri(Image.open(file))
+    assert b"Jane" in file.getvalue()
+    assert b"Jane" not in base64.b64decode(uri.partition(",")[2])
+
+
+@pytest.mark.parametrize("picture", [np.zeros((8, 8, 3)), np.zeros((8, 8, 4), np.uint8), np.zeros(8, np.uint8)])
+def test_other_arrays_are_refused(picture):
+    with pytest.raises(DataError, match="uint8"):
+        picture_uri(picture)

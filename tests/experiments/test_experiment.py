@@ -1,0 +1,344 @@
+"""An experiment from data sets to report, on pictures that a tiny network tells apart."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+from tumorlens.card import read_card, write_card
+from tumorlens.classes import BRAIN_TUMORS
+from tumorlens.classifier import Classifier
+from tumorlens.data.loader import Slices, load_slices
+from tumorlens.data.manifest import Entry, Manifest, pseudonym, read_manifest
+from tumorlens.data.split import Split
+from tumorlens.errors import DataError, ModelError
+from tumorlens.experiments.experiment import cautions, evaluate_weights, make_split, run_experiment
+from tumorlens.experiments.listener import Listener
+from tumorlens.formats import read_scans
+from tumorlens.preprocess import Preprocessing
+from tumorlens.training.config import TrainConfig, read_config
+from tumorlens.training.run import Run
+
+QUICK = {
+    "name": "quick",
+    "preprocessing": {"size": 16},
+    "options": {"widths": [4, 8], "depth": 1, "hidden": 8},
+    "batch_size": 16,
+    "epochs": 2,
+    "threads": 1,
+}
+
+
+def draw(kind: int, rng: np.random.Generator) -> np.ndarray:
+    """(24, 24) uint8: one of four patterns that a mirror does not change, in noise."""
+    y, x = np.mgrid[:24, :24]
+    pattern = [y < 12, y >= 12, y % 6 < 3, x % 6 < 3][kind]
+    return np.clip(pattern * 150 + 50 + rng.normal(0, 15, (24, 24)), 0, 255).astype(np.uint8)
+
+
+def write_set(folder: Path, keys: tuple[str, ...] = BRAIN_TUMORS.keys, *, colour: bool = False) -> Path:
+    """80 pictures of 40 patients; the publisher tests on the last 16 of the first two classes, in its own split."""
+    rng = np.random.default_rng(0)
+    rows = [["path", "label", "patient", "split", "fold"]]
+    for number in range(80):
+        kind = number % len(keys)
+        name = f"{keys[kind]}/{number}.png"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = draw(kind, rng)
+        if colour:
+            pixels = np.stack([pixels, pixels // 2, pixels // 4], 2)
+        Image.fromarray(pixels).save(folder / name)
+        split = "testing" if number >= 48 and kind < 2 else "training"
+        rows.append([name, keys[kind], f"{kind}-{number // 8}", split, str(number // 8 % 5)])
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def easy(tmp_path_factory):
+    return write_set(tmp_path_factory.mktemp("data") / "easy")
+
+
+@pytest.fixture(scope="module")
+def done(easy, tmp_path_factory):
+    """A run that was done, its scores, and what it said. Do not change it."""
+    run, said = Run.create(tmp_path_factory.mktemp("done") / "run", read_config(None, QUICK), [easy]), []
+    return run, run_experiment(run, Listener(say=said.append)), said
+
+
+# A whole experiment
+
+
+def test_scores_are_those_of_the_test_part(done):
+    run, scores, _ = done
+    tested = {name for name, part in run.read_parts().items() if part == "test"}
+    with (run.folder / "evaluation" / "predictions.csv").open() as file:
+        assert {row["path"] for row in csv.DictReader(file)} == tested
+    assert scores.n == len(tested)
+    assert scores.groups == len({f"{int(n.split('/')[1][:-4]) // 8}-{n[0]}" for n in tested})
+
+
+def test_the_card_carries_data_split_and_scores(done):
+    run, scores, _ = done
+    card = read_card(run.weights)
+    assert card.name == "quick"
+    assert card.data == "easy: 80 scans (20 glioma, 20 meningioma, 20 pituitary, 20 no_tumor)"
+    parts = list(run.read_parts().values())
+    assert card.split == "grouped, by patient, seed 0: " + ", ".join(
+        f"{parts.count(p)} {p}" for p in ("train", "validation", "test")
+    )
+    assert card.cautions == ()
+    assert card.scores["n"] == scores.n
+    for name in ("accuracy", "macro_f1", "macro_auc"):
+        assert card.scores[name] == getattr(scores, name).model_dump()
+
+
+def test_the_report_is_written_and_figures_agree(done):
+    run, scores, said = done
+    folder = run.folder / "evaluation"
+    assert json.loads((folder / "metrics.json").read_text())["n"] == scores.n
+    page = (folder / "report.html").read_text()
+    assert "quick: cnn_lstm on easy" in page
+    assert read_card(run.weights).sha256 in page
+    assert any(s.startswith("training on ") for s in said)
+
+
+def test_calibration_and_gate_come_from_the_validation_part_and_are_measured_on_the_test_part(done):
+    run, scores, _ = done
+    card, classifier = read_card(run.weights), Classifier.load(run.folder)
+    parts = list(run.read_parts().values())
+    assert sum(card.calibration.scans.values()) == parts.count("validation")
+    assert set(card.calibration.set_thresholds) == set(BRAIN_TUMORS.keys)
+    assert classifier.gate is not None
+    assert scores.calibrated
+    told = json.loads((run.folder / "evaluation" / "metrics.json").read_text())["calibration"]
+    assert told["temperature"] == card.temperature
+    assert told["after"]["log_loss"]["value"] == scores.log_loss.value
+    assert told["sets"]["n"] == scores.n
+    assert 0 <= told["accepted"]["value"] <= 1
+    page = (run.folder / "evaluation" / "report.html").read_text()
+    assert "Whether it keeps its word" in page
+    assert "Uncalibrated" not in page
+    assert (run.folder / "evaluation" / "plots" / "reliability_before.png").exists()
+
+
+@pytest.mark.parametrize("killed_in", ["save_weights", "write_card"])
+def test_a_run_killed_while_it_is_calibrated_goes_on_to_the_same_end(done, easy, tmp_path, monkeypatch, killed_in):
+    run = Run.create(tmp_path / "run", read_config(None, QUICK), [easy])
+    place = "tumorlens.experiments.experiment" if killed_in == "save_weights" else "tumorlens.model.weights"
+    calls = []
+
+    def kill(*arguments):
+        calls.append(arguments)
+        if killed_in == "write_card" and len(calls) == 1:  # the training's own
+            return write_card(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{place}.{killed_in}", kill)
+        with pytest.raises(KeyboardInterrupt):
+            run_experiment(run)
+    assert not (run.folder / "evaluation").exists()
+    run_experiment(run)
+    whole, resumed = read_card(done[0].weights), read_card(run.weights)
+    assert resumed.calibration == whole.calibration
+    assert resumed.sha256 == whole.sha256
+
+
+def test_done_already_is_not_done_again(done):
+    run, scores, _ = done
+    before, epochs = run.weights.read_bytes(), []
+    again = run_experiment(run, Listener(epoch=lambda row, total: epochs.append(row)))
+    assert epochs == []
+    assert run.weights.read_bytes() == before
+    assert again == scores
+
+
+def test_no_patient_is_in_two_parts(done):
+    run, _, _ = done
+    with (run.folder / "split.csv").open() as file:
+        parts = {(row["group"], row["part"]) for row in csv.DictReader(file)}
+    assert len(parts) == len({group for group, _ in parts})
+
+
+def test_colour_and_other_classes_take_the_same_path(tmp_path):
+    keys = ("covid", "healthy", "other lung")
+    folder = write_set(tmp_path / "lungs", keys, colour=True)
+    settings = QUICK | {"preprocessing": {"size": 16, "channels": 3}, "epochs": 1, "split": "random"}
+    run = Run.create(tmp_path / "run", read_config(None, settings), [folder])
+    scores = run_experiment(run)
+    assert [c.key for c in scores.classes] == list(keys)
+    (finding,) = Classifier.load(run.folder).find(read_scans(folder / "covid" / "0.png"))
+    assert set(finding.probabilities) == set(keys)
+    assert finding.heatmap.shape == (24, 24)
+    page = (run.folder / "evaluation" / "report.html").read_text()
+    assert "other lung" in page
+    assert "share their patient" in page
+
+
+def test_a_test_part_that_lacks_a_class(tmp_path, easy):
+    run = Run.create(tmp_path / "run", read_config(None, QUICK | {"epochs": 1, "split": "publisher"}), [easy])
+    scores = run_experiment(run)
+    assert [c.support for c in scores.classes] == [8, 8, 0, 0]
+    assert scores.classes[2].auc.value is None
+    assert (run.folder / "evaluation" / "report.html").exists()
+
+
+def write_dicom(path: Path, patient: str, pixels: np.ndarray) -> None:
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = MRImageStorage
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    ds.PatientID, ds.PatientName, ds.SeriesInstanceUID, ds.Modality = patient, "Doe^Jane", "1.2.34567.8", "MR"
+    ds.Rows, ds.Columns = pixels.shape
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
+    ds.PixelData = pixels.tobytes()
+    ds["PixelData"].VR = "OB"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ds.save_as(path, enforce_file_format=True)
+
+
+def test_no_patient_is_named_anywhere(tmp_path):
+    rng, folder = np.random.default_rng(0), tmp_path / "dicom"
+    for number in range(48):
+        kind = number % 2
+        patient = f"MRN-{kind}{number // 4}"
+        write_dicom(folder / ("glioma", "notumor")[kind] / f"{number}.dcm", patient, draw(kind, rng))
+    (folder / "glioma" / "broken.dcm").write_bytes((folder / "glioma" / "0.dcm").read_bytes()[:600])
+    said = []
+    run = Run.create(tmp_path / "run", read_config(None, QUICK | {"epochs": 1}), [folder])
+    run_experiment(run, Listener(say=said.append))
+    assert any("broken.dcm" in s for s in said)
+    written = {p: p.read_bytes() for p in run.folder.rglob("*") if p.is_file()}
+    for secret in ("MRN-", "Doe^Jane", "1.2.34567.8"):
+        assert not [p for p, content in written.items() if secret.encode() in content]
+        assert not [s for s in said if secret in s]
+    assert pseudonym("MRN-00").encode() in written[run.folder / "split.csv"]
+
+
+# Its parts
+
+
+@pytest.fixture
+def make_slices():
+    """Makes slices of nothing: only entries and labels matter."""
+
+    def make(groups, unit="patient", synthetic=False):
+        entries = tuple(
+            Entry(Path(f"/x/{i}.png"), f"{i}.png", BRAIN_TUMORS.keys[i % 4], group=g) for i, g in enumerate(groups)
+        )
+        labels = np.arange(len(entries)) % 4
+        manifest = Manifest(entries, BRAIN_TUMORS, unit, synthetic)
+        return Slices(np.zeros((len(entries), 1, 16, 16), np.float32), labels, manifest)
+
+    return make
+
+
+HALVES = Split(np.arange(4), np.arange(4, 6), np.arange(6, 10))
+
+
+def test_nothing_speaks_against_a_split_that_was_checked(make_slices):
+    assert cautions(make_slices([str(i) for i in range(10)]), HALVES, TrainConfig()) == []
+
+
+def test_the_share_of_leaked_scans_is_named(make_slices):
+    groups = ["a", "b", "c", "d", "e", "f", "a", "f", "a", "z"]
+    (caution,) = cautions(make_slices(groups, "duplicate group"), HALVES, TrainConfig())
+    assert caution.startswith("75% of the test scans share their duplicate group with a scan the network was trained")
+
+
+def test_scans_of_unknown_patients_are_named(make_slices):
+    (caution,) = cautions(make_slices([None] * 10, "scan"), HALVES, TrainConfig())
+    assert caution.startswith("Nothing in the data says which scans belong to one patient")
+    mixed = ["a", *[None] * 4, "f", "a", "f", "h", "i"]
+    unknown, leaked = cautions(make_slices(mixed, "patient or scan"), HALVES, TrainConfig())
+    assert unknown.startswith("For 40% of the scans, nothing says which scans belong to one patient")
+    assert leaked.startswith("50% of the test scans")
+
+
+def test_synthetic_data_and_the_users_own_cautions(make_slices):
+    slices = make_slices([str(i) for i in range(10)], synthetic=True)
+    found = cautions(slices, HALVES, TrainConfig(cautions=("Mixed sources.",)))
+    assert found == ["Mixed sources.", "Made of phantoms: the figures say nothing about real patients."]
+
+
+@pytest.fixture(scope="module")
+def slices(easy):
+    return load_slices(read_manifest(easy), Preprocessing(size=16))
+
+
+def test_the_publishers_split(slices):
+    split = make_split(slices, TrainConfig(split="publisher"))
+    assert {slices.manifest.entries[i].split for i in split.test} == {"testing"}
+    assert {slices.manifest.entries[i].split for i in (*split.train, *split.validation)} == {"training"}
+
+
+def test_a_fold_is_the_test(slices):
+    tested = [set(make_split(slices, TrainConfig(split=f"fold:{k}")).test.tolist()) for k in range(5)]
+    assert sorted(i for part in tested for i in part) == list(range(80))
+
+
+def test_random_tears_patients_apart_and_grouped_does_not(slices):
+    def torn(kind):
+        split = make_split(slices, TrainConfig(split=kind))
+        return {slices.groups[i] for i in split.test} & {slices.groups[i] for i in split.train}
+
+    assert torn("random")
+    assert not torn("grouped")
+
+
+@pytest.mark.parametrize("kind", ["publisher", "fold:9"])
+def test_a_split_the_data_do_not_have(slices, kind):
+    entries = tuple(replace(e, split=None) for e in slices.manifest.entries)
+    bare = replace(slices, manifest=replace(slices.manifest, entries=entries))
+    with pytest.raises(DataError, match=f"no scan belongs to the test part of the split '{kind}'; try --split grouped"):
+        make_split(bare, TrainConfig(split=kind))
+
+
+# Testing weights on other data
+
+
+def test_weights_are_tested_on_all_scans_or_a_part(tmp_path, easy, done):
+    run, _, _ = done
+    for split, count in (("all", 80), ("fold:1", 16)):
+        scores = evaluate_weights(str(run.folder), [easy], split, tmp_path / split[:4], Listener())
+        assert scores.n == count
+    page = (tmp_path / "all" / "report.html").read_text()
+    assert "Whether these scans stood in the training data is not known here" in page
+    assert "easy: 80 scans" in page
+    assert f"--data {easy} --split all" in page
+
+
+def test_a_part_that_is_empty(tmp_path, easy, done):
+    with pytest.raises(DataError, match="no scan belongs to --split fold:7; try --split all"):
+        evaluate_weights(str(done[0].folder), [easy], "fold:7", tmp_path / "out", Listener())
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_the_weights_do_not_know(tmp_path, done):
+    folder = write_set(tmp_path / "lungs", ("covid", "healthy"))
+    with pytest.raises(DataError, match="the class 'covid' is none of glioma, meningioma, pituitary, no_tumor"):
+        evaluate_weights(str(done[0].folder), [folder], "all", tmp_path / "out", Listener())
+
+
+def test_scans_of_one_class_cannot_be_scored(tmp_path, easy, done):
+    folder = tmp_path / "one"
+    (folder / "glioma").mkdir(parents=True)
+    for path in sorted((easy / "glioma").iterdir())[:4]:
+        (folder / "glioma" / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(DataError, match="all scans are of one class"):
+        evaluate_weights(str(done[0].folder), [folder], "all", tmp_path / "out", Listener())
+
+
+def test_weights_that_are_not_there(tmp_path, easy):
+    with pytest.raises(ModelError, match="no such weights"):
+        evaluate_weights(str(tmp_path / "none"), [easy], "all", tmp_path / "out", Listener())

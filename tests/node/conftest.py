@@ -1,0 +1,78 @@
+"""A node in this process whose analysis pretends, on free ports and in a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rehearsal.archive import Archive
+from rehearsal.phantoms import prepare_pretend
+from tests.node.helpers import StartNode
+from tumorlens.node.config import NodeConfig
+from tumorlens.node.inbox import Inbox
+from tumorlens.node.ledger import Ledger
+from tumorlens.node.node import Node
+from tumorlens.node.spool import Spool
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # pynetdicom leaves the socket of a refused connection to the garbage collector.
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
+
+
+@pytest.fixture
+def archive() -> Iterator[Archive]:
+    with Archive() as running:
+        yield running
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "node")
+
+
+@pytest.fixture
+def ledger(spool: Spool) -> Iterator[Ledger]:
+    opened = Ledger(spool.folder / "node.sqlite")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def inbox(spool: Spool, ledger: Ledger) -> Inbox:
+    return Inbox(spool, ledger)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, Any]:
+    """A node's settings, to be changed."""
+    return {"folder": tmp_path / "node", "port": 0, "quiet_seconds": 1.0, "retries": {"first": 0.05, "longest": 0.2}}
+
+
+@pytest.fixture
+def start_node(settings: dict[str, Any], tmp_path: Path) -> Iterator[StartNode]:
+    """Starts nodes, and stops them at the end."""
+    started: list[Node] = []
+
+    def start(prepare: Any = None, **changes: Any) -> Node:
+        prepare = prepare or partial(prepare_pretend, tmp_path)
+        node = Node(NodeConfig.model_validate(settings | changes), prepare)
+        started.append(node)
+        node.start()
+        return node
+
+    yield start
+    for node in started:
+        node.stop()
+
+
+@pytest.fixture
+def destination(archive: Archive) -> dict[str, Any]:
+    """The archive, as node.yaml names it."""
+    return {"name": "archive", "host": "127.0.0.1", "port": archive.port, "ae_title": "ARCHIVE", "seconds": 5}

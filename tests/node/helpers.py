@@ -1,0 +1,16 @@
+"""What several tests of the node share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rehearsal.kills import wait_for
+from tumorlens.node.node import Node
+from tumorlens.node.status import study_states
+
+StartNode = Callable[..., Node]
+
+
+def until(node: Node, **states: int) -> None:
+    """Waits until so many studies are at each stage."""
+    wait_for(lambda: states.items() <= study_states(node.ledger).items(), 60)

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from tumorlens.classes import BRAIN_TUMORS
+from tumorlens.data.manifest import SYNTHETIC, read_manifest
+from tumorlens.errors import DataError
+from tumorlens.formats import read_scans
+from tumorlens.phantoms.dataset import write_phantoms
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("phantoms") / "set"
+    write_phantoms(folder, 24, size=64, seed=5)
+    return folder
+
+
+def content(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_the_folder_is_a_data_set(folder):
+    manifest = read_manifest(folder)
+    assert manifest.counts == dict.fromkeys(BRAIN_TUMORS.keys, 6)
+    assert manifest.classes == BRAIN_TUMORS
+    assert manifest.unit == "patient"
+    assert 4 <= len({e.group for e in manifest.entries}) <= 12
+    for entry in manifest.entries:
+        assert entry.name.startswith(f"{entry.label}/")
+        assert (entry.outline is None) == (entry.label == "no_tumor")
+        (scan,) = read_scans(entry.path)
+        assert scan.pixels.shape == (64, 64)
+        assert np.ptp(scan.pixels) > 0.3
+
+
+def test_everything_says_that_it_is_synthetic(folder):
+    assert "synthetic" in (folder / SYNTHETIC).read_text()
+    assert read_manifest(folder).synthetic
+    assert all(e.group.startswith("phantom") for e in read_manifest(folder).entries)
+
+
+def test_what_is_returned_is_what_was_written(tmp_path):
+    manifest, read = write_phantoms(tmp_path / "set", 4, size=64), read_manifest(tmp_path / "set")
+    assert [(e.path, e.name, e.label, e.group, str(e.outline)) for e in manifest.entries] == [
+        (e.path, e.name, e.label, e.group, str(e.outline)) for e in read.entries
+    ]
+
+
+def test_same_seed_same_files(tmp_path, folder):
+    write_phantoms(tmp_path / "again", 24, size=64, seed=5)
+    write_phantoms(tmp_path / "other", 24, size=64, seed=6)
+    assert content(tmp_path / "again") == content(folder)
+    assert content(tmp_path / "other") != content(folder)
+
+
+def test_progress_is_told(tmp_path):
+    told = []
+    write_phantoms(tmp_path, 4, size=64, progress=lambda *numbers: told.append(numbers))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_phantoms_do_not_mix_with_other_files(tmp_path):
+    (tmp_path / "scan.png").write_bytes(b"")
+    with pytest.raises(DataError, match="holds other files; phantoms must not mix with real scans"):
+        write_phantoms(tmp_path, 4)
+    with pytest.raises(DataError, match="is a file; choose an empty folder"):
+        write_phantoms(tmp_path / "scan.png", 4)
+    assert [p.name for p in tmp_path.iterdir()] == ["scan.png"]
+
+
+def test_phantoms_may_be_made_anew(tmp_path):
+    write_phantoms(tmp_path, 8, size=64, seed=1)
+    write_phantoms(tmp_path, 4, size=64, seed=2)
+    assert len(read_manifest(tmp_path)) == 4
+
+
+def test_a_set_that_was_not_finished_has_no_table_of_an_earlier_one(tmp_path):
+    write_phantoms(tmp_path, 4, size=64)
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_phantoms(tmp_path, 4, size=64, seed=1, progress=stop)
+    assert not (tmp_path / "manifest.csv").exists()

@@ -1,0 +1,191 @@
+"""What is read of a study, in which order, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import DataElement, config
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from tests.studies import GRIDS, STUDY, classic, header, save
+from tumorlens.classifier import Classifier
+from tumorlens.errors import InputError, NotOneStudy, UnreadableFile, UnsupportedFile
+from tumorlens.results.analysis import analyse
+from tumorlens.results.make import make_results, write_results
+
+AXIAL = GRIDS["axial"]
+
+
+def test_slices_come_as_they_lie_in_the_head(make_study: Callable[..., Path], bright: Classifier) -> None:
+    files = sorted(make_study().iterdir())
+    analysed = analyse(
+        [files[i] for i in (3, 0, 6, 2, 10, 5, 1, 4, 9, 8, 7)], bright
+    )  # as they may arrive over the network
+    heights = [s.plane.position[2] for s in analysed.slices if s.plane]
+
+    assert heights == sorted(heights)
+    assert len(heights) == 11
+
+
+def test_a_tumour_is_found_and_its_slices_are_shown(make_study: Callable[..., Path], bright: Classifier) -> None:
+    analysed = analyse(make_study(), bright)
+
+    assert (analysed.presence, analysed.study.label) == ("present", "glioma")
+    assert analysed.study.key_slices == (2, 3, 4, 5, 6, 7)  # 30 mm of the 35 that show it
+    assert [i for i, s in enumerate(analysed.slices) if s.scan is not None] == [3, 5, 7]
+    assert [s.scan for s in analysed.pictured] == [s.scan for s in analysed.slices if s.scan is not None]
+    assert [i for i, s in enumerate(analysed.slices) if s in analysed.shown] == [2, 3, 4, 5, 6, 7, 8]
+    assert {s.finding.explained for s in analysed.shown} == {"glioma"}
+
+
+def test_without_a_tumour_nothing_is_shown(make_study: Callable[..., Path], bright: Classifier) -> None:
+    analysed = analyse(make_study(lesion=False), bright)
+
+    assert analysed.presence == "absent"
+    assert analysed.shown == ()
+
+
+def test_unknown_scans_are_undetermined(make_study: Callable[..., Path], strange: Classifier) -> None:
+    analysed = analyse(make_study(), strange)
+
+    assert analysed.presence == "undetermined"
+    assert analysed.shown == ()
+    assert "11 of 11 slices are unlike" in analysed.warnings[0]
+
+
+def test_an_instance_given_twice_counts_once(make_study: Callable[..., Path], bright: Classifier) -> None:
+    folder = make_study()
+    first = next(folder.iterdir())
+    (folder / "copy.dcm").write_bytes(first.read_bytes())
+
+    assert len(analyse([folder, first], bright).slices) == 11
+
+
+def test_a_corrupt_instance_is_listed_and_the_rest_goes_on(make_study: Callable[..., Path], bright: Classifier) -> None:
+    folder = make_study()
+    victim = sorted(folder.iterdir())[0]
+    victim.write_bytes(victim.read_bytes()[:2000])
+    (folder / "notes.png").write_bytes(b"no picture")
+    analysed = analyse(folder, bright)
+
+    assert len(analysed.slices) == 10
+    assert {Path(f.source).name for f in analysed.failures} == {victim.name, "notes.png"}
+    assert "2 files could not be read, or not wholly" in analysed.warnings
+
+
+def test_two_studies_are_an_error_that_names_no_patient(
+    make_study: Callable[..., Path], tmp_path: Path, bright: Classifier
+) -> None:
+    folder = make_study()
+    save(classic(AXIAL, AXIAL.position(0, 1), study="1.2.99"), folder / "other.dcm")
+
+    with pytest.raises(NotOneStudy, match="another study") as caught:
+        analyse(folder, bright)
+    for secret in ("PH-1", "Petra", STUDY, "1.2.99"):
+        assert secret not in str(caught.value)
+
+
+def test_other_objects_are_left_out(make_study: Callable[..., Path], bright: Classifier) -> None:
+    folder = make_study()
+    capture = classic(AXIAL, AXIAL.position(0, 1), number=99)
+    capture.SOPClassUID = SecondaryCaptureImageStorage
+    save(capture, folder / "capture.dcm")
+    analysed = analyse(folder, bright)
+
+    assert (len(analysed.slices), analysed.left_out, analysed.failures) == (11, 1, ())
+
+
+def test_results_beside_the_study_are_not_analysed(make_study: Callable[..., Path], bright: Classifier) -> None:
+    folder = make_study()
+    first = analyse(folder, bright)
+    results = make_results(first, bright.card)
+    write_results(results, folder / "results")
+    again = analyse(folder, bright)
+
+    assert again.left_out == len(results)
+    assert again.study == first.study
+    assert {r.SOPInstanceUID for r in make_results(again, bright.card)} == {r.SOPInstanceUID for r in results}
+
+
+def test_nothing_but_other_objects_is_an_error(tmp_path: Path, bright: Classifier) -> None:
+    capture = classic(AXIAL, AXIAL.position(0, 1))
+    capture.SOPClassUID = SecondaryCaptureImageStorage
+    save(capture, tmp_path / "capture.dcm")
+
+    with pytest.raises(UnsupportedFile, match="no MR images"):
+        analyse(tmp_path, bright)
+
+
+def test_an_empty_folder_is_an_error(tmp_path: Path, bright: Classifier) -> None:
+    with pytest.raises(InputError, match="no scans found"):
+        analyse(tmp_path, bright)
+
+
+@pytest.mark.parametrize("keyword", ["SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "SOPClassUID"])
+@pytest.mark.parametrize("value", [None, "", "patient name", "1." + "2" * 70])
+def test_without_uids_there_is_nothing_to_refer_to(
+    keyword: str, value: str | None, tmp_path: Path, bright: Classifier
+) -> None:
+    ds = classic(AXIAL, AXIAL.position(0, 1))
+    save(ds, tmp_path / "slice.dcm")
+    del ds[keyword]
+    if value is not None:
+        ds[keyword] = DataElement(keyword, "UI", value, validation_mode=config.IGNORE)
+    ds.save_as(tmp_path / "slice.dcm", enforce_file_format=False)
+
+    with pytest.raises(UnreadableFile, match=f"no valid {keyword}"):
+        analyse(tmp_path, bright)
+
+
+def test_blank_slices_are_left_out(make_study: Callable[..., Path], bright: Classifier) -> None:
+    folder = make_study()
+    ds = classic(AXIAL, AXIAL.position(9, 7), number=50)
+    ds.PixelData = np.zeros((ds.Rows, ds.Columns), np.uint16).tobytes()
+    save(ds, folder / "blank.dcm")
+    analysed = analyse(folder, bright)
+
+    assert len(analysed.slices) == 11
+    assert "nothing is shown" in analysed.failures[0].error
+
+
+def test_a_file_that_goes_away_meanwhile_is_an_error_of_ours(
+    make_study: Callable[..., Path], bright: Classifier
+) -> None:
+    folder = make_study()
+
+    class Deleting:
+        card = bright.card
+
+        def find(self, scans: object, **options: object) -> object:
+            found = bright.find(scans, **options)  # type: ignore[arg-type]
+            for file in folder.iterdir():
+                file.unlink()
+            return found
+
+    with pytest.raises(UnreadableFile, match="changed while it was read"):
+        analyse(folder, Deleting())  # type: ignore[arg-type]
+
+
+def test_nothing_printed_holds_patient_data(make_study: Callable[..., Path], bright: Classifier) -> None:
+    analysed = analyse(make_study(), bright)
+
+    assert header().PatientID not in repr(analysed)
+    assert "Petra" not in repr(analysed)
+    assert STUDY not in repr(analysed)
+
+
+def test_a_series_that_shows_nothing_has_no_heat_map(tmp_path: Path, bright: Classifier) -> None:
+    for i in range(11):
+        grid, position = GRIDS["coronal"], GRIDS["coronal"].position(i, 11)
+        save(classic(AXIAL, AXIAL.position(i, 11), number=i + 1, series="1.1"), tmp_path / f"a{i}.dcm")
+        save(classic(grid, position, number=i + 1, series="1.2"), tmp_path / f"b{i}.dcm")
+        save(classic(AXIAL, AXIAL.position(i, 11), False, number=i + 1, series="1.3"), tmp_path / f"c{i}.dcm")
+    analysed = analyse(tmp_path, bright)
+
+    assert analysed.study.label == "glioma"  # by the mean of two series that show it, and one that does not
+    assert {s.instance.series[-1] for s in analysed.deciding} == {"1", "2", "3"}
+    assert {s.instance.series[-1] for s in analysed.shown} == {"1", "2"}
+    assert all(s.finding.region is not None for s in analysed.pictured)

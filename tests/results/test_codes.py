@@ -1,0 +1,55 @@
+"""Codes that are called verified are those of the terminology; the others are not used by default."""
+
+from pathlib import Path
+
+from pydicom.sr._concepts_dict import concepts
+
+from tumorlens.classes import BRAIN_TUMORS, Code, ScanClass
+from tumorlens.results.codes import CANDIDATES, SCHEME, TERMS, code_of, probability_of, rows
+
+
+def test_verified_codes_are_in_the_standard_with_their_meaning() -> None:
+    meanings: dict[tuple[str, str], set[str]] = {}
+    for scheme, words in concepts.items():
+        for values in words.values():
+            for value, (meaning, _) in values.items():
+                meanings.setdefault((scheme, value), set()).add(meaning)
+
+    for term in TERMS.values():
+        if term.verified and term.code.scheme != SCHEME:
+            assert term.code.meaning in meanings[term.code.scheme, term.code.value]
+
+
+def test_a_code_that_was_not_verified_says_why_and_is_not_used() -> None:
+    for key, term in CANDIDATES.items():
+        scan_class = BRAIN_TUMORS[BRAIN_TUMORS.keys.index(key)]
+        assert not term.verified
+        assert term.reason
+        assert code_of(scan_class).scheme == SCHEME
+        assert code_of(scan_class, candidates=True) == term.code
+
+
+def test_a_card_s_own_code_goes_before_all() -> None:
+    code = Code(scheme="SCT", value="1", meaning="whatever the site says")
+
+    assert code_of(ScanClass(key="glioma", name="glioma", codes=(code,))) == code
+
+
+def test_any_class_has_codes_that_fit_dicom() -> None:
+    classes = [ScanClass(key=f"a very long name of class {i}", name="n" * 90) for i in (1, 2)]
+    codes = [f(c) for c in (*BRAIN_TUMORS, *classes) for f in (code_of, probability_of)]
+
+    assert all(len(c.value) <= 16 and len(c.meaning) <= 64 for c in codes)
+    assert len({c.value for c in codes}) == len(codes)
+
+
+def test_the_table_marks_what_is_not_verified() -> None:
+    marked = [value for _, value, _, source in rows() if "not verified" in source]
+
+    assert marked == [t.code.value for t in CANDIDATES.values()]
+
+
+def test_the_documentation_has_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "dicom-results.md").read_text(encoding="utf-8")
+
+    assert [row for row in rows(BRAIN_TUMORS) if f"| {' | '.join(row)} |" not in page] == []
