@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from tumorlens.errors import MissingExtra
 
 _COARSE = 32
-"""Height and width of the thumbnails that slices are compared by."""
+"""Least height and width of the thumbnails that slices are compared by."""
 
 _FEATHER, _BAND = 0.03, 0.06
-"""Width of the seam's soft edge, and of the band around it that intensities are matched in, in widths of the picture."""
+"""Width of the seam's soft edge, and of the band beyond it that intensities are matched in, in pictures."""
 
 _GAIN = (0.7, 1.4)
 """Least and greatest factor between the spreads of the band here and in the donor."""
@@ -65,7 +65,7 @@ def make_twins(
     """Makes tumour-free twins of all outlined scans that have a donor.
 
     Args:
-        images: (N, S, S) float32 in [0, 1], S a multiple of 32.
+        images: (N, S, S) float32 in [0, 1].
         coverage: (N, S, S) uint8, share of each pixel inside the scan's outline, in 255ths; all zero without one.
         groups: N names; a donor is of another group, such as another patient.
         grow: How far beyond the outline to replace, in widths of the picture; one number, or (N,).
@@ -166,7 +166,7 @@ def _paste(
         ] = np.inf
         unlike[names[own][:, None] == names[None]] = np.inf
         for row, (i, _, seam) in enumerate(part):
-            nearest = np.argpartition(unlike[row], _ALIKE)[:_ALIKE]
+            nearest = np.argsort(unlike[row], kind="stable")[:_ALIKE]
             nearest = nearest[np.isfinite(unlike[row][nearest])].tolist()
             blends = [_blend(images[i], both[donor], seam) for donor in nearest]
             fitting = np.argsort([misfit for _, misfit in blends])[: max(_FITTING, variants)]
@@ -202,11 +202,17 @@ def _blend(image: NDArray[np.float32], donor: NDArray[np.float32], seam: _Seam) 
     return np.rint(whole.clip(0, 1) * 255).astype(np.uint8), misfit
 
 
+def _flat(maps: NDArray[np.bool_]) -> NDArray[np.float32]:
+    return maps.reshape(len(maps), -1).astype(np.float32)
+
+
 def _thumbnails(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, S, S) -> (N, 32, 32), means."""
-    count, size = pictures.shape[:2]
-    step = size // _COARSE
-    return pictures.reshape(count, _COARSE, step, _COARSE, step).mean((2, 4))
+    """(N, S, S) -> (N, c, c), means; c is 32 or a little more, or S where that is less."""
+    size = pictures.shape[1]
+    step = max(1, size // _COARSE)
+    side = size // step
+    whole = pictures[:, : side * step, : side * step]
+    return whole.reshape(-1, side, step, side, step).mean((2, 4))
 
 
 def _widened(shape: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -218,7 +224,7 @@ def _widened(shape: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _distances(faces: NDArray[np.float32], seen: NDArray[np.bool_], others: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean squared difference of each face to all others over the places seen of it; each face has its own contrast.
 
-    (n, 32, 32), (n, 32, 32) bool, (m, 32, 32) -> (n, m).
+    (n, c, c), (n, c, c) bool, (m, c, c) -> (n, m).
     """
     here, there = (f.reshape(len(f), -1) for f in (faces, others))
     weight = seen.reshape(len(faces), -1).astype(np.float32)

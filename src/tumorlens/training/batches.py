@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ class TrainingSet(Dataset[list[Tensor]]):
     """
 
     def __init__(self, slices: Slices, indices: NDArray[np.intp], config: TrainConfig) -> None:
+        self.config = config
         self.images, self.labels = slices.images[indices], slices.labels[indices]
         self.coverage = None if slices.coverage is None else slices.coverage[indices]
         self.outlined = slices.outlined[indices]
@@ -89,11 +90,23 @@ class TrainingSet(Dataset[list[Tensor]]):
         image = _unit(self.twins.images[number - controls])
         return image, self.nothing, np.zeros_like(self.coverage[0]), False
 
-    def seen(self, twins: float, classes: int) -> NDArray[np.float64]:
+    def draw(self, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Numbers of an epoch: every scan or a patched control of it, and twins of some."""
+        count = len(self.images)
+        numbers = np.arange(count)
+        if self.patched is not None:
+            chosen, which = _one_each(self.patched.scan, self.config.patched, rng)
+            numbers[chosen] = count + which
+            count += len(self.patched)
+        if self.twins is not None:
+            numbers = np.append(numbers, count + _one_each(self.twins.scan, self.config.twins, rng)[1])
+        return numbers
+
+    def seen(self, classes: int) -> NDArray[np.float64]:
         """How often an epoch shows each class, (classes,)."""
         counts = np.bincount(self.labels, minlength=classes).astype(np.float64)
         if self.twins is not None and self.nothing is not None:
-            counts[self.nothing] += round(twins * len(np.unique(self.twins.scan)))
+            counts[self.nothing] += round(self.config.twins * len(np.unique(self.twins.scan)))
         return counts
 
 
@@ -102,16 +115,21 @@ def _unit(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 class ShuffledBatches(Sampler[list[int]]):
-    """Batches of numbers of a training set, drawn and shuffled anew each epoch from the seed and the epoch's number.
+    """Batches of numbers, drawn and shuffled anew each epoch from the seed and the epoch's number.
 
     Each process of a distributed run gets its share of every batch. Lightning calls `set_epoch`. The last, smaller
     batch is dropped, so that batch normalisation never sees one scan.
+
+    Args:
+        draw: Gives an epoch's numbers, always as many.
+        batch_size: How many make a batch.
+        seed: Another seed, another order.
     """
 
-    def __init__(self, scans: TrainingSet, config: TrainConfig) -> None:
-        self.scans, self.config, self.epoch = scans, config, 0
-        self.count = len(self._draw(np.random.default_rng(0)))
-        self.batch_size = min(config.batch_size, self.count)
+    def __init__(self, draw: Callable[[np.random.Generator], NDArray[np.intp]], batch_size: int, seed: int) -> None:
+        self.draw, self.seed, self.epoch = draw, seed, 0
+        self.count = len(draw(np.random.default_rng(0)))
+        self.batch_size = min(batch_size, self.count)
 
     def set_epoch(self, epoch: int) -> None:
         """Sets the epoch the next pass belongs to."""
@@ -121,26 +139,11 @@ class ShuffledBatches(Sampler[list[int]]):
         return self.count // self.batch_size
 
     def __iter__(self) -> Iterator[list[int]]:
-        rng = np.random.default_rng((self.config.seed, self.epoch))
-        numbers = self._draw(rng)
-        order = numbers[rng.permutation(self.count)]
+        rng = np.random.default_rng((self.seed, self.epoch))
+        order = self.draw(rng)[rng.permutation(self.count)]
         rank, processes = place()
         for start in range(len(self)):
             yield order[start * self.batch_size : (start + 1) * self.batch_size][rank::processes].tolist()
-
-    def _draw(self, rng: np.random.Generator) -> NDArray[np.intp]:
-        """An epoch's numbers: every scan or a patched control of it, and twins of some."""
-        scans = self.scans
-        count = len(scans.images)
-        numbers = np.arange(count)
-        after = count
-        if scans.patched is not None:
-            chosen, which = _one_each(scans.patched.scan, self.config.patched, rng)
-            numbers[chosen] = after + which
-            after += len(scans.patched)
-        if scans.twins is not None:
-            numbers = np.append(numbers, after + _one_each(scans.twins.scan, self.config.twins, rng)[1])
-        return numbers
 
 
 def _one_each(
@@ -155,7 +158,8 @@ def _one_each(
 def training_batches(slices: Slices, indices: NDArray[np.intp], config: TrainConfig) -> DataLoader:
     """Batches of the training part. Decoded slices lie in memory, so no worker processes are needed."""
     scans = TrainingSet(slices, indices, config)
-    return DataLoader(scans, batch_size=None, sampler=ShuffledBatches(scans, config))
+    batches = ShuffledBatches(scans.draw, config.batch_size, config.seed)
+    return DataLoader(scans, batch_size=None, sampler=batches)
 
 
 def validation_batches(slices: Slices, indices: NDArray[np.intp]) -> DataLoader:

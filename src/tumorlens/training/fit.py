@@ -126,7 +126,7 @@ def _train(
     batches = training_batches(slices, split.train, config)
     scans = batches.dataset
     assert isinstance(scans, TrainingSet)
-    seen = scans.seen(config.twins, len(card.classes))
+    seen = scans.seen(len(card.classes))
     weights = balanced_weights(seen) if config.class_weights else torch.ones(len(card.classes))
     nothing = torch.tensor([c.nothing for c in card.classes])
     module = TrainingModule(network, config, weights, steps=config.epochs * len(batches), nothing=nothing)
