@@ -130,7 +130,8 @@ class _Seam:
         size = mask.shape[-1]
         margin = int(np.ceil((grow + _FEATHER + _BAND) * size)) + 1
         rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-        box = tuple(slice(max(0, at[0] - margin), min(size, at[-1] + 1 + margin)) for at in (rows, columns))
+        high, wide = (slice(max(0, at[0] - margin), min(size, at[-1] + 1 + margin)) for at in (rows, columns))
+        box = high, wide
         distance = distance_transform_edt(~mask[box])
         share = np.clip(1 - (distance - grow * size) / (_FEATHER * size), 0, 1).astype(np.float32)
         band = (share <= 0) & (distance < (grow + _FEATHER + _BAND) * size)
@@ -218,7 +219,7 @@ def _thumbnails(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
 def _widened(shape: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """A shape on the thumbnails' grid, two places wider on each side."""
     wide = np.pad(shape, 2)
-    return np.lib.stride_tricks.sliding_window_view(wide, (5, 5)).any((2, 3))
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(wide, (5, 5)).any((2, 3)), np.bool_)
 
 
 def _distances(faces: NDArray[np.float32], seen: NDArray[np.bool_], others: NDArray[np.float32]) -> NDArray[np.float32]:
