@@ -13,6 +13,7 @@ from tumorlens.engines import Answers
 from tumorlens.errors import DataError
 from tumorlens.evaluation.studies.measure import measure_studies, write_scores
 from tumorlens.evaluation.studies.volumes import find_volumes, read_volume
+from tumorlens.preprocess import Preprocessing
 
 SLICES, SIZE = 12, 40
 
@@ -36,7 +37,8 @@ class Bright:
 @pytest.fixture
 def classifier():
     shipped = Classifier.load()
-    return Classifier(Bright(shipped.card.model_copy(update={"calibration": None}), shipped.heat_map))
+    changes = {"calibration": None, "preprocessing": Preprocessing(size=64)}  # leaves the volume's own window
+    return Classifier(Bright(shipped.card.model_copy(update=changes), shipped.heat_map))
 
 
 def study(folder: Path, name: str, tumour: range, bright: range) -> None:
