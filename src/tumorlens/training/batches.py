@@ -62,10 +62,10 @@ class TrainingSet(Dataset[list[Tensor]]):
         return len(self.images) + sum(len(made) for made in (self.patched, self.twins) if made is not None)
 
     def __getitem__(self, numbers: list[int]) -> list[Tensor]:
-        """Images (B, C, S, S) in [0, 1] and labels (B,); where there are outlines, their coverage and whose."""
+        """Images (B, C, S, S) in [0, 1] and labels (B,); where outlines guide, their coverage and whose."""
         images, labels, coverage, outlined = zip(*map(self._one, numbers), strict=True)
         batch = [torch.from_numpy(np.stack(images)), torch.from_numpy(np.array(labels, np.int64))]
-        if self.coverage is not None:
+        if self.coverage is not None and self.config.guidance > 0:
             batch += [torch.from_numpy(np.stack(coverage)), torch.from_numpy(np.array(outlined, bool))]
         return batch
 
