@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tumorlens.errors import MissingExtra
+from tumorlens.errors import needs_extra
 
 _COARSE = 32
 """Least height and width of the thumbnails that slices are compared by."""
@@ -123,10 +123,8 @@ class _Seam:
 
     @classmethod
     def around(cls, mask: NDArray[np.bool_], grow: float) -> _Seam:
-        try:
+        with needs_extra("making tumour-free twins", "train"):
             from scipy.ndimage import distance_transform_edt
-        except ModuleNotFoundError as error:
-            raise MissingExtra("making tumour-free twins", "train") from error
         size = mask.shape[-1]
         margin = int(np.ceil((grow + _FEATHER + _BAND) * size)) + 1
         rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
