@@ -7,12 +7,14 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import IO, Any
 
 from tumorlens.batch.store import Store
+from tumorlens.batch.studies import StudySpool
 from tumorlens.card import WeightsCard
 from tumorlens.finding import WeightsId
+from tumorlens.study_record import StudyRecord
 from tumorlens.version import __version__
 
 DOCUMENT = "findings.json"
@@ -20,13 +22,18 @@ TABLES = ("results.csv", "results.parquet")
 _ROWS = 10_000  # that Parquet keeps together
 
 
-def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: WeightsCard) -> None:
+def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: WeightsCard) -> Iterator[StudyRecord]:
     """Writes the tables and findings.json, the latter last: a folder that has one is complete.
+
+    Nothing is written before the studies are asked for.
 
     Args:
         store: The folder.
         parts: What was found, chunk by chunk; each chunk's `Done`s as JSON has them.
         card: Of the weights.
+
+    Yields:
+        The findings of studies, as they are written.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -42,6 +49,7 @@ def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: Wei
         table.open("w", newline="", encoding="utf-8") as csv_file,
         parquet.ParquetWriter(columnar, schema) as parquet_file,
         tempfile.TemporaryFile("w+", encoding="ascii") as failures,
+        StudySpool(card) as spool,
     ):
         writer = csv.DictWriter(csv_file, schema.names)
         writer.writeheader()
@@ -49,8 +57,9 @@ def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: Wei
         findings, failed = _Listing(json_file), _Listing(failures)
         rows: list[dict[str, Any]] = []
         for done in chain.from_iterable(parts):
-            for finding in done["findings"]:
+            for finding, place in zip_longest(done["findings"], done["places"]):
                 findings.add(finding)
+                spool.add(finding, place)
                 rows.append(_row(finding))
             for failure in done["failures"]:
                 failed.add(failure)
@@ -64,6 +73,11 @@ def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: Wei
         json_file.write('\n ],\n "failures": [')
         failures.seek(0)
         shutil.copyfileobj(failures, json_file)
+        json_file.write('\n ],\n "studies": [')
+        studies = _Listing(json_file)
+        for record in spool.records():
+            studies.add(record.model_dump(mode="json"))
+            yield record
         json_file.write("\n ]\n}\n")
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console as RichConsole
@@ -18,8 +19,6 @@ from rich.text import Text
 from tumorlens.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tumorlens.batch import Outcome
     from tumorlens.card import WeightsCard
     from tumorlens.classes import ClassSet
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from tumorlens.experiments.crossvalidation import CrossValidation
     from tumorlens.experiments.listener import Listener
     from tumorlens.finding import FindingsDocument
+    from tumorlens.study_record import KeySlice, StudyRecord
     from tumorlens.training.callbacks import Epoch
 
 _EVERY = 15.0  # seconds between lines of progress in a log
@@ -91,8 +91,14 @@ class Console:
             table.add_row(*(cell if isinstance(cell, Text) else escape(cell) for cell in row))
         self.out.print(table)
 
-    def findings(self, document: FindingsDocument, classes: ClassSet, total: int | None = None) -> None:
-        """The findings, a row each, of `total` in all."""
+    def findings(
+        self,
+        document: FindingsDocument,
+        classes: ClassSet,
+        total: int | None = None,
+        total_studies: int | None = None,
+    ) -> None:
+        """The findings, a row each, of `total` in all; then those of studies."""
         names = {c.key: c.name for c in classes}
         rows = []
         for f in document.findings[:_SHOWN]:
@@ -107,7 +113,20 @@ class Console:
         more = (total or len(document.findings)) - min(len(document.findings), _SHOWN)
         if more:
             self.say(f"… and {more} more; --json or --output gives all")
+        self.studies(document.studies, total_studies)
         self.say("For research use only: not a diagnosis.")
+
+    def studies(self, records: Sequence[StudyRecord], total: int | None = None) -> None:
+        """The findings of studies and volumes, a line each, of `total` in all."""
+        rows = []
+        for r in records[:_SHOWN]:
+            doubtful = Text(r.text, style="bright_black") if r.uncertain else Text(r.text)
+            rows.append((r.source, str(r.slices), doubtful, _ranges(r.key_slices)))
+        if rows:
+            self.out.print()
+            self.table(("study or volume", "slices", "finding", "most suspicious slices"), rows)
+        if more := (total or len(records)) - len(rows):
+            self.say(f"… and {more} more; --json or --output gives all")
 
     def outcome(self, outcome: Outcome, output: str | None, *, as_json: bool = False) -> None:
         """What a job came to: a table or JSON on stdout, failures on stderr."""
@@ -119,7 +138,7 @@ class Console:
         elif as_json:
             sys.stdout.write(outcome.document().to_json() + "\n")
         else:
-            self.findings(outcome.document(), outcome.card.classes, outcome.findings)
+            self.findings(outcome.document(), outcome.card.classes, outcome.findings, outcome.studies)
             if output is not None:
                 self.say(f"results.csv, results.parquet and findings.json are in {output}")
         for failure in outcome.kept_failures:
@@ -237,6 +256,20 @@ class _Lines:
         rate = (done - self.before) / max(now - self.began, 1e-3)
         left = f", {(total - done) / rate / 60:.1f} min left" if rate else ""
         self.say(f"{self.what}: {done:,} of {total:,} {self.unit}, {rate:,.0f} a second{left}")
+
+
+def _ranges(key_slices: Sequence[KeySlice]) -> str:
+    """Slices in few words: of one file by their numbers, of several by the first and the last."""
+    if len({k.source for k in key_slices}) > 1:
+        first, last = key_slices[0].source, key_slices[-1].source
+        return f"{len(key_slices)} of them, {Path(first).name} to {Path(last).name}"
+    runs: list[list[int]] = []
+    for frame in sorted(k.frame for k in key_slices):
+        if runs and frame == runs[-1][1] + 1:
+            runs[-1][1] = frame
+        else:
+            runs.append([frame, frame])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
 _HEADLINES = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro ROC-AUC"}
