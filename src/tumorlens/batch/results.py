@@ -80,7 +80,7 @@ def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: Wei
         json_file.write('\n ],\n "studies": [')
         studies = _Listing(json_file)
         for record in spool.records():
-            studies.add(record.model_dump(mode="json"))
+            studies.add(record.model_dump())
             yield record
         json_file.write("\n ]\n}\n")
 

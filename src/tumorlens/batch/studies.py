@@ -34,7 +34,7 @@ class StudySpool:
 
     def __init__(self, card: WeightsCard) -> None:
         self._card = card
-        self._file = tempfile.TemporaryFile("w+b")
+        self._file = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed with the spool
         self._offsets: dict[str, array[int]] = {}
 
     def __enter__(self) -> StudySpool:

@@ -22,9 +22,10 @@ from tumorlens.formats.dicom.geometry import plane_of
 from tumorlens.formats.dicom.header import is_uid
 from tumorlens.formats.dicom.series import Place, in_order
 from tumorlens.formats.sources import reader_of
+from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity, identity_of
 from tumorlens.results.slices import AnalysedStudy, Display, Instance, Slice
-from tumorlens.study import find_in_study
+from tumorlens.study import SliceFinding, find_in_study
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -67,11 +68,7 @@ def analyse(
         raise reading.nothing()
     slices = _in_order([found(finding=f) for found, f in zip(reading.slices, findings, strict=True)])
     classes = classifier.card.classes
-    # Neighbours are neighbours in one stack: a series may hold several, as localisers do.
-    stacks = [(s.instance.series, s.plane and s.plane.stack) for s in slices]
-    study = find_in_study(
-        [s.finding for s in slices], classes, stacks, [None if s.plane is None else s.plane.depth for s in slices]
-    )
+    study = find_in_study([SliceFinding(s.finding, s.place) for s in slices], classes, classifier.card.study)
     analysed = AnalysedStudy(
         reading.identity,
         tuple(slices),
@@ -147,7 +144,8 @@ class _Reading:
             with parsing(path):
                 plane, display = plane_of(header, item.frame), _display(header, item.frame)
             shape = (item.height, item.width)
-            self.slices.append(partial(Slice, path, instance, item.frame, shape, plane, display))
+            place = SlicePlace.of(item)
+            self.slices.append(partial(Slice, path, instance, item.frame, shape, plane, display, place))
             yield item
 
 

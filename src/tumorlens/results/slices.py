@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tumorlens.formats import Failure
 from tumorlens.formats.dicom.geometry import Plane
+from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity
 from tumorlens.study import StudyFinding
 
@@ -67,6 +68,7 @@ class Slice:
         shape: (rows, columns).
         plane: Where it lies in the patient; None where the header has no usable geometry.
         display: How its stored values become grey.
+        place: Where it belongs in the study.
         finding: What it shows. It holds heat map and region, for the study's class, if `AnalysedStudy.shown` has it.
         scan: Its pixels, if it is to be pictured; else None, so that a study of any length fits in memory.
     """
@@ -77,6 +79,7 @@ class Slice:
     shape: tuple[int, int]
     plane: Plane | None
     display: Display
+    place: SlicePlace
     finding: Finding
     scan: Scan | None = field(default=None, repr=False)
 

@@ -29,15 +29,24 @@ class SliceAnswer(Protocol):
     """What a study takes of a slice's finding: a `Finding`, or what JSON kept of it."""
 
     @property
-    def source(self) -> str: ...
+    def source(self) -> str:
+        """The scan's file."""
+
     @property
-    def frame(self) -> int: ...
+    def frame(self) -> int:
+        """Its place in that file."""
+
     @property
-    def label(self) -> str | None: ...
+    def label(self) -> str | None:
+        """Key of the most probable class."""
+
     @property
-    def probabilities(self) -> Mapping[str, float]: ...
+    def probabilities(self) -> Mapping[str, float]:
+        """Probability of each class by key."""
+
     @property
-    def unknown(self) -> bool: ...
+    def unknown(self) -> bool:
+        """Whether the scan is unlike those of the training."""
 
 
 @dataclass(frozen=True)
