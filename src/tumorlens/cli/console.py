@@ -15,8 +15,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from tumorlens.errors import MissingExtra
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -111,17 +109,17 @@ class Console:
 
     def outcome(self, outcome: Outcome, output: str | None, *, as_json: bool = False) -> None:
         """What a job came to: a table or JSON on stdout, failures on stderr."""
-        if as_json and output is not None:
-            from tumorlens.batch import read_document
+        from tumorlens import batch
 
-            for block in read_document(output):
+        if as_json and output is not None:
+            for block in batch.read_document(output):
                 sys.stdout.write(block)
         elif as_json:
             sys.stdout.write(outcome.document().to_json() + "\n")
         else:
             self.findings(outcome.document(), outcome.card.classes, outcome.findings)
             if output is not None:
-                self.say(f"results.csv, results.parquet and findings.json are in {output}")
+                self.say(f"{', '.join(batch.tables())} and {batch.DOCUMENT} are in {output}")
         for failure in outcome.kept_failures:
             print(f"error: {failure.source}: {failure.error}", file=sys.stderr)  # noqa: T201
         if more := outcome.failures - len(outcome.kept_failures):
@@ -251,14 +249,3 @@ def _figure(estimate: dict[str, float | None]) -> str:
     if value is None:
         return "undefined"
     return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
-
-
-@contextmanager
-def needs_extra(what: str, extra: str) -> Iterator[None]:
-    """Turns a missing package into an error that says which extra brings it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("tumorlens"):
-            raise
-        raise MissingExtra(what, extra) from error

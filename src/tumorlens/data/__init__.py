@@ -1,1 +1,1 @@
-"""Scans to train and measure with: manifests, splits, loading, augmentation, phantoms, public sets, audits."""
+"""Scans to train and measure with: manifests, splits, loading, augmentation, public sets."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -113,14 +114,14 @@ def _mask(s: Slice) -> NDArray[np.bool_]:
 
 def inside(region: Region, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """The pixels whose centres lie inside a region's contour: (H, W) bool, at least one of them true."""
-    from matplotlib.path import Path
-
     x0, y0, x1, y1 = region.box
-    rows, columns = np.mgrid[y0:y1, x0:x1]
-    centres = np.column_stack([columns.ravel(), rows.ravel()]) + 0.5
+    rows, columns = np.arange(y0, y1) + 0.5, np.arange(x0, x1) + 0.5
     mask = np.zeros(shape, bool)
-    part = Path(np.asarray(region.contour)).contains_points(centres).reshape(rows.shape)
+    part = mask[y0:y1, x0:x1]
+    for (xa, ya), (xb, yb) in itertools.pairwise((*region.contour, region.contour[0])):
+        # The even-odd rule: an edge that crosses a row turns what lies to its right inside out.
+        crossed = (ya <= rows) != (yb <= rows)
+        part[crossed] ^= columns > (xa + (rows[crossed] - ya) / (yb - ya or 1) * (xb - xa))[:, None]
     if not part.any():  # a region of a pixel or two, whose contour runs through their centres
         part[:] = True
-    mask[y0:y1, x0:x1] = part
     return mask

@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tumorlens.errors import MissingExtra, UnreadableFile
+from tumorlens.errors import UnreadableFile, needs_extra
 from tumorlens.formats.checks import parsing
 from tumorlens.formats.dicom.header import Header, load
 
@@ -131,10 +131,8 @@ _NEW_UIDS = {"replace_UID", "delete_or_empty_or_replace_UID"}
 @cache
 def _actions() -> tuple[dict[tuple[int, int], _Action], list[tuple[tuple[int, int, int, int], _Action]]]:
     """Table E.1-1: what to do to an element by its tag, and by its tag with a mask where a group repeats."""
-    try:
+    with needs_extra("de-identification", "web"):
         from dicomanonymizer.simpledicomanonymizer import initialize_actions
-    except ModuleNotFoundError as error:
-        raise MissingExtra("de-identification", "web") from error
     table = initialize_actions(_EDITION)
     fixed = {tag: action for tag, action in table.items() if len(tag) == 2}
     masked = [((t[0] & t[2], t[1] & t[3], t[2], t[3]), action) for t, action in table.items() if len(t) > 2]
