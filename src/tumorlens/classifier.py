@@ -19,8 +19,11 @@ from tumorlens.engines.graph import Graph, graph_beside
 from tumorlens.errors import MissingExtra, ModelError
 from tumorlens.explain.region import find_region
 from tumorlens.finding import Evidence, Finding, WeightsId, prediction_sets
+from tumorlens.formats import Axis, Paths
+from tumorlens.place import SlicePlace
 from tumorlens.preprocess import Preprocessing
 from tumorlens.scan import Scan
+from tumorlens.study import SliceFinding, Study, StudyFinding, find_in_study, read_study
 from tumorlens.unknown import Unknown, verdict
 
 if TYPE_CHECKING:
@@ -185,6 +188,39 @@ class Classifier:
                 }
                 assert finding.heatmap is not None
                 yield finding, {**others, finding.label: Evidence(finding.heatmap, finding.region)}
+
+    def find_study(
+        self, study: Study | Paths, *, explain: bool = True, axis: Axis = "axial", batch_size: int = 64
+    ) -> StudyFinding:
+        """The finding of a study or volume, and of each of its slices.
+
+        Args:
+            study: The study, or the files and folders of one.
+            explain: Whether to make heat maps of the key slices, for the study's class if that is a tumour.
+            axis: The plane that NIfTI volumes are cut in, where paths are given.
+            batch_size: Scans computed at once.
+
+        Raises:
+            NotOneStudy: If there are DICOM files of several studies.
+            InputError: If no slice can be read.
+        """
+        if not isinstance(study, Study):
+            study = read_study(study, axis=axis)
+        scans, classes = study.scans, self.card.classes
+        findings = self.find(scans, explain=False, batch_size=batch_size)
+
+        def together() -> StudyFinding:
+            slices = [SliceFinding(f, SlicePlace.of(scan)) for f, scan in zip(findings, scans, strict=True)]
+            return find_in_study(slices, classes, self.card.study, source=study.source, failures=study.failures)
+
+        result = together()
+        if not explain or result.label is None or classes[classes.keys.index(result.label)].nothing:
+            return result
+        key = [scans[i] for i in result.key_slices]
+        explained = self.find(key, target=result.label, batch_size=batch_size)
+        for i, finding in zip(result.key_slices, explained, strict=True):
+            findings[i] = finding
+        return together()
 
     def _find_batch(
         self, scans: list[Scan], explain: bool, target: str | None, method: str | None

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from tumorlens.scan import Orientation, Scan
 from tumorlens.sequence import SeriesInfo
-
-PlaneName = Literal["axial", "coronal", "sagittal"]
-
-_PLANES: tuple[PlaneName, ...] = ("sagittal", "coronal", "axial")  # by the axis across: x, y, z (PS3.3 C.7.6.2.1.1)
 
 
 class SlicePlace(BaseModel):
@@ -49,15 +44,6 @@ class SlicePlace(BaseModel):
             depth=scan.depth,
             info=scan.info,
         )
-
-
-def plane_of(orientation: Orientation | None) -> PlaneName | None:
-    """The anatomical plane that an orientation is nearest to."""
-    if orientation is None:
-        return None
-    (a, b, c), (d, e, f) = orientation[:3], orientation[3:]
-    across = [abs(b * f - c * e), abs(c * d - a * f), abs(a * e - b * d)]
-    return _PLANES[across.index(max(across))] if max(across) > 0 else None
 
 
 def _stand_in(identifier: str | None) -> str:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tumorlens.sequence import SeriesInfo
 
-Orientation = tuple[float, float, float, float, float, float]
-"""Unit vectors along a picture's rows and down its columns, in DICOM's patient space (x to the left, y to the back,
-z to the head): ImageOrientationPatient."""
+Orientation = tuple[float, ...]
+"""Six direction cosines: along a picture's rows and down its columns, in DICOM's patient space (x to the left, y to the
+back, z to the head): ImageOrientationPatient."""
 
 FACTS = ("sex", "age", "scanner", "field_strength")
 """What may be known of a scan that identifies nobody, and by which results are divided into subgroups."""

@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from tumorlens.place import PlaneName, SlicePlace, plane_of
+from tumorlens.formats.dicom.geometry import PlaneName, nearest_plane, parallel
+from tumorlens.place import SlicePlace
 from tumorlens.scan import Orientation
 from tumorlens.sequence import SeriesInfo
 
 Slice = TypeVar("Slice")
-
-_TURNED = 0.01
-"""Difference of direction cosines from which slices belong to two stacks: about half a degree."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +37,7 @@ class Stack(Generic[Slice]):
     @property
     def plane(self) -> PlaneName | None:
         """The anatomical plane it is nearest to."""
-        return plane_of(self.orientation)
+        return None if self.orientation is None else nearest_plane(self.orientation)[0]
 
     @property
     def spacing(self) -> float | None:
@@ -88,4 +86,4 @@ def _stack(members: list[tuple[SlicePlace, Slice]]) -> Stack[Slice]:
 def _parallel(a: Orientation | None, b: Orientation | None) -> bool:
     if a is None or b is None:
         return a is b
-    return all(abs(x - y) < _TURNED for x, y in zip(a, b, strict=True))
+    return parallel(a, b)
