@@ -188,6 +188,7 @@ class Console:
             (f"missed of {scores.tumour_slices} slices with tumour", scores.missed),
             ("pointing on slices with tumour", scores.pointing),
             (f"studies named rightly, of {len(scores.studies)}", scores.named_rightly),
+            ("studies whose finding is uncertain", scores.uncertain),
         ]
         self.table(
             (f"{scores.weights}, {scores.patients} patients", "value (95% interval by patient)"),

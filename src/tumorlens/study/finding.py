@@ -212,7 +212,7 @@ class _Vote:
         reasons = _reasons(stacks, loudest, [rule.length(stack.spacing) for stack in stacks])
         self.rows = [row for row, reason in zip(loudest, reasons, strict=True) if not reason]
         self.series = tuple(self._finding(*each) for each in zip(stacks, loudest, reasons, strict=True))
-        largest = max(stacks, key=lambda stack: len(stack.slices)).places
+        largest = max(stacks, key=lambda stack: len(stack.slices)).slices
         start = max(0, (len(largest) - rule.neighbours) // 2)
         self.middle = tuple(sorted(largest[start : start + rule.neighbours]))
 
