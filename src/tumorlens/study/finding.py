@@ -25,6 +25,9 @@ _PREFERRED = "T1 post-contrast"
 """Where a study has it, this sequence decides: tumours of the training were seen in it."""
 
 
+_ALL_UNKNOWN = "every slice is unlike the scans of the training"
+
+
 class SliceAnswer(Protocol):
     """What a study takes of a slice's finding: a `Finding`, or what JSON kept of it."""
 
@@ -246,7 +249,7 @@ class _Vote:
 def _reasons(stacks: Sequence[Stack[int]], loudest: Sequence[list[int]], lengths: Sequence[int]) -> list[str]:
     """Why each stack does not count; empty for those that do."""
     reasons: list[str] = [
-        stack.info.flaw or ("" if row else "every slice is unknown") for stack, row in zip(stacks, loudest, strict=True)
+        stack.info.flaw or ("" if row else _ALL_UNKNOWN) for stack, row in zip(stacks, loudest, strict=True)
     ]
     whole = [len(row) == length for row, length in zip(loudest, lengths, strict=True)]
     if any(is_whole and not reason for is_whole, reason in zip(whole, reasons, strict=True)):
@@ -279,8 +282,7 @@ def _text(
     names = {c.key: c.name for c in classes}
     if label is None:
         flaws = sorted({s.reason for s in series})
-        why = "every slice is unlike the scans of the training" if len(flaws) != 1 else flaws[0]
-        return f"not assessable: {why}"
+        return f"not assessable: {', '.join(flaws)}"
     if answer == "uncertain":
         first, second = sorted(p, key=lambda key: -p[key])[:2]
         return f"uncertain: {names[first]} {p[first]:.0%}, {names[second]} {p[second]:.0%}"
