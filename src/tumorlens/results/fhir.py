@@ -257,7 +257,7 @@ class _Writer:
         if region is not None and region.area_mm2 is not None and self.analysed.presence == "present":
             area = _quantity(round(region.area_mm2, 2), TERMS["mm2"].code)
             components.append({"code": _concept(TERMS["evidence_area"].code), "valueQuantity": area})
-        where = f"urn:oid:{s.instance.uid}" + ("" if s.frame_number is None else f", frame {s.frame_number}")
+        where = f"urn:oid:{s.header.uid}" + ("" if s.frame_number is None else f", frame {s.frame_number}")
         components.append({"code": {"text": "SOP Instance UID"}, "valueString": where})
         observation["component"] = components
         if s.finding.warnings:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tumorlens.results.codes import code_of, term, to_dicom
-from tumorlens.results.objects import MANUFACTURER, Maker, reference, restore_references, stacks
+from tumorlens.results.objects import MANUFACTURER, Maker, divide, reference, restore_references
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +29,7 @@ def make_segmentations(maker: Maker) -> list[Dataset]:
     label = maker.analysed.label
     made = []
     with_region = [s for s in maker.analysed.shown if s.finding.region is not None]
-    for number, stack in enumerate(stacks(with_region), 1):
+    for number, stack in enumerate(divide(with_region), 1):
         segment = SegmentDescription(
             segment_number=1,
             segment_label=f"AI evidence: {label.name}"[:64],
@@ -68,7 +68,7 @@ def make_parametric_maps(maker: Maker) -> list[Dataset]:
 
     label = maker.analysed.label
     made = []
-    for number, stack in enumerate(stacks(maker.analysed.shown), 1):
+    for number, stack in enumerate(divide(maker.analysed.shown), 1):
         mapping = RealWorldValueMapping(
             lut_label="SALIENCY",
             lut_explanation=f"Evidence for {label.name}, 1 at its peak"[:64],
