@@ -187,7 +187,7 @@ def test_json_is_one_document_of_the_promised_shape(predict: Run, png: Path) -> 
     assert (code, err) == (0, "")
     document = json.loads(out)
     assert {"schema", "version", "weights", "findings", "failures"} <= set(document)
-    assert (document["schema"], document["version"], document["failures"]) == (1, tumorlens.__version__, [])
+    assert (document["schema"], document["version"], document["failures"]) == (2, tumorlens.__version__, [])
     assert document["weights"]["name"] == "tiny"
     assert len(document["weights"]["sha256"]) == 64
     (finding,) = document["findings"]
@@ -203,7 +203,7 @@ def test_people_see_a_row_for_each_scan_on_stdout_and_the_rest_on_stderr(
     code, out, err = predict("good.png", "--output", "out")
     assert code == 0
     head, row = out.splitlines()
-    assert head.split()[:3] == ["scan", "finding", "probability"]
+    assert head.split()[:3] == ["scan", "finding", "region"]
     assert row.startswith("good.png ")
     assert "not a diagnosis" in err
     assert "findings.json are in out" in err
@@ -344,7 +344,7 @@ def test_as_a_process_stdout_holds_json_alone_and_no_traceback_shows(
 
 
 def test_another_kind_of_heat_map_can_be_asked_for_and_a_wrong_one_is_refused(predict: Run, png: Path) -> None:
-    code, out, _ = predict(png, "--json", "--heat-map", "layercam")
+    code, out, _ = predict(png, "--json", "--target", "glioma", "--heat-map", "layercam")
     assert (code, json.loads(out)["findings"][0]["method"]) == (0, "layercam")
     code, _, err = predict(png, "--heat-map", "attention")
     assert code == 2
