@@ -51,6 +51,7 @@ bench: $(VENV)/.dev  ## run the benchmarks in small sizes on phantoms
 	$(BIN)/python benchmarks/hospital_load.py --scale 0.05 all
 	$(BIN)/python benchmarks/speed.py --scale 0.1 --files 300
 	$(BIN)/python benchmarks/page_load.py --scale 0.02
+	$(BIN)/python benchmarks/installed.py --rounds 1
 
 clean:  ## remove the environment and everything made
 	rm -rf $(VENV) demo build .coverage .pytest_cache .mypy_cache .ruff_cache

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tumorlens import errors
-from tumorlens.errors import InputError, MissingExtra, NotAScan, TooLarge, TumorLensError, UnreadableFile
+from tumorlens.errors import InputError, MissingExtra, NotAScan, TooLarge, TumorLensError, UnreadableFile, needs_extra
 
 
 def test_one_except_catches_everything() -> None:
@@ -33,6 +33,13 @@ def test_errors_cross_process_borders(error: TumorLensError) -> None:
 
 def test_a_missing_extra_says_what_to_run() -> None:
     assert "pip install 'tumorlens[train]'" in str(MissingExtra("training", "train"))
+
+
+def test_a_missing_package_is_told_from_a_bug_of_ours() -> None:
+    with pytest.raises(MissingExtra, match="training needs packages"), needs_extra("training", "train"):
+        raise ModuleNotFoundError("no lightning", name="lightning")
+    with pytest.raises(ModuleNotFoundError), needs_extra("training", "train"):
+        raise ModuleNotFoundError("no tumorlens.oops", name="tumorlens.oops")
 
 
 def test_input_errors_can_be_told_from_others() -> None:

@@ -27,6 +27,8 @@ Every message is one line that names the file and the remedy, and none holds pat
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike, fspath
 
 
@@ -112,7 +114,20 @@ class MissingExtra(TumorLensError):
 
     def __init__(self, what: str, extra: str) -> None:
         self.what, self.extra = what, extra
-        super().__init__(f"{what} needs packages that are not installed; run: pip install 'tumorlens[{extra}]'")
+        self.problem = f"{what} needs packages that are not installed"
+        self.remedy = f"run: pip install 'tumorlens[{extra}]'"
+        super().__init__(f"{self.problem}; {self.remedy}")
 
     def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
         return type(self), (self.what, self.extra)
+
+
+@contextmanager
+def needs_extra(what: str, extra: str) -> Iterator[None]:
+    """Turns a missing package into an error that says which extra brings it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("tumorlens"):
+            raise
+        raise MissingExtra(what, extra) from error

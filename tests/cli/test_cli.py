@@ -7,6 +7,7 @@ import json
 import struct
 import subprocess
 import sys
+import tomllib
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,14 @@ def png(tmp_path: Path, phantom_scan: Scan) -> Path:
 
 def _noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def _write_matlab(path: Path) -> None:
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["cjdata/image"] = _noise(50, 60).astype(np.int16)
+        file["cjdata/label"] = [[2.0]]
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: PCWIN64".ljust(512))
 
 
 def _write_dicom(path: Path, pixels: np.ndarray | None) -> None:
@@ -160,12 +169,8 @@ def test_every_format_is_found_in_files_and_folders(predict: Run, png: Path, tmp
     Image.fromarray(_noise(50, 60).astype(np.uint16) * 16).save(folder / "c.tif")
     _write_dicom(folder / "d.dcm", _noise(50, 60))
     nib.save(nib.Nifti1Image(_noise(24, 28, 3), np.diag([2, 1, 4, 1])), folder / "e.nii.gz")
-    with h5py.File(folder / "f.mat", "w", userblock_size=512) as file:
-        file["cjdata/image"] = _noise(50, 60).astype(np.int16)
-        file["cjdata/label"] = [[2.0]]
-    with (folder / "f.mat").open("r+b") as mat:
-        mat.write(b"MATLAB 7.3 MAT-file, Platform: PCWIN64".ljust(512))
-    code, out, err = predict(png, "study", "--json", "--output", "out")
+    _write_matlab(folder / "f.mat")
+    code, out, err = predict(png, "study", "--json", "--output", "out", "--target", "glioma")
     assert (code, err) == (0, "")
     document = json.loads(out)
     found = [(Path(f["source"]).name, f["frame"]) for f in document["findings"]]
@@ -315,6 +320,57 @@ def test_a_missing_extra_says_which_command_brings_it() -> None:
     )
     assert done.returncode == 1
     assert done.stderr == f"error: {MissingExtra('training', 'train')}\n"
+
+
+_EXTRAS = """
+import sys
+for name in ("fsspec", "h5py", "httpx", "jinja2", "lightning", "matplotlib", "pyarrow", "scipy", "sklearn", "torch"):
+    sys.modules[name] = None
+from tumorlens.cli import main
+main()
+"""
+
+
+def test_the_core_asks_for_no_more_than_twelve_packages() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert len(project["dependencies"]) <= 12
+
+
+def test_the_core_reads_every_picture_and_explains_it_without_any_extra(tmp_path: Path, phantom_scan: Scan) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    pixels = (phantom_scan.grey * 255).astype(np.uint8)
+    Image.fromarray(pixels).save(folder / "a.png")
+    _write_dicom(folder / "b.dcm", pixels)
+    nib.save(nib.Nifti1Image(pixels.T[..., None], np.eye(4)), folder / "c.nii")
+    _write_matlab(folder / "d.mat")
+    done = subprocess.run(
+        [sys.executable, "-c", _EXTRAS, "predict", folder, "-w", "cnn_lstm_attention_fast", "--json", "-o", out],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == (
+        f"error: {folder}/d.mat: reading Cheng's MATLAB files needs packages that are not installed; "
+        "run: pip install 'tumorlens[train]'\n"
+    )
+    assert done.returncode == 1
+    findings = json.loads(done.stdout)["findings"]
+    assert [Path(f["source"]).name for f in findings] == ["a.png", "b.dcm", "c.nii"]
+    assert all(Path(f["overlay"]).is_file() and Path(f["heatmap"]).is_file() for f in findings)
+    assert {p.name for p in out.iterdir() if p.suffix != ".png" and p.suffix != ".npy"} == {
+        "results.csv",
+        "findings.json",
+    }
+    assert len((out / "results.csv").read_text().splitlines()) == 5
+
+
+def test_a_url_names_the_extra_it_takes() -> None:
+    code = "import sys; sys.modules['fsspec'] = None; from tumorlens.cli import main; main()"
+    command = [sys.executable, "-c", code, "predict", "s3://bucket/scans", "-w", "cnn_lstm_attention_fast"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {MissingExtra('reading and writing at URLs', 'batch')}\n"
 
 
 def test_ctrl_c_exits_with_130(predict: Run, png: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,7 @@ import pytest
 from tumorlens.batch import Outcome
 from tumorlens.card import Calibration, WeightsCard, shipped_cards
 from tumorlens.classes import BRAIN_TUMORS
-from tumorlens.cli.console import Console, needs_extra
-from tumorlens.errors import MissingExtra
+from tumorlens.cli.console import Console
 from tumorlens.finding import FailureRecord, Finding, FindingsDocument, Region, WeightsId
 from tumorlens.preprocess import Preprocessing
 
@@ -152,13 +151,6 @@ def test_a_card_tells_what_one_must_know_to_judge_weights(capsys: pytest.Capture
         "sha256 abcdefabcdefabcd",
     ):
         assert said in out
-
-
-def test_a_missing_package_is_told_from_a_bug_of_ours() -> None:
-    with pytest.raises(MissingExtra, match="training needs packages"), needs_extra("training", "train"):
-        raise ModuleNotFoundError("no lightning", name="lightning")
-    with pytest.raises(ModuleNotFoundError), needs_extra("training", "train"):
-        raise ModuleNotFoundError("no tumorlens.oops", name="tumorlens.oops")
 
 
 def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

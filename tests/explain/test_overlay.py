@@ -1,5 +1,6 @@
 """Pictures of a finding."""
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -109,6 +110,12 @@ def test_the_smallest_scans_can_be_drawn() -> None:
     heat = np.ones((16, 16), np.float32)
     picture = draw_overlay(Scan(np.zeros((16, 16), np.float32), "x"), heat, find_region(heat))
     assert picture.height == 16
+
+
+def test_the_colours_are_matplotlibs_inferno() -> None:
+    heat = np.linspace(0, 1, 256, dtype=np.float32)[None]
+    expected = mpl.colormaps["inferno"](np.linspace(0, 1, 256))[:, :3] * 255
+    assert (colour(heat)[0] == np.round(expected)).all()
 
 
 def test_the_map_alone_runs_through_the_colours_evenly() -> None:

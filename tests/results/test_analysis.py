@@ -24,7 +24,7 @@ def test_slices_come_as_they_lie_in_the_head(make_study: Callable[..., Path], br
     analysed = analyse(
         [files[i] for i in (3, 0, 6, 2, 10, 5, 1, 4, 9, 8, 7)], bright
     )  # as they may arrive over the network
-    heights = [s.plane.position[2] for s in analysed.slices if s.plane]
+    heights = [s.geometry.position[2] for s in analysed.slices if s.geometry]
 
     assert heights == sorted(heights)
     assert len(heights) == 11
@@ -186,6 +186,6 @@ def test_a_series_that_shows_nothing_has_no_heat_map(tmp_path: Path, bright: Cla
     analysed = analyse(tmp_path, bright)
 
     assert analysed.study.label == "glioma"  # by the mean of two series that show it, and one that does not
-    assert {s.instance.series[-1] for s in analysed.deciding} == {"1", "2", "3"}
-    assert {s.instance.series[-1] for s in analysed.shown} == {"1", "2"}
+    assert {s.header.series[-1] for s in analysed.deciding} == {"1", "2", "3"}
+    assert {s.header.series[-1] for s in analysed.shown} == {"1", "2"}
     assert all(s.finding.region is not None for s in analysed.pictured)

@@ -53,7 +53,7 @@ def test_every_result_is_of_the_patient_and_study(tumour: AnalysedStudy, bright:
         assert (str(read.PatientName), read.PatientID, read.PatientSex) == ("Phäntom^Petra", "PH-1", "F")
         assert (read.AccessionNumber, read.StudyDate, read.StudyID) == ("A-77", "20260102", "S1")
         assert read.StudyInstanceUID == tumour.identity.study
-        assert read.SeriesInstanceUID not in {s.instance.series for s in tumour.slices}
+        assert read.SeriesInstanceUID not in {s.header.series for s in tumour.slices}
 
 
 def test_every_result_says_that_it_is_research(tumour: AnalysedStudy, bright: Classifier) -> None:
@@ -116,7 +116,7 @@ def test_pictures_warn_in_the_picture_and_in_the_header(tumour: AnalysedStudy, b
     assert capture.BurnedInAnnotation == "YES"
     assert "RESEARCH USE ONLY" in capture.ImageComments
     assert (banner[:, 0] > banner[:, 2] + 100).sum() > 200  # yellow letters
-    assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == tumour.pictured[0].instance.uid
+    assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == tumour.pictured[0].header.uid
 
 
 def test_pictures_show_the_lesion_hot_where_it_is(tumour: AnalysedStudy, bright: Classifier) -> None:
@@ -167,7 +167,7 @@ def test_the_report_refers_to_sources_and_to_all_other_results(tumour: AnalysedS
     *others, report = make_results(tumour, bright.card)
     evidence = {uid for *_, uid, _ in hd.sr.Comprehensive3DSR.from_dataset(report).get_evidence()}
 
-    assert evidence == {o.SOPInstanceUID for o in others} | {s.instance.uid for s in tumour.deciding}
+    assert evidence == {o.SOPInstanceUID for o in others} | {s.header.uid for s in tumour.deciding}
 
 
 def test_no_tumour_is_said_as_a_negated_finding(make_study: Callable[..., Path], bright: Classifier) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tumorlens.batch.job import CHUNK, Computing, Item, Job, Names, check, find_files
 from tumorlens.batch.journal import Journal, request_of
 from tumorlens.batch.pools import Chunk, Pool, alone, cores, processes
-from tumorlens.batch.results import DOCUMENT, TABLES, read_document
+from tumorlens.batch.results import DOCUMENT, TABLES, read_document, tables
 from tumorlens.batch.store import Store
 from tumorlens.batch.work import Done, Part, Worker
 from tumorlens.card import WeightsCard
@@ -27,6 +27,7 @@ __all__ = [
     "find_in_files",
     "read_document",
     "run",
+    "tables",
 ]
 
 SHOWN = 40
@@ -96,8 +97,8 @@ def run(
     """Finds what the scans of files and folders show.
 
     A file that cannot be read is reported and the others go on. With an output folder, nothing that is done is lost:
-    the same call goes on where an earlier one was cut off, and findings.json, results.csv and results.parquet are
-    written at the end.
+    the same call goes on where an earlier one was cut off, and findings.json, results.csv and, with the extra
+    `batch`, results.parquet are written at the end.
 
     Args:
         paths: Files and folders, or URLs of them.

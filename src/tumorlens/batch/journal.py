@@ -1,7 +1,7 @@
 """The output folder while a job runs: what is done already, so that a kill costs no more than the chunk it falls into.
 
 Each chunk's records are written whole, as one part, as soon as it comes back; when all files are done, the parts become
-results.csv, results.parquet and findings.json, and go. A folder that has findings.json is complete.
+the tables and findings.json, and go. A folder that has findings.json is complete.
 """
 
 from __future__ import annotations

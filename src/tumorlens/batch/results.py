@@ -1,4 +1,4 @@
-"""Results of many scans: findings.json, and a table of a row each as CSV and Parquet. None holds them all in memory."""
+"""Results of many scans: findings.json, and a table of a row each as CSV and Parquet, streamed to disk."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import csv
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from itertools import chain
 from typing import IO, Any
 
@@ -17,7 +19,13 @@ from tumorlens.version import __version__
 
 DOCUMENT = "findings.json"
 TABLES = ("results.csv", "results.parquet")
+
 _ROWS = 10_000  # that Parquet keeps together
+
+
+def tables() -> tuple[str, ...]:
+    """Names of the tables that can be written here: Parquet takes the extra `batch`."""
+    return TABLES if find_spec("pyarrow") else TABLES[:1]
 
 
 def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: WeightsCard) -> None:
@@ -28,22 +36,18 @@ def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: Wei
         parts: What was found, chunk by chunk; each chunk's `Done`s as JSON has them.
         card: Of the weights.
     """
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    schema = pa.schema(_columns(card.classes.keys))
+    columns = _columns(card.classes.keys)
     weights = WeightsId(name=card.name, sha256=card.sha256)
     head = {"schema": SCHEMA, "version": __version__, "weights": weights.model_dump()}
     with (
         store.writing(DOCUMENT, durable=True) as document,
-        store.writing(TABLES[1], durable=True) as columnar,
+        _parquet(store, columns) as write_columns,
         store.writing(TABLES[0], durable=True) as table,
         document.open("w", encoding="ascii") as json_file,
         table.open("w", newline="", encoding="utf-8") as csv_file,
-        parquet.ParquetWriter(columnar, schema) as parquet_file,
         tempfile.TemporaryFile("w+", encoding="ascii") as failures,
     ):
-        writer = csv.DictWriter(csv_file, schema.names)
+        writer = csv.DictWriter(csv_file, [name for name, _ in columns])
         writer.writeheader()
         json_file.write(json.dumps(head, indent=1)[:-2] + ',\n "findings": [')
         findings, failed = _Listing(json_file), _Listing(failures)
@@ -57,14 +61,28 @@ def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: Wei
                 rows.append({"source": _text(failure["source"]), "error": failure["error"]})
             if len(rows) >= _ROWS:
                 writer.writerows(rows)
-                parquet_file.write_table(pa.Table.from_pylist(rows, schema))
+                write_columns(rows)
                 rows.clear()
         writer.writerows(rows)
-        parquet_file.write_table(pa.Table.from_pylist(rows, schema))
+        write_columns(rows)
         json_file.write('\n ],\n "failures": [')
         failures.seek(0)
         shutil.copyfileobj(failures, json_file)
         json_file.write("\n ]\n}\n")
+
+
+@contextmanager
+def _parquet(store: Store, columns: list[tuple[str, str]]) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
+    """Takes rows for results.parquet, which is written where the extra `batch` is installed."""
+    if TABLES[1] not in tables():
+        yield lambda _: None
+        return
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = pa.schema(columns)
+    with store.writing(TABLES[1], durable=True) as path, parquet.ParquetWriter(path, schema) as file:
+        yield lambda rows: file.write_table(pa.Table.from_pylist(rows, schema))
 
 
 class _Listing:

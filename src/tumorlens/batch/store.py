@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
-from tumorlens.errors import ConfigError
+from tumorlens.errors import ConfigError, needs_extra
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -26,9 +26,10 @@ def open_url(url: str) -> tuple[AbstractFileSystem, str]:
 
     Raises:
         ConfigError: If no installed package knows such URLs, or it cannot be reached.
+        MissingExtra: If fsspec is not installed.
     """
-    import fsspec
-
+    with needs_extra("reading and writing at URLs", "batch"):
+        import fsspec
     try:
         system, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError, OSError) as error:

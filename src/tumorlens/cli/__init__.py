@@ -27,7 +27,7 @@ from tumorlens.cli.options import (
 from tumorlens.cli.results import results
 from tumorlens.cli.serve import accounts_app, serve
 from tumorlens.defaults import DEFAULT_WEIGHTS
-from tumorlens.errors import ConfigError, ModelError, TumorLensError
+from tumorlens.errors import ConfigError, ModelError, TumorLensError, needs_extra
 from tumorlens.version import __version__
 
 app = typer.Typer(
@@ -114,9 +114,9 @@ def predict(
 ) -> None:
     """Say what scans show, how sure that is, and where the evidence lies.
 
-    Reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI and Cheng's MATLAB files, known by their content; paths may be URLs that
-    fsspec knows, such as s3://bucket/scans. With --output, results.csv, results.parquet and findings.json hold every
-    scan; after Ctrl-C or a kill, the same command goes on where it was.
+    Reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI and Cheng's MATLAB files, known by their content; paths may be URLs, such
+    as s3://bucket/scans, with the extra `batch`. With --output, results.csv, findings.json and, with that extra,
+    results.parquet hold every scan; after Ctrl-C or a kill, the same command goes on where it was.
 
     Exits with 0 if all were read, 1 if some could not be (the others are still done), 2 for wrong usage, unusable
     weights or an output folder that cannot be written.
@@ -178,8 +178,6 @@ def train(
 
     Ctrl-C, or a kill, loses no more than the epoch it falls into: go on with --resume.
     """
-    from tumorlens.cli.console import needs_extra
-
     console = make_console(quiet)
     with needs_extra("training", "train"):
         from tumorlens.experiments.experiment import follow_experiment, run_experiment
@@ -234,17 +232,36 @@ def evaluate(
         bool,
         typer.Option("--heatmaps", help="Also measure a run's heat maps against outlines, and how faithful they are."),
     ] = False,
+    studies: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of whole studies, NIfTI volumes with masks of their tumours (NAME-seg beside NAME, folders as "
+            "BraTS has them, or a table): measures slices with tumour against those without, and each study's "
+            "finding; writes studies.json and studies.csv."
+        ),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Class of the studies of --studies, where no table names it, such as glioma.")
+    ] = None,
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
-    """Test a run, or any weights on any labelled scans, and write report.html, metrics.json and plots."""
-    from tumorlens.cli.console import needs_extra
-
+    """Test a run, or any weights on any labelled scans or whole studies, and write what was found."""
     console = make_console(quiet)
     with needs_extra("evaluation", "train"):
         from tumorlens.experiments.experiment import evaluate_weights, explain_run, run_experiment
         from tumorlens.training.run import Run
 
+    if studies is not None:
+        from tumorlens.classifier import Classifier
+        from tumorlens.evaluation.studies.measure import measure_studies, write_scores
+        from tumorlens.evaluation.studies.volumes import find_volumes
+
+        classifier = Classifier.load(run or weights, device=device)
+        with console.progress("reading studies") as progress:
+            measured = measure_studies(classifier, find_volumes(studies), label=label, progress=progress)
+        console.study_scores(measured, write_scores(measured, output))
+        return
     if heatmaps and run is None:
         raise ConfigError("--heatmaps needs a run: its validation part fixes the thresholds")
     if run is not None:
@@ -283,8 +300,6 @@ def crossvalidate(
     Takes the manifest's folds, or makes stratified ones that keep patients, series and duplicates whole. Scores one
     scan of each duplicate group. Started again, it goes on where it was.
     """
-    from tumorlens.cli.console import needs_extra
-
     console = make_console(quiet)
     with needs_extra("cross-validation", "train"):
         from tumorlens.cluster.training import train_on_ray
@@ -324,8 +339,6 @@ def validate(
 
     Nothing is fitted on the scans. Pre-filled CLAIM and TRIPOD+AI checklists and a model card lie beside the report.
     """
-    from tumorlens.cli.console import needs_extra
-
     console = make_console(quiet)
     listener = console.listener()
     with needs_extra("validation", "train"):
@@ -352,8 +365,6 @@ def export(
     all classes, the `unknown_score` (1 is the limit), and what it is made of. The weights' card is in its metadata.
     Nothing is written if the graph's answers differ from PyTorch's.
     """
-    from tumorlens.cli.console import needs_extra
-
     with needs_extra("exporting", "train"):
         from tumorlens.engines.export import export_graph
     console = make_console()
@@ -383,8 +394,6 @@ def make_demo(
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of training.")] = 30,
 ) -> None:
     """Show everything on phantoms: make a data set, split, train, test, explain, and write one report."""
-    from tumorlens.cli.console import needs_extra
-
     with needs_extra("the demo", "train"):
         from tumorlens.cli.demo import run_demo
     run_demo(output, count, epochs, make_console())

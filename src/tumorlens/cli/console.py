@@ -15,7 +15,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from tumorlens.errors import MissingExtra
 from tumorlens.wording import in_words, set_in_words
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from tumorlens.classes import ClassSet
     from tumorlens.evaluation.audit import AuditReport
     from tumorlens.evaluation.metrics import Estimate, Scores
+    from tumorlens.evaluation.studies.measure import StudyScores
     from tumorlens.experiments.crossvalidation import CrossValidation
     from tumorlens.experiments.listener import Listener
     from tumorlens.finding import FindingRecord, FindingsDocument
@@ -112,17 +112,17 @@ class Console:
 
     def outcome(self, outcome: Outcome, output: str | None, *, as_json: bool = False) -> None:
         """What a job came to: a table or JSON on stdout, failures on stderr."""
-        if as_json and output is not None:
-            from tumorlens.batch import read_document
+        from tumorlens import batch
 
-            for block in read_document(output):
+        if as_json and output is not None:
+            for block in batch.read_document(output):
                 sys.stdout.write(block)
         elif as_json:
             sys.stdout.write(outcome.document().to_json() + "\n")
         else:
             self.findings(outcome.document(), outcome.card, outcome.findings)
             if output is not None:
-                self.say(f"results.csv, results.parquet and findings.json are in {output}")
+                self.say(f"{', '.join(batch.tables())} and {batch.DOCUMENT} are in {output}")
         for failure in outcome.kept_failures:
             print(f"error: {failure.source}: {failure.error}", file=sys.stderr)  # noqa: T201
         if more := outcome.failures - len(outcome.kept_failures):
@@ -150,6 +150,33 @@ class Console:
         rows = [(name, _estimate(getattr(scores, key))) for key, name in _HEADLINES.items()]
         self.table(("figure", "value (95% interval)"), rows)
         self.say(f"report: {report}")
+
+    def study_scores(self, scores: StudyScores, path: Path) -> None:
+        """A row a study, the figures over all slices, and where they are written."""
+        rows = [
+            [
+                row.name,
+                f"{row.label} {row.probability:.0%}",
+                "yes" if row.label == row.truth else "no",
+                f"{row.missed} of {row.tumour_slices}",
+                f"{row.false_alarms} of {row.free_slices}",
+                "" if row.pointing is None else f"{row.pointing:.2f}",
+            ]
+            for row in scores.studies
+        ]
+        self.table(("study", "finding", "right", "tumour slices missed", "false alarms", "pointing"), rows)
+        figures = [
+            ("AUC of slices with tumour against those without", scores.auc),
+            (f"false alarms on {scores.free_slices} tumour-free slices", scores.false_alarms),
+            (f"missed of {scores.tumour_slices} slices with tumour", scores.missed),
+            ("pointing on slices with tumour", scores.pointing),
+            (f"studies named rightly, of {len(scores.studies)}", scores.named_rightly),
+        ]
+        self.table(
+            (f"{scores.weights}, {scores.patients} patients", "value (95% interval by patient)"),
+            [(name, _estimate(estimate)) for name, estimate in figures],
+        )
+        self.say(f"a slice counts as tumour-free from {scores.margin} slices off the tumour; figures: {path}")
 
     def crossvalidation(self, found: CrossValidation, folder: Path) -> None:
         """The folds, what they make together, and what the publisher's split adds."""
@@ -263,14 +290,3 @@ def _figure(estimate: dict[str, float | None]) -> str:
     if value is None:
         return "undefined"
     return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
-
-
-@contextmanager
-def needs_extra(what: str, extra: str) -> Iterator[None]:
-    """Turns a missing package into an error that says which extra brings it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("tumorlens"):
-            raise
-        raise MissingExtra(what, extra) from error

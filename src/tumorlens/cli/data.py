@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tumorlens.cli.options import Quiet, make_console
+from tumorlens.errors import needs_extra
 
 app = typer.Typer(help="Get public data sets, and make phantoms.", no_args_is_help=True)
 
@@ -52,8 +53,6 @@ def audit_set(
     Sees copies that are identical, re-encoded, resized, brighter or darker, mirrored or turned. Started again, it goes
     on where it was cut off.
     """
-    from tumorlens.cli.console import needs_extra
-
     console = make_console(quiet)
     with needs_extra("the audit", "train"):
         from tumorlens.data.manifest import read_manifest
@@ -76,8 +75,6 @@ def make_phantoms(
     quiet: Quiet = False,
 ) -> None:
     """Make a synthetic data set: brain MRI slices with simulated tumours, outlines and patients."""
-    from tumorlens.cli.console import needs_extra
-
     console = make_console(quiet)
     with needs_extra("making phantoms", "train"):
         from tumorlens.phantoms.dataset import write_phantoms

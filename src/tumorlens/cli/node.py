@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from tumorlens.cli.options import Quiet, make_console
+from tumorlens.errors import needs_extra
 
 app = typer.Typer(
     help="Receive studies over DICOM or DICOMweb, analyse them, and send the results back.", no_args_is_help=True
@@ -133,7 +134,5 @@ def pull(
 
 @contextmanager
 def _hospital() -> Iterator[None]:
-    from tumorlens.cli.console import needs_extra
-
     with needs_extra("the node", "hospital"):
         yield

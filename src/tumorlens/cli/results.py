@@ -9,6 +9,7 @@ import typer
 
 from tumorlens.cli.options import Quiet, Weights, make_console
 from tumorlens.defaults import DEFAULT_WEIGHTS
+from tumorlens.errors import needs_extra
 
 
 def results(
@@ -37,7 +38,6 @@ def results(
     import json
 
     from tumorlens.classifier import Classifier
-    from tumorlens.cli.console import needs_extra
     from tumorlens.results.analysis import analyse
     from tumorlens.results.make import KINDS, make_results, write_results
 

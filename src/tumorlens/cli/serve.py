@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tumorlens.cli.console import needs_extra
 from tumorlens.cli.options import Weights, make_console
 from tumorlens.defaults import DEFAULT_WEIGHTS
-from tumorlens.errors import ConfigError
+from tumorlens.errors import ConfigError, needs_extra
 
 if TYPE_CHECKING:
     from tumorlens.web.accounts import Accounts

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tumorlens.errors import ConfigError, MissingExtra
+from tumorlens.errors import ConfigError, needs_extra
 
 
 @contextmanager
@@ -31,11 +31,9 @@ def connect(address: str | None = None, processors: int | None = None) -> Iterat
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns of what it will do about GPUs
-    try:
+    with needs_extra("a Ray cluster", "cluster"):
         import ray
         import ray.data
-    except ModuleNotFoundError as error:
-        raise MissingExtra("a Ray cluster", "cluster") from error
     if ray.is_initialized():
         yield
         return

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tumorlens.errors import ConfigError, DownloadError, MissingExtra
+from tumorlens.errors import ConfigError, DownloadError, needs_extra
 
 _CHENG_DOI = "10.6084/m9.figshare.1512427.v5"
 _MASOUD = "masoudnickparvar/brain-tumor-mri-dataset"
@@ -54,10 +54,8 @@ def get(name: str, folder: Path) -> Path:
     if name not in SOURCES:
         raise ConfigError(f"no data set is called {name!r}; there are {', '.join(SOURCES)}")
     source = SOURCES[name]
-    try:
+    with needs_extra("fetching data sets", "train"):
         import requests
-    except ModuleNotFoundError as error:
-        raise MissingExtra("fetching data sets", "train") from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
         source.fetch(folder)
@@ -81,11 +79,9 @@ def get(name: str, folder: Path) -> Path:
 
 def _fetch_cheng(folder: Path) -> None:
     """Four zip files of MATLAB slices. Names, addresses and checksums come from figshare's record of the DOI."""
-    try:
+    with needs_extra("fetching data sets", "train"):
         import pooch
         from pooch.downloaders import doi_to_repository
-    except ModuleNotFoundError as error:
-        raise MissingExtra("fetching data sets", "train") from error
 
     repository = doi_to_repository(_CHENG_DOI, timeout=_SECONDS)
     registry = pooch.create(path=folder, base_url="")
@@ -103,11 +99,9 @@ def _fetch_cheng(folder: Path) -> None:
 
 def _fetch_masoud(folder: Path) -> None:
     """Kaggle's archive. kagglehub checks it, and goes on with a download that was cut off."""
-    try:
+    with needs_extra("fetching data sets", "train"):
         import kagglehub
         from kagglehub import exceptions
-    except ModuleNotFoundError as error:
-        raise MissingExtra("fetching data sets", "train") from error
     try:
         kagglehub.dataset_download(_MASOUD, output_dir=os.fspath(folder))
     except (

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorlens.data.manifest import Entry
-from tumorlens.errors import DataError, MissingExtra
+from tumorlens.errors import DataError, needs_extra
 
 Indices = NDArray[np.intp]
 
@@ -99,10 +99,8 @@ def _divide(
     pool: Indices, labels: NDArray[np.int64], codes: NDArray, share: float, seed: int
 ) -> tuple[Indices, Indices]:
     """Holds back about `share` of the pool: (the rest, what is held back)."""
-    try:
+    with needs_extra("splitting a data set", "train"):
         from sklearn.model_selection import StratifiedGroupKFold, train_test_split
-    except ModuleNotFoundError as error:
-        raise MissingExtra("splitting a data set", "train") from error
 
     if not 0 < share <= 0.5:
         raise DataError(f"a part of {share:g} of the scans is no split; choose more than 0 and at most 0.5")

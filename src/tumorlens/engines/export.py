@@ -19,7 +19,7 @@ from tumorlens.card import WeightsCard, find_weights, read_card, write_card, wri
 from tumorlens.engines.eager import Eager
 from tumorlens.engines.explaining import OUTPUTS, ExplainingNetwork
 from tumorlens.engines.graph import Graph
-from tumorlens.errors import ConfigError, MissingExtra, ModelError
+from tumorlens.errors import ConfigError, ModelError, needs_extra
 
 TOLERANCE = 1e-4
 """Largest difference between the graph's answers and PyTorch's that an export may have."""
@@ -99,20 +99,17 @@ def _onnx(network: ExplainingNetwork, card: WeightsCard) -> bytes:
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     example = torch.rand(3, card.preprocessing.channels, card.preprocessing.size, card.preprocessing.size)
-    try:
-        with _quiet(), torch.no_grad():
-            program = torch.onnx.export(
-                _with_entries_merged(network),
-                (example,),
-                input_names=["image"],
-                output_names=list(OUTPUTS if network.gate is not None else OUTPUTS[:2]),
-                dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
-                opset_version=_OPSET,
-                dynamo=True,
-                external_data=False,
-            )
-    except ModuleNotFoundError as error:
-        raise MissingExtra("exporting", "train") from error
+    with needs_extra("exporting", "train"), _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            _with_entries_merged(network),
+            (example,),
+            input_names=["image"],
+            output_names=list(OUTPUTS if network.gate is not None else OUTPUTS[:2]),
+            dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
+            opset_version=_OPSET,
+            dynamo=True,
+            external_data=False,
+        )
     assert program is not None
     program.model.producer_name, program.model.producer_version = "tumorlens", card.version
     program.model.metadata_props.update(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tumorlens.errors import DataError, UnreadableFile, UnsupportedFile
+from tumorlens.errors import DataError, MissingExtra, UnreadableFile, UnsupportedFile
 from tumorlens.formats.checks import check_scans, check_size, finite, parsing, stretch
 from tumorlens.outline import Outline
 from tumorlens.scan import Scan
@@ -93,11 +93,14 @@ def read_case(path: str) -> Case:
 
 def _read(path: str, names: tuple[str, ...]) -> tuple[Scan, dict[str, NDArray]]:
     """The slice, and further members of `cjdata` as they are stored."""
-    import h5py
-
     with open(path, "rb") as file:  # noqa: PTH123 - the path stays the string the caller gave
         if file.read(19) == b"MATLAB 5.0 MAT-file":
             raise UnsupportedFile(path, "it is a MATLAB v5 file", "save it in MATLAB with the option -v7.3")
+        try:
+            import h5py
+        except ModuleNotFoundError as error:  # a fault of one file among others, which are read all the same
+            missing = MissingExtra("reading Cheng's MATLAB files", "train")
+            raise UnsupportedFile(path, missing.problem, missing.remedy) from error
         with h5py.File(file, "r") as root:
             group = _own(root, "cjdata")
             if not isinstance(group, h5py.Group):

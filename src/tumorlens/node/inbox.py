@@ -10,7 +10,7 @@ from enum import Enum
 
 from tumorlens.errors import InputError
 from tumorlens.formats.checks import parsing
-from tumorlens.formats.dicom.reader import load
+from tumorlens.formats.dicom.header import read_header
 from tumorlens.node.ledger import Ledger
 from tumorlens.node.privacy import short
 from tumorlens.node.spool import Spool, write_durably
@@ -128,14 +128,13 @@ def _named(content: bytes) -> str | None:
 def _study_of(path: str, sop: str) -> tuple[str, str | None]:
     """The StudyInstanceUID of a file, and why it cannot be used, or None."""
     try:
-        ds = load(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID", "StudyInstanceUID"])
-        with parsing(path):
-            study, own = (str(ds.get(k) or "").strip() for k in ("StudyInstanceUID", "SOPInstanceUID"))
+        header = read_header(path)
     except InputError as error:
         return "", error.problem
     # Not by the letter of PS3.5 9.1: there are scanners whose UIDs have letters, or leading zeros.
-    if not re.fullmatch(r"[!-~]{1,64}", study):
-        return "", "StudyInstanceUID is missing" if not study else "StudyInstanceUID is no UID"
-    if own != sop:
-        return study, "SOPInstanceUID is missing" if not own else "SOPInstanceUID is not the one it was announced with"
-    return study, None
+    if not re.fullmatch(r"[!-~]{1,64}", header.study):
+        return "", "StudyInstanceUID is missing" if not header.study else "StudyInstanceUID is no UID"
+    if header.uid != sop:
+        problem = "is missing" if not header.uid else "is not the one it was announced with"
+        return header.study, f"SOPInstanceUID {problem}"
+    return header.study, None

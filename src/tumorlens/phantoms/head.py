@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tumorlens.errors import MissingExtra
+from tumorlens.errors import needs_extra
 from tumorlens.phantoms.tissue import BRAIN_LEVELS, NUMBER, ORIGIN, SHADES, SHAPE, STEP, Floats
 
 Point = tuple[float, float, float]
@@ -70,10 +70,8 @@ def head() -> Head:
 
 def _template() -> tuple[Floats, Floats]:
     """The template's T1 values and white matter, both in [0, 1], on the head's grid; 0 outside the brain."""
-    try:
+    with needs_extra("phantoms", "train"):
         from nilearn import datasets
-    except ImportError as error:
-        raise MissingExtra("phantoms", "train") from error
     resampled = []
     for image in (datasets.load_mni152_template(resolution=1), datasets.load_mni152_wm_template(resolution=1)):
         voxels = np.asarray(image.dataobj, np.float32)

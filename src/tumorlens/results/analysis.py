@@ -18,17 +18,14 @@ from tumorlens.errors import InputError, NotOneStudy, UnreadableFile, Unsupporte
 from tumorlens.formats import Failure, Source, find_sources, read_source
 from tumorlens.formats.checks import parsing
 from tumorlens.formats.dicom import reader as dicom
-from tumorlens.formats.dicom.geometry import plane_of
-from tumorlens.formats.dicom.header import is_uid
-from tumorlens.formats.dicom.series import Place, in_order
+from tumorlens.formats.dicom.header import Header, is_uid, load, read_header
+from tumorlens.formats.dicom.order import in_order, stacks
 from tumorlens.formats.sources import reader_of
 from tumorlens.results.identity import Identity, identity_of
-from tumorlens.results.slices import AnalysedStudy, Display, Instance, Slice
+from tumorlens.results.slices import AnalysedStudy, Slice
 from tumorlens.study import find_in_study
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
-
     from tumorlens.classifier import Classifier
     from tumorlens.scan import Scan, Values
 
@@ -68,9 +65,9 @@ def analyse(
     slices = _in_order([found(finding=f) for found, f in zip(reading.slices, findings, strict=True)])
     classes = classifier.card.classes
     # Neighbours are neighbours in one stack: a series may hold several, as localisers do.
-    stacks = [(s.instance.series, s.plane and s.plane.stack) for s in slices]
+    places = stacks((s.header.series, s.geometry) for s in slices)
     study = find_in_study(
-        [s.finding for s in slices], classes, stacks, [None if s.plane is None else s.plane.depth for s in slices]
+        [s.finding for s in slices], classes, places, [None if s.geometry is None else s.geometry.depth for s in slices]
     )
     analysed = AnalysedStudy(
         reading.identity,
@@ -127,90 +124,64 @@ class _Reading:
         path = source.path
         if reader_of(path) is not dicom:
             raise UnsupportedFile(path, "it is no DICOM file", "give the DICOM files of one study")
-        header = dicom.load(path, stop_before_pixels=True)
-        with parsing(path):
-            instance = _instance(path, header)
-            if instance.uid in self._seen:
-                return
-            identity = identity_of(header)
-            if self.identity is not None and identity.study != self.identity.study:
-                raise NotOneStudy(path, "it is of another study than the files before", "give one study at a time")
-            self.identity = self.identity or identity
-            self._seen.add(instance.uid)
-        if instance.sop_class not in MR_IMAGES:
+        header = source.header or read_header(path)
+        _check_uids(header)
+        if header.uid in self._seen:
+            return
+        if self.identity is None:
+            with parsing(path):
+                self.identity = identity_of(load(path, stop_before_pixels=True))
+        if header.study != self.identity.study:
+            raise NotOneStudy(path, "it is of another study than the files before", "give one study at a time")
+        self._seen.add(header.uid)
+        if header.sop_class not in MR_IMAGES:
             self.left_out += 1
             return
         for item in read_source(source):
             if isinstance(item, Failure):
                 self.failures.append(item)
                 return
-            with parsing(path):
-                plane, display = plane_of(header, item.frame), _display(header, item.frame)
             shape = (item.height, item.width)
-            self.slices.append(partial(Slice, path, instance, item.frame, shape, plane, display))
+            self.slices.append(partial(Slice, header, item.frame, shape))
             yield item
 
 
-def _instance(path: str, header: Dataset) -> Instance:
-    """What results refer to.
+def _check_uids(header: Header) -> None:
+    """Checks that results can refer to an instance.
 
     Raises:
         UnreadableFile: If they could not, because a UID is missing or is none.
     """
-    uids = {}
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
-        uids[keyword] = str(header.get(keyword) or "").strip()
-        if not is_uid(uids[keyword]):
-            raise UnreadableFile(path, f"it has no valid {keyword}", "export it again; results refer to it by UID")
-    frames = _whole(header.get("NumberOfFrames"))
-    return Instance(
-        uids["SOPClassUID"],
-        uids["SOPInstanceUID"],
-        uids["SeriesInstanceUID"],
-        # A classic object may say that it has one frame; its frames are never referred to by number.
-        frames if frames and uids["SOPClassUID"] != "1.2.840.10008.5.1.4.1.1.4" else None,
-        _whole(header.get("InstanceNumber")),
-    )
-
-
-def _whole(value: object) -> int | None:
-    try:
-        return int(str(value))
-    except ValueError:
-        return None
-
-
-def _display(header: Dataset, frame: int) -> Display:
-    rescale = dicom.functional_group(header, frame, "PixelValueTransformationSequence")
-    voi = dicom.functional_group(header, frame, "FrameVOILUTSequence")
-    numbers = {k: dicom.number(g, k) for g, k in ((rescale, "RescaleSlope"), (rescale, "RescaleIntercept"))}
-    numbers |= {k: dicom.number(voi, k) for k in ("WindowCenter", "WindowWidth")}
-    slope, intercept, center, width = numbers.values()
-    return Display(
-        str(header.get("PhotometricInterpretation") or "").strip(),
-        None if not slope or intercept is None else (slope, intercept),
-        None if center is None or width is None or width < 1 else (center, width),
-    )
+    uids = {
+        "SOPClassUID": header.sop_class,
+        "SOPInstanceUID": header.uid,
+        "SeriesInstanceUID": header.series,
+        "StudyInstanceUID": header.study,
+    }
+    for keyword, uid in uids.items():
+        if not is_uid(uid):
+            raise UnreadableFile(
+                header.path, f"it has no valid {keyword}", "export it again; results refer to it by UID"
+            )
 
 
 def _in_order(slices: list[Slice]) -> list[Slice]:
     """Series by series in the order they come, each in the order its slices lie in the head."""
-    series: dict[str, list[Place]] = {}
-    for i, s in enumerate(slices):
-        number = s.instance.number if s.instance.frames is None else s.frame
-        place = Place(str(i), s.instance.series, number)
-        if s.plane is not None:
-            place = replace(place, position=s.plane.position, normal=tuple(s.plane.normal.tolist()))
-        series.setdefault(s.instance.series, []).append(place)
-    return [slices[int(i)] for places in series.values() for i in in_order(places)]
+    series: dict[str, list[Slice]] = {}
+    for s in slices:
+        series.setdefault(s.header.series, []).append(s)
+    return [
+        members[i]
+        for members in series.values()
+        for i in in_order([(s.header.frame(s.frame), s.number) for s in members])
+    ]
 
 
 def _windowed(s: Slice, values: Values | None) -> Slice:
-    """The slice with the window that the reader made for it, if its header has none and it can be written."""
-    if s.display.window is not None or values is None or values.high - values.low < 1:
+    """The slice with the window that the reader made for it, if that can be written."""
+    if values is None or values.high - values.low < 1:
         return s
-    window = (values.low + values.high) / 2, values.high - values.low
-    return replace(s, display=replace(s.display, window=window))
+    return replace(s, stretched=((values.low + values.high) / 2, values.high - values.low))
 
 
 def _explained(analysed: AnalysedStudy, classifier: Classifier) -> AnalysedStudy:

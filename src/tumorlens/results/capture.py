@@ -67,10 +67,10 @@ def make_captures(maker: Maker) -> list[Dataset]:
 
 def _orientation(s: Slice) -> tuple[str, str] | None:
     """PatientOrientation: where rows and columns lead to, the nearest of L, R, A, P, F, H."""
-    if s.plane is None:
+    if s.geometry is None:
         return None
     names = (("L", "R"), ("P", "A"), ("H", "F"))  # of the axes' positive and negative ends
-    vectors = (np.array(s.plane.orientation[:3]), np.array(s.plane.orientation[3:]))
+    vectors = (np.array(s.geometry.orientation[:3]), np.array(s.geometry.orientation[3:]))
     axes = [int(np.abs(v).argmax()) for v in vectors]
     if axes[0] == axes[1]:  # both at 45 degrees: the second takes its second nearest
         axes[1] = int(np.abs(vectors[1]).argsort()[1])
@@ -82,7 +82,7 @@ def _source(s: Slice) -> Dataset:
     from pydicom import Dataset
 
     item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = s.instance.sop_class, s.instance.uid
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = s.header.sop_class, s.header.uid
     if s.frame_number is not None:
         item.ReferencedFrameNumber = s.frame_number
     return item

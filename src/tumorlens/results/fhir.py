@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tumorlens.classes import Code, ScanClass
-from tumorlens.errors import MissingExtra, PeerError
+from tumorlens.errors import PeerError, needs_extra
 from tumorlens.results.codes import SCHEME, TERMS, code_of, probability_of
 from tumorlens.results.objects import MANUFACTURER, RESEARCH_USE, Maker
 from tumorlens.version import __version__
@@ -99,10 +99,8 @@ def check_bundle(bundle: Resource) -> None:
         ValueError: If it is not valid.
         MissingExtra: If fhir.resources is not installed.
     """
-    try:
+    with needs_extra("FHIR", "hospital"):
         from fhir.resources.R4B.bundle import Bundle
-    except ModuleNotFoundError as error:
-        raise MissingExtra("FHIR", "hospital") from error
 
     Bundle.model_validate(bundle)
     for kind, key, value in _coded(bundle):
@@ -145,10 +143,8 @@ def push(
             than status and issue codes, since texts may quote the patient.
         MissingExtra: If httpx is not installed.
     """
-    try:
+    with needs_extra("FHIR", "hospital"):
         import httpx
-    except ModuleNotFoundError as error:
-        raise MissingExtra("FHIR", "hospital") from error
 
     server = _server(url)
     accept = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json", "Prefer": "return=minimal"}
@@ -260,7 +256,7 @@ class _Writer:
         if region is not None and region.area_mm2 is not None and self.analysed.presence == "present":
             area = _quantity(round(region.area_mm2, 2), TERMS["mm2"].code)
             components.append({"code": _concept(TERMS["evidence_area"].code), "valueQuantity": area})
-        where = f"urn:oid:{s.instance.uid}" + ("" if s.frame_number is None else f", frame {s.frame_number}")
+        where = f"urn:oid:{s.header.uid}" + ("" if s.frame_number is None else f", frame {s.frame_number}")
         components.append({"code": {"text": "SOP Instance UID"}, "valueString": where})
         observation["component"] = components
         if s.doubts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tumorlens.errors import needs_extra
 from tumorlens.formats.checks import QUIET
 from tumorlens.results.objects import Maker
 
@@ -46,12 +47,8 @@ def make_results(analysed: AnalysedStudy, card: WeightsCard, *, candidates: bool
         MissingExtra: If highdicom is not installed.
     """
     maker = Maker(analysed, card, candidates)
-    try:
+    with needs_extra("DICOM results", "hospital"):
         import highdicom  # noqa: F401 - the makers need it
-    except ModuleNotFoundError as error:
-        from tumorlens.errors import MissingExtra
-
-        raise MissingExtra("DICOM results", "hospital") from error
     from tumorlens.results.capture import make_captures
     from tumorlens.results.maps import make_parametric_maps, make_segmentations
     from tumorlens.results.presentation import make_presentation_states

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tumorlens.results.codes import code_of, term, to_dicom
-from tumorlens.results.objects import MANUFACTURER, Maker, reference, restore_references, stacks
+from tumorlens.results.objects import MANUFACTURER, Maker, divide, reference, restore_references
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +30,7 @@ def make_segmentations(maker: Maker) -> list[Dataset]:
         return []
     made = []
     with_region = [s for s in maker.analysed.shown if s.finding.region is not None]
-    for number, stack in enumerate(stacks(with_region), 1):
+    for number, stack in enumerate(divide(with_region), 1):
         segment = SegmentDescription(
             segment_number=1,
             segment_label=f"AI evidence: {tumour.name}"[:64],
@@ -69,7 +70,7 @@ def make_parametric_maps(maker: Maker) -> list[Dataset]:
     if (tumour := maker.analysed.tumour) is None:
         return []
     made = []
-    for number, stack in enumerate(stacks(maker.analysed.shown), 1):
+    for number, stack in enumerate(divide(maker.analysed.shown), 1):
         mapping = RealWorldValueMapping(
             lut_label="SALIENCY",
             lut_explanation=f"Evidence for {tumour.name}, 1 at its peak"[:64],
@@ -115,14 +116,14 @@ def _mask(s: Slice) -> NDArray[np.bool_]:
 
 def inside(region: Region, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """The pixels whose centres lie inside a region's contour: (H, W) bool, at least one of them true."""
-    from matplotlib.path import Path
-
     x0, y0, x1, y1 = region.box
-    rows, columns = np.mgrid[y0:y1, x0:x1]
-    centres = np.column_stack([columns.ravel(), rows.ravel()]) + 0.5
+    rows, columns = np.arange(y0, y1) + 0.5, np.arange(x0, x1) + 0.5
     mask = np.zeros(shape, bool)
-    part = Path(np.asarray(region.contour)).contains_points(centres).reshape(rows.shape)
+    part = mask[y0:y1, x0:x1]
+    for (xa, ya), (xb, yb) in itertools.pairwise((*region.contour, region.contour[0])):
+        # The even-odd rule: an edge that crosses a row turns what lies to its right inside out.
+        crossed = (ya <= rows) != (yb <= rows)
+        part[crossed] ^= columns > (xa + (rows[crossed] - ya) / (yb - ya or 1) * (xb - xa))[:, None]
     if not part.any():  # a region of a pixel or two, whose contour runs through their centres
         part[:] = True
-    mask[y0:y1, x0:x1] = part
     return mask

@@ -58,7 +58,7 @@ def make_report(maker: Maker, others: Sequence[Dataset]) -> Dataset:
             *(_slice_group(maker, s, n) for n, s in enumerate(slices, 1)),
         ],
     )
-    instances = dict.fromkeys(s.instance for s in maker.analysed.deciding)
+    instances = dict.fromkeys(s.header for s in maker.analysed.deciding)
     result = Comprehensive3DSR(
         evidence=[*(source_of(maker, i) for i in instances), *others],
         content=content[0],
@@ -141,7 +141,7 @@ def _slice_group(maker: Maker, s: Slice, number: int) -> Any:
             arguments["measurements"].append(area)
         # SCOORD counts as contours do: from the corner of the first pixel (PS3.3 C.18.6.1.2).
         outline = np.asarray([*region.contour, region.contour[0]], float)
-        source = SourceImageForRegion(s.instance.sop_class, s.instance.uid, _frames(s))
+        source = SourceImageForRegion(s.header.sop_class, s.header.uid, _frames(s))
         group = PlanarROIMeasurementsAndQualitativeEvaluations(
             referenced_region=ImageRegion("POLYLINE", outline, source), **arguments
         )
@@ -217,7 +217,7 @@ def _probabilities(maker: Maker, values: Mapping[str, float], mean: bool = False
 def _group_source(s: Slice) -> SourceImageForMeasurementGroup:
     from highdicom.sr import SourceImageForMeasurementGroup
 
-    return SourceImageForMeasurementGroup(s.instance.sop_class, s.instance.uid, _frames(s))
+    return SourceImageForMeasurementGroup(s.header.sop_class, s.header.uid, _frames(s))
 
 
 def _frames(s: Slice) -> list[int] | None:

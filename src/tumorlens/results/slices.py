@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from tumorlens.formats import Failure
-from tumorlens.formats.dicom.geometry import Plane
+from tumorlens.formats.dicom.geometry import Geometry
+from tumorlens.formats.dicom.header import Header
 from tumorlens.results.identity import Identity
 from tumorlens.study import StudyFinding
 
@@ -22,38 +23,7 @@ PICTURED = 3
 Presence = Literal["present", "absent", "undetermined"]
 
 
-@dataclass(frozen=True)
-class Instance:
-    """A SOP instance, as results refer to it.
-
-    Attributes:
-        sop_class: SOPClassUID.
-        uid: SOPInstanceUID.
-        series: SeriesInstanceUID.
-        frames: NumberOfFrames of a multi-frame object; None for a classic one.
-        number: InstanceNumber, where there is one.
-    """
-
-    sop_class: str
-    uid: str = field(repr=False)  # identifiers are not for logs
-    series: str = field(repr=False)
-    frames: int | None = None
-    number: int | None = None
-
-
-@dataclass(frozen=True)
-class Display:
-    """How a frame's stored values become grey, where the header says so in numbers.
-
-    Attributes:
-        photometric: PhotometricInterpretation, such as "MONOCHROME2".
-        rescale: (slope, intercept).
-        window: (center, width); where the header has none, of shown slices, what the reader stretched.
-    """
-
-    photometric: str = "MONOCHROME2"
-    rescale: tuple[float, float] | None = None
-    window: tuple[float, float] | None = None
+_CLASSIC_MR = "1.2.840.10008.5.1.4.1.1.4"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,24 +31,30 @@ class Slice:
     """One frame of a study, with what was found in it.
 
     Attributes:
-        path: Its file.
-        instance: Its SOP instance.
+        header: Of its SOP instance.
         frame: Its place in that, from 0.
         shape: (rows, columns).
-        plane: Where it lies in the patient; None where the header has no usable geometry.
-        display: How its stored values become grey.
         finding: What it shows. It holds heat map and region, for the study's class, if `AnalysedStudy.shown` has it.
         scan: Its pixels, if it is to be pictured; else None, so that a study of any length fits in memory.
+        stretched: (center, width) of the window that the reader made; only of shown slices.
     """
 
-    path: str
-    instance: Instance
+    header: Header
     frame: int
     shape: tuple[int, int]
-    plane: Plane | None
-    display: Display
     finding: Finding
     scan: Scan | None = field(default=None, repr=False)
+    stretched: tuple[float, float] | None = None
+
+    @property
+    def path(self) -> str:
+        """Its file."""
+        return self.header.path
+
+    @property
+    def geometry(self) -> Geometry | None:
+        """Its grid in the patient; None where the header has no usable geometry."""
+        return self.header.geometry(self.frame)
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -89,7 +65,25 @@ class Slice:
     @property
     def frame_number(self) -> int | None:
         """What ReferencedFrameNumber is to be: from 1; None for a classic object, which has none."""
-        return None if self.instance.frames is None else self.frame + 1
+        # A classic object may say that it has one frame; its frames are never referred to by number.
+        multi = self.header.frames and self.header.sop_class != _CLASSIC_MR
+        return self.frame + 1 if multi else None
+
+    @property
+    def number(self) -> int | None:
+        """Its place among those of its series by number: InstanceNumber, or the frame's number."""
+        return self.frame_number or self.header.number
+
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """(center, width) that shows it, by the header or else by the reader; None where there is none to write."""
+        center, width = self.header.frame(self.frame).window
+        return self.stretched if center is None or width is None or width < 1 else (center, width)
+
+    @property
+    def rescale(self) -> tuple[float, float] | None:
+        """(slope, intercept) that make values of what is stored."""
+        return self.header.frame(self.frame).rescale
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +165,7 @@ class AnalysedStudy:
         if self.failures:
             files = "file" if len(self.failures) == 1 else "files"
             texts.append(f"{len(self.failures)} {files} could not be read, or not wholly")
-        if any(s.plane is None for s in self.deciding):
+        if any(s.geometry is None for s in self.deciding):
             texts.append("a key slice has no usable position, orientation, spacing or frame of reference")
         return tuple(dict.fromkeys([*texts, *(w for s in self.pictured for w in s.doubts)]))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lightning.pytorch.loggers import Logger
 
-from tumorlens.errors import MissingExtra
+from tumorlens.errors import needs_extra
 from tumorlens.training.run import Run
 
 
@@ -18,15 +18,11 @@ def make_loggers(run: Run, *, tensorboard: bool = False, mlflow: bool = False) -
     if tensorboard:
         from lightning.pytorch.loggers import TensorBoardLogger
 
-        try:
+        with needs_extra("--tensorboard", "tensorboard"):
             loggers.append(TensorBoardLogger(run.folder, name="tensorboard", version=""))
-        except ModuleNotFoundError as error:
-            raise MissingExtra("--tensorboard", "tensorboard") from error
     if mlflow:
         from lightning.pytorch.loggers import MLFlowLogger
 
-        try:
+        with needs_extra("--mlflow", "mlflow"):
             loggers.append(MLFlowLogger(experiment_name="tumorlens", run_name=run.folder.name))
-        except ModuleNotFoundError as error:
-            raise MissingExtra("--mlflow", "mlflow") from error
     return loggers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tumorlens.errors import MissingExtra
+from tumorlens.errors import needs_extra
 from tumorlens.evaluation.metrics import Estimate
 
 NOTHING = "–"
@@ -46,10 +46,8 @@ def load_template(name: str, room: str) -> Any:
         name: Of the file.
         room: The package that it lies in; what it includes lies there too, or here.
     """
-    try:
+    with needs_extra("reports", "train"):
         import jinja2
-    except ImportError as error:
-        raise MissingExtra("reports", "train") from error
 
     rooms = (room, "tumorlens.evaluation.pages")
     environment = jinja2.Environment(

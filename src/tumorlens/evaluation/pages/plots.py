@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from tumorlens.errors import DataError, MissingExtra
+from tumorlens.errors import DataError, needs_extra
 from tumorlens.evaluation.metrics import Scores
 from tumorlens.evaluation.predictions import Predictions
 
@@ -100,10 +100,8 @@ def roc_figure(predictions: Predictions, scores: Scores, theme: Theme = LIGHT) -
     Raises:
         MissingExtra: If scikit-learn is not installed.
     """
-    try:
+    with needs_extra("reports", "train"):
         from sklearn.metrics import roc_curve
-    except ImportError as error:
-        raise MissingExtra("reports", "train") from error
 
     truth = predictions.truth[:, None] == np.arange(len(predictions.classes))
     curves: list[tuple[str, float | None, NDArray, NDArray]] = []

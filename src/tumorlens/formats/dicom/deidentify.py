@@ -12,9 +12,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tumorlens.errors import MissingExtra, UnreadableFile
+from tumorlens.errors import UnreadableFile, needs_extra
 from tumorlens.formats.checks import parsing
-from tumorlens.formats.dicom.reader import load
+from tumorlens.formats.dicom.header import Header, load
 
 if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
@@ -42,7 +42,7 @@ def deidentify(dataset: Dataset, key: bytes) -> tuple[str, ...]:
     """
     from pydicom.dataset import Dataset as NewDataset
 
-    doubts = tuple(_burned_in(dataset))
+    doubts = _burned_in(Header.of(dataset))
     meta = dataset.__dict__.get("file_meta")
     _walk(dataset, key)
     dataset.PatientIdentityRemoved = "YES"
@@ -131,24 +131,20 @@ _NEW_UIDS = {"replace_UID", "delete_or_empty_or_replace_UID"}
 @cache
 def _actions() -> tuple[dict[tuple[int, int], _Action], list[tuple[tuple[int, int, int, int], _Action]]]:
     """Table E.1-1: what to do to an element by its tag, and by its tag with a mask where a group repeats."""
-    try:
+    with needs_extra("de-identification", "web"):
         from dicomanonymizer.simpledicomanonymizer import initialize_actions
-    except ModuleNotFoundError as error:
-        raise MissingExtra("de-identification", "web") from error
     table = initialize_actions(_EDITION)
     fixed = {tag: action for tag, action in table.items() if len(tag) == 2}
     masked = [((t[0] & t[2], t[1] & t[3], t[2], t[3]), action) for t, action in table.items() if len(t) > 2]
     return fixed, masked
 
 
-def _burned_in(dataset: Dataset) -> list[str]:
+def _burned_in(header: Header) -> tuple[str, ...]:
     """Whether text may stand in the pixels, by what the file says of itself."""
-    said = str(dataset.get("BurnedInAnnotation") or "").upper()
-    kind = [str(v).upper() for v in (dataset.get("ImageType") or [])]
     # Secondary Capture, and screens saved as pictures; PS3.3 C.8.6.1 and C.7.6.1.
-    captured = str(dataset.get("SOPClassUID") or "").startswith("1.2.840.10008.5.1.4.1.1.7") or "SCREEN SAVE" in kind
-    if said == "YES":
-        return ["text is burned into the pixels, and stays there: look at them before they leave"]
-    if captured and said != "NO":
-        return ["a captured picture may have text burned into its pixels: look at them before they leave"]
-    return []
+    captured = header.sop_class.startswith("1.2.840.10008.5.1.4.1.1.7") or "SCREEN SAVE" in header.image_type
+    if header.burned_in == "YES":
+        return ("text is burned into the pixels, and stays there: look at them before they leave",)
+    if captured and header.burned_in != "NO":
+        return ("a captured picture may have text burned into its pixels: look at them before they leave",)
+    return ()
