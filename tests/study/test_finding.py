@@ -10,7 +10,7 @@ import pytest
 from tumorlens.card import StudyRule
 from tumorlens.classes import BRAIN_TUMORS, ClassSet
 from tumorlens.place import SlicePlace
-from tumorlens.sequence import Flaw, SeriesInfo, Sequence
+from tumorlens.sequence import Flaw, Sequence, SeriesInfo
 from tumorlens.study import SliceFinding, StudyFinding, find_in_studies, find_in_study
 
 RULE = StudyRule()

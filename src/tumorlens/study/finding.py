@@ -7,7 +7,7 @@ import os.path
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,7 @@ class SliceAnswer(Protocol):
         """Probability of each class by key."""
 
     @property
-    def unknown(self) -> Any:
+    def unknown(self) -> bool:
         """Whether the scan is unlike those of the training."""
 
 
@@ -58,11 +58,6 @@ class SliceFinding:
 
     finding: SliceAnswer
     place: SlicePlace
-
-    @property
-    def unknown(self) -> bool:
-        """Whether the slice is unlike those of the training."""
-        return bool(getattr(self.finding.unknown, "unknown", self.finding.unknown))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +108,7 @@ class StudyFinding:
     @property
     def unknown_slices(self) -> int:
         """How many slices are unlike those of the training."""
-        return sum(s.unknown for s in self.slices)
+        return sum(s.finding.unknown for s in self.slices)
 
     @property
     def confidence(self) -> float | None:
@@ -167,7 +162,7 @@ def find_in_study(
         raise ValueError("a study without slices has no finding")
     rule = rule or StudyRule()
     vote = _Vote(slices, classes, rule)
-    labels = Counter(s.finding.label for s in slices if not s.unknown)
+    labels = Counter(s.finding.label for s in slices if not s.finding.unknown)
     probabilities = _mean([vote.mean(row) for row in vote.rows])
     answer, label = _answer(probabilities, classes, rule)
     return StudyFinding(
@@ -206,7 +201,7 @@ class _Vote:
 
     def __init__(self, slices: Sequence[SliceFinding], classes: ClassSet, rule: StudyRule) -> None:
         self._classes, self._rule = classes, rule
-        self._known = [not s.unknown for s in slices]
+        self._known = [not s.finding.unknown for s in slices]
         rows = [[s.finding.probabilities.get(key, 0.0) for key in classes.keys] for s in slices]
         self._p: NDArray[np.float64] = np.array(rows, float)
         self._something = self._p[:, [not c.nothing for c in classes]].sum(1)

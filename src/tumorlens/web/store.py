@@ -163,12 +163,7 @@ class Store:
 
     def _study(self, slices: Sequence[Slice]) -> StudyFinding:
         """What the slices of a case say together."""
-        findings = [
-            SliceFinding(
-                FindingRecord.model_validate(s.content["finding"]), SlicePlace.model_validate(s.content["place"])
-            )
-            for s in slices
-        ]
+        findings = [SliceFinding(FindingRecord.model_validate(s.content["finding"]), _place(s)) for s in slices]
         return find_in_study(findings, self.card.classes, self.card.study)
 
     def slices(self, case_id: str) -> list[Slice]:
@@ -309,3 +304,10 @@ def _title(sources: Sequence[str]) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _place(s: Slice) -> SlicePlace:
+    """Where a slice belongs; cases of earlier versions know only its series and depth."""
+    if "place" in s.content:
+        return SlicePlace.model_validate(s.content["place"])
+    return SlicePlace(series=str(s.series), depth=s.content["depth"])

@@ -16,7 +16,7 @@ from typing import Any
 from tumorlens.classifier import Classifier
 from tumorlens.errors import InputError, TumorLensError
 from tumorlens.explain.overlay import draw_heatmap, draw_overlay
-from tumorlens.finding import FailureRecord, FindingsDocument
+from tumorlens.finding import SCHEMA, FailureRecord, FindingsDocument
 from tumorlens.formats import Failure, Source, read_source
 from tumorlens.place import SlicePlace
 from tumorlens.scan import Scan
@@ -102,7 +102,7 @@ def _find(command: dict[str, Any], classifier: Classifier) -> dict[str, Any]:
         slices.append(SliceFinding(records[-1], SlicePlace.of(scan)))
     studies = [study.record(name) for study in find_in_studies(slices, classifier.card.classes, classifier.card.study)]
     document = FindingsDocument.of(classifier.weights, records, failures, studies)
-    return {"schema": 1, **document.model_dump(mode="json")}
+    return {"schema": SCHEMA, **document.model_dump(mode="json")}
 
 
 def _embedded(image: Any) -> str:
