@@ -59,6 +59,7 @@ class StudyRecord(BaseModel):
         label: Key of the most probable class; None where the study is not assessable.
         probabilities: By key, means over the key slices of the series that counted; empty where there were none.
         uncertain: Whether somebody must look: the answer is "uncertain" or "not assessable".
+        unknown: Whether it is "not assessable".
         key_slices: The slices that decided, in order.
         slices: How many there are.
         unknown_slices: How many are unlike those of the training.
@@ -73,6 +74,7 @@ class StudyRecord(BaseModel):
     label: str | None
     probabilities: dict[str, float]
     uncertain: bool
+    unknown: bool
     key_slices: tuple[KeySlice, ...]
     slices: int
     unknown_slices: int

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from tumorlens.wording import in_words, set_in_words
+from tumorlens.wording import in_words, ranges, set_in_words
 
 if TYPE_CHECKING:
     from tumorlens.batch import Outcome
@@ -122,7 +122,7 @@ class Console:
         rows = []
         for r in records[:_SHOWN]:
             doubtful = Text(r.text, style="bright_black") if r.uncertain else Text(r.text)
-            rows.append((r.source, str(r.slices), doubtful, _ranges(r.key_slices)))
+            rows.append((r.source, str(r.slices), doubtful, "–" if r.unknown else _ranges(r.key_slices)))
         if rows:
             self.out.print()
             self.table(("study or volume", "slices", "finding", "most suspicious slices"), rows)
@@ -303,13 +303,7 @@ def _ranges(key_slices: Sequence[KeySlice]) -> str:
     if len({k.source for k in key_slices}) > 1:
         first, last = key_slices[0].source, key_slices[-1].source
         return f"{len(key_slices)} of them, {Path(first).name} to {Path(last).name}"
-    runs: list[list[int]] = []
-    for frame in sorted(k.frame for k in key_slices):
-        if runs and frame == runs[-1][1] + 1:
-            runs[-1][1] = frame
-        else:
-            runs.append([frame, frame])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+    return ranges(k.frame + 1 for k in key_slices)
 
 
 _HEADLINES = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro ROC-AUC"}

@@ -75,6 +75,8 @@ class StudyFinding:
             most probable to show something; the more, the thinner they are. Where nothing decided, those in the middle.
         slices: Every slice with its finding, as they were given.
         series: What each stack of slices says.
+        counts: Slices by their own most probable class, unknown ones left out.
+        counted: Places of all slices of the series that counted.
         failures: Files that could not be read, or not wholly.
     """
 
@@ -87,6 +89,7 @@ class StudyFinding:
     slices: tuple[SliceFinding, ...]
     series: tuple[SeriesFinding, ...]
     counts: dict[str, int]
+    counted: tuple[int, ...]
     failures: tuple[Failure, ...] = ()
 
     def __str__(self) -> str:
@@ -125,6 +128,7 @@ class StudyFinding:
             label=self.label,
             probabilities=self.probabilities,
             uncertain=self.uncertain,
+            unknown=self.unknown,
             key_slices=tuple(KeySlice(source=f.source, frame=f.frame) for f in key),
             slices=len(self.slices),
             unknown_slices=self.unknown_slices,
@@ -175,6 +179,7 @@ def find_in_study(
         slices=tuple(slices),
         series=vote.series,
         counts={key: labels[key] for key in classes.keys},
+        counted=vote.counted,
         failures=tuple(failures),
     )
 
@@ -195,6 +200,7 @@ class _Vote:
 
     Attributes:
         rows: Of each stack that counts, the neighbours that speak for it; none where nothing counts.
+        counted: All slices of those stacks.
         series: What each stack says.
         middle: The slices in the middle of the largest stack.
     """
@@ -209,6 +215,8 @@ class _Vote:
         loudest = [self._loudest(stack) for stack in stacks]
         reasons = _reasons(stacks, loudest, [rule.length(stack.spacing) for stack in stacks])
         self.rows = [row for row, reason in zip(loudest, reasons, strict=True) if not reason]
+        counting = (stack.slices for stack, reason in zip(stacks, reasons, strict=True) if not reason)
+        self.counted = tuple(sorted(i for members in counting for i in members))
         self.series = tuple(self._finding(*each) for each in zip(stacks, loudest, reasons, strict=True))
         largest = max(stacks, key=lambda stack: len(stack.slices)).slices
         start = max(0, (len(largest) - rule.neighbours) // 2)
