@@ -155,12 +155,12 @@ def prepare_analysis(weights: str | None) -> Prepare:
 def _default_analysis(weights: str | None) -> Analyse:
     from tumorlens.classifier import Classifier
     from tumorlens.defaults import DEFAULT_WEIGHTS
-    from tumorlens.results.analysis import analyse
+    from tumorlens.results.analysis import Progress, analyse
     from tumorlens.results.make import make_results
 
     classifier = Classifier.load(weights or DEFAULT_WEIGHTS)
 
-    def run(paths: Sequence[Path]) -> list[Dataset]:
-        return make_results(analyse(paths, classifier), classifier.card)
+    def run(paths: Sequence[Path], progress: Progress) -> list[Dataset]:
+        return make_results(analyse(paths, classifier, progress=progress), classifier.card)
 
     return run
