@@ -57,7 +57,7 @@ def shown(estimate: Estimate) -> str:
 def leaking(slices: Slices, manifest: Path) -> set[str]:
     """Names of scans of which the audit found a copy in another fold."""
     audited = read_manifest(manifest)
-    group = {e.path.name: e.group or e.name for e in audited.entries}
+    group = {e.path.name: e.unit or e.name for e in audited.entries}
     folds: dict[str, set[int | None]] = {}
     for e in slices.manifest.entries:
         folds.setdefault(group[e.path.name], set()).add(e.fold)

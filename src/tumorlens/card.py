@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tumorlens.classes import ClassSet
 from tumorlens.errors import ChecksumMismatch, ModelError
+from tumorlens.files import write_atomically
 from tumorlens.preprocess import Preprocessing
 
 SHIPPED = Path(__file__).parent / "model" / "weights"
@@ -145,7 +146,7 @@ def read_card(weights: Path) -> WeightsCard:
 
 def write_card(card: WeightsCard, weights: Path) -> None:
     """Writes a card beside its weights file, in place of the one there."""
-    write_whole(weights.with_suffix(".json"), (card.model_dump_json(indent=1) + "\n").encode())
+    write_atomically(weights.with_suffix(".json"), (card.model_dump_json(indent=1) + "\n").encode())
 
 
 def read_checked(path: Path, sha256: str, mismatch: str) -> bytes:
@@ -162,10 +163,3 @@ def read_checked(path: Path, sha256: str, mismatch: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ChecksumMismatch(f"{path}: {mismatch}")
     return data
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)

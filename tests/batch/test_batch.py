@@ -173,7 +173,7 @@ def test_a_document_stands_only_where_all_was_written(tiny_classifier: Classifie
     with pytest.raises(ConfigError, match=r"b-overlay\.png: cannot be written .*; free space or choose another"):
         find_in_files([tmp_path / "in"], tiny_classifier, job)
     assert DOCUMENT not in _names(tmp_path / "out")
-    assert not [name for name in _names(tmp_path / "out") if name.endswith(".tmp")]
+    assert not [name for name in _names(tmp_path / "out") if name.endswith(".part")]
 
 
 def test_an_output_that_cannot_be_a_folder_is_refused_before_anything_isread_scans(

@@ -199,8 +199,32 @@ def test_a_table_in_a_folder_goes_before_class_folders(tmp_path, make_scan, make
 def test_the_widest_column_groups(make_table, columns, unit):
     rows = [["path", "label", *columns], ["1.png", "glioma", *(f"{c}-1" for c in columns)]]
     manifest = read_manifest(make_table(rows))
+    entry = only(manifest)
     assert manifest.unit == unit
-    assert only(manifest).group == (f"{unit.replace(' ', '_')}-1" if columns else None)
+    assert entry.group == (f"{unit}-1" if unit in columns else None)
+    assert entry.duplicate_group == ("duplicate_group-1" if "duplicate_group" in columns else None)
+    assert entry.unit == (entry.group or ("copies of duplicate_group-1" if columns else None))
+
+
+def test_patients_and_copies_are_two_things(make_table):
+    head = ["path", "label", "patient", "duplicate_group"]
+    rows = [
+        ["1.png", "glioma", "p1", "1"],
+        ["2.png", "glioma", "p1", "2"],
+        ["copy-of-2.png", "glioma", "", "2"],  # nobody wrote the patient down; the copy tells
+        ["3.png", "no_tumor", "", "3"],
+        ["4.png", "no_tumor", "", "4"],
+    ]
+    manifest = read_manifest(make_table([head, *rows]))
+    assert manifest.unit == "patient or duplicate group"
+    assert [e.unit for e in manifest.entries] == ["p1", "p1", "p1", "copies of 3", "copies of 4"]
+
+
+def test_patients_that_share_a_picture_are_kept_together(make_table):
+    head = ["path", "label", "patient", "duplicate_group"]
+    rows = [[f"{i}.png", "glioma", p, d] for i, (p, d) in enumerate(["b1", "a1", "a2", "c2", "d3"])]
+    groups = [e.group for e in read_manifest(make_table([head, *rows])).entries]
+    assert groups == ["a", "a", "a", "a", "d"]
 
 
 def test_a_column_without_values_does_not_group(make_table):
@@ -224,7 +248,7 @@ def test_masouds_table(make_table):
     ]
     manifest = read_manifest(make_table([head, *rows], "slices.csv"))
     assert manifest.unit == "duplicate group"
-    assert [(e.label, e.group, e.split, e.fold) for e in manifest.entries] == [
+    assert [(e.label, e.duplicate_group, e.split, e.fold) for e in manifest.entries] == [
         ("glioma", "12", "training", 0),
         ("no_tumor", "12", "testing", 2),
     ]
@@ -299,14 +323,14 @@ def test_write_and_read_again(tmp_path, make_scan):
     (first, second), again = read_manifest(table).entries, read_manifest(tmp_path / "set")
     assert (again.unit, again.classes) == ("patient", classes)
     for read, written in ((first, entries[0]), (second, entries[1])):
-        for name in ("path", "label", "group", "split", "fold", "source"):
+        for name in ("path", "label", "group", "duplicate_group", "split", "fold", "source"):
             assert getattr(read, name) == getattr(written, name)
         assert str(read.outline) == str(written.outline)
 
 
 def test_groups_of_any_unit_survive_writing(tmp_path, make_scan):
     entries = (Entry(make_scan("a.png"), "a.png", "glioma", "1/p"),)
-    for unit in ("series", "duplicate group", "patient or series", "patient or scan"):
+    for unit in ("series", "group", "patient or series", "patient or duplicate group"):
         Manifest(entries, BRAIN_TUMORS, unit).write(tmp_path / "manifest.csv")
         assert only(read_manifest(tmp_path)).group == "1/p"
 

@@ -163,7 +163,7 @@ def test_a_damaged_graph_is_refused(tmp_path: Path) -> None:
 def test_a_graph_that_answers_otherwise_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = make("cnn", tmp_path)
     monkeypatch.setattr("tumorlens.engines.export.compare", lambda *_: 0.1)
-    with pytest.raises(ModelError, match=r"answers otherwise than PyTorch, by 0\.1; not written"):
+    with pytest.raises(ModelError, match=r"differs from PyTorch by 0\.1; not written"):
         export_graph(weights)
     assert not list(tmp_path.glob("*.onnx*"))
     assert read_card(weights).graph_sha256 == ""

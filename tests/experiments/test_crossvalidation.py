@@ -129,10 +129,12 @@ def test_folds_for_some_scans_only_are_refused() -> None:
 
 
 def test_one_scan_of_each_duplicate_group_but_all_of_a_patient() -> None:
-    groups: list[str | None] = ["a", "a", "b", None]
+    scans = slices(["p", "p", "p", None], [0] * 4)
+    entries = [replace(e, duplicate_group=d) for e, d in zip(scans.manifest.entries, "aab ", strict=True)]
+    entries[3] = replace(entries[3], duplicate_group=None)
 
-    assert len(one_per_group(slices(groups, [0] * 4, "duplicate group"))) == 3
-    assert len(one_per_group(slices(groups, [0] * 4, "patient"))) == 4
+    assert len(one_per_group(scans)) == 4
+    assert len(one_per_group(replace(scans, manifest=replace(scans.manifest, entries=tuple(entries))))) == 3
 
 
 @pytest.fixture(scope="module")

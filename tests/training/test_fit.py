@@ -17,9 +17,10 @@ from tumorlens.model import build_network
 from tumorlens.model.weights import load_weights
 from tumorlens.phantoms.dataset import write_phantoms
 from tumorlens.training import fit
+from tumorlens.training.batches import training_batches
 from tumorlens.training.callbacks import read_log
 from tumorlens.training.fit import Interrupted
-from tumorlens.training.module import TrainingModule, training_batches
+from tumorlens.training.module import TrainingModule
 from tumorlens.training.run import Run
 
 FROZEN = {"learning_rate": 1e-12, "averaging": 0}  # so small that no weight changes: no epoch is better than the first

@@ -1,56 +1,9 @@
-from itertools import chain
-
 import numpy as np
 import pytest
 import torch
 
 from tumorlens.model import build_network
-from tumorlens.training.module import (
-    ShuffledBatches,
-    TrainingModule,
-    balanced_weights,
-    training_batches,
-    validation_batches,
-)
-
-
-def test_an_epoch_sees_every_scan_once_in_an_order_of_its_own():
-    sampler = ShuffledBatches(32, 8, seed=0)
-    orders = []
-    for epoch in (0, 1, 0):
-        sampler.set_epoch(epoch)
-        batches = list(sampler)
-        assert [len(b) for b in batches] == [8] * 4
-        orders.append(list(chain.from_iterable(batches)))
-        assert sorted(orders[-1]) == list(range(32))
-    assert orders[0] == orders[2] != orders[1]
-    assert list(chain.from_iterable(ShuffledBatches(32, 8, seed=1))) != orders[0]
-
-
-def test_the_last_small_batch_is_dropped_but_never_the_only_one():
-    assert [len(b) for b in ShuffledBatches(33, 8, seed=0)] == [8] * 4
-    assert [len(b) for b in ShuffledBatches(5, 8, seed=0)] == [5]
-    assert len(ShuffledBatches(33, 8, seed=0)) == 4
-
-
-def test_batches_hold_the_part_they_were_made_for(slices, tiny):
-    indices = np.arange(10, 60)
-    seen = [labels for _, labels in training_batches(slices, indices, tiny(batch_size=10))]
-    assert np.bincount(torch.cat(seen)).tolist() == np.bincount(slices.labels[indices]).tolist()
-    images, labels = (torch.cat(parts) for parts in zip(*validation_batches(slices, indices), strict=True))
-    assert np.array_equal(images, slices.images[indices])
-    assert np.array_equal(labels, slices.labels[indices])
-
-
-def test_rare_classes_weigh_more_and_scans_weigh_1_on_average():
-    labels = np.array([0] * 60 + [1] * 30 + [2] * 10)
-    weights = balanced_weights(labels, 3).numpy()
-    assert weights == pytest.approx([100 / 180, 100 / 90, 100 / 30])
-    assert weights[labels].mean() == pytest.approx(1)
-
-
-def test_a_class_without_scans_has_a_finite_weight():
-    assert balanced_weights(np.array([0, 0, 1]), 3).isfinite().all()
+from tumorlens.training.module import TrainingModule
 
 
 def test_class_weights_and_smoothing_reach_the_loss(slices, tiny, monkeypatch):

@@ -132,7 +132,7 @@ class Worker:
             yield from read_source(Source(item.path, item.error), axis=self.job.axis)
             return
         if item.error is not None:
-            yield Failure(item.path, f"{item.error.problem}; {item.error.remedy}")
+            yield Failure.of(item.path, item.error)
             return
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder, PurePosixPath(item.path).name)
@@ -141,7 +141,7 @@ class Worker:
                 system.get_file(path, str(local))
             except OSError as error:
                 gone = UnreadableFile(item.path, f"could not be fetched ({error.strerror or 'no answer'})", "try again")
-                yield Failure(item.path, f"{gone.problem}; {gone.remedy}")
+                yield Failure.of(item.path, gone)
                 return
             for found in read_source(Source(str(local)), axis=self.job.axis):
                 yield replace(found, source=item.path)

@@ -232,15 +232,36 @@ def evaluate(
         bool,
         typer.Option("--heatmaps", help="Also measure a run's heat maps against outlines, and how faithful they are."),
     ] = False,
+    studies: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of whole studies, NIfTI volumes with masks of their tumours (NAME-seg beside NAME, folders as "
+            "BraTS has them, or a table): measures slices with tumour against those without, and each study's "
+            "finding; writes studies.json and studies.csv."
+        ),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Class of the studies of --studies, where no table names it, such as glioma.")
+    ] = None,
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
-    """Test a run, or any weights on any labelled scans, and write report.html, metrics.json and plots."""
+    """Test a run, or any weights on any labelled scans or whole studies, and write what was found."""
     console = make_console(quiet)
     with needs_extra("evaluation", "train"):
         from tumorlens.experiments.experiment import evaluate_weights, explain_run, run_experiment
         from tumorlens.training.run import Run
 
+    if studies is not None:
+        from tumorlens.classifier import Classifier
+        from tumorlens.evaluation.studies.measure import measure_studies, write_scores
+        from tumorlens.evaluation.studies.volumes import find_volumes
+
+        classifier = Classifier.load(run or weights, device=device)
+        with console.progress("reading studies") as progress:
+            measured = measure_studies(classifier, find_volumes(studies), label=label, progress=progress)
+        console.study_scores(measured, write_scores(measured, output))
+        return
     if heatmaps and run is None:
         raise ConfigError("--heatmaps needs a run: its validation part fixes the thresholds")
     if run is not None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tumorlens.classes import ClassSet
     from tumorlens.evaluation.audit import AuditReport
     from tumorlens.evaluation.metrics import Estimate, Scores
+    from tumorlens.evaluation.studies.measure import StudyScores
     from tumorlens.experiments.crossvalidation import CrossValidation
     from tumorlens.experiments.listener import Listener
     from tumorlens.finding import FindingsDocument
@@ -147,6 +148,33 @@ class Console:
         rows = [(name, _estimate(getattr(scores, key))) for key, name in _HEADLINES.items()]
         self.table(("figure", "value (95% interval)"), rows)
         self.say(f"report: {report}")
+
+    def study_scores(self, scores: StudyScores, path: Path) -> None:
+        """A row a study, the figures over all slices, and where they are written."""
+        rows = [
+            [
+                row.name,
+                f"{row.label} {row.probability:.0%}",
+                "yes" if row.label == row.truth else "no",
+                f"{row.missed} of {row.tumour_slices}",
+                f"{row.false_alarms} of {row.free_slices}",
+                "" if row.pointing is None else f"{row.pointing:.2f}",
+            ]
+            for row in scores.studies
+        ]
+        self.table(("study", "finding", "right", "tumour slices missed", "false alarms", "pointing"), rows)
+        figures = [
+            ("AUC of slices with tumour against those without", scores.auc),
+            (f"false alarms on {scores.free_slices} tumour-free slices", scores.false_alarms),
+            (f"missed of {scores.tumour_slices} slices with tumour", scores.missed),
+            ("pointing on slices with tumour", scores.pointing),
+            (f"studies named rightly, of {len(scores.studies)}", scores.named_rightly),
+        ]
+        self.table(
+            (f"{scores.weights}, {scores.patients} patients", "value (95% interval by patient)"),
+            [(name, _estimate(estimate)) for name, estimate in figures],
+        )
+        self.say(f"a slice counts as tumour-free from {scores.margin} slices off the tumour; figures: {path}")
 
     def crossvalidation(self, found: CrossValidation, folder: Path) -> None:
         """The folds, what they make together, and what the publisher's split adds."""

@@ -47,8 +47,8 @@ class Slices:
 
     @property
     def groups(self) -> list[str]:
-        """What must not be torn apart: each scan's group, or its own name where it has none."""
-        return [e.group or e.name for e in self.manifest.entries]
+        """What must not be torn apart: each scan's unit, or its own name where it has none."""
+        return [e.unit or e.name for e in self.manifest.entries]
 
     @property
     def outlined(self) -> NDArray[np.bool_]:
@@ -126,16 +126,16 @@ def read_scan(entry: Entry) -> Scan:
 def _grouped(entry: Entry, scan: Scan, several: bool) -> Entry:
     """The entry of one slice, with what its file says of patient or series and of facts if the manifest does not."""
     group = entry.group
-    if group is None and (identifier := scan.patient or scan.series):
+    if entry.unit is None and (identifier := scan.patient or scan.series):
         group = pseudonym(identifier)
-    elif group is None and several:
+    elif entry.unit is None and several:
         group = entry.name
     name = f"{entry.name}#{scan.frame}" if several else entry.name
     return replace(entry, name=name, group=group, facts={**scan.facts, **entry.facts})
 
 
 def _unit(manifest: Manifest, entries: list[Entry]) -> str:
-    if manifest.unit == "scan" and any(e.group for e in entries):
+    if manifest.unit == "scan" and any(e.unit for e in entries):
         return "patient or series"
     return manifest.unit
 

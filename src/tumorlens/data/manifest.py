@@ -27,8 +27,10 @@ TABLE_NAMES = ("manifest.csv", "slices.csv")
 SYNTHETIC = "SYNTHETIC"
 """Name of the file that marks a folder of phantoms."""
 
-UNITS = ("patient", "series", "group", "duplicate_group")
-"""Columns that say which scans belong together, the widest first."""
+GROUPINGS = ("patient", "series", "group")
+"""Columns that say which scans must not be torn apart, the widest first. Copies have a column of their own."""
+
+COPIES = "duplicate group"
 
 _TRAINING = {"train", "training"}
 _TESTING = {"test", "testing", "val", "valid", "validation"}
@@ -42,7 +44,9 @@ class Entry:
         path: The file, absolute.
         name: How tables and reports call it: its path inside the data set, with "#frame" where a file holds several.
         label: Key of its class.
-        group: What must not be torn apart: a patient, a series, a duplicate group. None where nothing is known.
+        group: The patient, series or other group that must not be torn apart. None where nothing is known.
+        duplicate_group: Scans with the same one are copies of one picture: re-encoded, mirrored, turned. None where
+            nothing is known.
         split: The publisher's split, "training" or "testing", where there is one.
         fold: Number of its fold, where there is one.
         source: Where it comes from, such as a hospital or a data set, where the table says.
@@ -59,6 +63,12 @@ class Entry:
     source: str | None = None
     outline: Outline | None = None
     facts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    duplicate_group: str | None = None
+
+    @property
+    def unit(self) -> str | None:
+        """What splits, folds and intervals keep whole: the group, or where none is known the copies of the picture."""
+        return self.group or (f"copies of {self.duplicate_group}" if self.duplicate_group else None)
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,8 @@ class Manifest:
     Attributes:
         entries: The scans.
         classes: The classes their labels belong to.
-        unit: What a group is, in words: "patient", "series", "duplicate group" or "scan".
+        unit: What is kept whole, in words: "patient", "series", "duplicate group", "scan", or "patient or duplicate
+            group" where the patients of some scans are not known.
         synthetic: Whether it was made of phantoms.
         failures: Files that should hold a scan with its label, and could not be read.
     """
@@ -91,12 +102,11 @@ class Manifest:
     def write(self, path: Path) -> None:
         """Writes the table as CSV; paths are relative to its folder where they lie below it."""
         folder = path.parent.absolute()
-        column = self.unit.replace(" ", "_")
+        grouping = self.unit.removesuffix(f" or {COPIES}")
+        column = grouping if grouping in GROUPINGS else "group"
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(
-                ["path", "label", column if column in UNITS else "group", "split", "fold", "source", "outline"]
-            )
+            writer.writerow(["path", "label", column, "duplicate_group", "split", "fold", "source", "outline"])
             for e in self.entries:
                 file_path = e.path.absolute()
                 inside = file_path.is_relative_to(folder)
@@ -105,6 +115,7 @@ class Manifest:
                         (file_path.relative_to(folder) if inside else file_path).as_posix(),
                         e.label,
                         e.group or "",
+                        e.duplicate_group or "",
                         e.split or "",
                         "" if e.fold is None else e.fold,
                         e.source or "",
@@ -168,7 +179,12 @@ def merge(manifests: Sequence[Manifest]) -> Manifest:
             ours, theirs = (", ".join(c.keys) for c in (classes, m.classes))
             raise DataError(f"the data sets have different classes ({ours}; {theirs}); train on them one by one")
     entries = [
-        replace(e, name=f"{number}/{e.name}", group=e.group and f"{number}/{e.group}")
+        replace(
+            e,
+            name=f"{number}/{e.name}",
+            group=e.group and f"{number}/{e.group}",
+            duplicate_group=e.duplicate_group and f"{number}/{e.duplicate_group}",
+        )
         for number, m in enumerate(manifests, 1)
         for e in m.entries
     ]
@@ -228,18 +244,48 @@ def _read_table(path: Path, classes: ClassSet | None) -> Manifest:
     columns, rows = _read_rows(path)
     if "label" not in columns or not columns & {"path", "number"}:
         raise DataError(f"{path}: needs the columns path and label; it has {', '.join(sorted(columns)) or 'none'}")
-    unit = next((u for u in UNITS if u in columns and any(row[u] for _, row in rows)), None)
+    grouping = next((c for c in GROUPINGS if c in columns and any(row[c] for _, row in rows)), None)
     drawn = _read_cheng_outlines(path.parent) if "cheng_number" in columns else {}
     entries: dict[Path, Entry] = {}
     for number, row in rows:
         try:
-            entry = _read_row(path.parent, row, unit, drawn)
+            entry = _read_row(path.parent, row, grouping, drawn)
         except DataError as error:
             raise DataError(f"{path}, row {number}: {error}") from error
         if entry.path in entries:
             raise DataError(f"{path}, row {number}: {entry.name} has a row already; keep one row per file")
         entries[entry.path] = entry
-    return _settle(entries.values(), classes, path, (unit or "scan").replace("_", " "))
+    joined = join_copies(entries.values())
+    return _settle(joined, classes, path, unit_of(joined, grouping))
+
+
+def join_copies(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """The entries, with copies of one picture in one group.
+
+    Copies share the group that one of them has; groups that share a picture become one, named as the first of them.
+    """
+    entries = tuple(entries)
+    first: dict[str, str] = {}  # a group, and the one it became a part of
+
+    def find(group: str) -> str:
+        while (parent := first.get(group, group)) != group:
+            group = parent
+        return group
+
+    group_of: dict[str, str] = {}
+    for entry in entries:
+        if entry.group and entry.duplicate_group:
+            one, other = sorted((find(entry.group), find(group_of.setdefault(entry.duplicate_group, entry.group))))
+            first[other] = one
+    groups = (entry.group or group_of.get(entry.duplicate_group or "") for entry in entries)
+    return tuple(replace(e, group=group and find(group)) for e, group in zip(entries, groups, strict=True))
+
+
+def unit_of(entries: Sequence[Entry], grouping: str | None) -> str:
+    """What is kept whole, in words; `grouping` is what their groups are, in one word."""
+    by_copies = any(e.group is None and e.duplicate_group for e in entries)
+    units = [grouping] if grouping else []
+    return " or ".join([*units, *([COPIES] if by_copies else [])]) or "scan"
 
 
 def _read_rows(path: Path) -> tuple[set[str], list[tuple[int, dict[str, str]]]]:
@@ -265,7 +311,7 @@ def _read_cheng_outlines(folder: Path) -> dict[str, str]:
     return {row["number"]: row["outline"] for _, row in rows if row["outline"]}
 
 
-def _read_row(folder: Path, row: dict[str, str], unit: str | None, drawn: Mapping[str, str]) -> Entry:
+def _read_row(folder: Path, row: dict[str, str], grouping: str | None, drawn: Mapping[str, str]) -> Entry:
     if None in row or None in row.values():
         raise DataError("has more or fewer cells than the header; put cells that hold commas in quotes")
     cells = {column: text.strip() for column, text in row.items()}
@@ -283,7 +329,8 @@ def _read_row(folder: Path, row: dict[str, str], unit: str | None, drawn: Mappin
         path=folder / name,
         name=name,
         label=cells["label"],
-        group=(cells[unit] or None) if unit else None,
+        group=(cells[grouping] or None) if grouping else None,
+        duplicate_group=cells.get("duplicate_group") or None,
         split=None if split is None else _split_of(split),
         fold=None if fold is None else _whole_number("fold", fold),
         source=source,
@@ -358,7 +405,7 @@ def _read_cheng(root: Path, files: Sequence[Path], classes: ClassSet | None) -> 
         try:
             case = read_case(str(path))
         except InputError as error:
-            failures.append(Failure(str(path), f"{error.problem}; {error.remedy}"))
+            failures.append(Failure.of(str(path), error))
             continue
         group = pseudonym(case.scan.patient) if case.scan.patient else None
         name = path.relative_to(root).as_posix()

@@ -186,7 +186,7 @@ def _finish(
     card, pooled = read_card(run.weights), found.pooled
     headline = {name: getattr(pooled, name).model_dump() for name in _FIGURES}
     words = (
-        f"all {len(slices)} scans, one of each {slices.manifest.unit}; the scores are out-of-fold: those of "
+        f"all {len(slices)} scans, one of each duplicate group; the scores are out-of-fold: those of "
         f"{len(held)} networks of the same recipe, each trained on the other folds and tested on its own"
     )
     scores = {"n": pooled.n, "groups": pooled.groups, **headline}
@@ -223,9 +223,9 @@ def with_folds(slices: Slices, folds: int, seed: int) -> Slices:
 def _check_folds(entries: Sequence[Entry]) -> None:
     first: dict[str, Entry] = {}
     for entry in entries:
-        if entry.group is None:
+        if entry.unit is None:
             continue
-        other = first.setdefault(entry.group, entry)
+        other = first.setdefault(entry.unit, entry)
         if other.fold != entry.fold:
             raise DataError(
                 f"the folds tear a group apart: {other.name} is in fold {other.fold}, {entry.name} in fold "
@@ -234,10 +234,8 @@ def _check_folds(entries: Sequence[Entry]) -> None:
 
 
 def one_per_group(slices: Slices) -> Slices:
-    """The first scan of each duplicate group; all scans where groups are patients or series."""
-    if slices.manifest.unit != "duplicate group":
-        return slices
-    _, first = np.unique(slices.groups, return_index=True)
+    """The first scan of each duplicate group; all scans where nothing is known of copies."""
+    _, first = np.unique([e.duplicate_group or f"only {e.name}" for e in slices.manifest.entries], return_index=True)
     return slices.pick(np.sort(first))
 
 

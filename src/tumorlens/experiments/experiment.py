@@ -261,7 +261,7 @@ def cautions(slices: Slices, split: Split, config: TrainConfig) -> list[str]:
     found = list(config.cautions)
     if slices.manifest.synthetic:
         found.append(_SYNTHETIC)
-    alone = sum(e.group is None for e in slices.manifest.entries) / len(slices)
+    alone = sum(e.unit is None for e in slices.manifest.entries) / len(slices)
     if alone:
         which = "Nothing in the data says" if alone == 1 else f"For {alone:.0%} of the scans, nothing says"
         found.append(

@@ -30,6 +30,9 @@ class Network(nn.Module):
         logits: Tensor = self.head(self.features(x))
         return logits
 
+    def begin(self) -> None:
+        """Makes the network ready for its first training step: features learnt elsewhere, where it has some."""
+
 
 @dataclass(frozen=True, eq=False)
 class Reading:

@@ -9,11 +9,12 @@ import threading
 from enum import Enum
 
 from tumorlens.errors import InputError
+from tumorlens.files import write_atomically
 from tumorlens.formats.checks import parsing
 from tumorlens.formats.dicom.header import read_header
 from tumorlens.node.ledger import Ledger
 from tumorlens.node.privacy import short
-from tumorlens.node.spool import Spool, write_durably
+from tumorlens.node.spool import Spool
 
 _LOG = logging.getLogger(__name__)
 _LOCKS = 64
@@ -78,7 +79,8 @@ class Inbox:
             _LOG.warning("instance %s was sent again with other content; the first is kept", short(sop))
             return Taken.DIFFERENT
         path = self._spool.place_of(sop)
-        write_durably(path, content)
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, content, writer=threading.get_ident())  # two may be sent the same at once
         study, dead = _study_of(str(path), sop)
         self._ledger.add_instance(sop, study, self._spool.relative(path), digest, dead)
         if dead is None:

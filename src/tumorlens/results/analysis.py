@@ -108,7 +108,7 @@ class _Reading:
                 raise
             except InputError as error:
                 self._errors.append(error)
-                self.failures.append(Failure(source.path, f"{error.problem}; {error.remedy}"))
+                self.failures.append(Failure.of(source.path, error))
 
     def nothing(self) -> InputError:
         """Why there is no slice."""

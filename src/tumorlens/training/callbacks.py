@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from tumorlens.errors import ConfigError
+from tumorlens.files import write_atomically
 from tumorlens.model import Network
 
 
@@ -171,12 +173,11 @@ class StopEarly(EarlyStopping):
 
 def write_log(epochs: list[Epoch], path: Path) -> None:
     """Writes the log as CSV, whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Epoch)])
-        writer.writeheader()
-        writer.writerows(asdict(e) for e in epochs)
-    temporary.replace(path)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(Epoch)])
+    writer.writeheader()
+    writer.writerows(asdict(e) for e in epochs)
+    write_atomically(path, text.getvalue().encode())
 
 
 def read_log(path: Path) -> list[Epoch]:

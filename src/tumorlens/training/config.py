@@ -32,6 +32,16 @@ RECIPES: dict[str, dict[str, Any]] = {
         "mirrored": False,
     },
     "cnn_lstm_attention_128": {"preprocessing": {"size": 128, "intensity": "stretch"}, **_ATTENTION, "epochs": 45},
+    "cnn_lstm_efficientnet": {
+        "preprocessing": {"size": 128, "intensity": "stretch"},
+        **_ATTENTION,
+        "epochs": 18,
+        "patience": 18,
+        "batch_size": 32,
+        "learning_rate": 1e-3,
+        "twins": 0.66,
+        "patched": 0.5,
+    },
 }
 """Settings that a network has by default where they differ from the general ones, by its name."""
 
@@ -84,6 +94,20 @@ class TrainConfig(BaseModel):
         ge=0,
         le=100,
         description="weight of the outlines, where the data have some and the network attends; 0 is none",
+    )
+    twins: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="tumour-free twins an epoch, as a share of the outlined scans: the tumour replaced by the like "
+        "place of another patient's slice; 0 is none",
+    )
+    patched: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the scans shown with a patch pasted off the tumour, so that pasting itself tells "
+        "nothing; 0 is none",
     )
     augmentation: float = Field(1.0, ge=0, le=3, description="strength of the random changes; 0 is none")
     warp: float = Field(

@@ -25,6 +25,7 @@ from tumorlens.errors import ConfigError
 from tumorlens.explain.cam import shown_method
 from tumorlens.model import build_network
 from tumorlens.model.weights import save_weights
+from tumorlens.training.batches import TrainingSet, balanced_weights, training_batches, validation_batches
 from tumorlens.training.callbacks import (
     BestEpoch,
     Epoch,
@@ -35,7 +36,7 @@ from tumorlens.training.callbacks import (
     measure_normalisation,
 )
 from tumorlens.training.config import TrainConfig
-from tumorlens.training.module import TrainingModule, balanced_weights, training_batches, validation_batches
+from tumorlens.training.module import TrainingModule
 from tumorlens.training.run import Run
 from tumorlens.version import __version__
 
@@ -121,9 +122,12 @@ def _train(
     network = build_network(
         config.model, channels=config.preprocessing.channels, classes=len(card.classes), **config.options
     )
+    network.begin()
     batches = training_batches(slices, split.train, config)
-    labels = slices.labels[split.train]
-    weights = balanced_weights(labels, len(card.classes)) if config.class_weights else torch.ones(len(card.classes))
+    scans = batches.dataset
+    assert isinstance(scans, TrainingSet)
+    seen = scans.seen(len(card.classes))
+    weights = balanced_weights(seen) if config.class_weights else torch.ones(len(card.classes))
     nothing = torch.tensor([c.nothing for c in card.classes])
     module = TrainingModule(network, config, weights, steps=config.epochs * len(batches), nothing=nothing)
     log, best = EpochLog(run.log, tell), BestEpoch(run.checkpoints)

@@ -1,22 +1,18 @@
-"""One training step and one validation step, and the data they take."""
+"""One training step and one validation step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from tumorlens.data.augment import augment_with
-from tumorlens.data.loader import Slices
 from tumorlens.model import AttentiveNetwork, Network
+from tumorlens.training.batches import place
 from tumorlens.training.config import TrainConfig
 from tumorlens.training.guidance import guidance_loss
 
@@ -57,7 +53,7 @@ class TrainingModule(pl.LightningModule):
         """Starts the epoch's own randomness."""
         # Not at the epoch's start: what is drawn between it and the first batch differs in a resumed run.
         if batch_idx == 0:
-            torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch + 500_009 * _place()[0])
+            torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch + 500_009 * place()[0])
 
     def _logits(self, images: Tensor) -> Tensor:
         # channels-last is about a third quicker on a CPU
@@ -124,67 +120,11 @@ class TrainingModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def _place() -> tuple[int, int]:
-    """This process's number among those of a distributed run, and how many there are."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return 0, 1
-    return dist.get_rank(), dist.get_world_size()
-
-
 def _share_of(amount: Tensor) -> Tensor | float:
     """This process's amount over the mean of all processes', (); 1 where there is one process."""
-    _, processes = _place()
+    _, processes = place()
     if processes == 1:
         return 1.0
     total = amount.clone()
     dist.all_reduce(total)
     return amount * processes / total
-
-
-class ShuffledBatches(Sampler[list[int]]):
-    """Batches of indices, shuffled anew each epoch from the seed and the epoch's number.
-
-    Each process of a distributed run gets its share of every batch. Lightning calls `set_epoch`. The last, smaller
-    batch is dropped, so that batch normalisation never sees one scan.
-    """
-
-    def __init__(self, count: int, batch_size: int, seed: int) -> None:
-        self.count, self.batch_size, self.seed, self.epoch = count, min(batch_size, count), seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Sets the epoch the next pass belongs to."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count // self.batch_size
-
-    def __iter__(self) -> Iterator[list[int]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
-        rank, processes = _place()
-        for start in range(len(self)):
-            yield order[start * self.batch_size : (start + 1) * self.batch_size][rank::processes].tolist()
-
-
-def _dataset(slices: Slices, indices: NDArray[np.intp], *, outlines: bool = False) -> TensorDataset:
-    tensors = [torch.from_numpy(slices.images[indices]), torch.from_numpy(slices.labels[indices])]
-    if outlines and slices.coverage is not None:
-        tensors += [torch.from_numpy(slices.coverage[indices]), torch.from_numpy(slices.outlined[indices])]
-    return TensorDataset(*tensors)
-
-
-def training_batches(slices: Slices, indices: NDArray[np.intp], config: TrainConfig) -> DataLoader:
-    """Batches of the training part. Decoded slices lie in memory, so no worker processes are needed."""
-    sampler = ShuffledBatches(len(indices), config.batch_size, config.seed)
-    return DataLoader(_dataset(slices, indices, outlines=config.guidance > 0), batch_size=None, sampler=sampler)
-
-
-def validation_batches(slices: Slices, indices: NDArray[np.intp]) -> DataLoader:
-    """Batches of the validation part, in order."""
-    batches = [list(range(i, min(i + 256, len(indices)))) for i in range(0, len(indices), 256)]
-    return DataLoader(_dataset(slices, indices), batch_size=None, sampler=batches)
-
-
-def balanced_weights(labels: NDArray[np.int64], classes: int) -> Tensor:
-    """Weight of each class: inverse to how often it is seen, 1 on average over the scans; (classes,) float32."""
-    counts = np.bincount(labels, minlength=classes)
-    return torch.from_numpy((len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32))

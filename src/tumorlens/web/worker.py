@@ -59,7 +59,7 @@ def main() -> None:
             else:
                 tell({"end": _find(command, classifier)})
         except InputError as error:
-            tell({"error": f"{error.problem}; {error.remedy}"})
+            tell({"error": error.reason})
         except TumorLensError as error:
             tell({"error": str(error)})
         except MemoryError:

@@ -395,8 +395,8 @@ def test_the_table_it_writes_reads_back_with_groups_whole(made: Set, heads: list
     write_manifest(report, manifest, tmp_path / "elsewhere" / "deep.csv")
     assert all(e.path.is_file() for e in read_manifest(tmp_path / "elsewhere" / "deep.csv").entries)
     assert len(back) == 46
-    assert [(e.path.resolve(), e.label, e.group, e.fold) for e in back.entries] == [
-        (e.path.resolve(), e.label, e.group, e.fold) for e in written.entries
+    assert [(e.path.resolve(), e.label, e.group, e.duplicate_group, e.fold) for e in back.entries] == [
+        (e.path.resolve(), e.label, e.group, e.duplicate_group, e.fold) for e in written.entries
     ]
     assert {e.fold for e in back.entries} == set(range(5))
     fold_of_group = defaultdict(set)
@@ -508,11 +508,11 @@ def test_real_duplicates(tmp_path: Path) -> None:
     manifest = read_manifest(data)
     tumours = [i for i, e in enumerate(manifest.entries) if e.label != "no_tumor"]
     # Whole duplicate groups, and neighbours: the first slices by group.
-    tumours = sorted(tumours, key=lambda i: int(manifest.entries[i].group or 0))[:600]
+    tumours = sorted(tumours, key=lambda i: int(manifest.entries[i].duplicate_group or 0))[:600]
     part = replace(manifest, entries=tuple(manifest.entries[i] for i in tumours), unit="scan")
     report = audit(part, tmp_path / "audit")
     found = [str(p.group or f"alone {p.entry}") for p in report.table]
-    truth = [e.group for e in part.entries]
+    truth = [e.duplicate_group for e in part.entries]
     pairs = list(combinations(range(len(truth)), 2))
     wanted = {(i, j) for i, j in pairs if truth[i] == truth[j]}
     got = {(i, j) for i, j in pairs if found[i] == found[j]}

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tumorlens.data.manifest import Manifest
+from tumorlens.data.manifest import COPIES, GROUPINGS, Manifest, join_copies, unit_of
 from tumorlens.errors import DataError, MissingExtra
 from tumorlens.evaluation.audit.duplicates import find_groups
 from tumorlens.evaluation.audit.findings import AuditedPicture, AuditReport, Contradiction, Share, Shortcut
@@ -107,7 +107,9 @@ def write_manifest(report: AuditReport, manifest: Manifest, path: Path, *, seed:
         raise DataError("the audit is of another manifest; audit this one")
     entry_of = np.array([p.entry for p in report.table])
     duplicates = np.array([p.group or 0 for p in report.table])
-    groups = joined(len(manifest), entry_of, duplicates, [e.group for e in manifest.entries])
+    told = [e.duplicate_group for e in manifest.entries]
+    copies = joined(len(manifest), entry_of, duplicates, told)
+    groups = joined(len(manifest), entry_of, duplicates, told, [e.group for e in manifest.entries])
     kept = np.unique(entry_of)
     own = [manifest.entries[i].fold for i in kept]
     folds = (
@@ -115,13 +117,19 @@ def write_manifest(report: AuditReport, manifest: Manifest, path: Path, *, seed:
         if None not in own and len(set(own)) > 1
         else _made([manifest.entries[i].label for i in kept], groups[kept], seed)
     )
-    _, numbers = np.unique(groups[kept], return_inverse=True)
-    entries = tuple(
-        replace(manifest.entries[i], path=absolute(manifest.entries[i].path), group=str(group + 1), fold=int(fold))
-        for i, group, fold in zip(kept, numbers, folds, strict=True)
+    _, numbers = np.unique(copies[kept], return_inverse=True)
+    entries = join_copies(
+        replace(
+            manifest.entries[i],
+            path=absolute(manifest.entries[i].path),
+            duplicate_group=str(number + 1),
+            fold=int(fold),
+        )
+        for i, number, fold in zip(kept, numbers, folds, strict=True)
     )
-    unit = "duplicate group" if manifest.unit in ("scan", "duplicate group") else "group"
-    written = replace(manifest, entries=entries, unit=unit)
+    grouping = manifest.unit.removesuffix(f" or {COPIES}")
+    grouping = "" if grouping in ("scan", COPIES) else grouping if grouping in GROUPINGS else "group"
+    written = replace(manifest, entries=entries, unit=unit_of(entries, grouping))
     path.parent.mkdir(parents=True, exist_ok=True)
     written.write(absolute(path))
     return written
@@ -168,7 +176,7 @@ def _check(manifest: Manifest) -> None:
 def _series(manifest: Manifest, pictures: Pictures) -> NDArray[np.intp]:
     """Number of each picture's patient or series: by the table, by what its file says, or the file itself."""
     names: list[str] = []
-    told = manifest.unit in ("patient", "series", "patient or series")
+    told = manifest.unit.startswith(("patient", "series"))
     several = pictures.column("places") > 1
     for index, series, many in zip(pictures.entries, pictures.column("series"), several, strict=True):
         entry = manifest.entries[index]

@@ -38,7 +38,7 @@ def members_of(table: Sequence[AuditedPicture]) -> dict[int, list[AuditedPicture
 
 
 def joined(
-    count: int, entry_of: NDArray[np.intp], duplicates: NDArray[np.intp], known: Sequence[str | None]
+    count: int, entry_of: NDArray[np.intp], duplicates: NDArray[np.intp], *known: Sequence[str | None]
 ) -> NDArray[np.intp]:
     """Numbers what must stay together of `count` entries: duplicates, slices of one file, and known groups.
 
@@ -46,7 +46,7 @@ def joined(
         count: Number of entries.
         entry_of: (N,) entry of each picture.
         duplicates: (N,) number of the duplicate group of each picture, from 1; 0 for none.
-        known: The group of each entry, as the manifest knows it.
+        known: What the manifest knows of each entry: its duplicate group, its patient.
     """
     node_of: dict[tuple[str, object], int] = {}
 
@@ -54,7 +54,7 @@ def joined(
         return node_of.setdefault((kind, value), count + len(node_of))
 
     links = [(e, node("duplicate", d)) for e, d in zip(entry_of.tolist(), duplicates.tolist(), strict=True) if d]
-    links += [(e, node("known", group)) for e, group in enumerate(known) if group]
+    links += [(e, node(f"known {i}", g)) for i, groups in enumerate(known) for e, g in enumerate(groups) if g]
     a, b = np.array(links, int).reshape(-1, 2).T
     graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(count + len(node_of),) * 2)
     return connected_components(graph, directed=False)[1][:count]
@@ -101,9 +101,8 @@ def make_report(
     numbered = [fold for fold in fold_of if fold is not None]
     folds = np.array(numbered)[pictures.entries] if len(numbered) == len(manifest) and len(set(numbered)) > 1 else None
     _, singles = np.unique(labels, return_index=True)
-    together = joined(
-        len(manifest), pictures.entries, labels + 1, [e.group for e in manifest.entries]
-    )[pictures.entries]  # fmt: skip
+    known = [e.duplicate_group for e in manifest.entries], [e.group for e in manifest.entries]
+    together = joined(len(manifest), pictures.entries, labels + 1, *known)[pictures.entries]
     return AuditReport(
         data=data,
         synthetic=manifest.synthetic,

@@ -52,6 +52,11 @@ class Tumour:
             mask = coverage > 0
         return cls(coverage, mask, ndimage.distance_transform_edt(~mask), _box(mask))
 
+    @classmethod
+    def of_mask(cls, mask: NDArray[np.bool_]) -> Tumour:
+        """Takes a mask of whole pixels, (H, W), that is not empty."""
+        return cls(mask.astype(np.float32), mask, ndimage.distance_transform_edt(~mask), _box(mask))
+
 
 def judge(heat: NDArray[np.float32], tumour: Tumour, threshold: float) -> NDArray[np.float64]:
     """Judges one map.

@@ -187,10 +187,10 @@ def each_once(slices: Slices) -> tuple[NDArray[np.intp], dict[str, int]]:
         else:
             excluded["the same picture as another"] += len(indices) - 1
             kept.append(indices[0])
-    if slices.manifest.unit == "duplicate group":
-        first = {slices.groups[i]: i for i in sorted(kept, reverse=True)}
-        excluded["of a duplicate group that is in already"] += len(kept) - len(first)
-        kept = list(first.values())
+    copies = [e.duplicate_group or f"only {e.name}" for e in slices.manifest.entries]
+    first = {copies[i]: i for i in sorted(kept, reverse=True)}
+    excluded["of a duplicate group that is in already"] += len(kept) - len(first)
+    kept = list(first.values())
     if not kept:
         raise DataError("every picture stands under two classes; no scan is left to analyse")
     return np.array(sorted(kept)), dict(+excluded)

@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+
+from tumorlens.data.counterfactuals import make_patched, make_twins
+
+S = 64
+
+
+@pytest.fixture(scope="module")
+def heads():
+    """Twelve heads of two shapes, smooth inside; a bright tumour at one of three places of each, with its outline."""
+    y, x = np.mgrid[:S, :S] / S - 0.5
+    rng = np.random.default_rng(0)
+    images, coverage = [], []
+    for i in range(12):
+        wide = 0.42 if i % 2 else 0.3
+        head = ((x / wide) ** 2 + (y / 0.45) ** 2 < 1).astype(np.float32)
+        image = head * (0.4 + 0.05 * np.sin(20 * x + i % 2)) + rng.normal(0, 0.005, (S, S))
+        at = [(20, 24), (32, 38), (44, 26)][i // 2 % 3]
+        tumour = np.hypot(np.arange(S)[:, None] - at[0], np.arange(S) - at[1]) < 4
+        image[tumour] = 0.95
+        images.append(image.clip(0, 1))
+        coverage.append(tumour * 255)
+    return np.array(images, np.float32), np.array(coverage, np.uint8), [f"patient {i}" for i in range(12)]
+
+
+def test_a_twin_has_no_tumour_and_is_the_same_elsewhere(heads):
+    images, coverage, patients = heads
+    twins = make_twins(images, coverage, patients)
+    assert twins.scan.tolist() == list(range(12))
+    for k, i in enumerate(twins.scan):
+        twin, share = twins.images[k] / 255, twins.replaced[k] / 255
+        assert images[i][coverage[i] > 0].min() > 0.9
+        assert twin[coverage[i] > 0].max() < 0.6, "the tumour is still there"
+        assert share[coverage[i] > 0].min() == 1
+        untouched = share == 0
+        assert untouched.mean() > 0.8
+        assert np.abs(twin - images[i])[untouched].max() <= 0.5 / 255 + 1e-6
+
+
+def test_donors_are_other_patients_alike_with_no_tumour_there(heads):
+    images, coverage, _ = heads
+    patients = [f"patient {i // 4}" for i in range(12)]
+    twins = make_twins(images, coverage, patients, variants=3)
+    for i, donor in zip(twins.scan.tolist(), twins.donor.tolist(), strict=True):
+        assert patients[donor] != patients[i]
+        # The other shape of head is less alike; its tumours, or their mirror images, are never pasted.
+        assert donor % 2 == i % 2
+        assert not ((coverage[donor] > 0) & (coverage[i] > 0)).any()
+
+
+def test_intensities_are_matched_at_the_seam(heads):
+    images, coverage, patients = heads
+    darker = images * np.where(np.arange(12) % 4 < 2, 1.0, 0.6)[:, None, None].astype(np.float32)
+    twins = make_twins(darker, coverage, patients)
+    for k, i in enumerate(twins.scan):
+        inside = twins.images[k][coverage[i] > 0] / 255
+        around = darker[i][(twins.replaced[k] == 0) & (darker[i] > 0.15) & (coverage[i] == 0)]
+        assert inside.mean() == pytest.approx(around.mean(), abs=0.06)
+
+
+def test_variants_come_from_several_donors_and_a_seed_chooses_them(heads):
+    images, coverage, patients = heads
+    one = make_twins(images, coverage, patients, variants=3, seed=1)
+    assert len(one) == 36
+    assert len({(s, d) for s, d in zip(one.scan.tolist(), one.donor.tolist(), strict=True)}) > 24
+    again = make_twins(images, coverage, patients, variants=3, seed=1)
+    assert np.array_equal(one.images, again.images)
+    assert not np.array_equal(one.donor, make_twins(images, coverage, patients, variants=3, seed=2).donor)
+
+
+def test_a_patch_lies_off_the_scans_own_tumour(heads):
+    images, coverage, patients = heads
+    patched = make_patched(images, coverage, patients)
+    assert len(patched) >= 10
+    for k, i in enumerate(patched.scan):
+        assert patched.replaced[k].any()
+        assert not patched.replaced[k][coverage[i] > 0].any()
+        assert np.abs(patched.images[k] / 255 - images[i])[coverage[i] > 0].max() <= 0.5 / 255 + 1e-6
+        assert patched.images[k].max() <= 255 * images[i].max() + 1, "a tumour was pasted"
+
+
+def test_scans_without_outlines_get_patches_and_no_twins(heads):
+    images, coverage, patients = heads
+    some = coverage.copy()
+    some[:4] = 0
+    assert make_twins(images, some, patients).scan.min() == 4
+    assert 0 in make_patched(images, some, patients).scan
+    assert len(make_patched(images, np.zeros_like(some), patients)) == 0
+
+
+def test_without_another_patient_there_is_no_donor(heads):
+    images, coverage, _ = heads
+    assert len(make_twins(images, coverage, ["one"] * 12)) == 0
+
+
+def test_growing_replaces_more(heads):
+    images, coverage, patients = heads
+    narrow, wide = (make_twins(images, coverage, patients, grow=g).replaced.sum() for g in (0.0, 0.06))
+    assert wide > 1.5 * narrow

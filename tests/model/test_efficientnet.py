@@ -1,0 +1,83 @@
+import sys
+from importlib.machinery import ModuleSpec
+
+import pytest
+import torch
+
+from tumorlens.errors import ChecksumMismatch, MissingExtra
+from tumorlens.model import AttentiveNetwork, build_network, efficientnet
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    made = build_network("cnn_lstm_efficientnet", channels=1, classes=4)
+    made.begin()
+    return made.eval()
+
+
+def test_its_maps_are_a_quarter_as_fine_as_the_input_and_its_answer_is_their_sum(network):
+    assert isinstance(network, AttentiveNetwork)
+    x = torch.rand(2, 1, 64, 64)
+    maps = network.features(x)
+    assert maps.shape == (2, 64, 16, 16)
+    reading = network.read(maps)
+    assert torch.allclose(reading.contributions.sum((2, 3)), network(x), atol=1e-5)
+
+
+def test_pretrained_features_tell_pictures_apart_that_random_ones_do_not(network):
+    """The features are those of the published weights: a grey picture in one channel is the same in three."""
+    three = build_network("cnn_lstm_efficientnet", channels=3, classes=4)
+    three.begin()
+    x = torch.rand(1, 1, 64, 64)
+    stem, wide = network.features.stem, three.eval().features.stem
+    inside = (slice(None), slice(None), slice(1, None), slice(1, None))
+    assert torch.allclose(
+        stem((x * 255 - 127) / 128)[inside], wide((x.expand(-1, 3, -1, -1) * 255 - 127) / 128)[inside], atol=1e-4
+    )
+    assert network.features.stages[6][0].layers[0].weight.std() > 0
+    fresh = build_network("cnn_lstm_efficientnet", channels=1, classes=4, pretrained=False)
+    before = fresh.features.stages[0][0].layers[0].weight.clone()
+    fresh.begin()
+    assert torch.equal(before, fresh.features.stages[0][0].layers[0].weight)
+
+
+def test_every_pretrained_tensor_up_to_the_last_maps_is_used(network, monkeypatch):
+    given = {}
+    real = torch.load
+    monkeypatch.setattr(torch, "load", lambda *a, **k: given.setdefault("state", real(*a, **k)))
+    made = build_network("cnn_lstm_efficientnet", channels=3, classes=4)
+    made.begin()
+    own = {float(v.double().sum()) for v in made.features.state_dict().values()}
+    body = {k: v for k, v in given["state"].items() if not k.startswith(("_conv_head", "_bn1.", "_fc"))}
+    assert len(body) > 280
+    assert all(float(v.double().sum()) in own for v in body.values())
+
+
+def test_half_precision_training_keeps_the_channelwise_convolutions_single(network):
+    layer = efficientnet.Depthwise(8, 3)
+    x = torch.rand(1, 8, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = layer(x.bfloat16())
+    assert half.dtype == torch.bfloat16
+    assert torch.allclose(half.float(), layer(x.bfloat16().float()), atol=2e-2)
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch):
+    monkeypatch.setattr(efficientnet, "find_spec", lambda _: None)
+    with pytest.raises(MissingExtra, match="train"):
+        build_network("cnn_lstm_efficientnet", channels=1, classes=4).begin()
+
+
+def test_another_file_is_refused(monkeypatch, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "efficientnet-lite0-57934424.pth").write_bytes(b"something else")
+    spec = ModuleSpec("x", None, origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(efficientnet, "find_spec", lambda _: spec)
+    with pytest.raises(ChecksumMismatch, match="install the package again"):
+        build_network("cnn_lstm_efficientnet", channels=1, classes=4).begin()
+
+
+def test_loading_weights_needs_no_pretrained_file():
+    build_network("cnn_lstm_efficientnet", channels=1, classes=4)
+    assert efficientnet.PRETRAINED_PACKAGE not in sys.modules
