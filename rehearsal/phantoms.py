@@ -15,7 +15,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, SecondaryCa
 from tumorlens.errors import InputError
 from tumorlens.formats.dicom import reader as dicom
 from tumorlens.node.isolation import Analyse
-from tumorlens.results.analysis import Progress
+from tumorlens.results.progress import Progress
+
+_SILENT = Progress()
 
 
 def make_instance(study: str, number: int = 1, *, size: int = 64, **elements: Any) -> Dataset:
@@ -66,7 +68,7 @@ def write_study(folder: Path, study: str, slices: int, **options: Any) -> list[P
     return paths
 
 
-def pretend(paths: Sequence[Path], progress: Progress | None = None) -> list[Dataset]:
+def pretend(paths: Sequence[Path], progress: Progress = _SILENT) -> list[Dataset]:
     """An `Analyse` that looks at nothing: one Secondary Capture a study, its UID made of the instances' UIDs."""
     sound = [path for path in paths if _is_sound(path, progress)]
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in sound]
@@ -92,19 +94,16 @@ def pretend(paths: Sequence[Path], progress: Progress | None = None) -> list[Dat
     return [ds]
 
 
-def _is_sound(path: Path, progress: Progress | None) -> bool:
-    if progress is not None:
-        progress.reading(str(path))
+def _is_sound(path: Path, progress: Progress) -> bool:
+    progress.reading(str(path))
     try:
         for _ in dicom.read(str(path)):
             pass
     except InputError as error:
-        if progress is not None:
-            progress.failed(str(path), error.problem)
+        progress.failed(str(path), error.problem)
         return False
     finally:
-        if progress is not None:
-            progress.reading(None)
+        progress.reading(None)
     return True
 
 

@@ -22,6 +22,7 @@ from tumorlens.node.ledger import Ledger, Revision, StoredInstance
 from tumorlens.node.privacy import short
 from tumorlens.node.rules import judge, read_instances
 from tumorlens.node.spool import Spool
+from tumorlens.results.progress import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,7 +156,7 @@ def prepare_analysis(weights: str | None) -> Prepare:
 def _default_analysis(weights: str | None) -> Analyse:
     from tumorlens.classifier import Classifier
     from tumorlens.defaults import DEFAULT_WEIGHTS
-    from tumorlens.results.analysis import Progress, analyse
+    from tumorlens.results.analysis import analyse
     from tumorlens.results.make import make_results
 
     classifier = Classifier.load(weights or DEFAULT_WEIGHTS)

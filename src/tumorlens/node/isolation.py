@@ -20,22 +20,23 @@ from typing import TYPE_CHECKING, Any
 
 from tumorlens.errors import AnalysisFailed, InputError, TumorLensError
 from tumorlens.node.config import Analysis
+from tumorlens.results.progress import Progress
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-    from tumorlens.results.analysis import Progress
-
-Analyse = Callable[[Sequence[Path], "Progress"], "list[Dataset]"]
-"""Makes results of the DICOM files of one study, and says how it gets on. UIDs are made of what went in: the same files,
-the same objects."""
+Analyse = Callable[[Sequence[Path], Progress], "list[Dataset]"]
+"""Makes results of the DICOM files of one study, and tells how it gets on. UIDs are made of what went in: of the same
+files come the same objects."""
 
 Prepare = Callable[[], Analyse]
 """Makes an `Analyse`, in the process that uses it; can be pickled."""
 
 _NICE = 5  # receiving comes first
 _DEATHS = 20  # files of one study that may kill the process, each, before the study is given up
-_STUCK = 0.1  # of the time that a study may take: a file that is read for so long is at fault, and not the study's length
+_STUCK = (
+    0.1  # of the time that a study may take: a file that is read for so long is at fault, and not the study's length
+)
 
 
 @dataclass
@@ -191,7 +192,7 @@ def _main(connection: Connection, prepare: Prepare, megabytes: int) -> None:
             connection.send(("failed", None, _reason(error)))
 
 
-class _Reporter:
+class _Reporter(Progress):
     """Tells the node how an analysis gets on, so that it knows which file was read when the process dies."""
 
     def __init__(self, connection: Connection, files: Sequence[Path]) -> None:
