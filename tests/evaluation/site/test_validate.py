@@ -25,6 +25,7 @@ from tumorlens.evaluation.site.figures import (
     wilson,
 )
 from tumorlens.evaluation.site.validate import choose_failures, each_once, read_site, validate_site
+from tumorlens.listener import Listener
 from tumorlens.model.weights import save_weights
 from tumorlens.phantoms.phantom import make_phantoms
 
@@ -90,7 +91,7 @@ def weights(tiny_classifier, tmp_path_factory):
 def validated(hospital, weights, tmp_path_factory):
     folder = tmp_path_factory.mktemp("out") / "validation"
     said = []
-    return validate_site(weights, [hospital], folder, tell=said.append), folder, said
+    return validate_site(weights, [hospital], folder, listener=Listener(said.append)), folder, said
 
 
 def test_the_flow_accounts_for_every_file(validated):
