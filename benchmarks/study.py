@@ -28,6 +28,7 @@ from tumorlens.phantoms.tissue import CONTRASTS
 from tumorlens.study import EXTENT, find_in_study
 
 NOTHING = BRAIN_TUMORS.keys.index(next(c.key for c in BRAIN_TUMORS if c.nothing))
+NO_ANSWER = -1  # every slice is unknown
 Probabilities = NDArray[np.float64]
 
 
@@ -39,7 +40,7 @@ class Study:
         truth: Index of its class.
         p: (slices, classes) probabilities of the slices that are like the training's; all if none is.
         step: Distance between slices, mm.
-        shipped: Index of the class that `find_in_study` gives it.
+        shipped: Index of the class that `find_in_study` gives it; `NO_ANSWER` without one.
     """
 
     truth: int
@@ -59,13 +60,12 @@ def draw(count: int, slices: int, seed: int, classifier: Classifier) -> list[Stu
         contrast = str(rng.choice(CONTRASTS, p=[0.1, 0.7, 0.1, 0.1]))
         phantoms = make_study(number, label=label, plane=plane, contrast=contrast, slices=slices, seed=seed)
         findings = classifier.find([p.scan for p in phantoms], explain=False)
-        p = np.array([[f.probabilities[key] for key in keys] for f in findings])
-        known = np.array([f.unknown is None or not f.unknown.unknown for f in findings])
+        p = np.array([[f.probabilities.get(key, 0.0) for key in keys] for f in findings])
+        known = np.array([not f.unknown for f in findings])
         positions = [phantom.position for phantom in phantoms]
         shipped = find_in_study(findings, classifier.card.classes, positions=positions).label
-        studies.append(
-            Study(keys.index(label), p[known] if known.any() else p, positions[1] - positions[0], keys.index(shipped))
-        )
+        answer = keys.index(shipped) if shipped else NO_ANSWER
+        studies.append(Study(keys.index(label), p[known] if known.any() else p, positions[1] - positions[0], answer))
     return studies
 
 
@@ -135,9 +135,10 @@ def draw_series(count: int, series: int, seed: int, classifier: Classifier) -> l
             new = classifier.find([p.scan for p in phantoms], explain=False)
             findings, positions = [*findings, *new], [*positions, *(p.position for p in phantoms)]
             names += [place] * len(new)
-            p = np.array([[f.probabilities[key] for key in keys] for f in new])
-            known = np.array([f.unknown is None or not f.unknown.unknown for f in new])
-            shipped = keys.index(find_in_study(findings, classifier.card.classes, names, positions).label)
+            p = np.array([[f.probabilities.get(key, 0.0) for key in keys] for f in new])
+            known = np.array([not f.unknown for f in new])
+            answer = find_in_study(findings, classifier.card.classes, names, positions).label
+            shipped = keys.index(answer) if answer else NO_ANSWER
             step = phantoms[1].position - phantoms[0].position
             parts.append(Study(keys.index(label), p[known] if known.any() else p, step, shipped))
         studies.append(parts)

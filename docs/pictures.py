@@ -27,6 +27,7 @@ SIZE, GAP, INK, PAPER = 256, 16, (235, 235, 235), (18, 20, 24)
 def finding_picture(phantom: Phantom, finding: Finding) -> Image.Image:
     """The scan, the overlay, and the finding in words."""
     assert finding.heatmap is not None
+    assert finding.label is not None
     overlay = draw_overlay(phantom.scan, finding.heatmap, finding.region)
     words = 230
     canvas = Image.new("RGB", (SIZE + overlay.width + words + 4 * GAP, SIZE + 2 * GAP), PAPER)
@@ -69,7 +70,7 @@ def main() -> None:
     classifier = Classifier.load()
     shown = [p for p in make_phantoms(40, size=SIZE, seed=5, slices_per_series=1) if p.label == "meningioma"]
     pairs = [(p, f) for p, f in zip(shown, classifier.find([p.scan for p in shown]), strict=True) if f.label == p.label]
-    phantom, finding = max(pairs, key=lambda pair: pair[1].confidence)
+    phantom, finding = max(pairs, key=lambda pair: pair[1].confidence or 0)
     finding_picture(phantom, finding).save(IMAGES / "finding.png", optimize=True)
     capture_picture(Classifier.load("cnn_lstm")).save(IMAGES / "secondary-capture.png", optimize=True)
 

@@ -5,14 +5,15 @@ import pytest
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.finding import Finding, WeightsId
 from tumorlens.study import EXTENT, NEIGHBOURS, find_in_study
-from tumorlens.unknown import Unknown
 
 
 def slice_of(label: str, p: float, *, unknown: bool = False) -> Finding:
     keys = BRAIN_TUMORS.keys
     probabilities = {key: p if key == label else (1 - p) / (len(keys) - 1) for key in keys}
-    strangeness = Unknown(score=2.0 if unknown else 0.5, unknown=unknown)
-    return Finding("scan", 0, label, probabilities, WeightsId(name="w", sha256=""), unknown=strangeness)
+    weights = WeightsId(name="w", sha256="")
+    if unknown:
+        return Finding("scan", 0, None, {}, weights, unknown=True, strangeness=2.0, reason="too dark")
+    return Finding("scan", 0, label, probabilities, weights, strangeness=0.5)
 
 
 NOTHING = slice_of("no_tumor", 0.97)
@@ -46,14 +47,18 @@ def test_unknown_slices_have_no_vote() -> None:
     found = find_in_study([*strange, NOTHING, NOTHING], BRAIN_TUMORS)
 
     assert found.label == "no_tumor"
-    assert (found.unknown, found.slices) == (4, 6)
+    assert (found.unknown, found.unknown_slices, found.slices) == (False, 4, 6)
 
 
 def test_a_study_of_unknown_slices_says_so() -> None:
-    found = find_in_study([slice_of("glioma", 0.9, unknown=True)] * 2, BRAIN_TUMORS)
+    found = find_in_study([slice_of("glioma", 0.9, unknown=True)] * 9, BRAIN_TUMORS)
 
-    assert found.unknown == found.slices == 2
+    assert found.unknown
+    assert found.unknown_slices == found.slices == 9
     assert sum(found.counts.values()) == 0
+    assert found.label is found.confidence is None
+    assert found.probabilities == {}
+    assert found.key_slices == (2, 3, 4, 5)
 
 
 def test_neighbours_are_of_one_series() -> None:

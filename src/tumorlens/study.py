@@ -1,8 +1,10 @@
-"""From the findings of a study's slices to one of the study: which slices speak the loudest, and what they say."""
+"""Finding of a study, aggregated from those of its slices: the most suspicious neighbours decide."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -19,31 +21,34 @@ NEIGHBOURS = 4
 
 
 class StudyFinding(BaseModel):
-    """What the slices of a study say together. Its probabilities are means, and not calibrated for studies.
+    """Prediction for a study. Its probabilities are means, and not calibrated for studies.
 
     Attributes:
-        label: Key of the most probable class.
-        probabilities: By key, the mean over the key slices of each series, then over the series; they sum to 1.
+        label: Key of the most probable class; None where every slice is unknown.
+        probabilities: By key, the mean over the key slices of each series, then over the series; they sum to 1. Empty
+            where every slice is unknown.
         key_slices: Places of the slices that decided, in order: of each series, neighbours that together are the most
-            probable to show something; the more, the thinner they are. Where every slice is unknown, they are chosen
-            among those.
+            probable to show something; the more, the thinner they are. Where every slice is unknown, nothing decided:
+            they are those in the middle.
         counts: Slices by their own most probable class, unknown ones left out.
-        unknown: Slices unlike those of the training.
+        unknown: Whether every slice is unlike those of the training.
+        unknown_slices: How many are.
         slices: How many there are.
     """
 
     model_config = ConfigDict(frozen=True)
-    label: str
+    label: str | None
     probabilities: dict[str, float]
     key_slices: tuple[int, ...]
     counts: dict[str, int]
-    unknown: int
+    unknown: bool
+    unknown_slices: int
     slices: int
 
     @property
-    def confidence(self) -> float:
-        """Probability of the most probable class, 0 to 1."""
-        return self.probabilities[self.label]
+    def confidence(self) -> float | None:
+        """Probability of the most probable class, 0 to 1; None where every slice is unknown."""
+        return None if self.label is None else self.probabilities[self.label]
 
 
 def find_in_study(
@@ -70,10 +75,19 @@ def find_in_study(
     """
     if not findings:
         raise ValueError("a study without slices has no finding")
-    strange = np.array([f.unknown is not None and f.unknown.unknown for f in findings])
-    left = [i for i, unknown in enumerate(strange) if not unknown or strange.all()]
+    left = [i for i, finding in enumerate(findings) if not finding.unknown]
+    counts = Counter(f.label for f in findings)
+    common: dict[str, Any] = {
+        "counts": {key: counts[key] for key in classes.keys},
+        "unknown": not left,
+        "unknown_slices": len(findings) - len(left),
+        "slices": len(findings),
+    }
+    if not left:
+        middle = range(len(findings))[max(0, (len(findings) - NEIGHBOURS) // 2) :][:NEIGHBOURS]
+        return StudyFinding(label=None, probabilities={}, key_slices=tuple(middle), **common)
     groups = list(series) if series is not None else [None] * len(findings)
-    p = np.array([[f.probabilities[key] for key in classes.keys] for f in findings])
+    p = np.array([[f.probabilities.get(key, 0.0) for key in classes.keys] for f in findings])
     something = p @ np.array([not c.nothing for c in classes], float)
     where = list(positions) if positions is not None else [None] * len(findings)
     best, whole = [], []
@@ -84,22 +98,19 @@ def find_in_study(
         whole.append(len(best[-1]) == length)
     deciding = [row for row, is_whole in zip(best, whole, strict=True) if is_whole or not any(whole)]
     mean = np.mean([p[row].mean(0) for row in deciding], axis=0)
-    known = [f.label for f, unknown in zip(findings, strange, strict=True) if not unknown]
     return StudyFinding(
         label=classes.keys[int(mean.argmax())],
         probabilities={key: float(v) for key, v in zip(classes.keys, mean, strict=True)},
         key_slices=tuple(sorted(int(i) for row in deciding for i in row)),
-        counts={key: known.count(key) for key in classes.keys},
-        unknown=int(strange.sum()),
-        slices=len(findings),
+        **common,
     )
 
 
 def _length(positions: list[float | None]) -> int:
     """How many slices of a series cover `EXTENT`, at least 2."""
-    known = [x for x in positions if x is not None]
+    measured = [x for x in positions if x is not None]
     # The mean distance: repetitions of a place, such as echoes, count as slices too.
-    step = (max(known) - min(known)) / (len(known) - 1) if len(known) == len(positions) > 1 else 0.0
+    step = (max(measured) - min(measured)) / (len(measured) - 1) if len(measured) == len(positions) > 1 else 0.0
     return max(2, round(EXTENT / step)) if step > 0 else NEIGHBOURS
 
 

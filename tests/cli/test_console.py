@@ -5,14 +5,20 @@ from __future__ import annotations
 import pytest
 
 from tumorlens.batch import Outcome
-from tumorlens.card import WeightsCard, shipped_cards
+from tumorlens.card import Calibration, WeightsCard, shipped_cards
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.cli.console import Console
 from tumorlens.finding import FailureRecord, Finding, FindingsDocument, Region, WeightsId
 from tumorlens.preprocess import Preprocessing
-from tumorlens.unknown import Unknown
 
 WEIGHTS = WeightsId(name="tiny", sha256="0" * 64)
+CARD = WeightsCard(
+    name="tiny",
+    network="cnn",
+    preprocessing=Preprocessing(),
+    classes=BRAIN_TUMORS,
+    calibration=Calibration(scans={}, coverage=0.93, set_thresholds={}, accepted=0.95),
+)
 
 
 def _document(count: int = 1, **changes: object) -> FindingsDocument:
@@ -23,33 +29,54 @@ def _document(count: int = 1, **changes: object) -> FindingsDocument:
 
 def test_a_row_says_what_how_sure_where_and_what_speaks_against(capsys: pytest.CaptureFixture[str]) -> None:
     region = Region(box=(10, 20, 33, 44), contour=((0, 0),), area=1)
-    Console().findings(_document(region=region, warnings=("close call", "small")), BRAIN_TUMORS)
+    Console().findings(_document(region=region, warnings=("a colour picture", "small")), CARD)
     out, err = capsys.readouterr()
     assert out.splitlines()[1].split("  ")[0] == "scan.png"
-    for said in ("glioma", "72%", "10, 20 – 33, 44", "close call; small"):
+    for said in ("glioma", "72%", "10, 20 – 33, 44", "a colour picture; small"):
         assert said in out
     assert err == "For research use only: not a diagnosis.\n"
 
 
-def test_an_unknown_scan_is_called_so_before_any_class(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_scan_has_a_reason_and_no_class(capsys: pytest.CaptureFixture[str]) -> None:
     reason = "unlike the scans it was trained on: too dark (distance 3.00, accepted up to 1)"
-    strange = Unknown(score=3, unknown=True, reason=reason)
-    Console().findings(_document(unknown=strange, prediction_set=("glioma",), warnings=(reason,)), BRAIN_TUMORS)
+    unknown = Finding("scan.png", 0, None, {}, WEIGHTS, unknown=True, strangeness=3, reason=reason)
+    Console().findings(FindingsDocument.of(WEIGHTS, [unknown.record()], []), CARD)
     row = capsys.readouterr().out.splitlines()[1]
-    assert "unknown scan (glioma)" in row
+    assert "unknown scan" in row
     assert reason in row
-    Console().findings(_document(unknown=Unknown(score=0.5, unknown=False)), BRAIN_TUMORS)
+    assert not any(c.name in row for c in BRAIN_TUMORS)
+    assert "%" not in row
+    Console().findings(_document(strangeness=0.5), CARD)
     assert "unknown" not in capsys.readouterr().out
 
 
-def test_classes_that_cannot_be_ruled_out_stand_beside_the_most_probable(capsys: pytest.CaptureFixture[str]) -> None:
-    Console().findings(_document(prediction_set=("glioma", "meningioma")), BRAIN_TUMORS)
-    assert "glioma or meningioma" in capsys.readouterr().out
+def test_a_prediction_set_comes_with_its_coverage_and_only_if_it_has_more_than_the_class(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Console().findings(_document(prediction_set=("glioma", "meningioma")), CARD)
+    assert "glioma, 72%; prediction set (93%): glioma or meningioma" in capsys.readouterr().out
+    Console().findings(_document(prediction_set=("glioma",)), CARD)
+    assert "set" not in capsys.readouterr().out
+
+
+def test_a_region_for_another_class_names_it(capsys: pytest.CaptureFixture[str]) -> None:
+    region = Region(box=(10, 20, 33, 44), contour=((0, 0),), area=1)
+    Console().findings(_document(region=region, explained="meningioma"), CARD)
+    assert "region for meningioma: 10, 20 – 33, 44" in capsys.readouterr().out
+
+
+def test_slices_of_a_volume_are_numbered_from_one(capsys: pytest.CaptureFixture[str]) -> None:
+    probabilities = {"glioma": 0.9, "no_tumor": 0.1}
+    volume = [Finding("v.nii.gz", frame, "glioma", probabilities, WEIGHTS).record() for frame in (0, 1)]
+    picture = Finding("p.png", 0, "glioma", probabilities, WEIGHTS).record()
+    Console().findings(FindingsDocument.of(WEIGHTS, [*volume, picture], []), CARD)
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert [row.split("  ")[0] for row in rows] == ["v.nii.gz, slice 1", "v.nii.gz, slice 2", "p.png"]
 
 
 def test_a_piped_table_does_not_fold_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
     warning = "the scan is smaller (32 x 32) than the network's input"
-    Console().findings(_document(warnings=(warning,)), BRAIN_TUMORS)
+    Console().findings(_document(warnings=(warning,)), CARD)
     out, _ = capsys.readouterr()
     assert len(out.splitlines()) == 2
     assert warning in out
@@ -58,7 +85,7 @@ def test_a_piped_table_does_not_fold_its_lines(capsys: pytest.CaptureFixture[str
 def test_of_many_findings_a_screenful_is_shown_and_the_rest_counted(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Console().findings(_document(100), BRAIN_TUMORS)
+    Console().findings(_document(100), CARD)
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 41
     assert "60 more" in err
@@ -76,7 +103,7 @@ def test_quiet_leaves_messages_out_and_results_in(capsys: pytest.CaptureFixture[
     console.say("hello")
     with console.progress("reading") as progress:
         progress(1, 2)
-    console.findings(_document(), BRAIN_TUMORS)
+    console.findings(_document(), CARD)
     out, err = capsys.readouterr()
     assert "glioma" in out
     assert err == ""

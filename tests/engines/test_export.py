@@ -193,7 +193,7 @@ def test_a_picture_is_read_without_pytorch(tmp_path: Path) -> None:
     (found,) = json.loads(done.stdout)["findings"]
     (expected,) = Classifier.load(engine="torch").find(read_scans(tmp_path / "a.jpg"))
     assert found["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
-    assert found["unknown"]["score"] == pytest.approx(expected.unknown.score if expected.unknown else None, rel=1e-4)
+    assert found["strangeness"] == pytest.approx(expected.strangeness, rel=1e-4)
     done = subprocess.run([*command, "--device", "auto"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     done = subprocess.run([*command, "--heat-map", "gradcam"], capture_output=True, text=True, check=False)

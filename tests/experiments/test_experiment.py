@@ -124,7 +124,7 @@ def test_calibration_and_gate_come_from_the_validation_part_and_are_measured_on_
     assert told["sets"]["n"] == scores.n
     assert 0 <= told["accepted"]["value"] <= 1
     page = (run.folder / "evaluation" / "report.html").read_text()
-    assert "Whether it keeps its word" in page
+    assert "Calibration" in page
     assert "Uncalibrated" not in page
     assert (run.folder / "evaluation" / "plots" / "reliability_before.png").exists()
 

@@ -18,6 +18,7 @@ from tumorlens.batch.store import Store
 from tumorlens.batch.work import Part
 from tumorlens.card import WeightsCard
 from tumorlens.errors import ConfigError
+from tumorlens.finding import SCHEMA
 from tumorlens.formats import Source
 
 _FOLDER = ".unfinished"
@@ -92,4 +93,5 @@ class Journal:
 
 def request_of(paths: Sequence[object], computing: Computing, job: Job, card: WeightsCard) -> dict[str, object]:
     """What makes two calls the same job."""
-    return {"paths": [str(p) for p in paths], **asdict(computing), **asdict(job), "output": "", "sha256": card.sha256}
+    asked = {"paths": [str(p) for p in paths], **asdict(computing), **asdict(job), "output": ""}
+    return {**asked, "sha256": card.sha256, "schema": SCHEMA}

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tumorlens.listener import Epoch, Listener
+from tumorlens.wording import in_words, set_in_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tumorlens.evaluation.metrics import Estimate, Scores
     from tumorlens.evaluation.studies.measure import StudyScores
     from tumorlens.experiments.crossvalidation import CrossValidation
-    from tumorlens.finding import FindingsDocument
+    from tumorlens.finding import FindingRecord, FindingsDocument
 
 _EVERY = 15.0  # seconds between lines of progress in a log
 _SHOWN = 40  # rows of findings that a terminal shows of a larger set
@@ -90,22 +91,22 @@ class Console:
             table.add_row(*(cell if isinstance(cell, Text) else escape(cell) for cell in row))
         self.out.print(table)
 
-    def findings(self, document: FindingsDocument, classes: ClassSet, total: int | None = None) -> None:
+    def findings(self, document: FindingsDocument, card: WeightsCard, total: int | None = None) -> None:
         """The findings, a row each, of `total` in all."""
-        names = {c.key: c.name for c in classes}
+        shown = document.findings[:_SHOWN]
+        several = {f.source for f in document.findings if f.frame}
         rows = []
-        for f in document.findings[:_SHOWN]:
-            where = "–" if f.region is None else "{}, {} – {}, {}".format(*f.region.box)
-            scan = f"{f.source} [{f.frame}]" if f.frame else f.source
-            finding = Text(" or ".join(names[key] for key in f.prediction_set or (f.label,)))
-            if f.unknown is not None and f.unknown.unknown:
-                finding = Text(f"unknown scan ({names[f.label]})", style="bright_black")
-            rows.append((scan, finding, f"{f.probabilities[f.label]:.0%}", where, "; ".join(f.warnings)))
+        for f in shown:
+            scan = f"{f.source}, slice {f.frame + 1}" if f.source in several else f.source
+            words = "; ".join(text for text in (in_words(f.probabilities, card.classes), set_in_words(f, card)) if text)
+            finding = Text(words, style="bright_black" if f.unknown else "")
+            doubts = "; ".join([f.reason, *f.warnings] if f.unknown else f.warnings)
+            rows.append((scan, finding, _region(f, card.classes), doubts))
         if rows:
-            self.table(("scan", "finding", "probability", "region (x, y)", "against trusting it"), rows)
-        more = (total or len(document.findings)) - min(len(document.findings), _SHOWN)
+            self.table(("scan", "finding", "region (x, y)", "against trusting it"), rows)
+        more = (total or len(document.findings)) - len(shown)
         if more:
-            self.say(f"… and {more} more; --json or --output gives all")
+            self.say(f"… and {more:,} more; --json or --output gives all")
         self.say("For research use only: not a diagnosis.")
 
     def outcome(self, outcome: Outcome, output: str | None, *, as_json: bool = False) -> None:
@@ -118,7 +119,7 @@ class Console:
         elif as_json:
             sys.stdout.write(outcome.document().to_json() + "\n")
         else:
-            self.findings(outcome.document(), outcome.card.classes, outcome.findings)
+            self.findings(outcome.document(), outcome.card, outcome.findings)
             if output is not None:
                 self.say(f"{', '.join(batch.tables())} and {batch.DOCUMENT} are in {output}")
         for failure in outcome.kept_failures:
@@ -230,6 +231,17 @@ class Console:
             f"epoch {row.epoch:3d}/{total}  loss {row.train_loss:.3f}  {validation}"
             f"{row.seconds:5.1f} s  left {int(left // 60)}:{int(left % 60):02d}"
         )
+
+
+def _region(finding: FindingRecord, classes: ClassSet) -> str:
+    """Where the evidence is; with the class it speaks for, where that is not the finding's."""
+    if finding.region is None:
+        return "–"
+    box = "{}, {} – {}, {}".format(*finding.region.box)
+    if finding.explained == finding.label:
+        return box
+    names = {c.key: c.name for c in classes}
+    return f"region for {names[finding.explained or '']}: {box}"
 
 
 class _RateColumn(ProgressColumn):

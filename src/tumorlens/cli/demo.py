@@ -79,7 +79,7 @@ def run_demo(folder: Path, count: int, epochs: int, console: Console) -> None:
         name = f"synthetic-{number}-{phantom.label}.png"
         Image.fromarray((phantom.scan.pixels * 255).round().astype("uint8")).save(examples / name)
     document = find_in_files([examples], classifier, Job(output=folder / "findings"))
-    console.findings(document, classifier.card.classes)
+    console.findings(document, classifier.card)
 
     console.say(f"\nDone in {time.monotonic() - began:.0f} s. Everything here is synthetic. Look at")
     for path, what in (

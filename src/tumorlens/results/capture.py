@@ -93,11 +93,11 @@ _EXPLANATION = "The heat map shows evidence for the class, it is no outline of a
 
 def _headline(analysed: AnalysedStudy) -> str:
     """The study's finding in a line."""
-    study, name = analysed.study, analysed.label.name
-    if analysed.presence == "undetermined":
+    study = analysed.study
+    if analysed.label is None:
         return "AI: unknown scans, no finding"
     of = f"mean of {len(study.key_slices)} slices" if len(study.key_slices) > 1 else "one slice"
-    return f"AI: {name}, probability {study.confidence:.0%} ({of})"
+    return f"AI: {analysed.label.name}, probability {study.confidence:.0%} ({of})"
 
 
 def draw_capture(analysed: AnalysedStudy, s: Slice) -> Image.Image:
@@ -156,7 +156,7 @@ def _lines(analysed: AnalysedStudy, s: Slice) -> list[tuple[str, int, tuple[int,
     names = {c.key: c.name for c in analysed.classes}
     place = next(i for i, other in enumerate(analysed.slices, 1) if other is s)
     here = f"This slice ({place} of {len(analysed.slices)}): "
-    if s.unknown:
+    if s.finding.label is None:
         here += "unlike the scans of the training"
     else:
         cannot = " or ".join(names[k] for k in s.finding.prediction_set)

@@ -36,7 +36,7 @@ class Slice:
         shape: (rows, columns).
         finding: What it shows. It holds heat map and region, for the study's class, if `AnalysedStudy.shown` has it.
         scan: Its pixels, if it is to be pictured; else None, so that a study of any length fits in memory.
-        stretched: (center, width) of the window that the reader made; only of shown slices.
+        stretched: (center, width) of the window that the reader made.
     """
 
     header: Header
@@ -55,6 +55,12 @@ class Slice:
     def geometry(self) -> Geometry | None:
         """Its grid in the patient; None where the header has no usable geometry."""
         return self.header.geometry(self.frame)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What speaks against trusting its finding, a sentence each."""
+        finding = self.finding
+        return (*([finding.reason] if finding.unknown else []), *finding.warnings)
 
     @property
     def frame_number(self) -> int | None:
@@ -78,11 +84,6 @@ class Slice:
     def rescale(self) -> tuple[float, float] | None:
         """(slope, intercept) that make values of what is stored."""
         return self.header.frame(self.frame).rescale
-
-    @property
-    def unknown(self) -> bool:
-        """Whether it is unlike the scans of the training."""
-        return self.finding.unknown is not None and self.finding.unknown.unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,14 +109,19 @@ class AnalysedStudy:
     when: datetime
 
     @property
-    def label(self) -> ScanClass:
-        """The study's most probable class."""
-        return self.classes[self.classes.keys.index(self.study.label)]
+    def label(self) -> ScanClass | None:
+        """The study's most probable class; None where every slice is unknown."""
+        return None if self.study.label is None else self.classes[self.classes.keys.index(self.study.label)]
+
+    @property
+    def tumour(self) -> ScanClass | None:
+        """The same, if it is a tumour; else None."""
+        return None if self.label is None or self.label.nothing else self.label
 
     @property
     def presence(self) -> Presence:
         """Whether there is a tumour: "undetermined" if every slice is unlike those of the training."""
-        if self.study.unknown == self.study.slices:
+        if self.label is None:
             return "undetermined"
         return "absent" if self.label.nothing else "present"
 
@@ -129,7 +135,7 @@ class AnalysedStudy:
         """Places of the slices that by themselves show the study's tumour; none without one."""
         if self.presence != "present":
             return ()
-        own = (i for i, s in enumerate(self.slices) if s.finding.label == self.study.label and not s.unknown)
+        own = (i for i, s in enumerate(self.slices) if s.finding.label == self.study.label)
         # A mean may be of a class that is the most probable one of no slice.
         return tuple(own) or self.study.key_slices
 
@@ -152,16 +158,16 @@ class AnalysedStudy:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What speaks against trusting it, a sentence each."""
-        found = []
-        if self.study.unknown:
-            are = "is" if self.study.unknown == 1 else "are"
-            found.append(f"{self.study.unknown} of {self.study.slices} slices {are} unlike the scans of the training")
+        texts = []
+        if unknown := self.study.unknown_slices:
+            are = "is" if unknown == 1 else "are"
+            texts.append(f"{unknown} of {self.study.slices} slices {are} unlike the scans of the training")
         if self.failures:
             files = "file" if len(self.failures) == 1 else "files"
-            found.append(f"{len(self.failures)} {files} could not be read, or not wholly")
+            texts.append(f"{len(self.failures)} {files} could not be read, or not wholly")
         if any(s.geometry is None for s in self.deciding):
-            found.append("a key slice has no usable position, orientation, spacing or frame of reference")
-        return tuple(dict.fromkeys([*found, *(w for s in self.pictured for w in s.finding.warnings)]))
+            texts.append("a key slice has no usable position, orientation, spacing or frame of reference")
+        return tuple(dict.fromkeys([*texts, *(w for s in self.pictured for w in s.doubts)]))
 
 
 def _spread(places: tuple[int, ...]) -> tuple[int, ...]:

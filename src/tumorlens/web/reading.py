@@ -184,7 +184,6 @@ def _describe(
     volume: int | None,
 ) -> dict[str, Any]:
     """A slice as the API has it, but for the addresses of its pictures."""
-    unknown = finding.unknown is not None and finding.unknown.unknown
     return {
         "number": number,
         "series": series,
@@ -194,7 +193,7 @@ def _describe(
         "depth": scan.depth,
         "values": values,
         "volume": volume,
-        "uncertainty": 1.0 if unknown else round(1 - finding.confidence, 6),
+        "uncertainty": 1.0 if finding.confidence is None else round(1 - finding.confidence, 6),
         "finding": finding.record().model_dump(mode="json"),
         "regions": {key: None if e.region is None else e.region.model_dump() for key, e in evidence.items()},
         "evidence": {key: bool(np.any(e.heatmap)) for key, e in evidence.items()},

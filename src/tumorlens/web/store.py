@@ -156,9 +156,8 @@ class Store:
                     **study.model_dump(mode="json"),
                     "key_slices": [slices[i].number for i in study.key_slices],
                 }
-                case.label, case.confidence = study.label, study.confidence
-                case.unknown = study.unknown == study.slices
-                case.uncertainty = 1.0 if case.unknown else 1 - study.confidence
+                case.label, case.confidence = study.label or "", study.confidence or 0.0
+                case.unknown, case.uncertainty = study.unknown, 1 - case.confidence
                 case.title = case.title or _title([record.source for record in records])
             case.title = case.title or "Unread case"
             session.add(case)

@@ -16,7 +16,7 @@ from typing import Any
 from tumorlens.classifier import Classifier
 from tumorlens.errors import InputError, TumorLensError
 from tumorlens.explain.overlay import draw_heatmap, draw_overlay
-from tumorlens.finding import FailureRecord, FindingsDocument
+from tumorlens.finding import SCHEMA, FailureRecord, FindingsDocument
 from tumorlens.formats import Failure, Source, read_source
 from tumorlens.scan import Scan
 from tumorlens.web.arrival import Rules
@@ -98,7 +98,7 @@ def _find(command: dict[str, Any], classifier: Classifier) -> dict[str, Any]:
             over = _embedded(draw_overlay(scan, finding.heatmap, finding.region))
         records.append(finding.record(heat, over).model_copy(update={"source": name}))
     document = FindingsDocument.of(classifier.weights, records, failures)
-    return {"schema": 1, **document.model_dump(mode="json")}
+    return {"schema": SCHEMA, **document.model_dump(mode="json")}
 
 
 def _embedded(image: Any) -> str:

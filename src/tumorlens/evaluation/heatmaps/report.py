@@ -230,7 +230,7 @@ def _cards(scores: HeatmapScores, classifier: Classifier, slices: Slices) -> dic
             entry = entries[case.name]
             assert entry.outline is not None
             scan = read_scan(entry)
-            (finding,) = classifier.find([scan])
+            (finding,) = classifier.find([scan], target=case.predicted)
             original, overlay = draw_case(scan, entry.outline, None if case.blank else finding.heatmap, threshold)
             cards[kind].append(
                 {

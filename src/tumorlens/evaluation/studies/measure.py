@@ -26,7 +26,7 @@ from tumorlens.evaluation.metrics import Estimate, score
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.evaluation.studies.volumes import MaskedVolume, read_volume
 from tumorlens.files import write_atomically
-from tumorlens.study import find_in_study
+from tumorlens.study import StudyFinding, find_in_study
 
 MARGIN = 3
 """Slices at least so far from the nearest with tumour count as tumour-free; nearer ones may hold oedema or its edge."""
@@ -43,7 +43,7 @@ class StudyRow(BaseModel):
         name: The study, as tables call it.
         patient: Whose it is.
         truth: Key of its class.
-        label: Key of the class that the study's finding names.
+        label: Key of the class that the study's finding names; None where every slice is unknown.
         probability: Of that class, 0 to 1.
         tumour_slices: Slices with tumour.
         missed: Those of them called "nothing found".
@@ -56,8 +56,8 @@ class StudyRow(BaseModel):
     name: str
     patient: str
     truth: str
-    label: str
-    probability: float
+    label: str | None
+    probability: float | None
     tumour_slices: int
     missed: int
     free_slices: int
@@ -147,9 +147,9 @@ def measure_studies(
             named = volume.label or label
             problem = f"its class {named!r} is none of {', '.join(classes.keys)}" if named else "nothing says its class"
             raise DataError(f"{volume.name}: {problem}; add the column label to the table, or --label")
-        part, named_class, probability = _measure(classifier, volume, nothing)
+        part, study = _measure(classifier, volume, nothing)
         parts.append(part)
-        rows.append(_row(volume, classes.keys[truth], named_class, probability, part, nothing))
+        rows.append(_row(volume, classes.keys[truth], study, part, nothing))
         progress(done, len(volumes))
     return _score(classifier.card.name, rows, parts, classes, nothing)
 
@@ -167,7 +167,7 @@ def write_scores(scores: StudyScores, folder: Path) -> Path:
     return path
 
 
-def _measure(classifier: Classifier, volume: MaskedVolume, nothing: NDArray[np.bool_]) -> tuple[_Slices, str, float]:
+def _measure(classifier: Classifier, volume: MaskedVolume, nothing: NDArray[np.bool_]) -> tuple[_Slices, StudyFinding]:
     scans, masks = read_volume(volume)
     answers = classifier.engine.answer(classifier.prepare(scans), target="all")
     assert answers.heat is not None
@@ -184,19 +184,17 @@ def _measure(classifier: Classifier, volume: MaskedVolume, nothing: NDArray[np.b
     findings = classifier.find(scans, explain=False)
     study = find_in_study(findings, classifier.card.classes, positions=[scan.depth for scan in scans])
     something = answers.probabilities @ (~nothing).astype(float)
-    return _Slices(distance, something, predicted, pointing), study.label, study.confidence
+    return _Slices(distance, something, predicted, pointing), study
 
 
-def _row(
-    volume: MaskedVolume, truth: str, label: str, probability: float, part: _Slices, nothing: NDArray[np.bool_]
-) -> StudyRow:
+def _row(volume: MaskedVolume, truth: str, study: StudyFinding, part: _Slices, nothing: NDArray[np.bool_]) -> StudyRow:
     on, free, called = part.distance == 0, part.distance >= MARGIN, ~nothing[part.predicted]
     return StudyRow(
         name=volume.name,
         patient=volume.patient,
         truth=truth,
-        label=label,
-        probability=probability,
+        label=study.label,
+        probability=study.confidence,
         tumour_slices=int(on.sum()),
         missed=int((on & ~called).sum()),
         free_slices=int(free.sum()),

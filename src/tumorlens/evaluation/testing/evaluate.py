@@ -83,7 +83,7 @@ def _score_calibration(
     if card.calibration is None:
         return None
     judged = classifier.judge(images)
-    unknown = None if judged is None else np.array([u.unknown for u in judged])
+    unknown = None if judged is None else np.array([one.unknown for one in judged])
     return score_calibration(predictions, scores, card.temperature, card.calibration, unknown)
 
 
@@ -95,9 +95,10 @@ def make_case(classifier: Classifier, slices: Slices, predictions: Predictions, 
     entry = slices.manifest.entries[index]
     scan = read_scan(entry)
     (finding,) = classifier.find([scan])
-    assert finding.heatmap is not None
     keys = predictions.classes.keys
-    overlay = draw_overlay(scan, finding.heatmap, finding.region, colour_bar=False) if finding.heatmap.any() else None
+    overlay = None
+    if finding.heatmap is not None and finding.heatmap.any():
+        overlay = draw_overlay(scan, finding.heatmap, finding.region, colour_bar=False)
     return GalleryCase(
         name=entry.name,
         truth=keys[predictions.truth[row]],
@@ -105,5 +106,5 @@ def make_case(classifier: Classifier, slices: Slices, predictions: Predictions, 
         probabilities=dict(zip(keys, predictions.probabilities[row].tolist(), strict=True)),
         original=draw_scan(scan),
         overlay=overlay,
-        note="; ".join(finding.warnings),
+        note="; ".join([*([f"unknown: {finding.reason}"] if finding.unknown else []), *finding.warnings]),
     )

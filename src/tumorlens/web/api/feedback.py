@@ -54,6 +54,8 @@ def say(case: ThisCase, new: NewFeedback, parts: App, reader: AnyReader) -> Feed
     keys = parts.card.classes.keys
     if new.verdict == OTHER and new.label not in keys:
         raise HTTPException(400, f"say which class it is: {', '.join(keys)}")
+    if new.verdict == AGREE and row.content["finding"]["unknown"]:
+        raise HTTPException(400, "there is no class to agree with: the scan is unknown; say which class it is")
     label = {AGREE: row.content["finding"]["label"], OTHER: new.label}.get(new.verdict, "")
     try:
         outline = str(_outline(new.outline)) if new.outline else ""
