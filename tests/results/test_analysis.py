@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,11 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from tests.studies import GRIDS, STUDY, classic, header, save
 from tumorlens.classifier import Classifier
 from tumorlens.errors import InputError, NotOneStudy, UnreadableFile, UnsupportedFile
+from tumorlens.finding import Finding
 from tumorlens.results.analysis import analyse
 from tumorlens.results.make import make_results, write_results
+from tumorlens.results.progress import Progress
+from tumorlens.scan import Scan
 
 AXIAL = GRIDS["axial"]
 
@@ -151,22 +155,44 @@ def test_blank_slices_are_left_out(make_study: Callable[..., Path], bright: Clas
     assert "nothing is shown" in analysed.failures[0].error
 
 
-def test_a_file_that_goes_away_meanwhile_is_an_error_of_ours(
+def test_a_file_that_goes_away_once_it_was_read_is_not_missed(
     make_study: Callable[..., Path], bright: Classifier
 ) -> None:
     folder = make_study()
 
-    class Deleting:
-        card = bright.card
-
-        def find(self, scans: object, **options: object) -> object:
-            found = bright.find(scans, **options)  # type: ignore[arg-type]
+    class Deleting(Classifier):
+        def find(self, scans: Iterable[Scan], **options: Any) -> list[Finding]:
+            findings = super().find(scans, **options)
             for file in folder.iterdir():
                 file.unlink()
-            return found
+            return findings
 
-    with pytest.raises(UnreadableFile, match="changed while it was read"):
-        analyse(folder, Deleting())  # type: ignore[arg-type]
+    analysed = analyse(folder, Deleting(bright.engine))
+    assert len(analysed.shown) == 7
+    assert all(s.scan is not None and s.scan.pixels.any() for s in analysed.pictured)
+
+
+def test_it_tells_what_it_reads_and_what_is_corrupt(make_study: Callable[..., Path], bright: Classifier) -> None:
+    folder = make_study()
+    files = sorted(folder.iterdir())
+    files[2].write_bytes(files[2].read_bytes()[:-100])
+    blank = classic(AXIAL, AXIAL.position(9, 7), number=50)
+    blank.PixelData = bytes(len(blank.PixelData))
+    save(blank, folder / "blank.dcm")
+    read: list[str | None] = []
+    corrupt: list[str] = []
+
+    class Listener(Progress):
+        def reading(self, path: str | None) -> None:
+            read.append(path and Path(path).name)
+
+        def failed(self, path: str, problem: str) -> None:
+            corrupt.append(Path(path).name)
+
+    analyse([*files, folder / "blank.dcm"], bright, progress=Listener())
+    assert list(dict.fromkeys(read)) == [files[0].name, None, *(file.name for file in files[1:]), "blank.dcm"]
+    assert read[-1] is None
+    assert corrupt == [files[2].name]  # and not the blank one, which is sound
 
 
 def test_nothing_printed_holds_patient_data(make_study: Callable[..., Path], bright: Classifier) -> None:

@@ -8,20 +8,23 @@ Example:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
-from tumorlens.errors import InputError, NotOneStudy, UnreadableFile, UnsupportedFile
-from tumorlens.formats import Failure, Source, find_sources, read_source
-from tumorlens.formats.checks import parsing
+from tumorlens.errors import InputError, NotAScan, NotOneStudy, UnreadableFile, UnsupportedFile
+from tumorlens.formats import Failure, find_sources
+from tumorlens.formats.checks import check_scans, parsing
 from tumorlens.formats.dicom import reader as dicom
-from tumorlens.formats.dicom.header import Header, is_uid, load, read_header
+from tumorlens.formats.dicom.header import Header, is_uid
 from tumorlens.formats.dicom.order import in_order, stacks
 from tumorlens.formats.sources import reader_of
 from tumorlens.results.identity import Identity, identity_of
+from tumorlens.results.progress import Progress
+from tumorlens.results.shelf import Shelf
 from tumorlens.results.slices import AnalysedStudy, Slice
 from tumorlens.study import find_in_study
 
@@ -42,6 +45,7 @@ def analyse(
     paths: str | PathLike[str] | Iterable[str | PathLike[str]],
     classifier: Classifier,
     when: datetime | None = None,
+    progress: Progress | None = None,
 ) -> AnalysedStudy:
     """Says what the MR images of one study show.
 
@@ -53,32 +57,33 @@ def analyse(
         classifier: What classifies.
         when: The time that results shall bear; now by default. Give the same again and results are the same to the
             last byte, not only in their UIDs.
+        progress: Who is told how it gets on.
 
     Raises:
         NotOneStudy: If the files are of several studies.
         InputError: If no slice can be read: the first failure, or that there are no MR images.
     """
-    reading = _Reading([paths] if isinstance(paths, str | PathLike) else list(paths))
-    findings = classifier.find(reading.scans(), explain=False)
-    if not findings or reading.identity is None:
-        raise reading.nothing()
-    slices = _in_order([found(finding=f) for found, f in zip(reading.slices, findings, strict=True)])
-    classes = classifier.card.classes
-    # Neighbours are neighbours in one stack: a series may hold several, as localisers do.
-    places = stacks((s.header.series, s.geometry) for s in slices)
-    study = find_in_study(
-        [s.finding for s in slices], classes, places, [None if s.geometry is None else s.geometry.depth for s in slices]
-    )
-    analysed = AnalysedStudy(
-        reading.identity,
-        tuple(slices),
-        study,
-        classes,
-        tuple(reading.failures),
-        reading.left_out,
-        (when or datetime.now()).replace(microsecond=0),
-    )
-    return _explained(analysed, classifier)
+    several = [paths] if isinstance(paths, str | PathLike) else list(paths)
+    with closing(Shelf()) as shelf:
+        reading = _Reading(several, shelf, progress or Progress())
+        findings = classifier.find(reading.scans(), explain=False)
+        if not findings or reading.identity is None:
+            raise reading.nothing()
+        slices = _in_order([found(finding=f) for found, f in zip(reading.slices, findings, strict=True)])
+        classes = classifier.card.classes
+        # Neighbours are neighbours in one stack: a series may hold several, as localisers do.
+        places = stacks((s.header.series, s.geometry) for s in slices)
+        depths = [None if s.geometry is None else s.geometry.depth for s in slices]
+        analysed = AnalysedStudy(
+            reading.identity,
+            tuple(slices),
+            find_in_study([s.finding for s in slices], classes, places, depths),
+            classes,
+            tuple(reading.failures),
+            reading.left_out,
+            (when or datetime.now()).replace(microsecond=0),
+        )
+        return _explained(analysed, classifier, shelf)
 
 
 class _Reading:
@@ -86,10 +91,12 @@ class _Reading:
 
     Args:
         paths: Files and folders.
+        shelf: Keeps the scans.
+        progress: Who is told how it gets on.
     """
 
-    def __init__(self, paths: list[str | PathLike[str]]) -> None:
-        self.paths = paths
+    def __init__(self, paths: list[str | PathLike[str]], shelf: Shelf, progress: Progress) -> None:
+        self.paths, self._shelf, self._progress = paths, shelf, progress
         self.identity: Identity | None = None
         self.slices: list[partial[Slice]] = []  # they lack their findings
         self.failures: list[Failure] = []
@@ -100,50 +107,52 @@ class _Reading:
     def scans(self) -> Iterator[Scan]:
         """The slices' pixels, one after another; `slices` grows beside it."""
         for source in find_sources(self.paths):
+            self._progress.reading(source.path)
             try:
                 if source.error:
                     raise source.error
-                yield from self._scans_of(source)
+                for scan in self._scans_of(source.path):
+                    self._progress.reading(None)
+                    yield scan
+                    self._progress.reading(source.path)
             except NotOneStudy:
                 raise
             except InputError as error:
                 self._errors.append(error)
                 self.failures.append(Failure.of(source.path, error))
+                if not isinstance(error, NotAScan):  # of no use to the network, but sound
+                    self._progress.failed(source.path, error.problem)
+            self._progress.reading(None)
 
     def nothing(self) -> InputError:
         """Why there is no slice."""
         if self._errors:
             return self._errors[0]
         source = fspath(self.paths[0]) if self.paths else "the study"
-        if self.failures:
-            problem, _, remedy = self.failures[0].error.partition("; ")
-            return UnreadableFile(self.failures[0].source, problem, remedy)
         return UnsupportedFile(source, "there are no MR images", "give the MR series of one study")
 
-    def _scans_of(self, source: Source) -> Iterator[Scan]:
-        path = source.path
+    def _scans_of(self, path: str) -> Iterator[Scan]:
         if reader_of(path) is not dicom:
             raise UnsupportedFile(path, "it is no DICOM file", "give the DICOM files of one study")
-        header = source.header or read_header(path)
+        file = dicom.DicomFile(path)
+        header = file.header
         _check_uids(header)
         if header.uid in self._seen:
             return
         if self.identity is None:
             with parsing(path):
-                self.identity = identity_of(load(path, stop_before_pixels=True))
+                self.identity = identity_of(file.dataset)
         if header.study != self.identity.study:
             raise NotOneStudy(path, "it is of another study than the files before", "give one study at a time")
         self._seen.add(header.uid)
         if header.sop_class not in MR_IMAGES:
             self.left_out += 1
             return
-        for item in read_source(source):
-            if isinstance(item, Failure):
-                self.failures.append(item)
-                return
-            shape = (item.height, item.width)
-            self.slices.append(partial(Slice, header, item.frame, shape))
-            yield item
+        for scan in check_scans(path, file.scans(keep=True)):
+            self._shelf.put(scan)
+            shape = (scan.height, scan.width)
+            self.slices.append(partial(Slice, header, scan.frame, shape, stretched=_window(scan.values)))
+            yield scan
 
 
 def _check_uids(header: Header) -> None:
@@ -177,45 +186,20 @@ def _in_order(slices: list[Slice]) -> list[Slice]:
     ]
 
 
-def _windowed(s: Slice, values: Values | None) -> Slice:
-    """The slice with the window that the reader made for it, if that can be written."""
+def _window(values: Values | None) -> tuple[float, float] | None:
+    """(center, width) of the window that the reader made; None where it cannot be written."""
     if values is None or values.high - values.low < 1:
-        return s
-    return replace(s, stretched=((values.low + values.high) / 2, values.high - values.low))
+        return None
+    return (values.low + values.high) / 2, values.high - values.low
 
 
-def _explained(analysed: AnalysedStudy, classifier: Classifier) -> AnalysedStudy:
-    """Adds pixels to the slices to be pictured, and heat maps for the study's class to those that bear it.
-
-    The files are read again for it: only now it is known which slices matter.
-    """
-    pictured = set(analysed.to_picture)
-    wanted = pictured | set(analysed.bearing)
-    place = {(s.path, s.frame): i for i, s in enumerate(analysed.slices) if i in wanted}
+def _explained(analysed: AnalysedStudy, classifier: Classifier, shelf: Shelf) -> AnalysedStudy:
+    """Adds heat maps for the study's class to the slices that bear it, and pixels to those to be pictured."""
     slices = list(analysed.slices)
-
-    def again() -> Iterator[Scan]:
-        for path in dict.fromkeys(path for path, _ in place):
-            for item in read_source(Source(path), keep=True):
-                if isinstance(item, Failure):
-                    break
-                if (i := place.get((path, item.frame))) is None:
-                    continue
-                scan = replace(item, values=None)
-                shown = _windowed(slices[i], item.values)
-                slices[i] = replace(shown, scan=scan) if i in pictured else shown
-                found.append(i)
-                yield scan
-
-    found: list[int] = []
-    if analysed.presence == "present":
-        findings = classifier.find(again(), target=analysed.study.label)
-        for i, finding in zip(found, findings, strict=True):
-            slices[i] = replace(slices[i], finding=finding)
-    else:
-        for _ in again():
-            pass
-    if wanted - set(found):
-        path = slices[min(wanted - set(found))].path
-        raise UnreadableFile(path, "it changed while it was read", "analyse the study again")
+    bearing = analysed.bearing
+    scans = (shelf.take(slices[i].path, slices[i].frame) for i in bearing)
+    for i, finding in zip(bearing, classifier.find_each(scans, target=analysed.study.label), strict=True):
+        slices[i] = replace(slices[i], finding=finding)
+    for i in analysed.to_picture:
+        slices[i] = replace(slices[i], scan=shelf.take(slices[i].path, slices[i].frame))
     return replace(analysed, slices=tuple(slices))

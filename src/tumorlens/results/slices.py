@@ -36,7 +36,7 @@ class Slice:
         shape: (rows, columns).
         finding: What it shows. It holds heat map and region, for the study's class, if `AnalysedStudy.shown` has it.
         scan: Its pixels, if it is to be pictured; else None, so that a study of any length fits in memory.
-        stretched: (center, width) of the window that the reader made; only of shown slices.
+        stretched: (center, width) of the window that the reader made.
     """
 
     header: Header

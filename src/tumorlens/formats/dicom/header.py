@@ -8,7 +8,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from tumorlens.errors import TooLarge
 from tumorlens.formats.checks import MAX_VOXELS, parsing
@@ -226,27 +226,27 @@ def load(path: str, **options: Any) -> FileDataset:
     """
     import pydicom
 
-    with parsing(path):
-        _check_deflated(path)
-        return pydicom.dcmread(path, force=True, **options)
+    with parsing(path), open(path, "rb") as file:  # noqa: PTH123 - the path stays the string the caller gave
+        _check_deflated(path, file)
+        file.seek(0)
+        return pydicom.dcmread(file, force=True, **options)
 
 
-def _check_deflated(path: str) -> None:
+def _check_deflated(path: str, file: BinaryIO) -> None:
     """Inflates a deflated data set bit by bit, because pydicom does it in one go, however much comes out."""
     from pydicom.filereader import _read_file_meta_info, read_preamble
     from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-    with open(path, "rb") as file:  # noqa: PTH123 - the path stays the string the caller gave
-        read_preamble(file, force=True)
-        if _read_file_meta_info(file).get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-            return
-        inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
-        data = file.read(1 << 16)
-        while data and not inflater.eof:
-            size += len(inflater.decompress(data, 1 << 24))
-            if size > _MAX_INFLATED:
-                raise TooLarge(path, "the file inflates to more than 1 GiB", "export it without deflate")
-            data = inflater.unconsumed_tail or file.read(1 << 16)
+    read_preamble(file, force=True)
+    if _read_file_meta_info(file).get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return
+    inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    data = file.read(1 << 16)
+    while data and not inflater.eof:
+        size += len(inflater.decompress(data, 1 << 24))
+        if size > _MAX_INFLATED:
+            raise TooLarge(path, "the file inflates to more than 1 GiB", "export it without deflate")
+        data = inflater.unconsumed_tail or file.read(1 << 16)
 
 
 def _frame(*groups: Dataset) -> Frame:

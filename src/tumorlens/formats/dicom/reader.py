@@ -74,29 +74,52 @@ def read(path: str, _axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
         TooLarge: If the header announces too many pixels; nothing is decoded then.
         UnreadableFile: If it is truncated or corrupt.
     """
-    ds = load(path, defer_size=_DEFER)
-    with parsing(path):
-        header = Header.of(ds, path)
-        _check(header, ds)
-        frames = _decoded(header, ds)
-    notes = _notes(header)
-    for index in range(_count(header)):
-        frame = header.frame(index)
+    yield from DicomFile(path).scans(keep)
+
+
+class DicomFile:
+    """A DICOM file, read but for its pixels.
+
+    Args:
+        path: The file, as the caller named it.
+
+    Attributes:
+        dataset: As pydicom has it. Reading its values may raise, so do that inside `parsing`.
+        header: Its header.
+
+    Raises:
+        InputError: If it cannot be parsed.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.dataset = load(path, defer_size=_DEFER)
         with parsing(path):
-            pixels, warnings, values = _pixels(header, frame, ds, next(frames))
-        yield Scan(
-            pixels,
-            path,
-            index,
-            frame.spacing,
-            header.patient or None,
-            header.series or None,
-            header.modality or None,
-            (*notes, *warnings),
-            header.facts,
-            values if keep else None,
-            frame.depth,
-        )
+            self.header = Header.of(self.dataset, path)
+
+    def scans(self, keep: bool = False) -> Iterator[Scan]:
+        """Decodes the frames, one after another; see `read`."""
+        header, path = self.header, self.header.path
+        with parsing(path):
+            _check(header, self.dataset)
+            frames = _decoded(header, self.dataset)
+        notes = _notes(header)
+        for index in range(_count(header)):
+            frame = header.frame(index)
+            with parsing(path):
+                pixels, warnings, values = _pixels(header, frame, self.dataset, next(frames))
+            yield Scan(
+                pixels,
+                path,
+                index,
+                frame.spacing,
+                header.patient or None,
+                header.series or None,
+                header.modality or None,
+                (*notes, *warnings),
+                header.facts,
+                values if keep else None,
+                frame.depth,
+            )
 
 
 def _count(header: Header) -> int:
