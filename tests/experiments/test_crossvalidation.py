@@ -188,6 +188,7 @@ def test_weights_trained_on_all_folds_are_vouched_for_by_the_folds(finished: tup
     assert classifier.gate is not None
     (finding,) = classifier.find([Scan(np.eye(64, dtype=np.float32), source="made up")])
     assert finding.unknown
+    assert all(classifier.prediction_sets(np.full((1, 4), 0.25)))
 
 
 def test_what_is_finished_is_not_trained_again_and_the_last_weights_stay(

@@ -11,7 +11,7 @@ from tumorlens.batch.journal import Journal, request_of
 from tumorlens.batch.pools import Chunk, Pool, alone, cores, processes
 from tumorlens.batch.results import DOCUMENT, TABLES, read_document, tables
 from tumorlens.batch.store import Store
-from tumorlens.batch.work import Done, Part, Worker
+from tumorlens.batch.work import Done, Part, Tally, Worker
 from tumorlens.card import WeightsCard
 from tumorlens.classifier import Classifier
 from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, WeightsId
@@ -24,6 +24,7 @@ __all__ = [
     "Job",
     "Outcome",
     "Pool",
+    "Tally",
     "find_in_files",
     "read_document",
     "run",
@@ -42,21 +43,21 @@ class Outcome:
 
     Attributes:
         card: Of the weights.
-        findings: Number of findings.
+        tally: Numbers of findings.
         failures: Number of failures.
         kept: The findings, or the first `SHOWN` of them where there is an output folder.
         kept_failures: The same of failures.
     """
 
     card: WeightsCard
-    findings: int = 0
+    tally: Tally = field(default_factory=Tally)
     failures: int = 0
     kept: list[FindingRecord] = field(default_factory=list)
     kept_failures: list[FailureRecord] = field(default_factory=list)
 
     def add(self, part: Part, most: int | None) -> None:
         """Counts a chunk, and keeps what there is room for."""
-        self.findings += part.findings
+        self.tally += part.tally
         self.failures += part.failures
         room = part.findings if most is None else max(0, most - len(self.kept))
         room_for_failures = part.failures if most is None else max(0, most - len(self.kept_failures))
@@ -64,6 +65,11 @@ class Outcome:
             done = part.open()
             self.kept += [finding for d in done for finding in d.findings][:room]
             self.kept_failures += [failure for d in done for failure in d.failures][:room_for_failures]
+
+    @property
+    def findings(self) -> int:
+        """Number of findings."""
+        return self.tally.total
 
     def document(self) -> FindingsDocument:
         """What is kept, as one document."""

@@ -91,12 +91,11 @@ class Console:
             table.add_row(*(cell if isinstance(cell, Text) else escape(cell) for cell in row))
         self.out.print(table)
 
-    def findings(self, document: FindingsDocument, card: WeightsCard, total: int | None = None) -> None:
-        """The findings, a row each, of `total` in all."""
-        shown = document.findings[:_SHOWN]
+    def findings(self, document: FindingsDocument, card: WeightsCard) -> None:
+        """Findings, a row each."""
         several = {f.source for f in document.findings if f.frame}
         rows = []
-        for f in shown:
+        for f in document.findings[:_SHOWN]:
             scan = f"{f.source}, slice {f.frame + 1}" if f.source in several else f.source
             words = "; ".join(text for text in (in_words(f.probabilities, card.classes), set_in_words(f, card)) if text)
             finding = Text(words, style="bright_black" if f.unknown else "")
@@ -104,10 +103,16 @@ class Console:
             rows.append((scan, finding, _region(f, card.classes), doubts))
         if rows:
             self.table(("scan", "finding", "region (x, y)", "against trusting it"), rows)
-        more = (total or len(document.findings)) - len(shown)
-        if more:
-            self.say(f"… and {more:,} more; --json or --output gives all")
-        self.say("For research use only: not a diagnosis.")
+
+    def summary(self, outcome: Outcome) -> None:
+        """A line that counts a job's findings and failures."""
+        names = {c.key: c.name for c in outcome.card.classes}
+        tally = outcome.tally
+        parts = [f"{number:,} {names[key]}" for key, number in tally.classes.most_common()]
+        parts += [f"{n:,} close call{'s' * (n > 1)}"] if (n := tally.close_calls) else []
+        parts += [f"{n:,} unknown"] if (n := tally.unknown) else []
+        parts += [f"{n:,} file{'s' * (n > 1)} failed"] if (n := outcome.failures) else []
+        self.out.print(f"{tally.total:,} scans: {', '.join(parts)}", soft_wrap=True)
 
     def outcome(self, outcome: Outcome, output: str | None, *, as_json: bool = False) -> None:
         """What a job came to: a table or JSON on stdout, failures on stderr."""
@@ -119,7 +124,14 @@ class Console:
         elif as_json:
             sys.stdout.write(outcome.document().to_json() + "\n")
         else:
-            self.findings(outcome.document(), outcome.card, outcome.findings)
+            total = outcome.findings
+            if total <= _SHOWN or not self.quiet:
+                self.findings(outcome.document(), outcome.card)
+            if total > _SHOWN:
+                self.say(f"… and {total - _SHOWN:,} more; --json or --output gives all")
+            if total > 1:
+                self.summary(outcome)
+            self.say("For research use only: not a diagnosis.")
             if output is not None:
                 self.say(f"{', '.join(batch.tables())} and {batch.DOCUMENT} are in {output}")
         for failure in outcome.kept_failures:

@@ -40,6 +40,7 @@ def results(
     from tumorlens.classifier import Classifier
     from tumorlens.results.analysis import analyse
     from tumorlens.results.make import KINDS, make_results, write_results
+    from tumorlens.wording import in_words
 
     console = make_console(quiet)
     classifier = Classifier.load(weights)
@@ -60,7 +61,7 @@ def results(
     console.table(("file", "what", "frames", "series"), rows)
     conclusion = "unknown scans, no finding"
     if analysed.label is not None:
-        conclusion = f"{analysed.label.name}, {analysed.study.confidence:.0%}"
+        conclusion = in_words(analysed.study.probabilities, analysed.classes)
     console.say(f"{conclusion}; {analysed.study.slices} slices, research use only")
     for warning in analysed.warnings:
         console.say(f"warning: {warning}")

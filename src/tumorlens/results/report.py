@@ -9,6 +9,7 @@ import numpy as np
 from tumorlens.classes import ScanClass
 from tumorlens.results.codes import code_of, probability_of, term, to_dicom
 from tumorlens.results.objects import MANUFACTURER, Maker, source_of
+from tumorlens.wording import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -185,7 +186,7 @@ def _summary(maker: Maker) -> list[str]:
     conclusion = "Unknown: every slice is unlike the scans of the training, so that there is no finding"
     if analysed.label is not None:
         kind = "No tumour found" if analysed.label.nothing else "Most probable"
-        conclusion = f"{kind}: {analysed.label.name}, {analysed.study.confidence:.0%}"
+        conclusion = f"{kind}: {in_words(analysed.study.probabilities, analysed.classes)}"
     counts = ", ".join(f"{c.name} {n}" for c in analysed.classes if (n := analysed.study.counts[c.key]))
     return [
         f"Research use only, not a diagnosis. {conclusion}.",
