@@ -12,7 +12,12 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, SecondaryCaptureImageStorage, generate_uid
 
+from tumorlens.errors import InputError
+from tumorlens.formats.dicom import reader as dicom
 from tumorlens.node.isolation import Analyse
+from tumorlens.results.progress import Progress
+
+_SILENT = Progress()
 
 
 def make_instance(study: str, number: int = 1, *, size: int = 64, **elements: Any) -> Dataset:
@@ -63,9 +68,10 @@ def write_study(folder: Path, study: str, slices: int, **options: Any) -> list[P
     return paths
 
 
-def pretend(paths: Sequence[Path]) -> list[Dataset]:
+def pretend(paths: Sequence[Path], progress: Progress = _SILENT) -> list[Dataset]:
     """An `Analyse` that looks at nothing: one Secondary Capture a study, its UID made of the instances' UIDs."""
-    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in paths]
+    sound = [path for path in paths if _is_sound(path, progress)]
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in sound]
     first = headers[0]
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
@@ -79,12 +85,26 @@ def pretend(paths: Sequence[Path]) -> list[Dataset]:
     ds.PatientBirthDate = ds.PatientSex = ds.ReferringPhysicianName = ""
     ds.Modality, ds.ConversionType, ds.SeriesDescription = "OT", "WSD", "Rehearsal"
     ds.SeriesNumber, ds.InstanceNumber = 901, 1
+    ds.ImageComments = str(len(sound))
     ds.ImageType = ["DERIVED", "SECONDARY"]
     ds.Rows = ds.Columns = 32
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
     ds.PixelData = bytes(32 * 32)
     return [ds]
+
+
+def _is_sound(path: Path, progress: Progress) -> bool:
+    progress.reading(str(path))
+    try:
+        for _ in dicom.read(str(path)):
+            pass
+    except InputError as error:
+        progress.failed(str(path), error.problem)
+        return False
+    finally:
+        progress.reading(None)
+    return True
 
 
 def prepare_pretend(folder: Path | None = None) -> Analyse:
@@ -94,13 +114,13 @@ def prepare_pretend(folder: Path | None = None) -> Analyse:
         folder: It waits while "hold" is in it, and notes each study that it has analysed in "analysed".
     """
 
-    def run(paths: Sequence[Path]) -> list[Dataset]:
+    def run(paths: Sequence[Path], progress: Progress) -> list[Dataset]:
         while folder is not None and (folder / "hold").exists():
             time.sleep(0.02)
-        results = pretend(paths)
+        results = pretend(paths, progress)
         if folder is not None:
             with (folder / "analysed").open("a") as file:
-                file.write(f"{results[0].StudyInstanceUID} {len(paths)}\n")
+                file.write(f"{results[0].StudyInstanceUID} {results[0].ImageComments}\n")
         return results
 
     return run

@@ -110,9 +110,13 @@ def test_a_target_is_explained_and_the_label_stays(tiny_classifier: Classifier) 
     assert any(not np.allclose(a.heatmap, b.heatmap) for a, b in zip(own, other, strict=True))
 
 
-def test_a_class_that_means_nothing_found_has_no_region(tiny_classifier: Classifier) -> None:
+def test_a_class_that_means_nothing_found_has_no_heat_unless_it_is_asked_for_and_no_region(
+    tiny_classifier: Classifier,
+) -> None:
     sure = _sure(tiny_classifier, "no_tumor")
-    assert all(f.region is None for f in sure.find(_scans()))
+    assert all(f.heatmap is f.region is None for f in sure.find(_scans()))
+    asked = sure.find(_scans(), target="no_tumor")
+    assert all(f.heatmap is not None and f.region is None for f in asked)
     targeted = [f for f in sure.find(_scans(), target="glioma") if f.heatmap is not None and f.heatmap.any()]
     assert targeted
     assert all(f.region is not None for f in targeted)
@@ -151,9 +155,9 @@ def test_no_positive_evidence_is_said_and_not_drawn(tiny_classifier: Classifier)
 
 def test_a_close_call_is_said(tiny_classifier: Classifier) -> None:
     (unsure,) = tiny_classifier.find(_scans(1), explain=False)
-    assert any(w.startswith("close call: ") for w in unsure.warnings)
+    assert unsure.close_call
     (sure,) = _sure(tiny_classifier, "glioma").find(_scans(1), explain=False)
-    assert sure.confidence > 0.9
+    assert not sure.close_call
     assert sure.warnings == ()
 
 
@@ -231,18 +235,20 @@ def _gated(classifier: Classifier, **card: object) -> Classifier:
 
 
 @pytest.mark.parametrize("explain", [True, False])
-def test_a_scan_of_something_else_is_unknown_and_says_so_first(tiny_classifier: Classifier, explain: bool) -> None:
+def test_a_scan_of_something_else_is_unknown_and_has_no_class(tiny_classifier: Classifier, explain: bool) -> None:
     black = Scan(np.zeros((50, 50), np.float32), "black.png", warnings=("odd",))
     *known, found = _gated(tiny_classifier).find([*_scans(30), black], explain=explain)
-    assert found.unknown is not None
-    assert found.unknown.unknown
-    assert found.warnings[:2] == (found.unknown.reason, "odd")
-    assert np.mean([f.unknown is not None and not f.unknown.unknown for f in known]) > 0.8
-    assert (found.heatmap is not None) == explain
+    assert found.unknown
+    assert found.strangeness > 1
+    assert found.reason.startswith("unlike the scans it was trained on")
+    assert found.warnings == ("odd",)
+    assert (found.label, found.probabilities, found.prediction_set, found.heatmap) == (None, {}, (), None)
+    assert np.mean([not f.unknown for f in known]) > 0.8
 
 
 def test_without_a_gate_nothing_is_judged(tiny_classifier: Classifier) -> None:
-    assert tiny_classifier.find(_scans(1))[0].unknown is None
+    (finding,) = tiny_classifier.find(_scans(1))
+    assert (finding.unknown, finding.strangeness) == (False, None)
     assert tiny_classifier.judge(np.zeros((1, 1, 32, 32), np.float32)) is None
 
 
@@ -250,8 +256,8 @@ def test_scans_are_judged_alike_one_by_one_and_prepared_already(tiny_classifier:
     gated = _gated(tiny_classifier)
     judged = gated.judge(gated.prepare(_scans(5)))
     assert judged is not None
-    scores = [f.unknown.score for f in gated.find(_scans(5), batch_size=2) if f.unknown]
-    assert scores == pytest.approx([u.score for u in judged], rel=1e-4)
+    scores = [f.strangeness for f in gated.find(_scans(5), batch_size=2)]
+    assert scores == pytest.approx([one.score for one in judged], rel=1e-4)
 
 
 def test_the_prediction_set_begins_with_the_label_and_holds_what_the_thresholds_let_in(
@@ -269,9 +275,10 @@ def test_the_prediction_set_begins_with_the_label_and_holds_what_the_thresholds_
 
 
 def test_a_finding_says_how_its_heat_map_was_made_and_other_ways_can_be_asked_for(tiny_classifier: Classifier) -> None:
-    assert {f.method for f in tiny_classifier.find(_scans())} == {"gradcam"}
-    assert {f.method for f in tiny_classifier.find(_scans(), explain=False)} == {""}
-    (own,), (other,) = (tiny_classifier.find(_scans(1), method=m) for m in (None, "hirescam"))
+    sure = _sure(tiny_classifier, "glioma")
+    assert {f.method for f in sure.find(_scans())} == {"gradcam"}
+    assert {f.method for f in sure.find(_scans(), explain=False)} == {""}
+    (own,), (other,) = (sure.find(_scans(1), method=m) for m in (None, "hirescam"))
     assert other.method == other.record().method == "hirescam"
     assert own.probabilities == other.probabilities
     assert not np.array_equal(own.heatmap, other.heatmap)
@@ -292,7 +299,7 @@ def test_the_cards_threshold_bounds_the_region(tiny_classifier: Classifier) -> N
 
 def test_evidence_for_every_class_is_that_of_asking_for_each(tiny_classifier: Classifier, phantom_scan: Scan) -> None:
     ((finding, evidence),) = tiny_classifier.explain_each([phantom_scan])
-    assert set(evidence) == set(finding.probabilities)
+    assert set(evidence) == set(finding.probabilities) - {"no_tumor"}
     for key, (heatmap, region) in evidence.items():
         (asked,) = tiny_classifier.find([phantom_scan], target=key)
         assert np.allclose(heatmap, asked.heatmap, atol=1e-5)

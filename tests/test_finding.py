@@ -3,13 +3,13 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import tumorlens
-from tumorlens.finding import FailureRecord, Finding, FindingsDocument, Region, WeightsId
-from tumorlens.unknown import Unknown
+from tumorlens.finding import FailureRecord, Finding, FindingRecord, FindingsDocument, Region, WeightsId
 
 WEIGHTS = WeightsId(name="tiny", sha256="ab" * 32)
 
@@ -25,7 +25,7 @@ def finding() -> Finding:
         heatmap=np.ones((4, 4), np.float32),
         region=Region(box=(1, 2, 3, 4), contour=((1.0, 2.0), (3.0, 2.0), (3.0, 4.0)), area=4),
         explained="glioma",
-        warnings=("close call",),
+        warnings=("a colour picture",),
     )
 
 
@@ -33,18 +33,19 @@ def test_the_document_has_exactly_the_promised_fields(finding: Finding) -> None:
     record = finding.record(Path("out/a-heatmap.npy"), Path("out/a-overlay.png"))
     failure = FailureRecord(source="b.png", error="the file is empty; export it again")
     document = json.loads(FindingsDocument.of(WEIGHTS, [record], [failure]).to_json())
-    assert list(document) == ["schema", "version", "weights", "findings", "failures"]
-    assert document["schema"] == 1
+    assert list(document) == ["schema", "version", "weights", "findings", "failures", "studies"]
+    assert document["schema"] == 2
     assert document["version"] == tumorlens.__version__
     assert document["weights"] == {"name": "tiny", "sha256": "ab" * 32}
     assert document["failures"] == [{"source": "b.png", "error": "the file is empty; export it again"}]
     (found,) = document["findings"]
+    assert set(found) == FindingRecord.model_fields.keys()
     assert found["source"] == "study/größe.dcm"
     assert (found["frame"], found["label"]) == (3, "glioma")
     assert found["probabilities"] == {"glioma": 0.7, "no_tumor": 0.3}
     assert found["region"]["box"] == [1, 2, 3, 4]
     assert (found["heatmap"], found["overlay"]) == ("out/a-heatmap.npy", "out/a-overlay.png")
-    assert found["warnings"] == ["close call"]
+    assert found["warnings"] == ["a colour picture"]
 
 
 def test_what_was_not_made_is_null(finding: Finding) -> None:
@@ -55,15 +56,32 @@ def test_what_was_not_made_is_null(finding: Finding) -> None:
     assert found["explained"] == "no_tumor"
 
 
-def test_the_set_and_strangeness_are_told(finding: Finding) -> None:
-    strange = Unknown(score=2.5, unknown=True, reason="almost all background")
-    told = replace(finding, prediction_set=("glioma", "no_tumor"), unknown=strange)
-    document = FindingsDocument.of(WEIGHTS, [told.record(), finding.record()], [])
-    assert FindingsDocument.model_validate_json(document.to_json()) == document
-    first, second = json.loads(document.to_json())["findings"]
-    assert first["prediction_set"] == ["glioma", "no_tumor"]
-    assert first["unknown"] == {"score": 2.5, "unknown": True, "reason": "almost all background"}
-    assert (second["prediction_set"], second["unknown"]) == ([], None)
+def test_an_unknown_scan_has_no_class_anywhere() -> None:
+    reason = "unlike the scans it was trained on: almost all background (distance 2.50, accepted up to 1)"
+    unknown = Finding("a", 0, None, {}, WEIGHTS, unknown=True, strangeness=2.5, reason=reason)
+    text = FindingsDocument.of(WEIGHTS, [unknown.record()], []).to_json()
+    (found,) = json.loads(text)["findings"]
+    assert (found["unknown"], found["strangeness"], found["reason"]) == (True, 2.5, reason)
+    assert found["label"] is found["confidence"] is found["explained"] is found["region"] is None
+    assert (found["probabilities"], found["prediction_set"], found["close_call"]) == ({}, [], False)
+    assert str(unknown) == f"unknown scan: {reason}"
+
+
+@pytest.mark.parametrize("changes", [{}, {"label": None}, {"label": None, "probabilities": {}}])
+def test_an_unknown_finding_with_a_class_cannot_be_made(finding: Finding, changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="an unknown scan has no class"):
+        replace(finding, unknown=True, **changes)
+
+
+def test_a_known_scan_is_not_unknown_as_a_condition(finding: Finding) -> None:
+    assert replace(finding, strangeness=0.4).unknown is False
+
+
+def test_the_text_of_a_finding_is_its_class_or_that_it_is_a_close_call(finding: Finding) -> None:
+    assert str(finding) == "glioma 70%"
+    close = replace(finding, probabilities={"glioma": 0.39, "meningioma": 0.33, "no_tumor": 0.28})
+    assert str(close) == "close call: glioma 39%, meningioma 33%"
+    assert (finding.record().close_call, close.record().close_call) == (False, True)
 
 
 def test_a_document_survives_json(finding: Finding) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +19,18 @@ from tumorlens.engines.graph import Graph, graph_beside
 from tumorlens.errors import MissingExtra, ModelError
 from tumorlens.explain.region import find_region
 from tumorlens.finding import Evidence, Finding, WeightsId, prediction_sets
+from tumorlens.formats import Axis, Paths
+from tumorlens.place import SlicePlace
 from tumorlens.preprocess import Preprocessing
 from tumorlens.scan import Scan
-from tumorlens.unknown import Unknown, verdict
+from tumorlens.strangeness import Strangeness, judge
+from tumorlens.study import SliceFinding, Study, StudyFinding, find_in_study, read_study
 
 if TYPE_CHECKING:
+    from tumorlens.classes import ScanClass
     from tumorlens.engines.eager import Eager
     from tumorlens.model import Network
     from tumorlens.model.gate import Gate
-
-CLOSE_CALL = 0.6
-"""Below this probability of the most probable class, a finding says that it is a close call."""
 
 EngineName = Literal["auto", "graph", "torch"]
 
@@ -39,7 +40,7 @@ class Classifier:
 
         classifier = Classifier.load()
         for finding in classifier.find(read_scans("scan.dcm")):
-            print(finding.label, finding.confidence)
+            print(finding)
 
     The graph that ships beside the weights answers where there is one. PyTorch is loaded when something asks for the
     network itself: another device, or a heat map that needs a gradient.
@@ -164,7 +165,9 @@ class Classifier:
     def explain_each(
         self, scans: Iterable[Scan], *, batch_size: int = 64
     ) -> Iterator[tuple[Finding, dict[str, Evidence]]]:
-        """Findings one after another, each with the evidence for every class by key, from one pass of the network.
+        """Findings one after another, each with the evidence for every class, from one pass of the network.
+
+        Evidence is by class key. It is empty for an unknown scan, and lacks a class that means nothing was found.
 
         Args:
             scans: Any number of slices of any size.
@@ -176,15 +179,47 @@ class Classifier:
             assert answers.heat is not None
             top = answers.probabilities.argmax(1)
             own = replace(answers, heat=answers.heat[np.arange(len(batch)), top])
-            findings = self._findings(batch, own, top, self.heat_map)
-            for scan, heat, index, finding in zip(batch, answers.heat, top, findings, strict=True):
-                others = {
-                    key: self._evidence(heat[i], scan, i, self.heat_map)
-                    for i, key in enumerate(self.card.classes.keys)
-                    if i != index
-                }
-                assert finding.heatmap is not None
-                yield finding, {**others, finding.label: Evidence(finding.heatmap, finding.region)}
+            findings = self._findings(batch, own, None, self.heat_map)
+            for scan, heat, finding in zip(batch, answers.heat, findings, strict=True):
+                yield finding, {} if finding.unknown else self._evidence_by_class(heat, scan)
+
+    def _evidence_by_class(self, heat: NDArray[np.float32], scan: Scan) -> dict[str, Evidence]:
+        """Evidence for each class that means something was found, by key, of (classes, h, w) heat maps."""
+        pairs = zip(self.card.classes, heat, strict=True)
+        return {c.key: self._evidence(h, scan, c, self.heat_map) for c, h in pairs if not c.nothing}
+
+    def find_study(
+        self, study: Study | Paths, *, explain: bool = True, axis: Axis = "axial", batch_size: int = 64
+    ) -> StudyFinding:
+        """The finding of a study or volume, and of each of its slices.
+
+        Args:
+            study: The study, or the files and folders of one.
+            explain: Whether to make heat maps of the key slices, for the study's class if that is a tumour.
+            axis: The plane that NIfTI volumes are cut in, where paths are given.
+            batch_size: Scans computed at once.
+
+        Raises:
+            NotOneStudy: If there are DICOM files of several studies.
+            InputError: If no slice can be read.
+        """
+        if not isinstance(study, Study):
+            study = read_study(study, axis=axis)
+        scans, classes = study.scans, self.card.classes
+        findings = self.find(scans, explain=False, batch_size=batch_size)
+
+        def together() -> StudyFinding:
+            slices = [SliceFinding(f, SlicePlace.of(scan)) for f, scan in zip(findings, scans, strict=True)]
+            return find_in_study(slices, classes, self.card.study, source=study.source, failures=study.failures)
+
+        result = together()
+        if not explain or result.label is None or classes[classes.keys.index(result.label)].nothing:
+            return result
+        key = [scans[i] for i in result.key_slices]
+        explained = self.find(key, target=result.label, batch_size=batch_size)
+        for i, finding in zip(result.key_slices, explained, strict=True):
+            findings[i] = finding
+        return together()
 
     def _find_batch(
         self, scans: list[Scan], explain: bool, target: str | None, method: str | None
@@ -198,51 +233,56 @@ class Classifier:
             answers = self.eager.answer(images, target=asked, method=method)
         else:
             answers = self.engine.answer(images, explain=explain, target=asked)
-        targets = answers.probabilities.argmax(1) if asked is None else np.full(len(scans), asked)
+        targets = None if asked is None else np.full(len(scans), asked)
         yield from self._findings(scans, answers, targets, rule)
 
     def _findings(
-        self, scans: list[Scan], answers: Answers, targets: NDArray[np.intp], rule: HeatMapRule
+        self, scans: list[Scan], answers: Answers, targets: NDArray[np.intp] | None, rule: HeatMapRule
     ) -> Iterator[Finding]:
-        """What answers mean; their heat maps, if any, speak for the classes `targets`."""
-        classes = self.card.classes
-        probabilities, heat = answers.probabilities, answers.heat
-        sets = self.prediction_sets(probabilities)
-        judged: Sequence[Unknown | None] = _verdicts(answers) or [None] * len(scans)
-        for index, (scan, p) in enumerate(zip(scans, probabilities, strict=True)):
-            label = classes[int(p.argmax())]
-            explained_class = classes[int(targets[index])]
-            unknown = judged[index]
-            warnings = [unknown.reason] if unknown and unknown.unknown else []
-            warnings += [*scan.warnings, *self._doubts(scan, p)]
+        """The findings of an engine's answers.
+
+        Args:
+            scans: What was asked about.
+            answers: Of the engine. Their heat maps, if any, speak for `targets`.
+            targets: (B,) the classes that were asked for; None for each scan's most probable one.
+            rule: How the heat maps were made.
+        """
+        strangeness: Sequence[Strangeness | None] = _strangeness(answers) or [None] * len(scans)
+        sets = self.prediction_sets(answers.probabilities)
+        for index, (scan, p, strange) in enumerate(zip(scans, answers.probabilities, strangeness, strict=True)):
+            common: dict[str, Any] = {"source": scan.source, "frame": scan.frame, "weights": self.weights}
+            warnings = [*scan.warnings, *self._doubts(scan)]
+            if strange is not None:
+                common |= {"strangeness": strange.score, "unknown": strange.unknown, "reason": strange.reason}
+                if strange.unknown:
+                    yield Finding(label=None, probabilities={}, warnings=tuple(warnings), **common)
+                    continue
+            classes = self.card.classes
+            explained = classes[int(p.argmax() if targets is None else targets[index])]
             heatmap = region = None
-            if heat is not None:
-                heatmap, region = self._evidence(heat[index], scan, int(targets[index]), rule)
+            # Evidence that there is nothing to find has no place in the picture.
+            if answers.heat is not None and not (explained.nothing and targets is None):
+                heatmap, region = self._evidence(answers.heat[index], scan, explained, rule)
                 if not heatmap.any():
-                    warnings.append(f"no positive evidence: nothing in the scan speaks for {explained_class.name}")
+                    warnings.append(f"no positive evidence: nothing in the scan speaks for {explained.name}")
             yield Finding(
-                source=scan.source,
-                frame=scan.frame,
-                label=label.key,
+                label=classes.keys[int(p.argmax())],
                 probabilities={key: float(value) for key, value in zip(classes.keys, p, strict=True)},
-                weights=self.weights,
                 heatmap=heatmap,
                 region=region,
-                explained=explained_class.key,
-                method=rule.method if heat is not None else "",
+                explained=explained.key,
+                method="" if heatmap is None else rule.method,
                 warnings=tuple(warnings),
                 prediction_set=sets[index],
-                unknown=unknown,
+                **common,
             )
 
-    def _evidence(self, heat: NDArray[np.float32], scan: Scan, target: int, rule: HeatMapRule) -> Evidence:
+    def _evidence(self, heat: NDArray[np.float32], scan: Scan, target: ScanClass, rule: HeatMapRule) -> Evidence:
         """A heat map of the network, (h, w), on the scan's own grid with its peak at 1, and its region."""
         heatmap = self.preprocessing.restore(heat, scan)
         if (peak := heatmap.max()) > 0:
             heatmap /= peak
-        region = None
-        if not self.card.classes[target].nothing:
-            region = find_region(heatmap, scan.spacing, rule.threshold)
+        region = None if target.nothing else find_region(heatmap, scan.spacing, rule.threshold)
         return Evidence(heatmap, region)
 
     @property
@@ -263,10 +303,10 @@ class Classifier:
         """Probabilities of scans that are preprocessed already, (N, C, S, S) float32 -> (N, classes) float64."""
         return np.concatenate([answers.probabilities for answers in self._answers(images, batch_size)])
 
-    def judge(self, images: NDArray[np.float32], *, batch_size: int = 256) -> list[Unknown] | None:
-        """How strange scans are that are preprocessed already, (N, C, S, S) float32; None without a gate."""
-        judged = [_verdicts(answers) for answers in self._answers(images, batch_size)]
-        return None if None in judged else [unknown for batch in judged for unknown in batch or ()]
+    def judge(self, images: NDArray[np.float32], *, batch_size: int = 256) -> list[Strangeness] | None:
+        """Strangeness of scans that are preprocessed already, (N, C, S, S) float32; None without a gate."""
+        batches = [_strangeness(answers) for answers in self._answers(images, batch_size)]
+        return None if None in batches else [strange for batch in batches for strange in batch or ()]
 
     def _answers(self, images: NDArray[np.float32], size: int) -> Iterator[Answers]:
         return (self.engine.answer(images[i : i + size], explain=False) for i in range(0, len(images), size))
@@ -276,7 +316,7 @@ class Classifier:
         return self.eager.pool(images)
 
     def prediction_sets(self, probabilities: np.ndarray) -> list[tuple[str, ...]]:
-        """Keys of the classes that cannot be ruled out, the most probable first; empty if the card has no thresholds.
+        """Conformal prediction sets: keys, the most probable first; empty if the card has no thresholds.
 
         Args:
             probabilities: (N, classes) calibrated probabilities.
@@ -291,15 +331,8 @@ class Classifier:
             for p, inside in zip(probabilities, sets, strict=True)
         ]
 
-    def _doubts(self, scan: Scan, probabilities: np.ndarray) -> Iterator[str]:
-        """What speaks against trusting a finding."""
-        first, second = np.argsort(probabilities)[::-1][:2]
-        if probabilities[first] < CLOSE_CALL:
-            names = self.card.classes
-            yield (
-                f"close call: {names[first].name} {probabilities[first]:.2f}, "
-                f"{names[second].name} {probabilities[second]:.2f}"
-            )
+    def _doubts(self, scan: Scan) -> Iterator[str]:
+        """What of the scan speaks against trusting a finding."""
         if min(scan.height, scan.width) < self.preprocessing.size:
             yield f"the scan is smaller ({scan.width} x {scan.height}) than the network's input"
         if self.preprocessing.channels == 1 and scan.pixels.ndim == 3:
@@ -324,8 +357,8 @@ def _accelerated() -> bool:
     return choose_device("auto").type != "cpu"
 
 
-def _verdicts(answers: Answers) -> list[Unknown] | None:
+def _strangeness(answers: Answers) -> list[Strangeness] | None:
     if answers.distances is None or answers.standardised is None:
         return None
     pairs = zip(answers.distances.tolist(), answers.standardised.tolist(), strict=True)
-    return [verdict(distances, standardised) for distances, standardised in pairs]
+    return [judge(distances, standardised) for distances, standardised in pairs]

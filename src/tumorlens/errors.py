@@ -49,7 +49,12 @@ class InputError(TumorLensError):
         self.source = fspath(source)
         self.problem = " ".join(problem.split())
         self.remedy = " ".join(remedy.split())
-        super().__init__(f"{self.source}: {self.problem}; {self.remedy}")
+        super().__init__(f"{self.source}: {self.reason}")
+
+    @property
+    def reason(self) -> str:
+        """Problem and remedy, without the file's name."""
+        return f"{self.problem}; {self.remedy}"
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
         # Errors cross process borders (data workers), and the default would call __init__ with one argument.

@@ -1,23 +1,67 @@
-"""Writing a file so that it is either whole or absent."""
+"""Files that are either whole or absent: written beside their place, forced to the disk, and moved there."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+TEMPORARY = ".part"
+"""Ending of files that are being written. A kill leaves one behind, which the next try overwrites."""
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file under a temporary name beside it, then renames: no reader ever sees half of it.
+
+def write_atomically(path: Path, content: bytes, *, writer: object = "") -> None:
+    """Writes a file so that it is there whole, and on the disk, once this returns; or not at all.
+
+    Args:
+        path: The file, in a folder that is there.
+        content: Its bytes.
+        writer: Who writes, where several may write the same file at once.
 
     Raises:
         OSError: If the file cannot be written; an earlier file of that name is then untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with writing(path, writer=writer) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def writing(path: Path, *, durable: bool = True, writer: object = "") -> Iterator[Path]:
+    """A file to write in place of `path`: it takes that name when the block ends without an error, else it goes.
+
+    Args:
+        path: The file, in a folder that is there.
+        durable: Whether to wait until it has reached the disk.
+        writer: Who writes, where several may write the same file at once.
+
+    Raises:
+        OSError: If the file cannot be written; an earlier file of that name is then untouched.
+    """
+    temporary = path.with_name(f".{path.name}{writer}{TEMPORARY}")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # some file systems would otherwise keep the rename and lose the content
+        yield temporary
+        if durable:
+            sync_file(temporary)  # some file systems would otherwise keep the rename and lose the content
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    if durable:
+        sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Forces a file's content to the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Forces a folder's list of names to the disk, which a file's own fsync does not; only POSIX knows how."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,18 +1,24 @@
-"""The thing that goes out: what a slice shows, how sure that is, where the evidence lies, what speaks against it."""
+"""Prediction and explanation for one scan: class, calibrated probabilities, heat map, region, warnings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from tumorlens.unknown import Unknown
+from tumorlens.study_record import StudyRecord
 from tumorlens.version import __version__
+
+SCHEMA: Final = 2
+"""Number of the JSON format of findings; it counts up when a field changes its meaning or goes (docs/findings.md)."""
+
+CLOSE_CALL = 0.6
+"""Below this probability of its most probable class, a finding is a close call."""
 
 Point = tuple[float, float]
 
@@ -59,7 +65,7 @@ class WeightsId(BaseModel):
 
 
 def prediction_sets(probabilities: NDArray[np.float64], thresholds: Sequence[float]) -> NDArray[np.bool_]:
-    """Which classes cannot be ruled out: those at least as probable as their threshold, and always the most probable.
+    """Conformal prediction sets: classes at least as probable as their threshold, and always the most probable one.
 
     Args:
         probabilities: (N, C) calibrated probabilities.
@@ -73,31 +79,36 @@ def prediction_sets(probabilities: NDArray[np.float64], thresholds: Sequence[flo
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """What the network makes of one scan.
+    """Prediction and explanation for one scan.
+
+    A scan unlike those of the training is unknown. It has no class, no probabilities, no prediction set, no heat map
+    and no region, because the network's answer to it means nothing.
 
     Attributes:
         source: The scan's file.
         frame: Its place in that file, from 0.
-        label: Key of the most probable class.
-        probabilities: Probability of each class by key; they sum to 1.
-        heatmap: (H, W) float32 in [0, 1] on the scan's own grid: evidence for `explained`, its peak 1. All zero
-            where nothing speaks for the class; None where none was asked for.
-        region: Where the evidence is strongest; None for a class that means nothing was found, for a flat heat map,
-            and where no heat map was asked for.
-        explained: Key of the class the heat map speaks for: `label`, unless another was asked for.
-        method: Key of the way the heat map was made; empty where none was asked for.
-        warnings: What speaks against trusting it, a sentence each.
+        label: Key of the most probable class; None for an unknown scan.
+        probabilities: Probability of each class by key, summing to 1; empty for an unknown scan.
         weights: Which weights made it.
-        prediction_set: Keys of the classes that cannot be ruled out, the most probable first. The true class of nine
-            scans in ten like the validation scans is among them; see `Calibration`. Empty where the weights were not
-            calibrated.
-        unknown: Whether the scan is like those the network was trained on; if not, the class means nothing. None
-            where the weights have no gate.
+        heatmap: (H, W) float32 in [0, 1] on the scan's own grid: evidence for `explained`, its peak 1; all zero where
+            there is none. None for an unknown scan, where no heat map was asked for, and for a class that means
+            nothing was found, unless that was asked for by name.
+        region: Where the evidence is strongest; None without a heat map, for a flat one, and for a class that means
+            nothing was found.
+        explained: Key of the class the heat map speaks for: `label`, unless another was asked for.
+        method: Key of the way the heat map was made; empty without one.
+        warnings: What was noticed about the scan or its heat map, a sentence each.
+        prediction_set: Keys of the classes in the conformal prediction set, the most probable first: of scans like
+            those of the calibration, it holds the true class for the share that the card promises
+            (`Calibration.coverage`). Empty for an unknown scan, and where the weights were not calibrated.
+        unknown: Whether the scan is unlike those of the training.
+        strangeness: How far it lies from them: above 1, it is unknown. None where the weights have no gate.
+        reason: Why it is unknown, in words; else empty.
     """
 
     source: str
     frame: int
-    label: str
+    label: str | None
     probabilities: dict[str, float]
     weights: WeightsId
     heatmap: NDArray[np.float32] | None = None
@@ -106,28 +117,53 @@ class Finding:
     method: str = ""
     warnings: tuple[str, ...] = field(default=())
     prediction_set: tuple[str, ...] = ()
-    unknown: Unknown | None = None
+    unknown: bool = False
+    strangeness: float | None = None
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        answer = (self.label, self.probabilities, self.prediction_set, self.region, self.explained)
+        if self.unknown and (any(answer) or self.heatmap is not None):
+            raise ValueError("an unknown scan has no class, and nothing that speaks for one")
+
+    def __str__(self) -> str:
+        """The finding in a line, by its classes' keys."""
+        if self.confidence is None:
+            return f"unknown scan: {self.reason}"
+        if self.close_call:
+            first, second = sorted(self.probabilities.items(), key=lambda item: -item[1])[:2]
+            return f"close call: {first[0]} {first[1]:.0%}, {second[0]} {second[1]:.0%}"
+        return f"{self.label} {self.confidence:.0%}"
 
     @property
-    def confidence(self) -> float:
-        """Probability of the most probable class, 0 to 1."""
-        return self.probabilities[self.label]
+    def confidence(self) -> float | None:
+        """Probability of the most probable class, 0 to 1; None for an unknown scan."""
+        return None if self.label is None else self.probabilities[self.label]
+
+    @property
+    def close_call(self) -> bool:
+        """Whether the most probable class is hardly more probable than others."""
+        return self.confidence is not None and self.confidence < CLOSE_CALL
 
     def record(self, heatmap: Path | str | None = None, overlay: Path | str | None = None) -> FindingRecord:
         """The finding as JSON holds it, with the files or URLs its pictures went to."""
         return FindingRecord(
             source=self.source,
             frame=self.frame,
+            unknown=self.unknown,
+            strangeness=self.strangeness,
+            reason=self.reason,
             label=self.label,
+            confidence=self.confidence,
+            close_call=self.close_call,
             probabilities=self.probabilities,
+            prediction_set=self.prediction_set,
+            explained=self.explained or self.label,
+            method=self.method,
             region=self.region,
             heatmap=_named(heatmap),
             overlay=_named(overlay),
-            explained=self.explained or self.label,
-            method=self.method,
             warnings=self.warnings,
-            prediction_set=self.prediction_set,
-            unknown=self.unknown,
         )
 
 
@@ -136,21 +172,32 @@ def _named(file: Path | str | None) -> str | None:
 
 
 class FindingRecord(BaseModel):
-    """A `Finding` in JSON; arrays are named as files."""
+    """A `Finding` in JSON, field for field; arrays are named as files. The columns of results.csv have the same names.
+
+    Attributes:
+        confidence: Probability of the most probable class; null for an unknown scan.
+        close_call: Whether it is below `CLOSE_CALL`.
+        heatmap: File or URL of the heat map; null where none was written.
+        overlay: The same of the picture of both.
+    """
 
     model_config = ConfigDict(frozen=True)
     source: str
     frame: int
-    label: str
+    unknown: bool
+    strangeness: float | None
+    reason: str
+    label: str | None
+    confidence: float | None
+    close_call: bool
     probabilities: dict[str, float]
+    prediction_set: tuple[str, ...]
+    explained: str | None
+    method: str
     region: Region | None
     heatmap: str | None
     overlay: str | None
-    explained: str
-    method: str = ""
     warnings: tuple[str, ...]
-    prediction_set: tuple[str, ...] = ()
-    unknown: Unknown | None = None
 
 
 class FailureRecord(BaseModel):
@@ -162,24 +209,35 @@ class FailureRecord(BaseModel):
 
 
 class FindingsDocument(BaseModel):
-    """One call's answer. `schema` counts up when a field changes its meaning or goes."""
+    """Findings and failures of one call."""
 
     model_config = ConfigDict(frozen=True)
     version: str
     weights: WeightsId
     findings: tuple[FindingRecord, ...]
     failures: tuple[FailureRecord, ...]
+    studies: tuple[StudyRecord, ...] = ()
 
     def to_json(self) -> str:
         """The document as indented JSON, schema number first."""
         import json
 
         # Pure ASCII: a file's name may hold bytes that are no text, and not every terminal or pipe takes UTF-8.
-        return json.dumps({"schema": 1, **self.model_dump(mode="json")}, indent=1)
+        return json.dumps({"schema": SCHEMA, **self.model_dump(mode="json")}, indent=1)
 
     @classmethod
     def of(
-        cls, weights: WeightsId, findings: Sequence[FindingRecord], failures: Sequence[FailureRecord]
+        cls,
+        weights: WeightsId,
+        findings: Sequence[FindingRecord],
+        failures: Sequence[FailureRecord],
+        studies: Sequence[StudyRecord] = (),
     ) -> FindingsDocument:
         """The document of this version of the package."""
-        return cls(version=__version__, weights=weights, findings=tuple(findings), failures=tuple(failures))
+        return cls(
+            version=__version__,
+            weights=weights,
+            findings=tuple(findings),
+            failures=tuple(failures),
+            studies=tuple(studies),
+        )

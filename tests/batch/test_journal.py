@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tumorlens.batch import DOCUMENT, TABLES, Computing, Job, Listener, run
+from tumorlens.batch import DOCUMENT, TABLES, Computing, Job, run
 from tumorlens.batch.job import Item
 from tumorlens.batch.pools import Chunk, alone
 from tumorlens.batch.work import Part, Worker
 from tumorlens.errors import ConfigError
+from tumorlens.listener import Listener
 
 Folder = Callable[[int], Path]
 
@@ -75,7 +76,7 @@ def test_a_job_that_was_cut_off_goes_on_and_ends_as_if_it_had_not_been(
 def test_files_that_came_meanwhile_are_done_too_and_names_stay(
     folder_of: Folder, tiny_weights: Path, tmp_path: Path
 ) -> None:
-    scans, job = folder_of(3), Job(output=tmp_path / "out")
+    scans, job = folder_of(3), Job(output=tmp_path / "out", target="glioma")
     with pytest.raises(Cut):
         run([scans], Computing(str(tiny_weights)), job, pool=Counting(tiny_weights, job, chunks=1))
     (scans / "0").mkdir()  # comes first, and has the name of one that is done

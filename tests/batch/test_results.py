@@ -12,6 +12,8 @@ from pyarrow import parquet
 from tumorlens.batch import DOCUMENT, Computing, Job, read_document, run
 from tumorlens.finding import FindingsDocument
 
+SAME = ("frame", "unknown", "strangeness", "reason", "close_call", "explained", "method")
+
 
 def test_every_scan_and_every_failure_has_a_row(
     folder_of: Callable[[int], Path], tiny_weights: Path, tmp_path: Path
@@ -26,7 +28,8 @@ def test_every_scan_and_every_failure_has_a_row(
     for found, row, line in zip(document.findings, columns, lines, strict=False):
         assert row["source"] == line["source"] == found.source
         assert row["label"] == line["label"] == found.label
-        assert row["confidence"] == float(line["confidence"]) == found.probabilities[found.label]
+        assert row["confidence"] == float(line["confidence"]) == found.confidence
+        assert [row[key] for key in SAME] == [getattr(found, key) for key in SAME]
         assert {key: row[f"probability_{key}"] for key in found.probabilities} == found.probabilities
         assert found.region is not None
         assert tuple(row[edge] for edge in ("x0", "y0", "x1", "y1")) == found.region.box

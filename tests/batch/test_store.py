@@ -72,3 +72,10 @@ def test_a_file_stands_whole_or_not_at_all(remote: bool, tmp_path: Path, url: st
     store.remove("a")
     store.remove("a")
     assert store.names("a") == []
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_file_that_is_gone_is_said_to_be_unreadable(remote: bool, tmp_path: Path, url: str) -> None:
+    store = Store(url if remote else tmp_path)
+    with pytest.raises(ConfigError, match=r"none\.json: cannot be read \(.*\); check that it is there"):
+        store.read("none.json")

@@ -170,7 +170,7 @@ def test_every_format_is_found_in_files_and_folders(predict: Run, png: Path, tmp
     _write_dicom(folder / "d.dcm", _noise(50, 60))
     nib.save(nib.Nifti1Image(_noise(24, 28, 3), np.diag([2, 1, 4, 1])), folder / "e.nii.gz")
     _write_matlab(folder / "f.mat")
-    code, out, err = predict(png, "study", "--json", "--output", "out")
+    code, out, err = predict(png, "study", "--json", "--output", "out", "--target", "glioma")
     assert (code, err) == (0, "")
     document = json.loads(out)
     found = [(Path(f["source"]).name, f["frame"]) for f in document["findings"]]
@@ -192,7 +192,7 @@ def test_json_is_one_document_of_the_promised_shape(predict: Run, png: Path) -> 
     assert (code, err) == (0, "")
     document = json.loads(out)
     assert {"schema", "version", "weights", "findings", "failures"} <= set(document)
-    assert (document["schema"], document["version"], document["failures"]) == (1, tumorlens.__version__, [])
+    assert (document["schema"], document["version"], document["failures"]) == (2, tumorlens.__version__, [])
     assert document["weights"]["name"] == "tiny"
     assert len(document["weights"]["sha256"]) == 64
     (finding,) = document["findings"]
@@ -208,7 +208,7 @@ def test_people_see_a_row_for_each_scan_on_stdout_and_the_rest_on_stderr(
     code, out, err = predict("good.png", "--output", "out")
     assert code == 0
     head, row = out.splitlines()
-    assert head.split()[:3] == ["scan", "finding", "probability"]
+    assert head.split()[:3] == ["scan", "finding", "region"]
     assert row.startswith("good.png ")
     assert "not a diagnosis" in err
     assert "findings.json are in out" in err
@@ -400,7 +400,7 @@ def test_as_a_process_stdout_holds_json_alone_and_no_traceback_shows(
 
 
 def test_another_kind_of_heat_map_can_be_asked_for_and_a_wrong_one_is_refused(predict: Run, png: Path) -> None:
-    code, out, _ = predict(png, "--json", "--heat-map", "layercam")
+    code, out, _ = predict(png, "--json", "--target", "glioma", "--heat-map", "layercam")
     assert (code, json.loads(out)["findings"][0]["method"]) == (0, "layercam")
     code, _, err = predict(png, "--heat-map", "attention")
     assert code == 2

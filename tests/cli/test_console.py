@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from tumorlens.batch import Outcome
-from tumorlens.card import WeightsCard, shipped_cards
+from tumorlens.batch import Outcome, Tally
+from tumorlens.card import Calibration, WeightsCard
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.cli.console import Console
 from tumorlens.finding import FailureRecord, Finding, FindingsDocument, Region, WeightsId
 from tumorlens.preprocess import Preprocessing
-from tumorlens.unknown import Unknown
 
 WEIGHTS = WeightsId(name="tiny", sha256="0" * 64)
+CARD = WeightsCard(
+    name="tiny",
+    network="cnn",
+    preprocessing=Preprocessing(),
+    classes=BRAIN_TUMORS,
+    calibration=Calibration(scans={}, coverage=0.93, set_thresholds={}, accepted=0.95),
+)
 
 
 def _document(count: int = 1, **changes: object) -> FindingsDocument:
@@ -23,45 +31,90 @@ def _document(count: int = 1, **changes: object) -> FindingsDocument:
 
 def test_a_row_says_what_how_sure_where_and_what_speaks_against(capsys: pytest.CaptureFixture[str]) -> None:
     region = Region(box=(10, 20, 33, 44), contour=((0, 0),), area=1)
-    Console().findings(_document(region=region, warnings=("close call", "small")), BRAIN_TUMORS)
+    Console().findings(_document(region=region, warnings=("a colour picture", "small")), CARD)
     out, err = capsys.readouterr()
     assert out.splitlines()[1].split("  ")[0] == "scan.png"
-    for said in ("glioma", "72%", "10, 20 – 33, 44", "close call; small"):
+    for said in ("glioma", "72%", "10, 20 – 33, 44", "a colour picture; small"):
         assert said in out
-    assert err == "For research use only: not a diagnosis.\n"
+    assert err == ""
 
 
-def test_an_unknown_scan_is_called_so_before_any_class(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_scan_has_a_reason_and_no_class(capsys: pytest.CaptureFixture[str]) -> None:
     reason = "unlike the scans it was trained on: too dark (distance 3.00, accepted up to 1)"
-    strange = Unknown(score=3, unknown=True, reason=reason)
-    Console().findings(_document(unknown=strange, prediction_set=("glioma",), warnings=(reason,)), BRAIN_TUMORS)
+    unknown = Finding("scan.png", 0, None, {}, WEIGHTS, unknown=True, strangeness=3, reason=reason)
+    Console().findings(FindingsDocument.of(WEIGHTS, [unknown.record()], []), CARD)
     row = capsys.readouterr().out.splitlines()[1]
-    assert "unknown scan (glioma)" in row
+    assert "unknown scan" in row
     assert reason in row
-    Console().findings(_document(unknown=Unknown(score=0.5, unknown=False)), BRAIN_TUMORS)
+    assert not any(c.name in row for c in BRAIN_TUMORS)
+    assert "%" not in row
+    Console().findings(_document(strangeness=0.5), CARD)
     assert "unknown" not in capsys.readouterr().out
 
 
-def test_classes_that_cannot_be_ruled_out_stand_beside_the_most_probable(capsys: pytest.CaptureFixture[str]) -> None:
-    Console().findings(_document(prediction_set=("glioma", "meningioma")), BRAIN_TUMORS)
-    assert "glioma or meningioma" in capsys.readouterr().out
+def test_a_prediction_set_comes_with_its_coverage_and_only_if_it_has_more_than_the_class(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Console().findings(_document(prediction_set=("glioma", "meningioma")), CARD)
+    assert "glioma, 72%; prediction set (93%): glioma or meningioma" in capsys.readouterr().out
+    Console().findings(_document(prediction_set=("glioma",)), CARD)
+    assert "set" not in capsys.readouterr().out
+
+
+def test_a_region_for_another_class_names_it(capsys: pytest.CaptureFixture[str]) -> None:
+    region = Region(box=(10, 20, 33, 44), contour=((0, 0),), area=1)
+    Console().findings(_document(region=region, explained="meningioma"), CARD)
+    assert "region for meningioma: 10, 20 – 33, 44" in capsys.readouterr().out
+
+
+def test_slices_of_a_volume_are_numbered_from_one(capsys: pytest.CaptureFixture[str]) -> None:
+    probabilities = {"glioma": 0.9, "no_tumor": 0.1}
+    volume = [Finding("v.nii.gz", frame, "glioma", probabilities, WEIGHTS).record() for frame in (0, 1)]
+    picture = Finding("p.png", 0, "glioma", probabilities, WEIGHTS).record()
+    Console().findings(FindingsDocument.of(WEIGHTS, [*volume, picture], []), CARD)
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert [row.split("  ")[0] for row in rows] == ["v.nii.gz, slice 1", "v.nii.gz, slice 2", "p.png"]
 
 
 def test_a_piped_table_does_not_fold_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
     warning = "the scan is smaller (32 x 32) than the network's input"
-    Console().findings(_document(warnings=(warning,)), BRAIN_TUMORS)
+    Console().findings(_document(warnings=(warning,)), CARD)
     out, _ = capsys.readouterr()
     assert len(out.splitlines()) == 2
     assert warning in out
 
 
-def test_of_many_findings_a_screenful_is_shown_and_the_rest_counted(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    Console().findings(_document(100), BRAIN_TUMORS)
+def test_of_many_findings_a_screenful_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().findings(_document(100), CARD)
+    assert len(capsys.readouterr().out.splitlines()) == 41
+
+
+def _outcome(count: int, kept: int) -> Outcome:
+    tally = Tally(Counter(glioma=count - 50, no_tumor=20), close_calls=10, unknown=20)
+    return Outcome(CARD, tally, failures=1, kept=list(_document(kept).findings))
+
+
+SUMMARY = "1,172 scans: 1,122 glioma, 20 no tumour, 10 close calls, 20 unknown, 1 file failed"
+
+
+@pytest.mark.parametrize("kept", [40, 1172])
+def test_many_findings_end_in_a_line_that_counts_them(capsys: pytest.CaptureFixture[str], kept: int) -> None:
+    Console().outcome(_outcome(1172, kept), None)
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 41
-    assert "60 more" in err
+    assert len(out.splitlines()) == 1 + 40 + 1
+    assert out.splitlines()[-1] == SUMMARY
+    assert "… and 1,132 more" in err
+
+
+def test_quiet_leaves_only_that_line_of_many_findings(capsys: pytest.CaptureFixture[str]) -> None:
+    Console(quiet=True).outcome(_outcome(1172, 1172), None)
+    assert capsys.readouterr().out == SUMMARY + "\n"
+
+
+def test_one_finding_needs_no_count(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = Outcome(CARD, Tally(Counter(glioma=1)), kept=list(_document().findings))
+    Console(quiet=True).outcome(outcome, None)
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 def test_square_brackets_in_names_are_not_taken_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +129,7 @@ def test_quiet_leaves_messages_out_and_results_in(capsys: pytest.CaptureFixture[
     console.say("hello")
     with console.progress("reading") as progress:
         progress(1, 2)
-    console.findings(_document(), BRAIN_TUMORS)
+    console.findings(_document(), CARD)
     out, err = capsys.readouterr()
     assert "glioma" in out
     assert err == ""
@@ -139,7 +192,7 @@ def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str], monk
 
 
 def test_what_is_too_much_to_show_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    outcome = Outcome(shipped_cards()[0], findings=900, failures=70)
+    outcome = Outcome(CARD, Tally(Counter(glioma=900)), failures=70)
     outcome.kept = list(_document(40).findings)
     outcome.kept_failures = [FailureRecord(source=f"{i}.png", error="broken") for i in range(40)]
     Console().outcome(outcome, "results")

@@ -7,16 +7,24 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, FileDataset
+from pydicom.pixels.decoders.base import Decoder
 
 from rehearsal.phantoms import make_instance, prepare_pretend, pretend, write_study
+from tests.studies import GRIDS, BrightEngine, classic, save
+from tumorlens.classifier import Classifier
 from tumorlens.errors import AnalysisFailed, ModelError
 from tumorlens.node.config import Analysis
 from tumorlens.node.isolation import Analyse, AnalysisProcess, Prepare
+from tumorlens.results.analysis import analyse
+from tumorlens.results.make import make_results
+from tumorlens.results.progress import Progress
 
 Start = Callable[..., AnalysisProcess]
 
@@ -25,7 +33,7 @@ Start = Callable[..., AnalysisProcess]
 
 
 def _leaky() -> Analyse:
-    def run(paths: Sequence[Path]) -> list[Dataset]:
+    def run(paths: Sequence[Path], _progress: Progress) -> list[Dataset]:
         raise ValueError(pydicom.dcmread(paths[0]).PatientName)
 
     return run
@@ -36,7 +44,7 @@ def _told() -> Analyse:
 
 
 def _dies() -> Analyse:
-    def run(_paths: Sequence[Path]) -> list[Dataset]:
+    def run(_paths: Sequence[Path], _progress: Progress) -> list[Dataset]:
         ctypes.string_at(0)
         return []
 
@@ -44,7 +52,7 @@ def _dies() -> Analyse:
 
 
 def _hangs() -> Analyse:
-    def run(_paths: Sequence[Path]) -> list[Dataset]:
+    def run(_paths: Sequence[Path], _progress: Progress) -> list[Dataset]:
         time.sleep(600)
         return []
 
@@ -52,18 +60,48 @@ def _hangs() -> Analyse:
 
 
 def _greedy() -> Analyse:
-    def run(paths: Sequence[Path]) -> list[Dataset]:
+    def run(paths: Sequence[Path], _progress: Progress) -> list[Dataset]:
         return pretend(paths) if bytearray(8 << 30) else []
 
     return run
 
 
-def _reader_that_dies() -> Analyse:
-    return prepare_pretend()
+def _real() -> Analyse:
+    classifier = Classifier(BrightEngine())
+
+    def run(paths: Sequence[Path], progress: Progress) -> list[Dataset]:
+        return make_results(analyse(paths, classifier, progress=progress), classifier.card)
+
+    return run
+
+
+def _deadly(what: Callable[[], object], log: Path | None = None) -> Analyse:
+    """The real analysis, with a decoder that notes each file in `log` and does `what` over files named "deadly"."""
+    decode = Decoder.iter_array
+
+    def decoded(self: Decoder, src: FileDataset, **options: Any) -> object:
+        name = Path(str(src.filename)).name
+        if log is not None:
+            with log.open("a") as file:
+                file.write(f"{name}\n")
+        if name.startswith("deadly"):
+            what()
+        return decode(self, src, **options)
+
+    Decoder.iter_array = decoded  # type: ignore[method-assign, assignment]
+    return _real()
+
+
+def _crash() -> None:
+    ctypes.string_at(0)
+
+
+def _hang() -> None:
+    time.sleep(600)
 
 
 def _pids() -> Analyse:
-    def run(paths: Sequence[Path]) -> list[Dataset]:
+    def run(paths: Sequence[Path], _progress: Progress) -> list[Dataset]:
         (ds,) = pretend(paths)
         ds.ImageComments = str(os.getpid())
         return [ds]
@@ -157,15 +195,37 @@ def test_too_much_memory_is_an_error_and_not_the_machines_end(start: Start, stud
         start(_greedy, megabytes=4096).run(study, folder)
 
 
+def _study_with_a_tumour(folder: Path, slices: int = 7) -> list[Path]:
+    grid = GRIDS["axial"]
+    return [save(classic(grid, grid.position(i, slices), number=i + 1), folder / f"{i}.dcm") for i in range(slices)]
+
+
+@pytest.mark.parametrize(("what", "how"), [(_crash, "SIGSEGV"), (_hang, "longer than 30 s")])
 def test_a_file_that_kills_its_reader_costs_itself_only(
-    start: Start, study: list[Path], folder: Path, tmp_path: Path
+    start: Start, folder: Path, tmp_path: Path, what: Callable[[], object], how: str
 ) -> None:
-    hang = tmp_path / "pipe.dcm"
-    os.mkfifo(hang)  # reading it never ends
-    made = start(seconds=3).run([study[0], hang, study[2]], folder)
-    assert list(made.bad) == [1]
+    files = _study_with_a_tumour(tmp_path / "study")
+    for place in (1, 4):
+        files[place] = files[place].rename(files[place].with_name(f"deadly{place}.dcm"))
+        if what is _hang:
+            break
+    files[3].write_bytes(files[3].read_bytes()[:-500])
+    made = start(partial(_deadly, what), seconds=30).run(files, folder)
+    assert sorted(made.bad) == ([1, 3] if what is _hang else [1, 3, 4])
+    assert how in made.bad[1]
     assert "when this file was read" in made.bad[1]
-    assert len(made.results) == 1
+    assert "truncated" in made.bad[3]
+    report = pydicom.dcmread(folder / made.results[-1][2])
+    referenced = str(report)
+    assert pydicom.dcmread(files[2]).SOPInstanceUID in referenced
+    assert pydicom.dcmread(files[1]).SOPInstanceUID not in referenced
+
+
+def test_each_file_is_decoded_once(start: Start, folder: Path, tmp_path: Path) -> None:
+    files = _study_with_a_tumour(tmp_path / "study")
+    made = start(partial(_deadly, _crash, tmp_path / "decoded")).run(files, folder)
+    assert len(made.results) > 4  # pictures, region, heat map, contours and the report: it was a whole analysis
+    assert (tmp_path / "decoded").read_text().split() == [file.name for file in files]
 
 
 def test_one_process_serves_many_studies(start: Start, study: list[Path], tmp_path: Path) -> None:

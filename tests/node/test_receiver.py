@@ -67,12 +67,12 @@ def test_a_full_disk_is_answered_with_out_of_resources_and_logged(
 ) -> None:
     from tumorlens.node import inbox
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     node = start_node()
     with monkeypatch.context() as patched:
-        patched.setattr(inbox, "write_durably", full)
+        patched.setattr(inbox, "write_atomically", full)
         assert send(node.receiver.port, [make_instance("full")]) == [0xA700]
     assert "the disk is full; the sender was told A700" in caplog.text
     assert send(node.receiver.port, [make_instance("full")]) == [0x0000]

@@ -11,7 +11,7 @@ from rehearsal.phantoms import make_instance
 from tumorlens.node.inbox import Inbox, Taken
 from tumorlens.node.ledger import Ledger
 from tumorlens.node.retention import forget_old
-from tumorlens.node.spool import Spool, write_durably
+from tumorlens.node.spool import Spool
 
 
 def _content(study: str) -> bytes:
@@ -29,7 +29,7 @@ def studies(inbox: Inbox, ledger: Ledger, spool: Spool) -> dict[str, str]:
         uids[name] = str(make_instance(name).StudyInstanceUID)
     for revision in ledger.open_revisions(0):
         result = f"{revision.study}.9"[:60]
-        write_durably(spool.results / f"{result}.dcm", b"result")
+        (spool.results / f"{result}.dcm").write_bytes(b"result")
         destinations = ["pacs"] if revision.study == uids["sending"] else []
         ledger.add_results(revision, "d", [(result, "c", f"results/{result}.dcm")], destinations, "")
     ledger.write("UPDATE studies SET last_received = ?", time.time() - 10 * 86_400)

@@ -1,11 +1,9 @@
 """The spool: whole files only, nothing of a sender's choosing in a path, results where they stay."""
 
-from pathlib import Path
-
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tumorlens.node.spool import Spool, write_durably
+from tumorlens.node.spool import Spool
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -14,14 +12,6 @@ def test_no_name_leads_out_of_the_spool(spool: Spool, sop: str) -> None:
     path = spool.place_of(sop)
     assert path.resolve().is_relative_to(spool.received.resolve())
     assert path == spool.place_of(sop)
-
-
-def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "file"
-    write_durably(path, b"one")
-    write_durably(path, b"two")
-    assert path.read_bytes() == b"two"
-    assert [p.name for p in path.parent.iterdir()] == ["file"]
 
 
 def test_results_replace_those_that_a_kill_left(spool: Spool) -> None:

@@ -55,7 +55,7 @@ def test_observations_say_presence_and_probabilities(tumour: AnalysedStudy, brig
     assert values["Probability of glioma"] == pytest.approx(0.7)
     assert len(slices) == 3
     named = [c["valueString"] for o in slices for c in o["component"] if c["code"]["text"] == "SOP Instance UID"]
-    assert named == [f"urn:oid:{s.instance.uid}" for s in tumour.pictured]
+    assert named == [f"urn:oid:{s.header.uid}" for s in tumour.pictured]
 
 
 def test_references_lead_to_what_is_in_the_bundle(tumour: AnalysedStudy, bright: Classifier) -> None:

@@ -191,7 +191,7 @@ def test_the_heat_map_is_the_finding_s_own(make_study: Callable[..., Path], brig
     by_source = {source: frame for frame, _, source in frames_of(heat)}
 
     for s in analysed.shown:
-        np.testing.assert_array_equal(by_source[f"{s.instance.uid}#1"], s.finding.heatmap)
+        np.testing.assert_array_equal(by_source[f"{s.header.uid}#1"], s.finding.heatmap)
 
 
 def test_the_region_has_the_finding_s_pixels(make_study: Callable[..., Path], bright: Classifier) -> None:
@@ -201,7 +201,7 @@ def test_the_region_has_the_finding_s_pixels(make_study: Callable[..., Path], br
 
     for s in analysed.shown:
         assert s.finding.region is not None
-        assert areas[f"{s.instance.uid}#1"] == s.finding.region.area
+        assert areas[f"{s.header.uid}#1"] == s.finding.region.area
 
 
 @pytest.mark.parametrize("name", GRIDS)

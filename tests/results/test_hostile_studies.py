@@ -16,7 +16,7 @@ from pydicom import DataElement, Dataset, config
 from tests.studies import GRIDS, BrightEngine, classic, enhanced
 from tumorlens.classifier import Classifier
 from tumorlens.errors import TumorLensError
-from tumorlens.formats.dicom.geometry import plane_of
+from tumorlens.formats.dicom.header import Header
 from tumorlens.results.analysis import analyse
 from tumorlens.results.make import make_results
 
@@ -172,4 +172,4 @@ def test_a_name_in_another_character_set_than_told_is_kept_apart_from_errors() -
     content = CLASSIC.replace("Phäntom".encode("latin-1"), b"Ph\xff\xfentm")
     assert content != CLASSIC
     judge(content.replace(b"ISO_IR 100", b"ISO_IR 192"))
-    assert plane_of(ds, 0) is not None
+    assert Header.of(ds).geometry(0) is not None

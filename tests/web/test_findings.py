@@ -23,7 +23,7 @@ def test_the_answer_is_the_command_line_s(shared_page: Page, jpeg: bytes, tmp_pa
     answer = shared_page.post("/findings", params={"name": "a.jpg"}, content=jpeg).json()
 
     (ours,), (theirs,) = answer["findings"], expected["findings"]
-    assert answer["schema"] == expected["schema"] == 1
+    assert answer["schema"] == expected["schema"] == 2
     assert set(answer) == set(expected)
     assert ours == {**theirs, "source": "a.jpg"}
 

@@ -11,19 +11,22 @@ from tumorlens.batch.journal import Journal, request_of
 from tumorlens.batch.pools import Chunk, Pool, alone, cores, processes
 from tumorlens.batch.results import DOCUMENT, TABLES, read_document, tables
 from tumorlens.batch.store import Store
-from tumorlens.batch.work import Done, Part, Worker
+from tumorlens.batch.work import Done, Part, Tally, Worker
 from tumorlens.card import WeightsCard
 from tumorlens.classifier import Classifier
 from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, WeightsId
+from tumorlens.listener import SILENT, Listener
+from tumorlens.study import SliceFinding, find_in_studies
+from tumorlens.study_record import StudyRecord
 
 __all__ = [
     "DOCUMENT",
     "TABLES",
     "Computing",
     "Job",
-    "Listener",
     "Outcome",
     "Pool",
+    "Tally",
     "find_in_files",
     "read_document",
     "run",
@@ -36,40 +39,31 @@ SHOWN = 40
 _WORTH = 4 * CHUNK  # files from which other processes are worth their start
 
 
-@dataclass(frozen=True)
-class Listener:
-    """What a job tells while it runs; each defaults to silence.
-
-    Attributes:
-        say: Called with what a user should know.
-        progress: Called with (files done, files in all).
-    """
-
-    say: Callable[[str], None] = lambda _: None
-    progress: Callable[[int, int], None] = lambda _done, _total: None
-
-
 @dataclass
 class Outcome:
     """What a job came to.
 
     Attributes:
         card: Of the weights.
-        findings: Number of findings.
+        tally: Numbers of findings.
         failures: Number of failures.
         kept: The findings, or the first `SHOWN` of them where there is an output folder.
         kept_failures: The same of failures.
+        studies: Number of studies and volumes.
+        kept_studies: Their findings, or the first `SHOWN` of them where there is an output folder.
     """
 
     card: WeightsCard
-    findings: int = 0
+    tally: Tally = field(default_factory=Tally)
     failures: int = 0
     kept: list[FindingRecord] = field(default_factory=list)
     kept_failures: list[FailureRecord] = field(default_factory=list)
+    studies: int = 0
+    kept_studies: list[StudyRecord] = field(default_factory=list)
 
     def add(self, part: Part, most: int | None) -> None:
         """Counts a chunk, and keeps what there is room for."""
-        self.findings += part.findings
+        self.tally += part.tally
         self.failures += part.failures
         room = part.findings if most is None else max(0, most - len(self.kept))
         room_for_failures = part.failures if most is None else max(0, most - len(self.kept_failures))
@@ -78,17 +72,28 @@ class Outcome:
             self.kept += [finding for d in done for finding in d.findings][:room]
             self.kept_failures += [failure for d in done for failure in d.failures][:room_for_failures]
 
+    def add_study(self, record: StudyRecord, most: int | None) -> None:
+        """Counts a study, and keeps it if there is room."""
+        self.studies += 1
+        if most is None or len(self.kept_studies) < most:
+            self.kept_studies.append(record)
+
+    @property
+    def findings(self) -> int:
+        """Number of findings."""
+        return self.tally.total
+
     def document(self) -> FindingsDocument:
         """What is kept, as one document."""
         weights = WeightsId(name=self.card.name, sha256=self.card.sha256)
-        return FindingsDocument.of(weights, self.kept, self.kept_failures)
+        return FindingsDocument.of(weights, self.kept, self.kept_failures, self.kept_studies)
 
 
 def run(
     paths: Sequence[str | Path],
     computing: Computing,
     job: Job,
-    listener: Listener | None = None,
+    listener: Listener = SILENT,
     *,
     pool: Pool | None = None,
     jobs: int = 0,
@@ -115,7 +120,7 @@ def run(
     """
     classifier = Classifier.load(computing.weights, device=computing.device)
     check(job, classifier)
-    return _run(paths, classifier, computing, job, listener or Listener(), pool=pool, jobs=jobs, restart=restart)
+    return _run(paths, classifier, computing, job, listener, pool=pool, jobs=jobs, restart=restart)
 
 
 def find_in_files(
@@ -167,15 +172,27 @@ def _run(
         pool = processes(computing, job, count) if count > 1 else alone(Worker(classifier, job))
     listener.progress(finished, len(sources))
     # Small jobs go in small steps, so that their progress shows; large ones in large steps, which cost less.
+    slices: list[SliceFinding] = []
     for part in pool(_chunks(todo, max(1, min(CHUNK, len(todo) // 32)))):
         if journal is not None:
             journal.add(part)
+        else:
+            slices += _slices(part)
         outcome.add(part, most)
         finished += part.files
         listener.progress(finished, len(sources))
-    if journal is not None:
-        journal.finish(card)
+    studies = (study.record() for study in find_in_studies(slices, card.classes, card.study))
+    for record in journal.finish(card) if journal else studies:
+        outcome.add_study(record, most)
     return outcome
+
+
+def _slices(part: Part) -> Iterator[SliceFinding]:
+    """The slices of a chunk that belong to studies."""
+    for done in part.open():
+        for finding, place in zip(done.findings, done.places, strict=True):
+            if place is not None:
+                yield SliceFinding(finding, place)
 
 
 def _chunks(todo: Iterable[tuple[int, Item]], size: int) -> Iterator[Chunk]:

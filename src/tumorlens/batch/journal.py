@@ -18,7 +18,9 @@ from tumorlens.batch.store import Store
 from tumorlens.batch.work import Part
 from tumorlens.card import WeightsCard
 from tumorlens.errors import ConfigError
+from tumorlens.finding import SCHEMA
 from tumorlens.formats import Source
+from tumorlens.study_record import StudyRecord
 
 _FOLDER = ".unfinished"
 _JOB = f"{_FOLDER}/job.json"
@@ -84,12 +86,13 @@ class Journal:
         for name in sorted(self._parts):
             yield json.loads(self.store.read(f"{_PARTS}/{name}"))
 
-    def finish(self, card: WeightsCard) -> None:
-        """Makes the results of the parts, and removes these."""
-        write_results(self.store, self.parts(), card)
+    def finish(self, card: WeightsCard) -> Iterator[StudyRecord]:
+        """Makes the results of the parts, and removes these; gives the findings of studies as they are written."""
+        yield from write_results(self.store, self.parts(), card)
         self.store.remove(_FOLDER)
 
 
 def request_of(paths: Sequence[object], computing: Computing, job: Job, card: WeightsCard) -> dict[str, object]:
     """What makes two calls the same job."""
-    return {"paths": [str(p) for p in paths], **asdict(computing), **asdict(job), "output": "", "sha256": card.sha256}
+    asked = {"paths": [str(p) for p in paths], **asdict(computing), **asdict(job), "output": ""}
+    return {**asked, "sha256": card.sha256, "schema": SCHEMA}

@@ -9,12 +9,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import IO, Any
 
 from tumorlens.batch.store import Store
+from tumorlens.batch.studies import StudySpool
 from tumorlens.card import WeightsCard
-from tumorlens.finding import WeightsId
+from tumorlens.finding import SCHEMA, WeightsId
+from tumorlens.study_record import StudyRecord
 from tumorlens.version import __version__
 
 DOCUMENT = "findings.json"
@@ -28,17 +30,22 @@ def tables() -> tuple[str, ...]:
     return TABLES if find_spec("pyarrow") else TABLES[:1]
 
 
-def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: WeightsCard) -> None:
+def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: WeightsCard) -> Iterator[StudyRecord]:
     """Writes the tables and findings.json, the latter last: a folder that has one is complete.
+
+    Nothing is written before the studies are asked for.
 
     Args:
         store: The folder.
         parts: What was found, chunk by chunk; each chunk's `Done`s as JSON has them.
         card: Of the weights.
+
+    Yields:
+        The findings of studies, as they are written.
     """
     columns = _columns(card.classes.keys)
     weights = WeightsId(name=card.name, sha256=card.sha256)
-    head = {"schema": 1, "version": __version__, "weights": weights.model_dump()}
+    head = {"schema": SCHEMA, "version": __version__, "weights": weights.model_dump()}
     with (
         store.writing(DOCUMENT, durable=True) as document,
         _parquet(store, columns) as write_columns,
@@ -46,6 +53,7 @@ def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: Wei
         document.open("w", encoding="ascii") as json_file,
         table.open("w", newline="", encoding="utf-8") as csv_file,
         tempfile.TemporaryFile("w+", encoding="ascii") as failures,
+        StudySpool(card) as spool,
     ):
         writer = csv.DictWriter(csv_file, [name for name, _ in columns])
         writer.writeheader()
@@ -53,8 +61,9 @@ def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: Wei
         findings, failed = _Listing(json_file), _Listing(failures)
         rows: list[dict[str, Any]] = []
         for done in chain.from_iterable(parts):
-            for finding in done["findings"]:
+            for finding, place in zip_longest(done["findings"], done["places"]):
                 findings.add(finding)
+                spool.add(finding, place)
                 rows.append(_row(finding))
             for failure in done["failures"]:
                 failed.add(failure)
@@ -68,6 +77,11 @@ def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: Wei
         json_file.write('\n ],\n "failures": [')
         failures.seek(0)
         shutil.copyfileobj(failures, json_file)
+        json_file.write('\n ],\n "studies": [')
+        studies = _Listing(json_file)
+        for record in spool.records():
+            studies.add(record.model_dump())
+            yield record
         json_file.write("\n ]\n}\n")
 
 
@@ -104,31 +118,33 @@ def read_document(output: str) -> Iterator[str]:
 
 
 def _columns(keys: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Names and types of a table's columns."""
+    """Names and types of a table's columns: the fields of `FindingRecord`, in its order."""
     return [
-        *(("source", "string"), ("frame", "int32"), ("label", "string"), ("confidence", "float64")),
+        *(("source", "string"), ("frame", "int32")),
+        *(("unknown", "bool"), ("strangeness", "float64"), ("reason", "string")),
+        *(("label", "string"), ("confidence", "float64"), ("close_call", "bool")),
         *((f"probability_{key}", "float64") for key in keys),
-        *(("prediction_set", "string"), ("unknown", "bool"), ("unknown_score", "float64"), ("reason", "string")),
+        *(("prediction_set", "string"), ("explained", "string"), ("method", "string")),
         *((edge, "int32") for edge in _EDGES),
-        *(("area", "int64"), ("area_mm2", "float64"), ("explained", "string"), ("method", "string")),
-        *((name, "string") for name in ("warnings", "overlay", "heatmap", "error")),
+        *(("area", "int64"), ("area_mm2", "float64")),
+        *((name, "string") for name in ("heatmap", "overlay", "warnings", "error")),
     ]
 
 
 _EDGES = ("x0", "y0", "x1", "y1")
 
 
-def _row(found: dict[str, Any]) -> dict[str, Any]:
+_SAME = ("frame", "unknown", "strangeness", "reason", "label", "confidence", "close_call", "explained", "method")
+
+
+def _row(finding: dict[str, Any]) -> dict[str, Any]:
     """A finding's row; what is missing stays empty."""
-    row = {key: found[key] for key in ("frame", "label", "explained", "method", "overlay", "heatmap")}
-    row["source"] = _text(found["source"])
-    row["confidence"] = found["probabilities"][found["label"]]
-    row |= {f"probability_{key}": value for key, value in found["probabilities"].items()}
-    row["prediction_set"] = "|".join(found["prediction_set"])
-    row["warnings"] = "; ".join(found["warnings"])
-    if unknown := found["unknown"]:
-        row |= {"unknown": unknown["unknown"], "unknown_score": unknown["score"], "reason": unknown["reason"]}
-    if region := found["region"]:
+    row = {key: finding[key] for key in (*_SAME, "heatmap", "overlay")}
+    row["source"] = _text(finding["source"])
+    row |= {f"probability_{key}": value for key, value in finding["probabilities"].items()}
+    row["prediction_set"] = "|".join(finding["prediction_set"])
+    row["warnings"] = "; ".join(finding["warnings"])
+    if region := finding["region"]:
         row |= {"area": region["area"], "area_mm2": region["area_mm2"], **dict(zip(_EDGES, region["box"], strict=True))}
     return row
 

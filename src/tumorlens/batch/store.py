@@ -10,10 +10,14 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
+from tumorlens import files
 from tumorlens.errors import ConfigError, needs_extra
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
+
+_READ = ("read", "check that it is there and who may read it")
+_WRITE = ("written", "free space or choose another --output")
 
 
 def is_url(path: str | os.PathLike[str]) -> bool:
@@ -62,7 +66,7 @@ class Store:
 
     def prepare(self) -> None:
         """Makes the folder, where folders need making."""
-        with self._said("", "choose another --output"):
+        with self._naming("", "written", "choose another --output"):
             if self.remote:
                 self._system[0].makedirs(str(self._system[1]), exist_ok=True)
             else:
@@ -81,7 +85,7 @@ class Store:
             name: The file's.
             durable: Whether to wait until a disk of this machine has it.
         """
-        with self._said(name):
+        with self._naming(name, *_WRITE):
             if self.remote:
                 with tempfile.TemporaryDirectory() as folder:
                     temporary = Path(folder, "file")
@@ -90,19 +94,12 @@ class Store:
                 return
             path = Path(self.folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(path.name + ".tmp")
-            try:
+            with files.writing(path, durable=durable) as temporary:
                 yield temporary
-                if durable:
-                    with temporary.open("rb+") as file:
-                        os.fsync(file.fileno())
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
 
     def read(self, name: str) -> bytes:
         """A file's content."""
-        with self._said(name):
+        with self._naming(name, *_READ):
             if self.remote:
                 content: bytes = self._system[0].cat_file(str(self._system[1] / name))
                 return content
@@ -111,7 +108,7 @@ class Store:
     @contextmanager
     def reading(self, name: str) -> Iterator[IO[bytes]]:
         """A file, opened to read."""
-        with self._said(name):
+        with self._naming(name, *_READ):
             path = str(self._system[1] / name) if self.remote else self.where(name)
             opened = self._system[0].open(path, "rb") if self.remote else open(path, "rb")  # noqa: SIM115, PTH123
             with opened as file:
@@ -119,12 +116,12 @@ class Store:
 
     def names(self, folder: str) -> list[str]:
         """Names of the files in one of its folders, sorted; none where there is no such folder."""
-        with self._said(folder):
+        with self._naming(folder, *_READ):
             try:
                 if self.remote:
                     found: list[Any] = self._system[0].ls(str(self._system[1] / folder), detail=False, refresh=True)
                     return sorted(PurePosixPath(path).name for path in found)
-                return sorted(p.name for p in Path(self.folder, folder).iterdir() if p.suffix != ".tmp")
+                return sorted(p.name for p in Path(self.folder, folder).iterdir() if p.suffix != files.TEMPORARY)
             except FileNotFoundError:
                 return []
 
@@ -132,7 +129,7 @@ class Store:
         """Removes a file or folder, if it is there."""
         import shutil
 
-        with self._said(name):
+        with self._naming(name, *_WRITE):
             if self.remote:
                 system, root = self._system
                 if system.exists(str(root / name)):
@@ -145,9 +142,10 @@ class Store:
                 path.unlink(missing_ok=True)
 
     @contextmanager
-    def _said(self, name: str, remedy: str = "free space or choose another --output") -> Iterator[None]:
+    def _naming(self, name: str, doing: str, remedy: str) -> Iterator[None]:
+        """Turns a disk's or store's error into one that names the file and the remedy."""
         try:
             yield
         except OSError as error:
             reason, where = error.strerror or error, self.where(name) if name else self.folder
-            raise ConfigError(f"{where}: cannot be written ({reason}); {remedy}") from error
+            raise ConfigError(f"{where}: cannot be {doing} ({reason}); {remedy}") from error

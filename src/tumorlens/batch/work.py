@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 
@@ -19,6 +20,7 @@ from tumorlens.classifier import Classifier
 from tumorlens.errors import UnreadableFile
 from tumorlens.finding import FailureRecord, Finding, FindingRecord
 from tumorlens.formats import Failure, Source, read_source
+from tumorlens.place import SlicePlace
 from tumorlens.scan import Scan
 
 _BATCH = 64  # scans
@@ -32,16 +34,55 @@ class Done(BaseModel):
         path: The file.
         name: What its pictures are called.
         findings: One for each scan in it.
+        places: Where each of those scans belongs; None for a picture that says of no study.
         failures: Why it could not be read, or not to its end.
     """
 
     path: str
     name: str
     findings: list[FindingRecord] = []
+    places: list[SlicePlace | None] = []
     failures: list[FailureRecord] = []
 
 
 _Part = TypeAdapter(list[Done])
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Numbers of findings.
+
+    Attributes:
+        classes: By class key, of those that name one.
+        close_calls: Of close calls.
+        unknown: Of unknown scans.
+    """
+
+    classes: Counter[str] = field(default_factory=Counter)
+    close_calls: int = 0
+    unknown: int = 0
+
+    @classmethod
+    def of(cls, findings: Iterable[FindingRecord]) -> Tally:
+        """Counts findings."""
+        classes: Counter[str] = Counter()
+        close_calls = unknown = 0
+        for finding in findings:
+            if finding.label is None:
+                unknown += 1
+            elif finding.close_call:
+                close_calls += 1
+            else:
+                classes[finding.label] += 1
+        return cls(classes, close_calls, unknown)
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.classes + other.classes, self.close_calls + other.close_calls, self.unknown + other.unknown)
+
+    @property
+    def total(self) -> int:
+        """Number of findings."""
+        return self.classes.total() + self.close_calls + self.unknown
 
 
 @dataclass(frozen=True)
@@ -51,23 +92,28 @@ class Part:
     Attributes:
         place: Place of its first file among all.
         files: Number of files.
-        findings: Number of findings.
+        tally: Numbers of findings.
         failures: Number of failures.
         content: The chunk's `Done`s as JSON.
     """
 
     place: int
     files: int
-    findings: int
+    tally: Tally
     failures: int
     content: bytes
 
     @classmethod
     def of(cls, place: int, done: list[Done]) -> Part:
         """Packs a chunk."""
-        counts = (sum(len(d.findings) for d in done), sum(len(d.failures) for d in done))
+        counts = (Tally.of(f for d in done for f in d.findings), sum(len(d.failures) for d in done))
         # Not Pydantic's JSON: file names on Linux are bytes, and it refuses those that are no text.
         return cls(place, len(done), *counts, json.dumps(_Part.dump_python(done)).encode("ascii"))
+
+    @property
+    def findings(self) -> int:
+        """Number of findings."""
+        return self.tally.total
 
     def open(self) -> list[Done]:
         """The chunk's results."""
@@ -112,6 +158,7 @@ class Worker:
             )
             for (index, name, scan), finding in zip(batch, found, strict=True):
                 done[index].findings.append(self._write(name, scan, finding))
+                done[index].places.append(SlicePlace.of(scan) if scan.study else None)
         return Part.of(place, done)
 
     def _scans(self, items: Sequence[Item], done: list[Done]) -> Iterator[tuple[int, str, Scan]]:
@@ -132,7 +179,7 @@ class Worker:
             yield from read_source(Source(item.path, item.error), axis=self.job.axis)
             return
         if item.error is not None:
-            yield Failure(item.path, f"{item.error.problem}; {item.error.remedy}")
+            yield Failure.of(item.path, item.error)
             return
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder, PurePosixPath(item.path).name)
@@ -141,7 +188,7 @@ class Worker:
                 system.get_file(path, str(local))
             except OSError as error:
                 gone = UnreadableFile(item.path, f"could not be fetched ({error.strerror or 'no answer'})", "try again")
-                yield Failure(item.path, f"{gone.problem}; {gone.remedy}")
+                yield Failure.of(item.path, gone)
                 return
             for found in read_source(Source(str(local)), axis=self.job.axis):
                 yield replace(found, source=item.path)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console as RichConsole
@@ -15,9 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from tumorlens.listener import Epoch, Listener
+from tumorlens.wording import in_words, ranges, set_in_words
 
+if TYPE_CHECKING:
     from tumorlens.batch import Outcome
     from tumorlens.card import WeightsCard
     from tumorlens.classes import ClassSet
@@ -25,9 +27,8 @@ if TYPE_CHECKING:
     from tumorlens.evaluation.metrics import Estimate, Scores
     from tumorlens.evaluation.studies.measure import StudyScores
     from tumorlens.experiments.crossvalidation import CrossValidation
-    from tumorlens.experiments.listener import Listener
-    from tumorlens.finding import FindingsDocument
-    from tumorlens.training.callbacks import Epoch
+    from tumorlens.finding import FindingRecord, FindingsDocument
+    from tumorlens.study_record import KeySlice, StudyRecord
 
 _EVERY = 15.0  # seconds between lines of progress in a log
 _SHOWN = 40  # rows of findings that a terminal shows of a larger set
@@ -90,23 +91,40 @@ class Console:
             table.add_row(*(cell if isinstance(cell, Text) else escape(cell) for cell in row))
         self.out.print(table)
 
-    def findings(self, document: FindingsDocument, classes: ClassSet, total: int | None = None) -> None:
-        """The findings, a row each, of `total` in all."""
-        names = {c.key: c.name for c in classes}
+    def findings(self, document: FindingsDocument, card: WeightsCard) -> None:
+        """Findings, a row each."""
+        several = {f.source for f in document.findings if f.frame}
         rows = []
         for f in document.findings[:_SHOWN]:
-            where = "–" if f.region is None else "{}, {} – {}, {}".format(*f.region.box)
-            scan = f"{f.source} [{f.frame}]" if f.frame else f.source
-            finding = Text(" or ".join(names[key] for key in f.prediction_set or (f.label,)))
-            if f.unknown is not None and f.unknown.unknown:
-                finding = Text(f"unknown scan ({names[f.label]})", style="bright_black")
-            rows.append((scan, finding, f"{f.probabilities[f.label]:.0%}", where, "; ".join(f.warnings)))
+            scan = f"{f.source}, slice {f.frame + 1}" if f.source in several else f.source
+            words = "; ".join(text for text in (in_words(f.probabilities, card.classes), set_in_words(f, card)) if text)
+            finding = Text(words, style="bright_black" if f.unknown else "")
+            doubts = "; ".join([f.reason, *f.warnings] if f.unknown else f.warnings)
+            rows.append((scan, finding, _region(f, card.classes), doubts))
         if rows:
-            self.table(("scan", "finding", "probability", "region (x, y)", "against trusting it"), rows)
-        more = (total or len(document.findings)) - min(len(document.findings), _SHOWN)
-        if more:
-            self.say(f"… and {more} more; --json or --output gives all")
-        self.say("For research use only: not a diagnosis.")
+            self.table(("scan", "finding", "region (x, y)", "against trusting it"), rows)
+
+    def summary(self, outcome: Outcome) -> None:
+        """A line that counts a job's findings and failures."""
+        names = {c.key: c.name for c in outcome.card.classes}
+        tally = outcome.tally
+        parts = [f"{number:,} {names[key]}" for key, number in tally.classes.most_common()]
+        parts += [f"{n:,} close call{'s' * (n > 1)}"] if (n := tally.close_calls) else []
+        parts += [f"{n:,} unknown"] if (n := tally.unknown) else []
+        parts += [f"{n:,} file{'s' * (n > 1)} failed"] if (n := outcome.failures) else []
+        self.out.print(f"{tally.total:,} scans: {', '.join(parts)}", soft_wrap=True)
+
+    def studies(self, records: Sequence[StudyRecord], total: int) -> None:
+        """The findings of studies and volumes, a line each, of `total` in all."""
+        rows = []
+        for r in records[:_SHOWN]:
+            doubtful = Text(r.text, style="bright_black") if r.uncertain else Text(r.text)
+            rows.append((r.source, str(r.slices), doubtful, "–" if r.unknown else _ranges(r.key_slices)))
+        if rows:
+            self.out.print()
+            self.table(("study or volume", "slices", "finding", "most suspicious slices"), rows)
+        if more := total - len(rows):
+            self.say(f"… and {more:,} more; --json or --output gives all")
 
     def outcome(self, outcome: Outcome, output: str | None, *, as_json: bool = False) -> None:
         """What a job came to: a table or JSON on stdout, failures on stderr."""
@@ -118,7 +136,15 @@ class Console:
         elif as_json:
             sys.stdout.write(outcome.document().to_json() + "\n")
         else:
-            self.findings(outcome.document(), outcome.card.classes, outcome.findings)
+            total = outcome.findings
+            if total <= _SHOWN or not self.quiet:
+                self.findings(outcome.document(), outcome.card)
+            if total > _SHOWN:
+                self.say(f"… and {total - _SHOWN:,} more; --json or --output gives all")
+            if total > 1:
+                self.summary(outcome)
+            self.studies(outcome.kept_studies, outcome.studies)
+            self.say("For research use only: not a diagnosis.")
             if output is not None:
                 self.say(f"{', '.join(batch.tables())} and {batch.DOCUMENT} are in {output}")
         for failure in outcome.kept_failures:
@@ -169,6 +195,7 @@ class Console:
             (f"missed of {scores.tumour_slices} slices with tumour", scores.missed),
             ("pointing on slices with tumour", scores.pointing),
             (f"studies named rightly, of {len(scores.studies)}", scores.named_rightly),
+            ("studies whose finding is uncertain", scores.uncertain),
         ]
         self.table(
             (f"{scores.weights}, {scores.patients} patients", "value (95% interval by patient)"),
@@ -214,9 +241,7 @@ class Console:
         self.say(f"report: {page}")
 
     def listener(self) -> Listener:
-        """What an experiment tells its progress to."""
-        from tumorlens.experiments.listener import Listener
-
+        """What long work tells its progress to."""
         return Listener(say=self.say, progress=self._reading, epoch=self._epoch)
 
     def _reading(self, done: int, total: int) -> None:
@@ -232,6 +257,17 @@ class Console:
             f"epoch {row.epoch:3d}/{total}  loss {row.train_loss:.3f}  {validation}"
             f"{row.seconds:5.1f} s  left {int(left // 60)}:{int(left % 60):02d}"
         )
+
+
+def _region(finding: FindingRecord, classes: ClassSet) -> str:
+    """Where the evidence is; with the class it speaks for, where that is not the finding's."""
+    if finding.region is None:
+        return "–"
+    box = "{}, {} – {}, {}".format(*finding.region.box)
+    if finding.explained == finding.label:
+        return box
+    names = {c.key: c.name for c in classes}
+    return f"region for {names[finding.explained or '']}: {box}"
 
 
 class _RateColumn(ProgressColumn):
@@ -263,6 +299,14 @@ class _Lines:
         rate = (done - self.before) / max(now - self.began, 1e-3)
         left = f", {(total - done) / rate / 60:.1f} min left" if rate else ""
         self.say(f"{self.what}: {done:,} of {total:,} {self.unit}, {rate:,.0f} a second{left}")
+
+
+def _ranges(key_slices: Sequence[KeySlice]) -> str:
+    """Slices in few words: of one file by their numbers, of several by the first and the last."""
+    if len({k.source for k in key_slices}) > 1:
+        first, last = key_slices[0].source, key_slices[-1].source
+        return f"{len(key_slices)} of them, {Path(first).name} to {Path(last).name}"
+    return ranges(k.frame + 1 for k in key_slices)
 
 
 _HEADLINES = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro ROC-AUC"}

@@ -26,7 +26,7 @@ def deidentify(
     """
     from tumorlens.formats import find_sources
     from tumorlens.formats.dicom.deidentify import deidentify_file
-    from tumorlens.formats.dicom.reader import load
+    from tumorlens.formats.dicom.header import read_header
 
     console = make_console()
     try:
@@ -43,7 +43,7 @@ def deidentify(
             if source.error:
                 raise source.error
             said = deidentify_file(source.path, temporary, secret)
-            uid = load(str(temporary), specific_tags=["SOPInstanceUID"], stop_before_pixels=True).get("SOPInstanceUID")
+            uid = read_header(str(temporary)).uid
         except InputError as error:
             temporary.unlink(missing_ok=True)
             console.say(f"error: {error}")

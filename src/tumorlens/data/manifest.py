@@ -405,7 +405,7 @@ def _read_cheng(root: Path, files: Sequence[Path], classes: ClassSet | None) -> 
         try:
             case = read_case(str(path))
         except InputError as error:
-            failures.append(Failure(str(path), f"{error.problem}; {error.remedy}"))
+            failures.append(Failure.of(str(path), error))
             continue
         group = pseudonym(case.scan.patient) if case.scan.patient else None
         name = path.relative_to(root).as_posix()

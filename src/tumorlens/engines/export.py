@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from tumorlens.card import WeightsCard, find_weights, read_card, write_card, write_whole
+from tumorlens.card import WeightsCard, find_weights, read_card, write_card
 from tumorlens.engines.eager import Eager
 from tumorlens.engines.explaining import OUTPUTS, ExplainingNetwork
 from tumorlens.engines.graph import Graph
 from tumorlens.errors import ConfigError, ModelError, needs_extra
+from tumorlens.files import writing
 
 TOLERANCE = 1e-4
 """Largest difference between the graph's answers and PyTorch's that an export may have."""
@@ -50,15 +51,11 @@ def export_graph(weights: str | Path, path: Path | None = None) -> tuple[Path, f
     target = path or source.with_suffix(".onnx")
     checked = card.model_copy(update={"graph_sha256": hashlib.sha256(data).hexdigest()})
     try:
-        temporary = target.with_name(target.name + ".new")
-        temporary.write_bytes(data)
-        try:
+        with writing(target) as temporary:
+            temporary.write_bytes(data)
             difference = compare(eager, Graph(temporary, checked, threads=1))
-        finally:
-            temporary.unlink()
-        if difference > TOLERANCE:
-            raise ModelError(f"{source}: its graph answers otherwise than PyTorch, by {difference:.2g}; not written")
-        write_whole(target, data)
+            if difference > TOLERANCE:
+                raise ModelError(f"{source}: its graph differs from PyTorch by {difference:.2g}; not written")
         if path is None:
             write_card(checked, source)
     except OSError as error:

@@ -41,6 +41,11 @@ class Failure:
     source: str
     error: str
 
+    @classmethod
+    def of(cls, source: str, error: InputError) -> Failure:
+        """Of a file, by the name it is to have, that gave an error."""
+        return cls(source, error.reason)
+
     def __str__(self) -> str:
         return f"{self.source}: {self.error}"
 
@@ -99,7 +104,7 @@ def read_source(source: Source, *, axis: Axis = "axial", keep: bool = False) -> 
     try:
         yield from _read(source, axis, keep)
     except InputError as error:
-        yield Failure(source.path, f"{error.problem}; {error.remedy}")
+        yield Failure.of(source.path, error)
 
 
 def _read(source: Source, axis: Axis, keep: bool = False) -> Iterator[Scan]:

@@ -28,7 +28,7 @@ MIN_SIDE = 16
 Number = TypeVar("Number", bound=np.generic)
 
 # Their warnings quote the file, so patient data.
-_PARSERS = r"(PIL|pydicom|highdicom|nibabel|tumorlens\.(formats|hospital))(\.|$)"
+_PARSERS = r"(PIL|pydicom|highdicom|nibabel|tumorlens\.(formats|results|node))(\.|$)"
 _LOGGERS = tuple(logging.getLogger(name) for name in ("pydicom", "nibabel.global", "PIL.TiffImagePlugin"))
 # Whoever writes while parsing runs out of room: that is no fault of the file.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Protocol
 
@@ -14,7 +14,8 @@ from tumorlens.errors import InputError, UnreadableFile, UnsupportedFile
 from tumorlens.formats import matlab, nifti, raster
 from tumorlens.formats.checks import parsing
 from tumorlens.formats.dicom import reader as dicom
-from tumorlens.formats.dicom.series import Place, in_order, place_of
+from tumorlens.formats.dicom.header import Header, read_header
+from tumorlens.formats.dicom.order import in_order
 from tumorlens.scan import Scan
 
 HEAD = 4096
@@ -51,10 +52,12 @@ class Source:
     Attributes:
         path: The file, or the folder or missing path that gave nothing, as the caller named it.
         error: Why there is nothing to read, if that is known already.
+        header: Its header, if it is a DICOM file of a folder.
     """
 
     path: str
     error: InputError | None = None
+    header: Header | None = None
 
 
 def reader_of(path: str) -> Reader:
@@ -104,16 +107,28 @@ def _sources_of(path: str) -> list[Source]:
     if not is_folder:
         return [Source(path)]
     # Dictionaries keep their order, so a series stands where its first file does. Other files stand alone.
-    groups: dict[str, list[Place]] = {}
-    errors: dict[str, InputError | None] = {}
+    groups: dict[str, list[Source]] = {}
     for source in _walk(path):
         reader = None if source.error else _reader_in_folder(source.path)
         if source.error or reader or source.path.lower().endswith(SUFFIXES):
-            place = place_of(source.path) if reader is dicom else Place(source.path)
-            groups.setdefault(f"series {place.series}" if place.series else source.path, []).append(place)
-            errors[source.path] = source.error
-    found = [Source(file, errors[file]) for places in groups.values() for file in in_order(places)]
+            header = _header(source.path) if reader is dicom else None
+            key = f"series {header.series}" if header and header.series else source.path
+            groups.setdefault(key, []).append(replace(source, header=header))
+    found = [source for members in groups.values() for source in _sorted(members)]
     return found or [Source(path, UnsupportedFile(path, "no scans found", f"give a folder that holds {_KINDS}"))]
+
+
+def _sorted(members: list[Source]) -> list[Source]:
+    """The files of one series as they lie in the head."""
+    headers = [source.header or Header() for source in members]
+    return [members[i] for i in in_order([(header.frame(0), header.number) for header in headers])]
+
+
+def _header(path: str) -> Header | None:
+    try:
+        return read_header(path)
+    except InputError:
+        return None  # reading it says why
 
 
 def _reader_in_folder(path: str) -> Reader | None:

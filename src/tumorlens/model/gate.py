@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tumorlens.errors import DataError
-from tumorlens.unknown import Unknown, verdict
+from tumorlens.strangeness import Strangeness, judge
 
 ACCEPTED = 0.95
 """Share of the scans held out from training that a gate is fitted to accept."""
@@ -91,7 +91,7 @@ class Gate:
     features: Distance
 
     def measure(self, images: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """Measures scans; `unknown.verdict` says what it means.
+        """Measures scans; `strangeness.judge` says what it means.
 
         Args:
             images: (N, C, S, S) in [0, 1], the network's input.
@@ -105,16 +105,16 @@ class Gate:
         by_feature, _ = self.features(_logarithm(pooled))
         return torch.stack([by_check, by_feature], 1), standardised
 
-    def judge(self, images: NDArray[np.float32], pooled: NDArray[np.float32]) -> list[Unknown]:
+    def judge(self, images: NDArray[np.float32], pooled: NDArray[np.float32]) -> list[Strangeness]:
         """What `measure` finds, in words; in double precision."""
         with torch.no_grad():
             distances, standardised = self.measure(*_double(images, pooled))
-        return [verdict(d, z) for d, z in zip(distances.tolist(), standardised.tolist(), strict=True)]
+        return [judge(d, z) for d, z in zip(distances.tolist(), standardised.tolist(), strict=True)]
 
     def distances(self, images: NDArray[np.float32], pooled: NDArray[np.float32]) -> NDArray[np.float64]:
         """Both distances of scans, (N, 2): by checks and by features. Arguments as in `measure`."""
-        found: NDArray[np.float64] = self.measure(*_double(images, pooled))[0].numpy()
-        return found
+        distances: NDArray[np.float64] = self.measure(*_double(images, pooled))[0].numpy()
+        return distances
 
     @classmethod
     def learn(cls, images: NDArray[np.float32], pooled: NDArray[np.float32]) -> Gate:

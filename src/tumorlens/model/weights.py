@@ -10,8 +10,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from tumorlens.card import WeightsCard, find_weights, read_card, read_checked, write_card, write_whole
+from tumorlens.card import WeightsCard, find_weights, read_card, read_checked, write_card
 from tumorlens.errors import ConfigError, ModelError
+from tumorlens.files import write_atomically
 from tumorlens.model.gate import Gate
 from tumorlens.model.mirrored import mirror, unmirrored
 from tumorlens.model.network import Network, build_network
@@ -41,7 +42,7 @@ def save_weights(network: Network, card: WeightsCard, path: Path, gate: Gate | N
     card = card.model_copy(update={"sha256": hashlib.sha256(data).hexdigest(), "graph_sha256": ""})
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_suffix(".json").unlink(missing_ok=True)
-    write_whole(path, data)
+    write_atomically(path, data)
     write_card(card, path)
     return card
 

@@ -22,6 +22,7 @@ from tumorlens.node.ledger import Ledger, Revision, StoredInstance
 from tumorlens.node.privacy import short
 from tumorlens.node.rules import judge, read_instances
 from tumorlens.node.spool import Spool
+from tumorlens.results.progress import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,7 +161,7 @@ def _default_analysis(weights: str | None) -> Analyse:
 
     classifier = Classifier.load(weights or DEFAULT_WEIGHTS)
 
-    def run(paths: Sequence[Path]) -> list[Dataset]:
-        return make_results(analyse(paths, classifier), classifier.card)
+    def run(paths: Sequence[Path], progress: Progress) -> list[Dataset]:
+        return make_results(analyse(paths, classifier, progress=progress), classifier.card)
 
     return run

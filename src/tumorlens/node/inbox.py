@@ -9,11 +9,12 @@ import threading
 from enum import Enum
 
 from tumorlens.errors import InputError
+from tumorlens.files import write_atomically
 from tumorlens.formats.checks import parsing
-from tumorlens.formats.dicom.reader import load
+from tumorlens.formats.dicom.header import read_header
 from tumorlens.node.ledger import Ledger
 from tumorlens.node.privacy import short
-from tumorlens.node.spool import Spool, write_durably
+from tumorlens.node.spool import Spool
 
 _LOG = logging.getLogger(__name__)
 _LOCKS = 64
@@ -78,7 +79,8 @@ class Inbox:
             _LOG.warning("instance %s was sent again with other content; the first is kept", short(sop))
             return Taken.DIFFERENT
         path = self._spool.place_of(sop)
-        write_durably(path, content)
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, content, writer=threading.get_ident())  # two may be sent the same at once
         study, dead = _study_of(str(path), sop)
         self._ledger.add_instance(sop, study, self._spool.relative(path), digest, dead)
         if dead is None:
@@ -128,14 +130,13 @@ def _named(content: bytes) -> str | None:
 def _study_of(path: str, sop: str) -> tuple[str, str | None]:
     """The StudyInstanceUID of a file, and why it cannot be used, or None."""
     try:
-        ds = load(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID", "StudyInstanceUID"])
-        with parsing(path):
-            study, own = (str(ds.get(k) or "").strip() for k in ("StudyInstanceUID", "SOPInstanceUID"))
+        header = read_header(path)
     except InputError as error:
         return "", error.problem
     # Not by the letter of PS3.5 9.1: there are scanners whose UIDs have letters, or leading zeros.
-    if not re.fullmatch(r"[!-~]{1,64}", study):
-        return "", "StudyInstanceUID is missing" if not study else "StudyInstanceUID is no UID"
-    if own != sop:
-        return study, "SOPInstanceUID is missing" if not own else "SOPInstanceUID is not the one it was announced with"
-    return study, None
+    if not re.fullmatch(r"[!-~]{1,64}", header.study):
+        return "", "StudyInstanceUID is missing" if not header.study else "StudyInstanceUID is no UID"
+    if header.uid != sop:
+        problem = "is missing" if not header.uid else "is not the one it was announced with"
+        return header.study, f"SOPInstanceUID {problem}"
+    return header.study, None

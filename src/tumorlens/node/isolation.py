@@ -18,20 +18,25 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tumorlens.errors import AnalysisFailed, InputError, NotAScan, TumorLensError
+from tumorlens.errors import AnalysisFailed, InputError, TumorLensError
 from tumorlens.node.config import Analysis
+from tumorlens.results.progress import Progress
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-Analyse = Callable[[Sequence[Path]], "list[Dataset]"]
-"""Makes results of the DICOM files of one study. UIDs are made of what went in: the same files, the same objects."""
+Analyse = Callable[[Sequence[Path], Progress], "list[Dataset]"]
+"""Makes results of the DICOM files of one study, and tells how it gets on. UIDs are made of what went in: of the same
+files come the same objects."""
 
 Prepare = Callable[[], Analyse]
 """Makes an `Analyse`, in the process that uses it; can be pickled."""
 
 _NICE = 5  # receiving comes first
 _DEATHS = 20  # files of one study that may kill the process, each, before the study is given up
+_STUCK = (
+    0.1  # of the time that a study may take: a file that is read for so long is at fault, and not the study's length
+)
 
 
 @dataclass
@@ -64,7 +69,7 @@ class AnalysisProcess:
     def run(self, files: Sequence[Path], folder: Path) -> Made:
         """Analyses a study.
 
-        Each file is first read on its own, so that one which is corrupt, or kills the process, costs itself only.
+        A file that kills the process, or keeps it too long, is left out, and the study is analysed again without it.
 
         Args:
             files: DICOM files of one study.
@@ -74,22 +79,27 @@ class AnalysisProcess:
             AnalysisFailed: If it fails, dies, or takes longer than it may.
             OSError: If the results cannot be written, as on a full disk; InterruptedError after `end`.
         """
-        bad: dict[int, str] = {}
-        while True:
-            left = [place for place in range(len(files)) if place not in bad]
-            if not left:
-                return Made([], bad)
-            kind, value = self._ask([files[place] for place in left], folder, bad, left)
+        deadly: dict[int, str] = {}
+        while left := [place for place in range(len(files)) if place not in deadly]:
+            bad: dict[int, str] = {}
+            kind, value = self._ask([files[place] for place in left], folder, bad)
+            bad = {left[place]: problem for place, problem in bad.items()}
             if kind == "made":
-                return Made(value, bad)
+                return Made(value, deadly | bad)
             if kind == "unwritten":
                 raise OSError(value)
-            if kind == "failed" or len(bad) > _DEATHS:
-                raise AnalysisFailed(value)
+            if len(bad) == len(left):
+                return Made([], deadly | bad)
+            if kind == "failed" or len(deadly) == _DEATHS:
+                raise AnalysisFailed(value if kind == "failed" else f"{_DEATHS} of its files did the same: {value[1]}")
+            place, problem = value
+            deadly[left[place]] = f"{problem} when this file was read"
+        return Made([], deadly)
 
-    def _ask(self, files: list[Path], folder: Path, bad: dict[int, str], left: list[int]) -> tuple[str, Any]:
-        """One try: what it made, why it failed, or, once it died over a file that is now among the bad, "again"."""
-        until = time.monotonic() + self._limits.seconds
+    def _ask(self, files: list[Path], folder: Path, bad: dict[int, str]) -> tuple[str, Any]:
+        """One try: what it made, why it failed, or the place of the file that it died over and how."""
+        since = time.monotonic()
+        until = since + self._limits.seconds
         reading: int | None = None
         try:
             connection = self._start()
@@ -97,23 +107,22 @@ class AnalysisProcess:
             while connection.poll(max(0.0, until - time.monotonic())):
                 kind, place, value = connection.recv()
                 if kind == "reading":
-                    reading = place
+                    reading, since = place, time.monotonic()
                 elif kind == "bad":
-                    bad[left[place]] = value
+                    bad[place] = value
                 else:
                     return kind, value
-            what = f"it took longer than {self._limits.seconds:g} s"
+            problem = f"it took longer than {self._limits.seconds:g} s"
+            if time.monotonic() - since < _STUCK * self._limits.seconds:
+                reading = None
         except (EOFError, OSError):
             if self._ending:
                 raise InterruptedError("the node ends") from None
             assert self._process is not None
             self._process.join(5)
-            what = f"the process that analyses died ({_manner(self._process.exitcode)})"
+            problem = f"the process that analyses died ({_manner(self._process.exitcode)})"
         self.close()
-        if reading is None:
-            return "failed", what
-        bad[left[reading]] = f"{what} when this file was read"
-        return "again", what
+        return ("failed", problem) if reading is None else ("died", (reading, problem))
 
     def _start(self) -> Connection:
         if self._process is not None and self._process.is_alive() and self._connection is not None:
@@ -170,10 +179,8 @@ def _main(connection: Connection, prepare: Prepare, megabytes: int) -> None:
         except (EOFError, OSError):
             return
         try:
-            good = list(_readable(files, connection))
-            connection.send(("reading", None, None))
             analyse = analyse or prepare()
-            results = analyse(good) if good else []
+            results = analyse(files, _Reporter(connection, files))
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the node is told
             connection.send(("failed", None, _reason(error)))
             continue
@@ -185,23 +192,20 @@ def _main(connection: Connection, prepare: Prepare, megabytes: int) -> None:
             connection.send(("failed", None, _reason(error)))
 
 
-def _readable(files: Sequence[Path], connection: Connection) -> list[Path]:
-    """The files whose pixels can be read; says of each that it is being read, in case it is the last that is."""
-    from tumorlens.formats.dicom import reader as dicom
+class _Reporter(Progress):
+    """Tells the node how an analysis gets on, so that it knows which file was read when the process dies."""
 
-    good = []
-    for place, path in enumerate(files):
-        connection.send(("reading", place, None))
-        try:
-            for _ in dicom.read(str(path)):
-                pass
-        except NotAScan:
-            pass  # of no use to the network, but sound
-        except InputError as error:
-            connection.send(("bad", place, error.problem))
-            continue
-        good.append(path)
-    return good
+    def __init__(self, connection: Connection, files: Sequence[Path]) -> None:
+        self._connection = connection
+        self._places = {str(path): place for place, path in enumerate(files)}
+
+    def reading(self, path: str | None) -> None:
+        """The file that is read from now on."""
+        self._connection.send(("reading", None if path is None else self._places[path], None))
+
+    def failed(self, path: str, problem: str) -> None:
+        """What is wrong with a file."""
+        self._connection.send(("bad", self._places[path], problem))
 
 
 def _save(results: Sequence[Dataset], folder: Path) -> list[tuple[str, str, str]]:

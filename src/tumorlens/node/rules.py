@@ -6,24 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tumorlens.errors import InputError, UnreadableFile
-from tumorlens.formats.checks import parsing
-from tumorlens.formats.dicom.geometry import PlaneName, name_plane
-from tumorlens.formats.dicom.reader import load
-
-if TYPE_CHECKING:
-    pass
-
-_SHOWN = 200  # characters of a description that a pattern is asked about: hostile ones may be of any length
-_TAGS = [
-    *("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "SeriesDescription", "SeriesNumber"),
-    *("ImageType", "ImageOrientationPatient", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-    *("NumberOfFrames", "ContrastBolusAgent", "ContrastBolusAgentSequence", "Rows"),
-]
+from tumorlens.formats.dicom.geometry import OBLIQUE, PlaneName, nearest_plane
+from tumorlens.formats.dicom.header import Header, read_header
 
 
 class Description(BaseModel):
@@ -68,7 +57,7 @@ class SeriesRule(BaseModel):
     modality: tuple[str, ...] = ("MR",)
     description: Description = Description()
     orientation: PlaneName | Literal["any"] = "any"
-    tolerance: Annotated[float, Field(ge=0, le=54)] = 35.0
+    tolerance: Annotated[float, Field(ge=0, le=54)] = OBLIQUE
     contrast: Literal["yes", "no", "any"] = "any"
     slices: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (1, 5000)
     exclude_image_types: tuple[str, ...] = ("LOCALIZER", "DERIVED", "SECONDARY")
@@ -88,37 +77,6 @@ class SeriesRule(BaseModel):
 
 
 @dataclass(frozen=True)
-class Instance:
-    """What the rules need to know of one DICOM instance.
-
-    Attributes:
-        path: Its file.
-        sop: SOPInstanceUID.
-        series: SeriesInstanceUID; empty where it is missing.
-        modality: Modality, in capitals.
-        description: SeriesDescription.
-        number: SeriesNumber, or None.
-        types: Values of ImageType, in capitals.
-        plane: The plane it lies in, or None where its orientation is missing or absurd.
-        tilt: Degrees between its normal and the plane's.
-        frames: Number of frames; 0 for an object without pixels.
-        contrast: Whether a contrast agent is named.
-    """
-
-    path: str
-    sop: str
-    series: str
-    modality: str = ""
-    description: str = ""
-    number: int | None = None
-    types: tuple[str, ...] = ()
-    plane: PlaneName | None = None
-    tilt: float = 0.0
-    frames: int = 1
-    contrast: bool = False
-
-
-@dataclass(frozen=True)
 class Verdict:
     """What the rules say of a series.
 
@@ -135,74 +93,51 @@ class Verdict:
     description: str
     number: int | None
     instances: int
-    taken: tuple[Instance, ...]
+    taken: tuple[Header, ...]
     reasons: tuple[str, ...]
 
 
-def read_instance(path: str) -> Instance:
-    """Reads the header of a DICOM file, and no pixels.
-
-    Raises:
-        InputError: If it cannot be parsed.
-    """
-    ds = load(path, stop_before_pixels=True, specific_tags=_TAGS)
-    with parsing(path):
-        if not ds.get("SOPInstanceUID"):
-            raise UnreadableFile(path, "the file is truncated or no DICOM instance", "send it again")
-        plane, tilt = name_plane(ds)
-        return Instance(
-            path,
-            str(ds.get("SOPInstanceUID") or ""),
-            str(ds.get("SeriesInstanceUID") or ""),
-            str(ds.get("Modality") or "").strip().upper(),
-            str(ds.get("SeriesDescription") or "").strip()[:_SHOWN],
-            _integer(ds.get("SeriesNumber")),
-            tuple(v.strip().upper() for v in _texts(ds.get("ImageType"))),
-            plane,
-            tilt,
-            (_integer(ds.get("NumberOfFrames")) or 1) if "Rows" in ds else 0,
-            bool(ds.get("ContrastBolusAgent") or ds.get("ContrastBolusAgentSequence")),
-        )
-
-
-def read_instances(paths: Iterable[str]) -> tuple[list[Instance], dict[str, str]]:
+def read_instances(paths: Iterable[str]) -> tuple[list[Header], dict[str, str]]:
     """Reads the headers of files.
 
     Returns:
-        The instances, and by path what is wrong with the files that cannot be read.
+        The headers, and by path what is wrong with the files that cannot be read.
     """
-    instances, bad = [], {}
+    headers, bad = [], {}
     for path in paths:
         try:
-            instances.append(read_instance(path))
+            header = read_header(path)
+            if not header.uid:
+                raise UnreadableFile(path, "the file is truncated or no DICOM instance", "send it again")
+            headers.append(header)
         except InputError as error:
             bad[path] = error.problem
-    return instances, bad
+    return headers, bad
 
 
-def judge(instances: Sequence[Instance], rules: Sequence[SeriesRule]) -> list[Verdict]:
+def judge(instances: Sequence[Header], rules: Sequence[SeriesRule]) -> list[Verdict]:
     """Says of each series whether it is taken.
 
     Localizers, derived pictures and slices of another plane may hide in a good series, so these are asked of each
     instance; what the instances that are left come to is asked of the series.
 
     Args:
-        instances: Of one study.
+        instances: Headers of the files of one study.
         rules: A series is taken by the first that takes any of it.
 
     Returns:
         One verdict a series, by series number.
     """
-    groups: dict[str, list[Instance]] = {}
+    groups: dict[str, list[Header]] = {}
     for instance in instances:
         groups.setdefault(instance.series, []).append(instance)
     verdicts = [_judge_series(uid, members, rules) for uid, members in groups.items()]
     return sorted(verdicts, key=lambda v: (v.number is None, v.number or 0, v.series))
 
 
-def _judge_series(uid: str, members: list[Instance], rules: Sequence[SeriesRule]) -> Verdict:
+def _judge_series(uid: str, members: list[Header], rules: Sequence[SeriesRule]) -> Verdict:
     refused: list[str] = []
-    taken: list[Instance] = []
+    taken: list[Header] = []
     for rule in rules:
         taken, reasons = _apply(rule, members)
         if taken:
@@ -211,10 +146,10 @@ def _judge_series(uid: str, members: list[Instance], rules: Sequence[SeriesRule]
         prefix = f"{rule.name}: " if len(rules) > 1 else ""
         refused += [prefix + reason for reason in reasons]
     first = members[0]
-    return Verdict(uid, first.description, first.number, len(members), tuple(taken), tuple(refused))
+    return Verdict(uid, first.description, first.series_number, len(members), tuple(taken), tuple(refused))
 
 
-def _apply(rule: SeriesRule, members: list[Instance]) -> tuple[list[Instance], list[str]]:
+def _apply(rule: SeriesRule, members: list[Header]) -> tuple[list[Header], list[str]]:
     counted: Counter[str] = Counter()
     left = []
     for instance in members:
@@ -223,43 +158,32 @@ def _apply(rule: SeriesRule, members: list[Instance]) -> tuple[list[Instance], l
         if not reasons:
             left.append(instance)
     told = [r if n == len(members) else f"{r} ({n} of {len(members)} instances)" for r, n in counted.items()]
-    slices = sum(i.frames for i in left)
+    slices = sum(i.frames or 1 for i in left)
     low, high = rule.slices
     if left and not low <= slices <= high:
         return [], [*told, f"{slices} slices, and {low} to {high} are wanted"]
     return left, told
 
 
-def _against(rule: SeriesRule, instance: Instance) -> Iterable[str]:
+def _against(rule: SeriesRule, instance: Header) -> Iterable[str]:
     """Each reason not to take an instance."""
     if instance.modality not in rule.modality:
         yield f"modality {instance.modality or 'missing'}, and {' or '.join(rule.modality)} is wanted"
-    if not instance.frames:
+    if not instance.rows:
         yield "it holds no picture"
     if (wanted := rule.description.include) and not re.search(wanted, instance.description, re.IGNORECASE):
         yield f"the description does not contain {wanted!r}"
     if (unwanted := rule.description.exclude) and re.search(unwanted, instance.description, re.IGNORECASE):
         yield f"the description contains {unwanted!r}"
     for kind in rule.exclude_image_types:
-        if kind.upper() in instance.types:
+        if kind.upper() in instance.image_type:
             yield f"image type {kind.upper()}"
     if rule.orientation != "any":
-        if instance.plane is None:
-            yield f"no orientation, and {rule.orientation} is wanted"
-        elif instance.plane != rule.orientation:
-            yield f"{instance.plane}, and {rule.orientation} is wanted"
-        elif instance.tilt > rule.tolerance:
+        orientation = instance.frame(0).orientation
+        plane, tilt = (None, 0.0) if orientation is None else nearest_plane(orientation)
+        if plane != rule.orientation:
+            yield f"{plane or 'no orientation'}, and {rule.orientation} is wanted"
+        elif tilt > rule.tolerance:
             yield f"tilted by more than {rule.tolerance:g} degrees"
-    if rule.contrast != "any" and instance.contrast != (rule.contrast == "yes"):
+    if rule.contrast != "any" and bool(instance.contrast) != (rule.contrast == "yes"):
         yield f"{'a' if instance.contrast else 'no'} contrast agent is named"
-
-
-def _texts(value: Any) -> list[str]:
-    return [] if value is None else [value] if isinstance(value, str) else [str(v) for v in value]
-
-
-def _integer(value: Any) -> int | None:
-    try:
-        return None if value is None else int(value)
-    except (TypeError, ValueError, OverflowError):
-        return None

@@ -1,48 +1,15 @@
-"""Files that must outlive a power cut: written beside their place, forced to the disk, and moved there whole."""
+"""The files of a node: what came in, and the results that go out."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tumorlens.files import TEMPORARY, sync_file, sync_folder
 from tumorlens.node.privacy import short
-
-_TEMPORARY = ".part"
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Writes a file so that it is there whole, and on the disk, once this returns; or not at all.
-
-    Raises:
-        OSError: If it cannot be written, as on a full disk; nothing is left behind then.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The name is the writer's own: two may be sent the same instance at once.
-    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}{_TEMPORARY}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Forces a folder's list of names to the disk: a file's own fsync does not."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Spool:
@@ -65,7 +32,7 @@ class Spool:
 
     def tidy(self) -> None:
         """Removes what a kill left half-written. Call it while nobody writes."""
-        for path in self.received.glob(f"*/*{_TEMPORARY}"):
+        for path in self.received.glob(f"*/*{TEMPORARY}"):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
@@ -108,8 +75,7 @@ class Spool:
         shutil.rmtree(target, ignore_errors=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         for name in names:
-            with (made / name).open("rb+") as file:
-                os.fsync(file.fileno())
+            sync_file(made / name)
         sync_folder(made)
         made.rename(target)
         sync_folder(target.parent)

@@ -8,43 +8,38 @@ Example:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
-from tumorlens.errors import InputError, NotOneStudy, UnreadableFile, UnsupportedFile
-from tumorlens.formats import Failure, Source, find_sources, read_source
-from tumorlens.formats.checks import parsing
+from tumorlens.errors import InputError, NotAScan, NotOneStudy, UnreadableFile, UnsupportedFile
+from tumorlens.formats import Failure, find_sources
+from tumorlens.formats.checks import check_scans, parsing
 from tumorlens.formats.dicom import reader as dicom
-from tumorlens.formats.dicom.geometry import plane_of
-from tumorlens.formats.dicom.header import is_uid
-from tumorlens.formats.dicom.series import Place, in_order
+from tumorlens.formats.dicom.header import Header, is_uid
+from tumorlens.formats.dicom.info import MR_IMAGES
+from tumorlens.formats.dicom.order import in_order
 from tumorlens.formats.sources import reader_of
+from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity, identity_of
-from tumorlens.results.slices import AnalysedStudy, Display, Instance, Slice
-from tumorlens.study import find_in_study
+from tumorlens.results.progress import Progress
+from tumorlens.results.shelf import Shelf
+from tumorlens.results.slices import AnalysedStudy, Slice
+from tumorlens.study import SliceFinding, find_in_study
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
-
     from tumorlens.classifier import Classifier
     from tumorlens.scan import Scan, Values
-
-MR_IMAGES = {
-    "1.2.840.10008.5.1.4.1.1.4": "MR Image Storage",
-    "1.2.840.10008.5.1.4.1.1.4.1": "Enhanced MR Image Storage",
-    "1.2.840.10008.5.1.4.1.1.4.3": "Enhanced MR Color Image Storage",
-    "1.2.840.10008.5.1.4.1.1.4.4": "Legacy Converted Enhanced MR Image Storage",
-}
-"""SOP classes that are analysed (PS3.4 B.5). Others, such as results of this or other software, are left out."""
 
 
 def analyse(
     paths: str | PathLike[str] | Iterable[str | PathLike[str]],
     classifier: Classifier,
     when: datetime | None = None,
+    progress: Progress | None = None,
 ) -> AnalysedStudy:
     """Says what the MR images of one study show.
 
@@ -56,32 +51,31 @@ def analyse(
         classifier: What classifies.
         when: The time that results shall bear; now by default. Give the same again and results are the same to the
             last byte, not only in their UIDs.
+        progress: Who is told how it gets on.
 
     Raises:
         NotOneStudy: If the files are of several studies.
         InputError: If no slice can be read: the first failure, or that there are no MR images.
     """
-    reading = _Reading([paths] if isinstance(paths, str | PathLike) else list(paths))
-    findings = classifier.find(reading.scans(), explain=False)
-    if not findings or reading.identity is None:
-        raise reading.nothing()
-    slices = _in_order([found(finding=f) for found, f in zip(reading.slices, findings, strict=True)])
-    classes = classifier.card.classes
-    # Neighbours are neighbours in one stack: a series may hold several, as localisers do.
-    stacks = [(s.instance.series, s.plane and s.plane.stack) for s in slices]
-    study = find_in_study(
-        [s.finding for s in slices], classes, stacks, [None if s.plane is None else s.plane.depth for s in slices]
-    )
-    analysed = AnalysedStudy(
-        reading.identity,
-        tuple(slices),
-        study,
-        classes,
-        tuple(reading.failures),
-        reading.left_out,
-        (when or datetime.now()).replace(microsecond=0),
-    )
-    return _explained(analysed, classifier)
+    several = [paths] if isinstance(paths, str | PathLike) else list(paths)
+    with closing(Shelf()) as shelf:
+        reading = _Reading(several, shelf, progress or Progress())
+        findings = classifier.find(reading.scans(), explain=False)
+        if not findings or reading.identity is None:
+            raise reading.nothing()
+        slices = _in_order([found(finding=f) for found, f in zip(reading.slices, findings, strict=True)])
+        classes = classifier.card.classes
+        study = find_in_study([SliceFinding(s.finding, s.place) for s in slices], classes, classifier.card.study)
+        analysed = AnalysedStudy(
+            reading.identity,
+            tuple(slices),
+            study,
+            classes,
+            tuple(reading.failures),
+            reading.left_out,
+            (when or datetime.now()).replace(microsecond=0),
+        )
+        return _explained(analysed, classifier, shelf)
 
 
 class _Reading:
@@ -89,10 +83,12 @@ class _Reading:
 
     Args:
         paths: Files and folders.
+        shelf: Keeps the scans.
+        progress: Who is told how it gets on.
     """
 
-    def __init__(self, paths: list[str | PathLike[str]]) -> None:
-        self.paths = paths
+    def __init__(self, paths: list[str | PathLike[str]], shelf: Shelf, progress: Progress) -> None:
+        self.paths, self._shelf, self._progress = paths, shelf, progress
         self.identity: Identity | None = None
         self.slices: list[partial[Slice]] = []  # they lack their findings
         self.failures: list[Failure] = []
@@ -103,148 +99,100 @@ class _Reading:
     def scans(self) -> Iterator[Scan]:
         """The slices' pixels, one after another; `slices` grows beside it."""
         for source in find_sources(self.paths):
+            self._progress.reading(source.path)
             try:
                 if source.error:
                     raise source.error
-                yield from self._scans_of(source)
+                for scan in self._scans_of(source.path):
+                    self._progress.reading(None)
+                    yield scan
+                    self._progress.reading(source.path)
             except NotOneStudy:
                 raise
             except InputError as error:
                 self._errors.append(error)
-                self.failures.append(Failure(source.path, f"{error.problem}; {error.remedy}"))
+                self.failures.append(Failure.of(source.path, error))
+                if not isinstance(error, NotAScan):  # of no use to the network, but sound
+                    self._progress.failed(source.path, error.problem)
+            self._progress.reading(None)
 
     def nothing(self) -> InputError:
         """Why there is no slice."""
         if self._errors:
             return self._errors[0]
         source = fspath(self.paths[0]) if self.paths else "the study"
-        if self.failures:
-            problem, _, remedy = self.failures[0].error.partition("; ")
-            return UnreadableFile(self.failures[0].source, problem, remedy)
         return UnsupportedFile(source, "there are no MR images", "give the MR series of one study")
 
-    def _scans_of(self, source: Source) -> Iterator[Scan]:
-        path = source.path
+    def _scans_of(self, path: str) -> Iterator[Scan]:
         if reader_of(path) is not dicom:
             raise UnsupportedFile(path, "it is no DICOM file", "give the DICOM files of one study")
-        header = dicom.load(path, stop_before_pixels=True)
-        with parsing(path):
-            instance = _instance(path, header)
-            if instance.uid in self._seen:
-                return
-            identity = identity_of(header)
-            if self.identity is not None and identity.study != self.identity.study:
-                raise NotOneStudy(path, "it is of another study than the files before", "give one study at a time")
-            self.identity = self.identity or identity
-            self._seen.add(instance.uid)
-        if instance.sop_class not in MR_IMAGES:
+        file = dicom.DicomFile(path)
+        header = file.header
+        _check_uids(header)
+        if header.uid in self._seen:
+            return
+        if self.identity is None:
+            with parsing(path):
+                self.identity = identity_of(file.dataset)
+        if header.study != self.identity.study:
+            raise NotOneStudy(path, "it is of another study than the files before", "give one study at a time")
+        self._seen.add(header.uid)
+        if header.sop_class not in MR_IMAGES:
             self.left_out += 1
             return
-        for item in read_source(source):
-            if isinstance(item, Failure):
-                self.failures.append(item)
-                return
-            with parsing(path):
-                plane, display = plane_of(header, item.frame), _display(header, item.frame)
-            shape = (item.height, item.width)
-            self.slices.append(partial(Slice, path, instance, item.frame, shape, plane, display))
-            yield item
+        for scan in check_scans(path, file.scans(keep=True)):
+            self._shelf.put(scan)
+            shape = (scan.height, scan.width)
+            place, window = SlicePlace.of(scan), _window(scan.values)
+            self.slices.append(partial(Slice, header, scan.frame, shape, place, stretched=window))
+            yield scan
 
 
-def _instance(path: str, header: Dataset) -> Instance:
-    """What results refer to.
+def _check_uids(header: Header) -> None:
+    """Checks that results can refer to an instance.
 
     Raises:
         UnreadableFile: If they could not, because a UID is missing or is none.
     """
-    uids = {}
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
-        uids[keyword] = str(header.get(keyword) or "").strip()
-        if not is_uid(uids[keyword]):
-            raise UnreadableFile(path, f"it has no valid {keyword}", "export it again; results refer to it by UID")
-    frames = _whole(header.get("NumberOfFrames"))
-    return Instance(
-        uids["SOPClassUID"],
-        uids["SOPInstanceUID"],
-        uids["SeriesInstanceUID"],
-        # A classic object may say that it has one frame; its frames are never referred to by number.
-        frames if frames and uids["SOPClassUID"] != "1.2.840.10008.5.1.4.1.1.4" else None,
-        _whole(header.get("InstanceNumber")),
-    )
-
-
-def _whole(value: object) -> int | None:
-    try:
-        return int(str(value))
-    except ValueError:
-        return None
-
-
-def _display(header: Dataset, frame: int) -> Display:
-    rescale = dicom.functional_group(header, frame, "PixelValueTransformationSequence")
-    voi = dicom.functional_group(header, frame, "FrameVOILUTSequence")
-    numbers = {k: dicom.number(g, k) for g, k in ((rescale, "RescaleSlope"), (rescale, "RescaleIntercept"))}
-    numbers |= {k: dicom.number(voi, k) for k in ("WindowCenter", "WindowWidth")}
-    slope, intercept, center, width = numbers.values()
-    return Display(
-        str(header.get("PhotometricInterpretation") or "").strip(),
-        None if not slope or intercept is None else (slope, intercept),
-        None if center is None or width is None or width < 1 else (center, width),
-    )
+    uids = {
+        "SOPClassUID": header.sop_class,
+        "SOPInstanceUID": header.uid,
+        "SeriesInstanceUID": header.series,
+        "StudyInstanceUID": header.study,
+    }
+    for keyword, uid in uids.items():
+        if not is_uid(uid):
+            raise UnreadableFile(
+                header.path, f"it has no valid {keyword}", "export it again; results refer to it by UID"
+            )
 
 
 def _in_order(slices: list[Slice]) -> list[Slice]:
     """Series by series in the order they come, each in the order its slices lie in the head."""
-    series: dict[str, list[Place]] = {}
-    for i, s in enumerate(slices):
-        number = s.instance.number if s.instance.frames is None else s.frame
-        place = Place(str(i), s.instance.series, number)
-        if s.plane is not None:
-            place = replace(place, position=s.plane.position, normal=tuple(s.plane.normal.tolist()))
-        series.setdefault(s.instance.series, []).append(place)
-    return [slices[int(i)] for places in series.values() for i in in_order(places)]
+    series: dict[str, list[Slice]] = {}
+    for s in slices:
+        series.setdefault(s.header.series, []).append(s)
+    return [
+        members[i]
+        for members in series.values()
+        for i in in_order([(s.header.frame(s.frame), s.number) for s in members])
+    ]
 
 
-def _windowed(s: Slice, values: Values | None) -> Slice:
-    """The slice with the window that the reader made for it, if its header has none and it can be written."""
-    if s.display.window is not None or values is None or values.high - values.low < 1:
-        return s
-    window = (values.low + values.high) / 2, values.high - values.low
-    return replace(s, display=replace(s.display, window=window))
+def _window(values: Values | None) -> tuple[float, float] | None:
+    """(center, width) of the window that the reader made; None where it cannot be written."""
+    if values is None or values.high - values.low < 1:
+        return None
+    return (values.low + values.high) / 2, values.high - values.low
 
 
-def _explained(analysed: AnalysedStudy, classifier: Classifier) -> AnalysedStudy:
-    """Adds pixels to the slices to be pictured, and heat maps for the study's class to those that bear it.
-
-    The files are read again for it: only now it is known which slices matter.
-    """
-    pictured = set(analysed.to_picture)
-    wanted = pictured | set(analysed.bearing)
-    place = {(s.path, s.frame): i for i, s in enumerate(analysed.slices) if i in wanted}
+def _explained(analysed: AnalysedStudy, classifier: Classifier, shelf: Shelf) -> AnalysedStudy:
+    """Adds heat maps for the study's class to the slices that bear it, and pixels to those to be pictured."""
     slices = list(analysed.slices)
-
-    def again() -> Iterator[Scan]:
-        for path in dict.fromkeys(path for path, _ in place):
-            for item in read_source(Source(path), keep=True):
-                if isinstance(item, Failure):
-                    break
-                if (i := place.get((path, item.frame))) is None:
-                    continue
-                scan = replace(item, values=None)
-                shown = _windowed(slices[i], item.values)
-                slices[i] = replace(shown, scan=scan) if i in pictured else shown
-                found.append(i)
-                yield scan
-
-    found: list[int] = []
-    if analysed.presence == "present":
-        findings = classifier.find(again(), target=analysed.study.label)
-        for i, finding in zip(found, findings, strict=True):
-            slices[i] = replace(slices[i], finding=finding)
-    else:
-        for _ in again():
-            pass
-    if wanted - set(found):
-        path = slices[min(wanted - set(found))].path
-        raise UnreadableFile(path, "it changed while it was read", "analyse the study again")
+    bearing = analysed.bearing
+    scans = (shelf.take(slices[i].path, slices[i].frame) for i in bearing)
+    for i, finding in zip(bearing, classifier.find_each(scans, target=analysed.study.label), strict=True):
+        slices[i] = replace(slices[i], finding=finding)
+    for i in analysed.to_picture:
+        slices[i] = replace(slices[i], scan=shelf.take(slices[i].path, slices[i].frame))
     return replace(analysed, slices=tuple(slices))

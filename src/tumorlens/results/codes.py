@@ -73,7 +73,7 @@ TERMS = {
     "unitless": _standard("UCUM", "1", "no units"),
     "mm2": _standard("UCUM", "mm2", "square millimeter"),
     "class": _ours("CLASS", "Most probable class"),
-    "not_ruled_out": _ours("NOT_RULED_OUT", "Class that cannot be ruled out"),
+    "prediction_set": _ours("PREDICTION_SET", "Class in the prediction set"),
     "evidence": _ours("EVIDENCE", "Region of strongest evidence, no outline"),
     "evidence_area": _ours("EVIDENCE_AREA", "Area of strongest evidence, not of a tumour"),
     "unknown_scan": _ours("UNKNOWN_SCAN", "Unlike the scans of the training"),

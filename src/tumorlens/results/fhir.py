@@ -212,12 +212,7 @@ class _Writer:
 
     def report(self, observations: list[Resource]) -> Resource:
         """The DiagnosticReport; its identifier is the UID of the DICOM report."""
-        analysed = self.analysed
-        told = {
-            "present": f"{analysed.label.name}, probability {analysed.study.confidence:.2f}",
-            "absent": f"no tumour found ({analysed.label.name}, probability {analysed.study.confidence:.2f})",
-            "undetermined": "unknown scans, no finding",
-        }[analysed.presence]
+        tumour = self.analysed.tumour
         return {
             **self._about("DiagnosticReport"),
             "identifier": [_by_uid(self.maker.uid("instance", "report", 1))],
@@ -225,8 +220,8 @@ class _Writer:
             "code": _concept(TERMS["brain_mri"].code),
             "imagingStudy": [self._study()],
             "result": [{"reference": f"urn:uuid:{o['id']}"} for o in observations],
-            "conclusion": f"{RESEARCH_USE}, not a diagnosis: {told}",
-            **({"conclusionCode": [self._class(analysed.label)]} if analysed.presence == "present" else {}),
+            "conclusion": f"{RESEARCH_USE}, not a diagnosis: {self.analysed.study.text}",
+            **({"conclusionCode": [self._class(tumour)]} if tumour else {}),
         }
 
     def of_study(self, members: list[Resource]) -> Resource:
@@ -236,32 +231,32 @@ class _Writer:
             self._about("Observation", "study"), TERMS["neoplasm"].code, _concept(TERMS[analysed.presence].code)
         )
         observation["component"] = self._probabilities(analysed.study.probabilities)
-        if analysed.presence == "present":
-            found = {"code": _concept(TERMS["class"].code), "valueCodeableConcept": self._class(analysed.label)}
-            observation["component"].insert(0, found)
+        if tumour := analysed.tumour:
+            own = {"code": _concept(TERMS["class"].code), "valueCodeableConcept": self._class(tumour)}
+            observation["component"].insert(0, own)
         observation["hasMember"] = [{"reference": f"urn:uuid:{m['id']}"} for m in members]
         observation["note"] = [{"text": f"{RESEARCH_USE}, not a diagnosis"}, *({"text": w} for w in analysed.warnings)]
         return observation
 
     def of_slice(self, s: Slice, number: int) -> Resource:
         """The Observation of a pictured slice; the component with the SOP instance says which it is."""
-        label = next(c for c in self.analysed.classes if c.key == s.finding.label)
-        value = _concept(TERMS["unknown_scan"].code) if s.unknown else self._class(label)
+        own = next((c for c in self.analysed.classes if c.key == s.finding.label), None)
+        value = _concept(TERMS["unknown_scan"].code) if own is None else self._class(own)
         observation = self._observation(self._about("Observation", "slice", number), TERMS["class"].code, value)
         components = self._probabilities(s.finding.probabilities)
-        for key in s.finding.prediction_set:
-            member = next(c for c in self.analysed.classes if c.key == key)
-            cannot = _concept(TERMS["not_ruled_out"].code)
-            components.append({"code": cannot, "valueCodeableConcept": self._class(member)})
+        members = [c for key in s.finding.prediction_set for c in self.analysed.classes if c.key == key]
+        for member in members if len(members) > 1 else ():
+            in_set = _concept(TERMS["prediction_set"].code)
+            components.append({"code": in_set, "valueCodeableConcept": self._class(member)})
         region = s.finding.region
         if region is not None and region.area_mm2 is not None and self.analysed.presence == "present":
             area = _quantity(round(region.area_mm2, 2), TERMS["mm2"].code)
             components.append({"code": _concept(TERMS["evidence_area"].code), "valueQuantity": area})
-        where = f"urn:oid:{s.instance.uid}" + ("" if s.frame_number is None else f", frame {s.frame_number}")
+        where = f"urn:oid:{s.header.uid}" + ("" if s.frame_number is None else f", frame {s.frame_number}")
         components.append({"code": {"text": "SOP Instance UID"}, "valueString": where})
         observation["component"] = components
-        if s.finding.warnings:
-            observation["note"] = [{"text": w} for w in s.finding.warnings]
+        if s.doubts:
+            observation["note"] = [{"text": doubt} for doubt in s.doubts]
         return observation
 
     def device(self) -> Resource:
@@ -295,6 +290,7 @@ class _Writer:
         return [
             {"code": _concept(probability_of(c)), "valueQuantity": _quantity(round(values[c.key], 6), unit)}
             for c in self.analysed.classes
+            if c.key in values  # an unknown scan has none
         ]
 
 

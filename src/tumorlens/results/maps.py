@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tumorlens.results.codes import code_of, term, to_dicom
-from tumorlens.results.objects import MANUFACTURER, Maker, reference, restore_references, stacks
+from tumorlens.results.objects import MANUFACTURER, Maker, divide, reference, restore_references
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,13 +26,14 @@ def make_segmentations(maker: Maker) -> list[Dataset]:
     from highdicom.content import AlgorithmIdentificationSequence
     from highdicom.seg import Segmentation, SegmentDescription
 
-    label = maker.analysed.label
+    if (tumour := maker.analysed.tumour) is None:
+        return []
     made = []
     with_region = [s for s in maker.analysed.shown if s.finding.region is not None]
-    for number, stack in enumerate(stacks(with_region), 1):
+    for number, stack in enumerate(divide(with_region), 1):
         segment = SegmentDescription(
             segment_number=1,
-            segment_label=f"AI evidence: {label.name}"[:64],
+            segment_label=f"AI evidence: {tumour.name}"[:64],
             segmented_property_category=term("spatial"),
             segmented_property_type=term("evidence"),
             algorithm_type="AUTOMATIC",
@@ -46,7 +47,7 @@ def make_segmentations(maker: Maker) -> list[Dataset]:
             tracking_id=f"AI evidence {number}",
             anatomic_regions=[term("brain")],
         )
-        segment.SegmentDescription = f"Strongest evidence for {label.name}; no outline of a tumour"
+        segment.SegmentDescription = f"Strongest evidence for {tumour.name}; no outline of a tumour"
         result = Segmentation(
             source_images=[reference(maker, s) for s in stack],
             pixel_array=np.stack([_mask(s) for s in stack]),
@@ -66,12 +67,13 @@ def make_parametric_maps(maker: Maker) -> list[Dataset]:
     from highdicom.content import VOILUTTransformation
     from highdicom.pm import ParametricMap, RealWorldValueMapping
 
-    label = maker.analysed.label
+    if (tumour := maker.analysed.tumour) is None:
+        return []
     made = []
-    for number, stack in enumerate(stacks(maker.analysed.shown), 1):
+    for number, stack in enumerate(divide(maker.analysed.shown), 1):
         mapping = RealWorldValueMapping(
             lut_label="SALIENCY",
-            lut_explanation=f"Evidence for {label.name}, 1 at its peak"[:64],
+            lut_explanation=f"Evidence for {tumour.name}, 1 at its peak"[:64],
             unit=term("unitless"),
             value_range=(0.0, 1.0),
             slope=1.0,
@@ -85,7 +87,7 @@ def make_parametric_maps(maker: Maker) -> list[Dataset]:
             real_world_value_mappings=[mapping],
             voi_lut_transformations=[VOILUTTransformation(0.5, 1.0, voi_lut_function="LINEAR_EXACT")],
             content_label="AI_HEAT",
-            content_description=f"Heat map: evidence for {to_dicom(code_of(label)).meaning}"[:64],
+            content_description=f"Heat map: evidence for {to_dicom(code_of(tumour)).meaning}"[:64],
             **maker.arguments("heat", number),
         )
         made.append(_own(maker, result, stack, "heat", number))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from tumorlens.formats.dicom.order import stacks
 from tumorlens.results.codes import SCHEME, SCHEME_NAME, term
 from tumorlens.version import __version__
 
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from tumorlens.card import WeightsCard
-    from tumorlens.results.slices import AnalysedStudy, Instance, Slice
+    from tumorlens.formats.dicom.header import Header
+    from tumorlens.results.slices import AnalysedStudy, Slice
 
 MANUFACTURER = "TumorLens"
 RESEARCH_USE = "AI - research use only"
@@ -52,7 +55,7 @@ class Maker:
 
     @cached_property
     def _entropy(self) -> list[str]:
-        sources = sorted(f"{s.instance.uid}#{s.frame}" for s in self.analysed.slices)
+        sources = sorted(f"{s.header.uid}#{s.frame}" for s in self.analysed.slices)
         return [self.analysed.identity.study, *sources, self.weights, __version__, str(self.candidates)]
 
     def uid(self, *what: object) -> str:
@@ -153,9 +156,9 @@ def reference(maker: Maker, s: Slice) -> Dataset:
 
     ds = Dataset()
     ds.SOPClassUID = _CLASSIC_MR
-    ds.SOPInstanceUID = maker.uid("stand-in", s.instance.uid, s.frame)
+    ds.SOPInstanceUID = maker.uid("stand-in", s.header.uid, s.frame)
     ds.StudyInstanceUID = maker.analysed.identity.study
-    ds.SeriesInstanceUID = s.instance.series
+    ds.SeriesInstanceUID = s.header.series
     ds.Modality = "MR"
     ds.InstanceNumber = 1
     ds.Rows, ds.Columns = s.shape
@@ -163,24 +166,24 @@ def reference(maker: Maker, s: Slice) -> Dataset:
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
         setattr(ds, keyword, "")
     ds.StudyDate = ds.StudyTime = ds.ReferringPhysicianName = None
-    if s.plane is not None:
-        ds.FrameOfReferenceUID = s.plane.frame_of_reference
+    if s.geometry is not None:
+        ds.FrameOfReferenceUID = s.geometry.frame_of_reference
         ds.PositionReferenceIndicator = None
-        ds.ImagePositionPatient = decimals(s.plane.position)
-        ds.ImageOrientationPatient = decimals(s.plane.orientation)
-        ds.PixelSpacing = decimals(s.plane.spacing)
+        ds.ImagePositionPatient = decimals(s.geometry.position)
+        ds.ImageOrientationPatient = decimals(s.geometry.orientation)
+        ds.PixelSpacing = decimals(s.geometry.spacing)
         # Multi-frame results must have one (PS3.3 C.7.6.16.2.1); where the source has none, a pixel's is likeliest.
-        ds.SliceThickness = decimals([s.plane.thickness or max(s.plane.spacing)])[0]
+        ds.SliceThickness = decimals([s.geometry.thickness or max(s.geometry.spacing)])[0]
     return ds
 
 
-def source_of(maker: Maker, instance: Instance) -> Dataset:
+def source_of(maker: Maker, header: Header) -> Dataset:
     """A source instance as evidence of a report."""
     from pydicom import Dataset
 
     ds = Dataset()
-    ds.SOPClassUID, ds.SOPInstanceUID = instance.sop_class, instance.uid
-    ds.StudyInstanceUID, ds.SeriesInstanceUID = maker.analysed.identity.study, instance.series
+    ds.SOPClassUID, ds.SOPInstanceUID = header.sop_class, header.uid
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = maker.analysed.identity.study, header.series
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
         setattr(ds, keyword, "")
     ds.StudyDate = ds.StudyTime = ds.ReferringPhysicianName = None
@@ -189,12 +192,12 @@ def source_of(maker: Maker, instance: Instance) -> Dataset:
 
 def restore_references(maker: Maker, result: Dataset, slices: Iterable[Slice]) -> None:
     """Lets an object that was made of `reference`s refer to the slices themselves."""
-    meant = {maker.uid("stand-in", s.instance.uid, s.frame): s for s in slices}
+    meant = {maker.uid("stand-in", s.header.uid, s.frame): s for s in slices}
     for item, parent in list(_items(result)):
         s = meant.get(item.get("ReferencedSOPInstanceUID"))
         if s is None:
             continue
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = s.instance.sop_class, s.instance.uid
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = s.header.sop_class, s.header.uid
         # References to the instances as a whole, in the Common Instance Reference Module, name no frames.
         if s.frame_number is not None and "ReferencedInstanceSequence" not in parent:
             item.ReferencedFrameNumber = s.frame_number
@@ -228,25 +231,18 @@ def _join(result: Dataset) -> None:
                 references[uid].ReferencedFrameNumber = numbers if len(numbers) > 1 else numbers[0]
 
 
-def stacks(slices: Iterable[Slice]) -> list[list[Slice]]:
+def divide(slices: Iterable[Slice]) -> list[list[Slice]]:
     """Divides slices into such as one multi-frame object may hold: parallel, of one grid, at different places."""
-    found: dict[object, list[Slice]] = {}
-    for s in slices:
-        if s.plane is None:
-            continue
-        kind = (s.instance.series, s.shape, s.plane.stack)
-        spot = tuple(round(v, 2) for v in s.plane.position)
-        # Repetitions of a place, such as echoes, go to the next stack of the kind.
-        for repetition in range(len(found) + 1):
-            stack = found.setdefault((kind, repetition), [])
-            if all(_spot(other) != spot for other in stack):
-                stack.append(s)
-                break
-    return list(found.values())
-
-
-def _spot(s: Slice) -> tuple[float, ...]:
-    return () if s.plane is None else tuple(round(v, 2) for v in s.plane.position)
+    placed = [s for s in slices if s.geometry is not None]
+    # Repetitions of a place, such as echoes, go to the next object of the stack.
+    counts: Counter[object] = Counter()
+    groups: dict[object, list[Slice]] = {}
+    for s, stack in zip(placed, stacks(((s.header.series, s.shape), s.geometry) for s in placed), strict=True):
+        assert s.geometry is not None
+        spot = stack, *(round(v, 2) for v in s.geometry.position)
+        groups.setdefault((stack, counts[spot]), []).append(s)
+        counts[spot] += 1
+    return list(groups.values())
 
 
 def decimals(values: Sequence[float]) -> list[Any]:

@@ -31,9 +31,9 @@ def make_presentation_states(maker: Maker) -> list[Dataset]:
     for number, group in enumerate(_groups(maker), 1):
         sources = [reference(maker, s) for s in group]
         for source, s in zip(sources, group, strict=True):
-            if s.display.window is not None:
-                source.WindowCenter, source.WindowWidth = s.display.window
-        rescale = group[0].display.rescale
+            if s.window is not None:
+                source.WindowCenter, source.WindowWidth = s.window
+        rescale = group[0].rescale
         result = GrayscaleSoftcopyPresentationState(
             referenced_images=sources,
             content_label=_LAYER,
@@ -45,15 +45,15 @@ def make_presentation_states(maker: Maker) -> list[Dataset]:
             if rescale is None
             else ModalityLUTTransformation(rescale_slope=rescale[0], rescale_intercept=rescale[1], rescale_type="US"),
             presentation_lut_transformation=PresentationLUTTransformation(
-                presentation_lut_shape="INVERSE" if group[0].display.photometric == "MONOCHROME1" else "IDENTITY"
+                presentation_lut_shape="INVERSE" if group[0].header.photometric == "MONOCHROME1" else "IDENTITY"
             ),
             **maker.arguments("contour", number),
         )
-        if group[0].plane is not None:
+        if group[0].geometry is not None:
             # highdicom says that all pixels are square.
             area = result.DisplayedAreaSelectionSequence[0]
             del area.PresentationPixelAspectRatio
-            area.PresentationPixelSpacing = decimals(group[0].plane.spacing)
+            area.PresentationPixelSpacing = decimals(group[0].geometry.spacing)
         restore_references(maker, result, group)
         made.append(maker.finished(result))
     return made
@@ -62,8 +62,8 @@ def make_presentation_states(maker: Maker) -> list[Dataset]:
 def _groups(maker: Maker) -> list[list[Slice]]:
     found: dict[object, list[Slice]] = {}
     for s in maker.analysed.shown:
-        if s.finding.region is not None and s.display.photometric.startswith("MONOCHROME"):
-            same = (s.instance.series, s.shape, s.display.photometric, s.display.rescale, s.plane and s.plane.spacing)
+        if s.finding.region is not None and s.header.photometric.startswith("MONOCHROME"):
+            same = (s.header.series, s.shape, s.header.photometric, s.rescale, s.geometry and s.geometry.spacing)
             found.setdefault(same, []).append(s)
     return list(found.values())
 

@@ -58,7 +58,7 @@ def make_report(maker: Maker, others: Sequence[Dataset]) -> Dataset:
             *(_slice_group(maker, s, n) for n, s in enumerate(slices, 1)),
         ],
     )
-    instances = dict.fromkeys(s.instance for s in maker.analysed.deciding)
+    instances = dict.fromkeys(s.header for s in maker.analysed.deciding)
     result = Comprehensive3DSR(
         evidence=[*(source_of(maker, i) for i in instances), *others],
         content=content[0],
@@ -117,13 +117,12 @@ def _slice_group(maker: Maker, s: Slice, number: int) -> Any:
 
     names = {c.key: c for c in maker.analysed.classes}
     finding = s.finding
-    evaluations = [QualitativeEvaluation(term("class"), _class(maker, names[finding.label]))]
-    if s.unknown:
+    if finding.label is None:
         evaluations = [QualitativeEvaluation(term("unknown_scan"), term("present"))]
     else:
-        evaluations += [
-            QualitativeEvaluation(term("not_ruled_out"), _class(maker, names[key])) for key in finding.prediction_set
-        ]
+        evaluations = [QualitativeEvaluation(term("class"), _class(maker, names[finding.label]))]
+        members = finding.prediction_set if len(finding.prediction_set) > 1 else ()
+        evaluations += [QualitativeEvaluation(term("prediction_set"), _class(maker, names[key])) for key in members]
     arguments: dict[str, Any] = {
         "tracking_identifier": TrackingIdentifier(
             uid=maker.uid("tracking", "slice", number), identifier=f"AI finding: slice {number}"
@@ -142,12 +141,12 @@ def _slice_group(maker: Maker, s: Slice, number: int) -> Any:
             arguments["measurements"].append(area)
         # SCOORD counts as contours do: from the corner of the first pixel (PS3.3 C.18.6.1.2).
         outline = np.asarray([*region.contour, region.contour[0]], float)
-        source = SourceImageForRegion(s.instance.sop_class, s.instance.uid, _frames(s))
+        source = SourceImageForRegion(s.header.sop_class, s.header.uid, _frames(s))
         group = PlanarROIMeasurementsAndQualitativeEvaluations(
             referenced_region=ImageRegion("POLYLINE", outline, source), **arguments
         )
         _comment(group, ["The region is where the evidence is strongest. It is no outline of a tumour."])
-    _comment(group, finding.warnings)
+    _comment(group, s.doubts)
     return group
 
 
@@ -156,9 +155,7 @@ def _common(maker: Maker) -> dict[str, Any]:
     from highdicom.sr import AlgorithmIdentification, FindingSite
 
     return {
-        "finding_type": _class(maker, maker.analysed.label)
-        if maker.analysed.presence == "present"
-        else term("neoplasm"),
+        "finding_type": _class(maker, tumour) if (tumour := maker.analysed.tumour) else term("neoplasm"),
         "finding_sites": [FindingSite(term("brain"))],
         "algorithm_id": AlgorithmIdentification(
             name=maker.algorithm,
@@ -175,26 +172,21 @@ def _evaluations(maker: Maker) -> list[QualitativeEvaluation]:
     from highdicom.sr import QualitativeEvaluation
 
     presence = maker.analysed.presence
-    found = [QualitativeEvaluation(term("neoplasm"), term(presence))]
-    if presence == "present":
-        found.append(QualitativeEvaluation(term("class"), _class(maker, maker.analysed.label)))
-    if presence == "undetermined":
-        found.append(QualitativeEvaluation(term("unknown_scan"), term("present")))
-    return found
+    evaluations = [QualitativeEvaluation(term("neoplasm"), term(presence))]
+    if tumour := maker.analysed.tumour:
+        evaluations.append(QualitativeEvaluation(term("class"), _class(maker, tumour)))
+    if maker.analysed.study.unknown:
+        evaluations.append(QualitativeEvaluation(term("unknown_scan"), term("present")))
+    return evaluations
 
 
 def _summary(maker: Maker) -> list[str]:
     analysed = maker.analysed
-    told = {
-        "present": f"Most probable: {analysed.label.name}, {analysed.study.confidence:.0%}",
-        "absent": f"No tumour found: {analysed.label.name}, {analysed.study.confidence:.0%}",
-        "undetermined": "Unknown: every slice is unlike the scans of the training, so that the classes mean nothing",
-    }
     counts = ", ".join(f"{c.name} {n}" for c in analysed.classes if (n := analysed.study.counts[c.key]))
     return [
-        f"Research use only, not a diagnosis. {told[analysed.presence]}.",
-        f"Slices: {analysed.study.slices}, by their own most probable class: {counts or 'none'}; "
-        f"unknown: {analysed.study.unknown}. Probabilities of the study are means over "
+        f"Research use only, not a diagnosis. {analysed.study.text[0].upper()}{analysed.study.text[1:]}.",
+        f"Slices: {len(analysed.slices)}, by their own most probable class: {counts or 'none'}; "
+        f"unknown: {analysed.study.unknown_slices}. Probabilities of the study are means over "
         f"{len(analysed.deciding)} slices that decided, series by series.",
     ]
 
@@ -214,13 +206,14 @@ def _probabilities(maker: Maker, values: Mapping[str, float], mean: bool = False
             derivation=term("mean") if mean else None,
         )
         for c in maker.analysed.classes
+        if c.key in values  # an unknown scan has none
     ]
 
 
 def _group_source(s: Slice) -> SourceImageForMeasurementGroup:
     from highdicom.sr import SourceImageForMeasurementGroup
 
-    return SourceImageForMeasurementGroup(s.instance.sop_class, s.instance.uid, _frames(s))
+    return SourceImageForMeasurementGroup(s.header.sop_class, s.header.uid, _frames(s))
 
 
 def _frames(s: Slice) -> list[int] | None:

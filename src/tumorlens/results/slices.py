@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from tumorlens.formats import Failure
-from tumorlens.formats.dicom.geometry import Plane
+from tumorlens.formats.dicom.geometry import Geometry
+from tumorlens.formats.dicom.header import Header
+from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity
 from tumorlens.study import StudyFinding
 
@@ -22,38 +24,7 @@ PICTURED = 3
 Presence = Literal["present", "absent", "undetermined"]
 
 
-@dataclass(frozen=True)
-class Instance:
-    """A SOP instance, as results refer to it.
-
-    Attributes:
-        sop_class: SOPClassUID.
-        uid: SOPInstanceUID.
-        series: SeriesInstanceUID.
-        frames: NumberOfFrames of a multi-frame object; None for a classic one.
-        number: InstanceNumber, where there is one.
-    """
-
-    sop_class: str
-    uid: str = field(repr=False)  # identifiers are not for logs
-    series: str = field(repr=False)
-    frames: int | None = None
-    number: int | None = None
-
-
-@dataclass(frozen=True)
-class Display:
-    """How a frame's stored values become grey, where the header says so in numbers.
-
-    Attributes:
-        photometric: PhotometricInterpretation, such as "MONOCHROME2".
-        rescale: (slope, intercept).
-        window: (center, width); where the header has none, of shown slices, what the reader stretched.
-    """
-
-    photometric: str = "MONOCHROME2"
-    rescale: tuple[float, float] | None = None
-    window: tuple[float, float] | None = None
+_CLASSIC_MR = "1.2.840.10008.5.1.4.1.1.4"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,34 +32,62 @@ class Slice:
     """One frame of a study, with what was found in it.
 
     Attributes:
-        path: Its file.
-        instance: Its SOP instance.
+        header: Of its SOP instance.
         frame: Its place in that, from 0.
         shape: (rows, columns).
-        plane: Where it lies in the patient; None where the header has no usable geometry.
-        display: How its stored values become grey.
+        place: Where it belongs in the study.
         finding: What it shows. It holds heat map and region, for the study's class, if `AnalysedStudy.shown` has it.
         scan: Its pixels, if it is to be pictured; else None, so that a study of any length fits in memory.
+        stretched: (center, width) of the window that the reader made.
     """
 
-    path: str
-    instance: Instance
+    header: Header
     frame: int
     shape: tuple[int, int]
-    plane: Plane | None
-    display: Display
+    place: SlicePlace
     finding: Finding
     scan: Scan | None = field(default=None, repr=False)
+    stretched: tuple[float, float] | None = None
+
+    @property
+    def path(self) -> str:
+        """Its file."""
+        return self.header.path
+
+    @property
+    def geometry(self) -> Geometry | None:
+        """Its grid in the patient; None where the header has no usable geometry."""
+        return self.header.geometry(self.frame)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What speaks against trusting its finding, a sentence each."""
+        finding = self.finding
+        own = [finding.reason] if finding.unknown else [str(finding)] if finding.close_call else []
+        return (*own, *finding.warnings)
 
     @property
     def frame_number(self) -> int | None:
         """What ReferencedFrameNumber is to be: from 1; None for a classic object, which has none."""
-        return None if self.instance.frames is None else self.frame + 1
+        # A classic object may say that it has one frame; its frames are never referred to by number.
+        multi = self.header.frames and self.header.sop_class != _CLASSIC_MR
+        return self.frame + 1 if multi else None
 
     @property
-    def unknown(self) -> bool:
-        """Whether it is unlike the scans of the training."""
-        return self.finding.unknown is not None and self.finding.unknown.unknown
+    def number(self) -> int | None:
+        """Its place among those of its series by number: InstanceNumber, or the frame's number."""
+        return self.frame_number or self.header.number
+
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """(center, width) that shows it, by the header or else by the reader; None where there is none to write."""
+        center, width = self.header.frame(self.frame).window
+        return self.stretched if center is None or width is None or width < 1 else (center, width)
+
+    @property
+    def rescale(self) -> tuple[float, float] | None:
+        """(slope, intercept) that make values of what is stored."""
+        return self.header.frame(self.frame).rescale
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,16 +113,21 @@ class AnalysedStudy:
     when: datetime
 
     @property
-    def label(self) -> ScanClass:
-        """The study's most probable class."""
-        return self.classes[self.classes.keys.index(self.study.label)]
+    def label(self) -> ScanClass | None:
+        """The study's most probable class; None where it is not assessable."""
+        return None if self.study.label is None else self.classes[self.classes.keys.index(self.study.label)]
+
+    @property
+    def tumour(self) -> ScanClass | None:
+        """The same, if a tumour is present; else None."""
+        return self.label if self.presence == "present" else None
 
     @property
     def presence(self) -> Presence:
-        """Whether there is a tumour: "undetermined" if every slice is unlike those of the training."""
-        if self.study.unknown == self.study.slices:
-            return "undetermined"
-        return "absent" if self.label.nothing else "present"
+        """Whether there is a tumour: "undetermined" if the answer is uncertain, or nothing can be assessed."""
+        if self.study.answer == "present" or self.study.answer == "absent":
+            return self.study.answer
+        return "undetermined"
 
     @property
     def deciding(self) -> tuple[Slice, ...]:
@@ -135,7 +139,7 @@ class AnalysedStudy:
         """Places of the slices that by themselves show the study's tumour; none without one."""
         if self.presence != "present":
             return ()
-        own = (i for i, s in enumerate(self.slices) if s.finding.label == self.study.label and not s.unknown)
+        own = (i for i in self.study.counted if self.slices[i].finding.label == self.study.label)
         # A mean may be of a class that is the most probable one of no slice.
         return tuple(own) or self.study.key_slices
 
@@ -158,16 +162,16 @@ class AnalysedStudy:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What speaks against trusting it, a sentence each."""
-        found = []
-        if self.study.unknown:
-            are = "is" if self.study.unknown == 1 else "are"
-            found.append(f"{self.study.unknown} of {self.study.slices} slices {are} unlike the scans of the training")
+        texts = []
+        if unknown := self.study.unknown_slices:
+            are = "is" if unknown == 1 else "are"
+            texts.append(f"{unknown} of {len(self.slices)} slices {are} unlike the scans of the training")
         if self.failures:
             files = "file" if len(self.failures) == 1 else "files"
-            found.append(f"{len(self.failures)} {files} could not be read, or not wholly")
-        if any(s.plane is None for s in self.deciding):
-            found.append("a key slice has no usable position, orientation, spacing or frame of reference")
-        return tuple(dict.fromkeys([*found, *(w for s in self.pictured for w in s.finding.warnings)]))
+            texts.append(f"{len(self.failures)} {files} could not be read, or not wholly")
+        if any(s.geometry is None for s in self.deciding):
+            texts.append("a key slice has no usable position, orientation, spacing or frame of reference")
+        return tuple(dict.fromkeys([*texts, *(w for s in self.pictured for w in s.doubts)]))
 
 
 def _spread(places: tuple[int, ...]) -> tuple[int, ...]:

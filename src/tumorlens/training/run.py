@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tumorlens.card import write_whole
 from tumorlens.data.loader import Slices
 from tumorlens.data.manifest import find_set
 from tumorlens.data.split import Split
 from tumorlens.errors import ConfigError, DataError
+from tumorlens.files import write_atomically
 from tumorlens.model import build_network
 from tumorlens.training.config import TrainConfig, read_config, write_config
 
@@ -119,7 +119,7 @@ class Run:
             if i in part:
                 writer.writerow([entry.name, entry.label, group, part[i]])
         # File names on Linux are bytes; surrogateescape keeps those that are no UTF-8.
-        write_whole(self.folder / _SPLIT, text.getvalue().encode("utf-8", "surrogateescape"))
+        write_atomically(self.folder / _SPLIT, text.getvalue().encode("utf-8", "surrogateescape"))
 
     def read_split(self, slices: Slices) -> Split | None:
         """The recorded split, or None if there is none yet.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tumorlens.errors import InputError, TooLarge, UnreadableFile, UnsupportedFile
+from tumorlens.files import writing
 from tumorlens.formats.checks import parsing
 from tumorlens.formats.dicom import reader as dicom
 from tumorlens.formats.sources import HEAD, SUFFIXES, reader_of
@@ -88,7 +89,7 @@ class Arrival:
             with parsing(name), zipfile.ZipFile(path) as archive:
                 members = [m for m in archive.infolist() if _is_file(m)]
         except InputError as error:
-            self._refuse(name, f"{error.problem}; {error.remedy}")
+            self._refuse(name, error.reason)
             return
         if len(members) > self._left:
             raise TooLarge(name, f"it holds more files than the {self._rules.files:,} a case may have", "split it")
@@ -105,7 +106,7 @@ class Arrival:
                     raw.unlink(missing_ok=True)
                     if isinstance(error, TooLarge):
                         raise
-                    self._refuse(f"{name}: file {place}", f"{error.problem}; {error.remedy}")
+                    self._refuse(f"{name}: file {place}", error.reason)
                     continue
                 arrived = self._take(raw, f"{number:05d}-{place:05d}", member.filename, quietly=True)
                 raw.unlink(missing_ok=True)
@@ -148,16 +149,15 @@ class Arrival:
                 from tumorlens.formats.dicom.deidentify import deidentify_file
 
                 shown = f"DICOM file {_number(stem)}"
-                temporary = self._files / f".{stem}.part"
-                doubts = deidentify_file(path, temporary, self._rules.key)
-                temporary.replace(target)
+                with writing(target, durable=False) as temporary:
+                    doubts = deidentify_file(path, temporary, self._rules.key)
             else:
                 target.unlink(missing_ok=True)
                 os.link(path, target)
         except InputError as error:
             if quietly and not suffix and isinstance(error, UnsupportedFile | UnreadableFile):
                 return None
-            self._refuse(shown, f"{error.problem}; {error.remedy}")
+            self._refuse(shown, error.reason)
             return None
         return Arrived(target.name, shown, doubts)
 

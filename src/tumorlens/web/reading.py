@@ -15,6 +15,7 @@ from tumorlens.classifier import Classifier
 from tumorlens.errors import InputError
 from tumorlens.finding import Evidence, Finding
 from tumorlens.formats import Axis, Failure, find_sources, read_source
+from tumorlens.place import SlicePlace
 from tumorlens.scan import Scan
 from tumorlens.web.arrival import Arrival, Arrived, Rules
 from tumorlens.web.pictures import SlicePictures, VolumeHeat
@@ -184,7 +185,6 @@ def _describe(
     volume: int | None,
 ) -> dict[str, Any]:
     """A slice as the API has it, but for the addresses of its pictures."""
-    unknown = finding.unknown is not None and finding.unknown.unknown
     return {
         "number": number,
         "series": series,
@@ -192,9 +192,10 @@ def _describe(
         "height": scan.height,
         "spacing": scan.spacing,
         "depth": scan.depth,
+        "place": SlicePlace.of(scan).model_dump(mode="json"),
         "values": values,
         "volume": volume,
-        "uncertainty": 1.0 if unknown else round(1 - finding.confidence, 6),
+        "uncertainty": 1.0 if finding.confidence is None else round(1 - finding.confidence, 6),
         "finding": finding.record().model_dump(mode="json"),
         "regions": {key: None if e.region is None else e.region.model_dump() for key, e in evidence.items()},
         "evidence": {key: bool(np.any(e.heatmap)) for key, e in evidence.items()},

@@ -1,4 +1,4 @@
-"""The report of a case: pictures, probabilities, who said what, and by what it was made."""
+"""The report of a case: findings, pictures, probabilities, readers' assessments, provenance."""
 
 from __future__ import annotations
 
@@ -8,41 +8,58 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tumorlens.card import WeightsCard
-from tumorlens.classes import ClassSet
 from tumorlens.explain.overlay import draw_scan
-from tumorlens.finding import Region
+from tumorlens.finding import FindingRecord, Region
 from tumorlens.scan import Scan
 from tumorlens.version import __version__
 from tumorlens.web.pages import templates
 from tumorlens.web.pictures import png
 from tumorlens.web.store import Store
 from tumorlens.web.tables import Case, Feedback, Slice
+from tumorlens.wording import in_words, set_in_words, study_in_words
 
 MOST = 6
-"""Slices that a report shows, in this order: the key slices, those somebody said something of, then the surest."""
+"""Slices that a report shows, in this order: the key slices, those somebody assessed, then the surest."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A slice of a report, with its pictures as PNG."""
+    """A slice of a report, with its pictures as PNG.
+
+    Attributes:
+        number: In the case, from 1.
+        name: Of the file.
+        words: Its finding in a few words.
+        more: Why it is unknown, or its prediction set; or empty.
+        unknown: Whether it is unknown: then it has no probabilities, no overlay and no region.
+        probabilities: Names of the classes with their probabilities, the most probable first.
+        explained: Name of the class that the overlay is for.
+        method: How its heat map was made.
+        region: Where the evidence is, in words.
+        warnings: What was noticed about the scan.
+        scan: The slice.
+        overlay: The slice with its heat map; None without one.
+        feedback: Readers' assessments.
+    """
 
     number: int
     name: str
     words: str
-    unknown: str
+    more: str
+    unknown: bool
     probabilities: list[tuple[str, float]]
     explained: str
     method: str
     region: str
     warnings: tuple[str, ...]
     scan: bytes = field(repr=False)
-    overlay: bytes = field(repr=False)
+    overlay: bytes | None = field(repr=False)
     feedback: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a report says."""
+    """Content of a report, the same for HTML and PDF."""
 
     case: Case
     card: WeightsCard
@@ -57,7 +74,7 @@ class Report:
 
     @property
     def versions(self) -> str:
-        """By what it was made, in one line."""
+        """Versions and weights that made it, in one line."""
         return (
             f"TumorLens {self.case.version}; weights {self.case.weights_name}, "
             f"sha256 {self.case.weights_sha256[:16]}…; report by TumorLens {__version__}"
@@ -65,49 +82,26 @@ class Report:
 
 
 def make_report(case: Case, store: Store) -> Report:
-    """Gathers what the report of a finished case says."""
-    slices, said = store.slices(case.id), store.feedback(case.id)
+    """The report of a finished case."""
+    slices, feedback = store.slices(case.id), store.feedback(case.id)
     key = set((case.study or {}).get("key_slices", ()))
-    spoken = {f.slice for f in said}
+    assessed = {f.slice for f in feedback}
     order = sorted(
-        slices, key=lambda s: (s.number not in key, s.number not in spoken, s.content["uncertainty"], s.number)
+        slices, key=lambda s: (s.number not in key, s.number not in assessed, s.content["uncertainty"], s.number)
     )
     chosen = order[: max(MOST, len(key))]
-    classes = store.card.classes
     return Report(
         case=case,
         card=store.card,
-        headline=headline(case, classes),
+        headline=_headline(case),
         made=_when(dt.datetime.now(dt.UTC).timestamp()),
         created=_when(case.created),
         hashes=[(f"file {u.number}", u.sha256) for u in store.uploads(case.id)[:MOST]],
-        shown=[_shown(s, [f for f in said if f.slice == s.number], store, classes) for s in chosen],
+        shown=[_shown(s, [f for f in feedback if f.slice == s.number], store) for s in chosen],
         left_out=len(slices) - len(chosen),
         failures=[(f.name, f.error) for f in store.failures(case.id)],
         general=list(store.card.cautions),
     )
-
-
-def headline(case: Case, classes: ClassSet) -> str:
-    """What a case comes to, in words."""
-    if case.unknown:
-        return "Unknown scan: unlike those the network was trained on. Its class means nothing."
-    names = {c.key: c.name for c in classes}
-    study = case.study or {}
-    several = study.get("slices", 1) > 1
-    where = f" in the {len(study['key_slices'])} slices that speak the loudest" if several else ""
-    return f"{names[case.label].capitalize()}, {case.confidence:.0%}{where}"
-
-
-def in_words(prediction_set: list[str] | tuple[str, ...], label: str, classes: ClassSet) -> str:
-    """A prediction set as a sentence says it."""
-    names = {c.key: c.name for c in classes}
-    if not prediction_set:
-        return f"{names[label]}; the weights were not calibrated, so nothing is ruled out"
-    if len(prediction_set) == 1:
-        return f"{names[prediction_set[0]]}; the others can be ruled out"
-    listed = [names[key] for key in prediction_set]
-    return f"{', '.join(listed[:-1])} or {listed[-1]}; it cannot be told which"
 
 
 def html_report(report: Report) -> str:
@@ -115,35 +109,44 @@ def html_report(report: Report) -> str:
     return templates().get_template("report.html").render(report=report, data=_data)
 
 
-def _shown(row: Slice, said: list[Feedback], store: Store, classes: ClassSet) -> Shown:
+def _headline(case: Case) -> str:
+    if case.study is None:
+        return ""
+    return _capital(study_in_words(case.study["text"], () if case.unknown else case.study["key_slices"]))
+
+
+def _shown(row: Slice, feedback: list[Feedback], store: Store) -> Shown:
     content = row.content
-    found = content["finding"]
-    names = {c.key: c.name for c in classes}
+    finding = FindingRecord.model_validate(content["finding"])
+    names = {c.key: c.name for c in store.card.classes}
     pictures = store.pictures(row.case_id, row.number)
-    region = content["regions"].get(found["explained"])
-    overlay = pictures.overlay(
-        found["explained"], None if region is None else Region.model_validate(region), content["width"]
-    )
-    unknown = found["unknown"] or {}
-    strange = unknown.get("unknown", False)
-    said_of_it = in_words(found["prediction_set"], found["label"], classes)
+    region, overlay = None, None
+    if finding.explained is not None and finding.explained in content["regions"]:
+        region = content["regions"][finding.explained]
+        contour = None if region is None else Region.model_validate(region)
+        overlay = png(pictures.overlay(finding.explained, contour, content["width"]))
     return Shown(
         number=row.number,
-        name=found["source"],
-        words="nothing that it says of this scan can be relied on" if strange else said_of_it,
-        unknown=unknown["reason"] if strange else "",
-        probabilities=[(names[key], p) for key, p in sorted(found["probabilities"].items(), key=lambda kp: -kp[1])],
-        explained=names[found["explained"]],
-        method=found["method"],
+        name=finding.source,
+        words=_capital(in_words(finding.probabilities, store.card.classes)),
+        more=finding.reason if finding.unknown else set_in_words(finding, store.card),
+        unknown=finding.unknown,
+        probabilities=[(names[key], p) for key, p in sorted(finding.probabilities.items(), key=lambda kp: -kp[1])],
+        explained=names.get(finding.explained or "", ""),
+        method=finding.method,
         region=_where(region),
-        warnings=tuple(found["warnings"]),
+        warnings=finding.warnings,
         scan=png(draw_scan(Scan(pictures.shown(), ""))),
-        overlay=png(overlay),
-        feedback=[_said(f, names) for f in said],
+        overlay=overlay,
+        feedback=[_assessment(f, names) for f in feedback],
     )
 
 
-def _said(feedback: Feedback, names: dict[str, str]) -> str:
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _assessment(feedback: Feedback, names: dict[str, str]) -> str:
     what = {"agree": f"agrees: {names.get(feedback.label, '')}", "other": f"says {names.get(feedback.label, '')}"}
     text = f"{feedback.reader} {what.get(feedback.verdict, 'is unsure')}, {_when(feedback.said)}"
     if feedback.outline:

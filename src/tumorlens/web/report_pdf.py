@@ -58,8 +58,7 @@ def _story(report: Report) -> list[Flowable]:
     if report.failures:
         story.append(_text("Files that could not be read", "section"))
         story += [_text(f"{name}: {error}") for name, error in report.failures]
-    story.append(_text("Made by", "section"))
-    story.append(_text(report.versions))
+    story.append(KeepTogether([_text("Made by", "section"), _text(report.versions)]))
     story.append(_text(f"Trained on: {report.card.data}"))
     story += [_text(f"• {caution}") for caution in report.general]
     story += [_text(f"{name}: sha256 {digest}", "small") for name, digest in report.hashes]
@@ -72,16 +71,16 @@ def _story(report: Report) -> list[Flowable]:
 
 
 def _slice(shown: Shown) -> list[Flowable]:
-    words: list[Flowable] = []
-    if shown.unknown:
-        words.append(_text(f"Unknown scan: {shown.unknown}. Its class means nothing.", "warning"))
-    words.append(_text(f"{shown.words[:1].upper()}{shown.words[1:]}."))
+    words: list[Flowable] = [_text(shown.words, "warning" if shown.unknown else "text")]
+    if shown.more:
+        words.append(_text(f"{shown.more[:1].upper()}{shown.more[1:]}", "warning" if shown.unknown else "small"))
     words += [_bar(name, p) for name, p in shown.probabilities]
     if shown.region:
         words.append(_text(f"Evidence for {shown.explained}: {shown.region} ({shown.method})", "small"))
-    words += [_text(f"• {warning}", "warning") for warning in shown.warnings if warning != shown.unknown]
-    words += [_text(f"“{said}”", "small") for said in shown.feedback]
-    table = Table([[_picture(shown.scan), _picture(shown.overlay), words]], colWidths=[52 * mm, 60 * mm, 62 * mm])
+    words += [_text(f"• {warning}", "warning") for warning in shown.warnings]
+    words += [_text(f"“{assessment}”", "small") for assessment in shown.feedback]
+    overlay = "" if shown.overlay is None else _picture(shown.overlay)
+    table = Table([[_picture(shown.scan), overlay, words]], colWidths=[52 * mm, 60 * mm, 62 * mm])
     table.setStyle(TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 0)]))
     return [_text(f"{shown.number}. {shown.name}", "section"), table]
 

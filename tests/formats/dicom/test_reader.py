@@ -322,7 +322,7 @@ def test_constant_and_small(make_dicom):
 
 def test_deflated_bomb(make_dicom, stored, monkeypatch):
     path = make_dicom(stored, syntax=DeflatedExplicitVRLittleEndian)
-    monkeypatch.setattr("tumorlens.formats.dicom.reader._MAX_INFLATED", 1 << 22)
+    monkeypatch.setattr("tumorlens.formats.dicom.header._MAX_INFLATED", 1 << 22)
     assert len(read_scans(path)) == 1
     head = path.read_bytes()
     start = 132 + 12 + int.from_bytes(head[140:144], "little")

@@ -181,7 +181,7 @@ def _describe_files(manifest: Manifest, keys: list[int], unread: list[int]) -> I
         try:
             scans = read_scans(entry.path)
         except InputError as error:
-            return Failure(entry.name, f"{error.problem}; {error.remedy}")
+            return Failure.of(entry.name, error)
         return np.concatenate([describe(scan, keys[index], k, len(scans)) for k, scan in enumerate(scans)])
 
     return in_order(describe_file, unread)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from tumorlens.errors import UnreadableFile, needs_extra
 from tumorlens.formats.checks import parsing
-from tumorlens.formats.dicom.reader import load
+from tumorlens.formats.dicom.header import Header, load
+from tumorlens.formats.dicom.info import clean_description, series_info
 
 if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
@@ -27,7 +28,8 @@ def deidentify(dataset: Dataset, key: bytes) -> tuple[str, ...]:
     """De-identifies a data set in place (PS3.15, E.2 and table E.1-1), sequences and file meta information included.
 
     Private elements, dates, names, free text and devices' identifiers go; UIDs become others, the same ones for the
-    same key, so that the files of a study still belong together. Pixels stay as they are.
+    same key, so that the files of a study still belong together. The series' description becomes the
+    sequence that it tells of. Pixels stay as they are.
 
     Args:
         dataset: As pydicom reads it.
@@ -42,9 +44,12 @@ def deidentify(dataset: Dataset, key: bytes) -> tuple[str, ...]:
     """
     from pydicom.dataset import Dataset as NewDataset
 
-    doubts = tuple(_burned_in(dataset))
+    header = Header.of(dataset)
+    doubts, description = _burned_in(header), clean_description(series_info(header))
     meta = dataset.__dict__.get("file_meta")
     _walk(dataset, key)
+    if description:
+        dataset.SeriesDescription = description
     dataset.PatientIdentityRemoved = "YES"
     dataset.DeidentificationMethod = "TumorLens: Basic Application Confidentiality Profile"
     code = NewDataset()
@@ -139,14 +144,12 @@ def _actions() -> tuple[dict[tuple[int, int], _Action], list[tuple[tuple[int, in
     return fixed, masked
 
 
-def _burned_in(dataset: Dataset) -> list[str]:
+def _burned_in(header: Header) -> tuple[str, ...]:
     """Whether text may stand in the pixels, by what the file says of itself."""
-    said = str(dataset.get("BurnedInAnnotation") or "").upper()
-    kind = [str(v).upper() for v in (dataset.get("ImageType") or [])]
     # Secondary Capture, and screens saved as pictures; PS3.3 C.8.6.1 and C.7.6.1.
-    captured = str(dataset.get("SOPClassUID") or "").startswith("1.2.840.10008.5.1.4.1.1.7") or "SCREEN SAVE" in kind
-    if said == "YES":
-        return ["text is burned into the pixels, and stays there: look at them before they leave"]
-    if captured and said != "NO":
-        return ["a captured picture may have text burned into its pixels: look at them before they leave"]
-    return []
+    captured = header.sop_class.startswith("1.2.840.10008.5.1.4.1.1.7") or "SCREEN SAVE" in header.image_type
+    if header.burned_in == "YES":
+        return ("text is burned into the pixels, and stays there: look at them before they leave",)
+    if captured and header.burned_in != "NO":
+        return ("a captured picture may have text burned into its pixels: look at them before they leave",)
+    return ()

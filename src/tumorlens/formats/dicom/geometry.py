@@ -1,64 +1,105 @@
-"""Where a slice lies in the patient (PS3.3 C.7.6.2.1.1), from classic and enhanced headers."""
+"""Where a slice lies in the patient (PS3.3 C.7.6.2.1.1): plane, normal, depth, and which slices are parallel.
+
+In DICOM's patient space, x grows to the patient's left, y to the back, z to the head, in mm. An orientation is six
+direction cosines: of a row (columns increase), then of a column.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
-
-from tumorlens.formats.dicom.header import is_uid
-from tumorlens.formats.dicom.reader import functional_group
-from tumorlens.formats.dicom.series import vector
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-    from pydicom import Dataset
+from numpy.typing import NDArray
 
 PlaneName = Literal["axial", "coronal", "sagittal"]
 
-_PLANES: tuple[PlaneName, ...] = ("sagittal", "coronal", "axial")  # by the axis across: x, y, z (PS3.3 C.7.6.2.1.1)
-_SKEWED = 5e-3  # deviation from right angles and unit length: more than three decimals of rounding leave
+Vector = tuple[float, ...]
+
+OBLIQUE = 35.0
+"""Degrees of tilt up to which a slice is of the nearest plane: heads are tilted, and so are slices on purpose."""
+
+_PLANES: tuple[PlaneName, ...] = ("sagittal", "coronal", "axial")  # by the axis across: x, y, z
+_SKEWED = 0.02  # deviation from right angles and unit length: more than two decimals of rounding leave
+_ALIKE = 2e-3  # difference of direction cosines: more than three decimals of rounding leave
 _FARTHEST = 1e5  # mm from the origin; no patient lies farther from a scanner's isocentre
-_COARSEST = 100.0  # mm between pixels
-_DIGITS = 4  # of direction cosines and spacing that planes of one stack share
+_COARSEST = 100.0  # mm between pixels, or slices
+
+
+def is_orientation(cosines: Sequence[float]) -> bool:
+    """Whether six direction cosines are of unit length and at right angles, but for rounding."""
+    row, column = np.array(cosines[:3]), np.array(cosines[3:])
+    if max(map(abs, cosines)) > 2:
+        return False
+    return bool(max(abs(row @ row - 1), abs(column @ column - 1), abs(row @ column)) < _SKEWED)
+
+
+def is_position(position: Sequence[float]) -> bool:
+    """Whether a position is one that a patient may be at."""
+    return max(map(abs, position)) < _FARTHEST
+
+
+def is_distance(millimetres: float) -> bool:
+    """Whether a distance between pixels or slices, or a thickness, is one that a scan may have."""
+    return 0 < millimetres < _COARSEST
+
+
+def normal_of(orientation: Sequence[float]) -> NDArray[np.float64]:
+    """Unit vector across a slice, (3,)."""
+    normal = np.cross(orientation[:3], orientation[3:])
+    unit: NDArray[np.float64] = normal / np.linalg.norm(normal)
+    return unit
+
+
+def depth_of(position: Sequence[float], orientation: Sequence[float]) -> float:
+    """How far along its normal a slice lies, mm."""
+    return float(normal_of(orientation) @ np.array(position))
+
+
+def parallel(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two orientations are the same, but for rounding."""
+    return bool(np.abs(np.subtract(one, other)).max() < _ALIKE)
+
+
+def nearest_plane(orientation: Sequence[float]) -> tuple[PlaneName, float]:
+    """The plane nearest to an orientation, and by how many degrees the slice is tilted out of it."""
+    across = np.abs(normal_of(orientation))
+    axis = int(across.argmax())
+    return _PLANES[axis], math.degrees(math.acos(min(1.0, float(across[axis]))))
 
 
 @dataclass(frozen=True)
-class Plane:
-    """A slice's place in DICOM's patient space: x to the patient's left, y to the back, z to the head, in mm.
+class Geometry:
+    """A slice's grid in the patient; only where all of it is known.
 
     Attributes:
         position: Centre of the first pixel, ImagePositionPatient.
-        orientation: Unit vectors along a row (columns increase), then down a column: ImageOrientationPatient.
+        orientation: ImageOrientationPatient.
         spacing: Distance between pixel centres, (down the rows, along a row), in mm: PixelSpacing.
         frame_of_reference: UID of the space the numbers are in.
         thickness: SliceThickness in mm; None where the header has none.
     """
 
-    position: tuple[float, ...]
-    orientation: tuple[float, ...]
-    spacing: tuple[float, ...]
+    position: Vector
+    orientation: Vector
+    spacing: Vector
     frame_of_reference: str = field(repr=False)
     thickness: float | None = None
 
     @property
-    def normal(self) -> NDArray[np.float64]:
-        """Unit vector across the slice, (3,)."""
-        return np.cross(self.orientation[:3], self.orientation[3:])
-
-    @property
     def depth(self) -> float:
         """How far along the normal the slice lies, mm."""
-        return float(self.normal @ np.array(self.position))
+        return depth_of(self.position, self.orientation)
 
-    @property
-    def stack(self) -> tuple[object, ...]:
-        """What parallel slices of one grid have in common."""
-        return (*np.round((*self.orientation, *self.spacing), _DIGITS).tolist(), self.frame_of_reference)
+    def same_grid(self, other: Geometry) -> bool:
+        """Whether two slices are parallel, of one spacing, and in one space: slices of one stack."""
+        return (
+            self.frame_of_reference == other.frame_of_reference
+            and parallel(self.orientation, other.orientation)
+            and bool(np.abs(np.subtract(self.spacing, other.spacing)).max() < _ALIKE)
+        )
 
     def to_patient(self, points: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
         """Points of the picture in patient space.
@@ -72,50 +113,3 @@ class Plane:
         x, y = np.asarray(points, float).reshape(-1, 2).T - 0.5  # the first pixel's centre is at half a pixel
         along, down = np.array(self.orientation[:3]), np.array(self.orientation[3:])
         return np.array(self.position) + np.outer(x * self.spacing[1], along) + np.outer(y * self.spacing[0], down)
-
-
-def plane_of(header: Dataset, frame: int) -> Plane | None:
-    """Where a frame lies; None where the header has no usable geometry.
-
-    Args:
-        header: The file's, classic or enhanced.
-        frame: The frame's place in the file, from 0.
-
-    Raises:
-        Exception: Whatever the parser raises for a corrupt header; call it inside `formats.checks.parsing`.
-    """
-    position = vector(functional_group(header, frame, "PlanePositionSequence").get("ImagePositionPatient"), 3)
-    axes = vector(functional_group(header, frame, "PlaneOrientationSequence").get("ImageOrientationPatient"), 6)
-    measures = functional_group(header, frame, "PixelMeasuresSequence")
-    spacing = vector(measures.get("PixelSpacing"), 2)
-    reference = str(header.get("FrameOfReferenceUID") or "").strip()
-    if position is None or axes is None or spacing is None or not is_uid(reference):
-        return None
-    first, second = np.array(axes[:3]), np.array(axes[3:])
-    skew = max(abs(first @ first - 1), abs(second @ second - 1), abs(first @ second))
-    if not (skew < _SKEWED and max(map(abs, position)) < _FARTHEST and 0 < min(spacing) <= max(spacing) < _COARSEST):
-        return None
-    thickness = vector(measures.get("SliceThickness"), 1)
-    known = thickness[0] if thickness and 0 < thickness[0] < _COARSEST else None
-    return Plane(position, axes, spacing, reference, known)
-
-
-def name_plane(ds: Dataset) -> tuple[PlaneName | None, float]:
-    """The plane an image lies in, and by how many degrees it is tilted (PS3.3 C.7.6.2.1.1, C.7.6.16.2.4)."""
-    value = ds.get("ImageOrientationPatient")
-    for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        groups = ds.get(keyword)
-        if value is None and groups and groups[0].get("PlaneOrientationSequence"):
-            value = groups[0].PlaneOrientationSequence[0].get("ImageOrientationPatient")
-    try:
-        axes = np.array([float(v) for v in value or ()])
-    except (TypeError, ValueError):
-        return None, 0.0
-    if axes.shape != (6,) or not np.isfinite(axes).all() or np.abs(axes).max() > 2:
-        return None, 0.0
-    normal = np.abs(np.cross(axes[:3], axes[3:]))
-    length = float(np.linalg.norm(normal))
-    if length < 0.5:  # rows and columns must be at right angles, and of length 1
-        return None, 0.0
-    axis = int(normal.argmax())
-    return _PLANES[axis], math.degrees(math.acos(min(1.0, float(normal[axis]) / length)))

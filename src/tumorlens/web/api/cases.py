@@ -81,14 +81,14 @@ def search(
     wanted = {"status": status, "label": label, "unknown": unknown, "verdict": verdict}
     filters = {name: value for name, value in wanted.items() if value is not None}
     total, cases = parts.store.search(text, filters, sort, limit, offset)
-    return CaseList(total=total, cases=[_view(case, parts, said) for case, said in cases])
+    return CaseList(total=total, cases=[_view(case, parts, verdict) for case, verdict in cases])
 
 
 @router.get("/cases/{case_id}")
 def show(case: ThisCase, parts: App) -> CaseDetail:
     """A case."""
-    said = parts.store.feedback(case.id)
-    view = _view(case, parts, said[-1].verdict if said else "")
+    feedback = parts.store.feedback(case.id)
+    view = _view(case, parts, feedback[-1].verdict if feedback else "")
     return CaseDetail(**view.model_dump(), failures=[FailureView.of(f) for f in parts.store.failures(case.id)])
 
 
@@ -162,14 +162,14 @@ def slices(
     after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only slices with a larger number.")] = 0,
 ) -> list[SliceView]:
     """A case's slices; while it is read, those found so far."""
-    return [SliceView.of(row) for row in parts.store.slices(case.id) if row.number > after]
+    return [SliceView.of(row, parts.card) for row in parts.store.slices(case.id) if row.number > after]
 
 
 @router.get("/cases/{case_id}/slices/{number}")
-def one_slice(row: ThisSlice, number: Annotated[int, Path(ge=1, le=2**31 - 1)]) -> SliceView:
+def one_slice(row: ThisSlice, number: Annotated[int, Path(ge=1, le=2**31 - 1)], parts: App) -> SliceView:
     """A slice."""
     del number
-    return SliceView.of(row)
+    return SliceView.of(row, parts.card)
 
 
 @router.get("/cases/{case_id}/findings")

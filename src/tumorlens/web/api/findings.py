@@ -52,7 +52,7 @@ async def find(
     finally:
         received.path.unlink(missing_ok=True)
     for finding in document.findings:
-        parts.metrics.finding(finding.label)
+        parts.metrics.finding(finding.label or "unknown")
     detail = f"sha256 {received.sha256[:16]}, weights {document.weights.sha256[:12]}"
     await asyncio.to_thread(parts.audit.note, reader.name, "finding.made", "", detail)
     if not document.findings:

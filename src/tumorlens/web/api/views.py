@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from tumorlens.finding import FindingRecord, FindingsDocument, Region
+from tumorlens.card import WeightsCard
+from tumorlens.finding import SCHEMA, FindingRecord, FindingsDocument, Region
 from tumorlens.web.tables import Case, FailedFile, Feedback, Slice
+from tumorlens.wording import in_words, set_in_words, study_in_words
 
 BASE = "/api/v1"
 
@@ -30,7 +32,7 @@ class Asked(BaseModel):
 class Document(FindingsDocument):
     """Findings as `tumorlens predict --json` gives them, schema number included."""
 
-    number: Literal[1] = Field(1, alias="schema")
+    number: Literal[2] = Field(SCHEMA, alias="schema")
 
 
 class Message(BaseModel):
@@ -54,11 +56,13 @@ class CaseView(BaseModel):
         files: How many were uploaded.
         slices: How many were found so far.
         total: Files that hold slices, once they are counted.
-        label: Key of the study's class; empty until it is done.
-        confidence: The study's probability of it.
+        label: Key of the study's class; empty until it is done, and where every slice is unknown.
+        confidence: The study's probability of it; 0 without one.
         uncertainty: 0 to 1; 1 for an unknown scan.
         unknown: Whether every slice is unlike those of the training.
-        study: What the slices say together: see `tumorlens.study.StudyFinding`; its key slices by number.
+        study: Finding of the study: see `tumorlens.study.StudyFinding`; its key slices by number.
+        words: The finding in a few words; empty until it is done.
+        headline: The same in a line, with the most suspicious slices.
         verdict: What a reader said last: "agree", "other", "unsure", or empty.
         weights: Name of the weights that answered.
         weights_sha256: Of their file.
@@ -81,6 +85,8 @@ class CaseView(BaseModel):
     uncertainty: float
     unknown: bool
     study: dict[str, Any] | None
+    words: str
+    headline: str
     verdict: str
     weights: str
     weights_sha256: str
@@ -89,10 +95,13 @@ class CaseView(BaseModel):
     @classmethod
     def of(cls, case: Case, keep_days: float, verdict: str = "") -> CaseView:
         """A row as the API has it."""
-        same = cls.model_fields.keys() - {"expires", "verdict", "weights"}
+        study = case.study
+        same = cls.model_fields.keys() - {"expires", "verdict", "weights", "words", "headline"}
         return cls(
             **case.model_dump(include=same),
             expires=case.created + keep_days * 86400,
+            words=study["text"] if study else "",
+            headline=study_in_words(study["text"], () if study["unknown"] else study["key_slices"]) if study else "",
             verdict=verdict,
             weights=case.weights_name,
         )
@@ -155,10 +164,13 @@ class SliceView(BaseModel):
         volume: Number of the volume it is a part of, where that is shown in three planes.
         uncertainty: 1 - the probability of the most probable class; 1 for an unknown scan.
         finding: As `tumorlens predict --json` gives it, for the most probable class.
-        regions: For every class by key, where the evidence for it is.
-        evidence: For every class by key, whether there is any.
+        words: The finding in a few words.
+        prediction_set: The prediction set in words, with its coverage; empty where it adds nothing.
+        regions: Where the evidence is, by class: empty for an unknown scan, and without the class that means nothing
+            was found.
+        evidence: Whether there is any, by the same classes.
         scan: Address of the picture.
-        heat: Addresses of the heat maps by class.
+        heat: Addresses of the heat maps, by the same classes.
     """
 
     number: int
@@ -171,19 +183,24 @@ class SliceView(BaseModel):
     volume: int | None
     uncertainty: float
     finding: FindingRecord
+    words: str
+    prediction_set: str
     regions: dict[str, Region | None]
     evidence: dict[str, bool]
     scan: str
     heat: dict[str, str]
 
     @classmethod
-    def of(cls, row: Slice) -> SliceView:
+    def of(cls, row: Slice, card: WeightsCard) -> SliceView:
         """A row as the API has it."""
         at = f"{BASE}/cases/{row.case_id}/slices/{row.number}"
         heat = {key: f"{at}/heat/{key}.png" for key in row.content["regions"]}
-        found = row.content["finding"]
-        record = {**found, "overlay": f"{at}/overlay/{found['explained']}.png", "heatmap": heat[found["explained"]]}
-        return cls(**{**row.content, "finding": record}, scan=f"{at}/scan.png", heat=heat)
+        finding = FindingRecord.model_validate(row.content["finding"])
+        if (key := finding.explained) in heat:
+            finding = finding.model_copy(update={"overlay": f"{at}/overlay/{key}.png", "heatmap": heat[key]})
+        words, set_words = in_words(finding.probabilities, card.classes), set_in_words(finding, card)
+        content = {**row.content, "finding": finding, "words": words, "prediction_set": set_words}
+        return cls(**content, scan=f"{at}/scan.png", heat=heat)
 
 
 class UploadView(BaseModel):
@@ -195,7 +212,7 @@ class UploadView(BaseModel):
 
 
 class FeedbackView(BaseModel):
-    """A reader's word on a slice.
+    """A reader's assessment of a slice.
 
     Attributes:
         slice: Its number.

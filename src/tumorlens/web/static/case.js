@@ -1,6 +1,6 @@
-// A case: its slices as they are found, what each finding says, and the reader's word.
+// A case: its slices as they are found, what each finding says, and the reader's assessment.
 
-import { ask, byId, capital, classes, colourOf, h, inWords, names, nothing, percent, plural, watch, when } from "./common.js";
+import { ask, byId, capital, classes, colourOf, h, names, nothing, percent, plural, watch, when } from "./common.js";
 import { Planes } from "./planes.js";
 import { Strip } from "./strip.js";
 import { Viewer } from "./viewer.js";
@@ -18,7 +18,8 @@ let said = [];
 let moved = false; // whether the reader has chosen a slice
 
 const slice = () => slices[current - 1];
-const key = () => picked ?? slice().finding.label;
+// The class that the picture is about; an unknown slice has none.
+const key = () => (slice().finding.unknown ? null : picked ?? slice().finding.label);
 
 // the case as it comes in
 
@@ -66,8 +67,8 @@ function showCase() {
   byId("failures").querySelector("ul").replaceChildren(...found.failures.slice(0, 100).map((f) => h("li", {}, `${f.name}: ${f.error}`)));
   const study = found.study;
   byId("study").textContent = study && study.slices > 1
-    ? `The case: ${found.unknown ? "every slice is unlike the training's" : `${names[study.label]}, ${percent(found.confidence)} in slices ${study.key_slices.join(", ")}, which speak the loudest`}. ` +
-      classes.filter((k) => study.counts[k]).map((k) => `${study.counts[k]} ${names[k]}`).join(", ") + (study.unknown ? `, ${study.unknown} unknown` : "") + "."
+    ? `The case: ${found.unknown ? "every slice is unlike those of the training, so there is no finding" : found.headline}. Slices: ` +
+      [...classes.filter((k) => study.counts[k]).map((k) => `${study.counts[k]} ${names[k]}`), ...(study.unknown_slices ? [`${study.unknown_slices} unknown`] : [])].join(", ") + "."
     : "";
 }
 
@@ -88,7 +89,7 @@ async function go(number, byReader = true) {
   current = next;
   if (!viewer.window || before?.series !== slice().series) viewer.window = null;
   byId("slice").value = current;
-  byId("slice").setAttribute("aria-valuetext", `slice ${current} of ${slices.length}, ${names[slice().finding.label]} ${percent(slice().finding.probabilities[slice().finding.label])}`);
+  byId("slice").setAttribute("aria-valuetext", `slice ${current} of ${slices.length}, ${slice().words}`);
   strip.set(slices, current);
   showFinding();
   showSaid();
@@ -101,7 +102,7 @@ async function show() {
   document.querySelector("[data-view=planes]").hidden = volume === null;
   if (viewer.view === "planes" && volume === null) return setView("blend");
   try {
-    if (viewer.view === "planes") await planes.open(volume, key(), Number(byId("opacity").value) / 100, inVolume());
+    if (viewer.view === "planes") await planes.open(volume, slice().heat[key()] ? key() : null, Number(byId("opacity").value) / 100, inVolume());
     else await viewer.show(slice(), key());
   } catch (error) {
     byId("readout").textContent = error.message;
@@ -120,40 +121,40 @@ function inVolume() {
 }
 
 function showFinding() {
-  const { finding } = slice();
-  const strange = finding.unknown?.unknown;
-  byId("unknown").hidden = !strange;
-  byId("unknown").querySelector("span").textContent = strange ? `${capital(finding.unknown.reason)}. Its class means nothing.` : "";
-  byId("headline").textContent = strange ? `Unknown scan (${names[finding.label]})` : `${capital(names[finding.label])}, ${percent(finding.probabilities[finding.label])}`;
-  byId("in-words").textContent = strange ? "" : `${capital(inWords(finding))}.`;
+  const { finding, words, prediction_set: set } = slice();
+  byId("unknown").hidden = !finding.unknown;
+  byId("unknown").querySelector("span").textContent = `${capital(finding.reason)}. There is no finding.`;
+  byId("headline").textContent = finding.unknown ? "" : capital(words);
+  byId("in-words").textContent = set && `${capital(set)}.`;
+  byId("classes").hidden = finding.unknown;
   const fieldset = document.querySelector(".picker");
   const focused = document.activeElement?.name === "class";
-  fieldset.replaceChildren(fieldset.firstElementChild, ...classes.map((k) =>
+  fieldset.replaceChildren(fieldset.firstElementChild, ...(finding.unknown ? [] : classes).map((k) =>
     h("label", { class: colourOf(k) }, h("input", { type: "radio", name: "class", value: k, checked: k === key(), onchange: () => pick(k) }), h("span", {}, names[k]),
       h("span", { class: "bar", "aria-hidden": "true" }, h("span", { "width%": `${100 * finding.probabilities[k]}%` })), h("span", { class: "p" }, percent(finding.probabilities[k])))));
-  if (focused) fieldset.querySelector(":checked").focus();
-  showEvidence();
-  const own = strange ? finding.warnings.filter((w) => w !== finding.unknown.reason) : finding.warnings;
-  byId("warnings").replaceChildren(...(own.length ? [h("div", { class: "notice" }, h("h3", {}, "Against trusting it"), h("ul", { class: "plain" }, own.map((w) => h("li", {}, w))))] : []));
+  if (focused) fieldset.querySelector(":checked")?.focus();
+  byId("evidence").textContent = finding.unknown ? "" : evidence();
+  byId("agree").disabled = finding.unknown; // with what?
+  if (finding.unknown) byId("agree").checked = false;
+  byId("warnings").replaceChildren(...(finding.warnings.length ? [h("div", { class: "notice" }, h("h3", {}, "Against trusting it"), h("ul", { class: "plain" }, finding.warnings.map((w) => h("li", {}, w))))] : []));
   byId("where").textContent = `${finding.source} · ${current} of ${slices.length}`;
 }
 
-function showEvidence() {
+// Where the evidence for the picked class is, in words.
+function evidence() {
+  if (nothing[key()]) return `What speaks for ${names[key()]} is spread over the head; no heat is drawn.`;
   const region = slice().regions[key()];
-  let words;
-  if (!slice().evidence[key()]) words = `Nothing in this slice speaks for ${names[key()]}.`;
-  else if (nothing[key()]) words = `What speaks for ${names[key()]} is spread out; it has no contour.`;
-  else if (region?.box_mm) {
+  if (!region) return `Nothing in this slice speaks for ${names[key()]}.`;
+  if (region.box_mm) {
     const [x0, y0, x1, y1] = region.box_mm;
-    words = `Strongest for ${names[key()]} in ${(x1 - x0).toFixed(0)} × ${(y1 - y0).toFixed(0)} mm, ${region.area_mm2.toFixed(0)} mm², at x ${x0.toFixed(0)}, y ${y0.toFixed(0)} mm.`;
-  } else if (region) {
-    const [x0, y0, x1, y1] = region.box;
-    words = `Strongest for ${names[key()]} in ${x1 - x0} × ${y1 - y0} pixels at x ${x0}, y ${y0}. The file does not say how large a pixel is.`;
-  } else words = "";
-  byId("evidence").textContent = `${words} It is no outline of a tumour.`;
+    return `Strongest for ${names[key()]} in ${(x1 - x0).toFixed(0)} × ${(y1 - y0).toFixed(0)} mm, ${region.area_mm2.toFixed(0)} mm², at x ${x0.toFixed(0)}, y ${y0.toFixed(0)} mm. It is no outline of a tumour.`;
+  }
+  const [x0, y0, x1, y1] = region.box;
+  return `Strongest for ${names[key()]} in ${x1 - x0} × ${y1 - y0} pixels at x ${x0}, y ${y0}. The file does not say how large a pixel is. It is no outline of a tumour.`;
 }
 
 async function pick(label) {
+  if (slice().finding.unknown) return;
   picked = label;
   showFinding();
   await show();
@@ -239,7 +240,7 @@ byId("slice").addEventListener("input", (event) => go(Number(event.target.value)
 
 // keys
 
-const shows = (s) => !s.finding.unknown?.unknown && !nothing[s.finding.label];
+const shows = (s) => !s.finding.unknown && !nothing[s.finding.label];
 const KEYS = {
   ArrowUp: () => go(current - 1), ArrowLeft: () => go(current - 1), PageUp: () => go(current - 10),
   ArrowDown: () => go(current + 1), ArrowRight: () => go(current + 1), PageDown: () => go(current + 10),
@@ -264,7 +265,7 @@ document.addEventListener("keydown", (event) => {
 });
 byId("help").addEventListener("click", () => byId("keys").showModal());
 
-// the reader's word
+// the reader's assessment
 
 byId("other").replaceChildren(...classes.map((k) => h("option", { value: k }, names[k])));
 const form = byId("feedback");

@@ -60,15 +60,6 @@ export const when = (seconds) =>
   new Date(seconds * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 export const plural = (n, word) => `${n.toLocaleString()} ${word}${n === 1 ? "" : "s"}`;
 
-// A prediction set as a sentence says it; the same words as in the reports.
-export function inWords(finding) {
-  const set = finding.prediction_set;
-  if (!set.length) return `${names[finding.label]}; the weights were not calibrated, so nothing is ruled out`;
-  if (set.length === 1) return `${names[set[0]]}; the others can be ruled out`;
-  const listed = set.map((key) => names[key]);
-  return `${listed.slice(0, -1).join(", ")} or ${listed.at(-1)}; it cannot be told which`;
-}
-
 // Events of the server, for as long as the page is open. The browser connects again by itself.
 export function watch(listener) {
   const source = new EventSource("/api/v1/events");

@@ -5,17 +5,17 @@ export class Planes {
     Object.assign(this, { canvas, script, caseId });
   }
 
-  // at: (right, front, top) as shares of the volume, where the crosshair goes.
+  // key: of the class whose heat is drawn, or null for none; at: (right, front, top) as shares of the volume, where the
+  // crosshair goes.
   async open(volume, key, opacity, at) {
     this.nv ??= await this.start();
     const wanted = `${volume} ${key}`;
     if (this.shown === wanted) return this.goTo(at);
     this.shown = wanted;
     const base = `/api/v1/cases/${this.caseId}/volumes/${volume}`;
-    await this.nv.loadVolumes([
-      { url: `${base}/scan.nii.gz`, name: "scan.nii.gz", colormap: "gray" },
-      { url: `${base}/heat-${key}.nii.gz`, name: "heat.nii.gz", colormap: "inferno", cal_min: 20, cal_max: 255, opacity },
-    ]);
+    const volumes = [{ url: `${base}/scan.nii.gz`, name: "scan.nii.gz", colormap: "gray" }];
+    if (key) volumes.push({ url: `${base}/heat-${key}.nii.gz`, name: "heat.nii.gz", colormap: "inferno", cal_min: 20, cal_max: 255, opacity });
+    await this.nv.loadVolumes(volumes);
     this.goTo(at);
   }
 

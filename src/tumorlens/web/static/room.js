@@ -148,7 +148,7 @@ function state(found) {
       h("progress", { max: Math.max(found.total, found.slices, 1), value: found.slices, "aria-label": "Slices read" })];
   }
   if (found.unknown) return h("span", { class: "chip" }, h("span", { class: "dot" }), "unknown scan");
-  return h("span", {}, h("span", { class: "chip" }, h("span", { class: `dot ${colourOf(found.label)}` }), `${capital(names[found.label])} ${percent(found.confidence)}`));
+  return h("span", {}, h("span", { class: "chip" }, h("span", { class: `dot ${colourOf(found.label)}` }), capital(found.words)));
 }
 
 let timer;

@@ -42,11 +42,12 @@ export class Strip {
     const gap = step > 4 * ratio ? ratio : 0;
     slices.forEach((slice, i) => {
       const { probabilities, unknown } = slice.finding;
-      const best = classes.filter((key) => !nothing[key]).reduce((a, b) => (probabilities[b] > probabilities[a] ? b : a));
-      const p = classes.reduce((sum, key) => sum + (nothing[key] ? 0 : probabilities[key]), 0);
+      const tumours = unknown ? [] : classes.filter((key) => !nothing[key]);
+      const best = tumours.reduce((a, b) => (probabilities[b] > probabilities[a] ? b : a), tumours[0]);
+      const p = tumours.reduce((sum, key) => sum + probabilities[key], 0);
       const height = Math.max(2 * ratio, p * (canvas.height - 8 * ratio));
-      context.fillStyle = unknown?.unknown ? style.getPropertyValue("--edge") : colours[classes.indexOf(best)];
-      context.globalAlpha = unknown?.unknown ? 0.45 : 0.35 + 0.65 * p;
+      context.fillStyle = unknown ? style.getPropertyValue("--edge") : colours[classes.indexOf(best)];
+      context.globalAlpha = unknown ? 0.45 : 0.35 + 0.65 * p;
       context.fillRect(i * step, canvas.height - height, Math.max(ratio, step - gap), height);
       context.globalAlpha = 1;
       if (slice.number === this.current) {

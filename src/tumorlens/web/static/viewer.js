@@ -64,11 +64,13 @@ export class Viewer extends EventTarget {
     this.slice = slice;
     this.key = key;
     if (fresh) this.outline = [];
-    const [shown, heat] = await Promise.all([this.pictures.of(slice), this.pictures.heat(slice, key)]);
+    // Without evidence that has a place, there is no heat: for an unknown slice, and for "no tumour".
+    const glow = slice.evidence[key] ? this.pictures.heat(slice, key) : null;
+    const [shown, heat] = await Promise.all([this.pictures.of(slice), glow]);
     if (slice !== this.slice || key !== this.key) return; // another was asked for meanwhile
     this.shown = shown;
-    this.over = drawHeat(heat, true);
-    this.map = drawHeat(heat, false);
+    this.over = heat && drawHeat(heat, true);
+    this.map = heat && drawHeat(heat, false);
     this.redrawScan();
   }
 
@@ -101,14 +103,13 @@ export class Viewer extends EventTarget {
       const at = this.place(canvas);
       const w = this.slice.width * at.sx;
       const h = this.slice.height * at.sy;
-      const evidence = this.slice.evidence[this.key];
       if (layers.includes("scan")) {
         context.imageSmoothingEnabled = at.sx < 6; // beyond, pixels are shown as such
         context.drawImage(this.scan, at.x, at.y, w, h);
       }
       context.imageSmoothingEnabled = true;
-      if (layers.includes("heatmap")) context.drawImage(this.map, at.x, at.y, w, h);
-      if (layers.includes("heat") && evidence) {
+      if (layers.includes("heatmap") && this.map) context.drawImage(this.map, at.x, at.y, w, h);
+      if (layers.includes("heat") && this.over) {
         context.globalAlpha = this.opacity;
         context.drawImage(this.over, at.x, at.y, w, h);
         context.globalAlpha = 1;

@@ -1,6 +1,6 @@
-"""Is this a scan like those the network was trained on? If not, its class means nothing, and the finding says so.
+"""Out-of-distribution measure of a scan: how far it lies from the training scans, and why, in words.
 
-`model.gate` measures how strange a scan is; here is what that means, in words. It loads no torch.
+`model.gate` takes the measurements; here is what they mean. It loads no torch.
 """
 
 from __future__ import annotations
@@ -45,23 +45,26 @@ _WORDS = (
 _STRANGE = "its brightness, edges and shape do not go together"
 
 
-class Unknown(BaseModel):
-    """How strange a scan is to the network.
+class Strangeness(BaseModel):
+    """How far a scan lies from the training scans.
 
     Attributes:
-        score: Distance from the training scans; 1 is the limit, larger is stranger, 0 is their mean.
-        unknown: Whether the scan is beyond the limit; its class then means nothing.
-        reason: Why, in words; empty where it is not.
+        score: The distance: 1 is the limit, larger is stranger, 0 is the training scans' mean.
+        reason: Why it is beyond the limit, in words; empty where it is not.
     """
 
     model_config = ConfigDict(frozen=True)
     score: float
-    unknown: bool
     reason: str = ""
 
+    @property
+    def unknown(self) -> bool:
+        """Whether the scan is beyond the limit; what the network says of it then means nothing."""
+        return self.score > 1
 
-def verdict(distances: Sequence[float], standardised: Sequence[float]) -> Unknown:
-    """What a gate's measurements of one scan mean.
+
+def judge(distances: Sequence[float], standardised: Sequence[float]) -> Strangeness:
+    """The strangeness of one scan, of a gate's measurements.
 
     Args:
         distances: Two, by checks and by features; 1 is the limit.
@@ -70,11 +73,11 @@ def verdict(distances: Sequence[float], standardised: Sequence[float]) -> Unknow
     by_check, by_feature = map(float, distances)
     score = max(by_check, by_feature)
     if score <= 1:
-        return Unknown(score=score, unknown=False)
+        return Strangeness(score=score)
     above = f"{math.ceil(score * 100) / 100:.2f}"  # never "1.00"
     if by_feature > by_check:
         what = f"the network's features are {above} times as far from theirs as accepted"
     else:
         what = next((words for i, sign, words in _WORDS if sign * standardised[i] > _SALIENT), _STRANGE)
         what += f" (distance {above}, accepted up to 1)"
-    return Unknown(score=score, unknown=True, reason=f"unlike the scans it was trained on: {what}")
+    return Strangeness(score=score, reason=f"unlike the scans it was trained on: {what}")

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
+from tests.studies import GRIDS, classic
 from tumorlens.formats import iter_scans, read_scans
+from tumorlens.formats.dicom.header import Header
+from tumorlens.formats.dicom.order import stacks
 
 
 @pytest.fixture
@@ -96,3 +99,12 @@ def test_a_broken_slice_does_not_stop_the_others(make_slice, tmp_path):
     found = list(iter_scans(tmp_path / "study"))
     assert [item.source for item in found] == [str(p) for p in paths]
     assert [hasattr(item, "error") for item in found] == [False, True, False, False]
+
+
+def test_stacks_are_parallel_slices_of_one_kind():
+    def geometry(grid, z):
+        return Header.of(classic(GRIDS[grid], np.array([0.0, 0.0, z]))).geometry(0)
+
+    slices = [("1", "axial"), ("1", "coronal"), ("2", "axial"), ("1", "axial"), ("1", None), ("1", "coronal")]
+    placed = [(kind, grid and geometry(grid, z)) for z, (kind, grid) in enumerate(slices)]
+    assert stacks([*placed, ("1", None)]) == [0, 1, 2, 0, 3, 1, 3]

@@ -1,0 +1,54 @@
+"""Findings in words."""
+
+import pytest
+
+from tumorlens.card import Calibration, WeightsCard
+from tumorlens.classes import BRAIN_TUMORS
+from tumorlens.finding import Finding, WeightsId
+from tumorlens.preprocess import Preprocessing
+from tumorlens.wording import in_words, ranges, set_in_words, study_in_words
+
+SURE = {"glioma": 0.9, "meningioma": 0.05, "pituitary": 0.03, "no_tumor": 0.02}
+UNSURE = {"glioma": 0.33, "meningioma": 0.2, "pituitary": 0.08, "no_tumor": 0.39}
+
+
+def test_a_close_call_says_so_and_names_no_winner() -> None:
+    assert in_words(SURE, BRAIN_TUMORS) == "glioma, 90%"
+    assert in_words(UNSURE, BRAIN_TUMORS) == "close call: no tumour 39%, glioma 33%"
+    assert in_words({}, BRAIN_TUMORS) == "unknown scan"
+
+
+def test_a_study_names_its_most_suspicious_slices_as_ranges() -> None:
+    key_slices = [3, *range(126, 191)]
+    assert study_in_words(SURE, key_slices, BRAIN_TUMORS) == "glioma, 90%; most suspicious slices: 3, 126–190"
+    assert study_in_words(SURE, [1], BRAIN_TUMORS) == "glioma, 90%"
+    assert study_in_words({}, [1, 2], BRAIN_TUMORS) == "unknown scan"
+
+
+@pytest.mark.parametrize(
+    ("keys", "probabilities", "words"),
+    [
+        (("glioma",), SURE, ""),
+        ((), SURE, ""),
+        (("glioma", "meningioma"), SURE, "prediction set (95%): glioma or meningioma"),
+        (("glioma", "meningioma", "pituitary"), SURE, "prediction set (95%): glioma, meningioma or pituitary tumour"),
+        (("no_tumor", "glioma"), UNSURE, ""),
+    ],
+)
+def test_a_prediction_set_has_the_cards_coverage_and_excludes_nothing(
+    keys: tuple[str, ...], probabilities: dict[str, float], words: str
+) -> None:
+    calibration = Calibration(scans={}, coverage=0.95, set_thresholds={}, accepted=0.95)
+    card = WeightsCard(
+        name="w", network="cnn", preprocessing=Preprocessing(), classes=BRAIN_TUMORS, calibration=calibration
+    )
+    label = max(probabilities, key=lambda key: probabilities[key])
+    finding = Finding("a", 0, label, probabilities, WeightsId(name="w", sha256=""), prediction_set=keys)
+    assert set_in_words(finding, card) == words
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"), [([], ""), ([4], "4"), ([2, 1], "1–2"), ([1, 3, 4, 5, 9], "1, 3–5, 9"), ([1, 1], "1")]
+)
+def test_runs_are_folded(numbers: list[int], text: str) -> None:
+    assert ranges(numbers) == text
