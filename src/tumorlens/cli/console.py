@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console as RichConsole
@@ -15,11 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from tumorlens.wording import in_words, set_in_words
+from tumorlens.wording import in_words, ranges, set_in_words
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tumorlens.batch import Outcome
     from tumorlens.card import WeightsCard
     from tumorlens.classes import ClassSet
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from tumorlens.experiments.crossvalidation import CrossValidation
     from tumorlens.experiments.listener import Listener
     from tumorlens.finding import FindingRecord, FindingsDocument
+    from tumorlens.study_record import KeySlice, StudyRecord
     from tumorlens.training.callbacks import Epoch
 
 _EVERY = 15.0  # seconds between lines of progress in a log
@@ -92,8 +92,14 @@ class Console:
             table.add_row(*(cell if isinstance(cell, Text) else escape(cell) for cell in row))
         self.out.print(table)
 
-    def findings(self, document: FindingsDocument, card: WeightsCard, total: int | None = None) -> None:
-        """The findings, a row each, of `total` in all."""
+    def findings(
+        self,
+        document: FindingsDocument,
+        card: WeightsCard,
+        total: int | None = None,
+        total_studies: int | None = None,
+    ) -> None:
+        """The findings, a row each, of `total` in all; then those of studies."""
         shown = document.findings[:_SHOWN]
         several = {f.source for f in document.findings if f.frame}
         rows = []
@@ -108,7 +114,20 @@ class Console:
         more = (total or len(document.findings)) - len(shown)
         if more:
             self.say(f"… and {more:,} more; --json or --output gives all")
+        self.studies(document.studies, total_studies)
         self.say("For research use only: not a diagnosis.")
+
+    def studies(self, records: Sequence[StudyRecord], total: int | None = None) -> None:
+        """The findings of studies and volumes, a line each, of `total` in all."""
+        rows = []
+        for r in records[:_SHOWN]:
+            doubtful = Text(r.text, style="bright_black") if r.uncertain else Text(r.text)
+            rows.append((r.source, str(r.slices), doubtful, "–" if r.unknown else _ranges(r.key_slices)))
+        if rows:
+            self.out.print()
+            self.table(("study or volume", "slices", "finding", "most suspicious slices"), rows)
+        if more := (total or len(records)) - len(rows):
+            self.say(f"… and {more} more; --json or --output gives all")
 
     def outcome(self, outcome: Outcome, output: str | None, *, as_json: bool = False) -> None:
         """What a job came to: a table or JSON on stdout, failures on stderr."""
@@ -120,7 +139,7 @@ class Console:
         elif as_json:
             sys.stdout.write(outcome.document().to_json() + "\n")
         else:
-            self.findings(outcome.document(), outcome.card, outcome.findings)
+            self.findings(outcome.document(), outcome.card, outcome.findings, outcome.studies)
             if output is not None:
                 self.say(f"{', '.join(batch.tables())} and {batch.DOCUMENT} are in {output}")
         for failure in outcome.kept_failures:
@@ -171,6 +190,7 @@ class Console:
             (f"missed of {scores.tumour_slices} slices with tumour", scores.missed),
             ("pointing on slices with tumour", scores.pointing),
             (f"studies named rightly, of {len(scores.studies)}", scores.named_rightly),
+            ("studies whose finding is uncertain", scores.uncertain),
         ]
         self.table(
             (f"{scores.weights}, {scores.patients} patients", "value (95% interval by patient)"),
@@ -276,6 +296,14 @@ class _Lines:
         rate = (done - self.before) / max(now - self.began, 1e-3)
         left = f", {(total - done) / rate / 60:.1f} min left" if rate else ""
         self.say(f"{self.what}: {done:,} of {total:,} {self.unit}, {rate:,.0f} a second{left}")
+
+
+def _ranges(key_slices: Sequence[KeySlice]) -> str:
+    """Slices in few words: of one file by their numbers, of several by the first and the last."""
+    if len({k.source for k in key_slices}) > 1:
+        first, last = key_slices[0].source, key_slices[-1].source
+        return f"{len(key_slices)} of them, {Path(first).name} to {Path(last).name}"
+    return ranges(k.frame + 1 for k in key_slices)
 
 
 _HEADLINES = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro ROC-AUC"}

@@ -58,10 +58,7 @@ def results(
             (output / "bundle.json").write_text(json.dumps(bundle, indent=1) + "\n", encoding="utf-8")
             rows.append(("bundle.json", "FHIR bundle", "", "preliminary DiagnosticReport"))
     console.table(("file", "what", "frames", "series"), rows)
-    conclusion = "unknown scans, no finding"
-    if analysed.label is not None:
-        conclusion = f"{analysed.label.name}, {analysed.study.confidence:.0%}"
-    console.say(f"{conclusion}; {analysed.study.slices} slices, research use only")
+    console.say(f"{analysed.study.text}; {len(analysed.slices)} slices, research use only")
     for warning in analysed.warnings:
         console.say(f"warning: {warning}")
     if analysed.left_out:

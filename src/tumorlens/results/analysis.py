@@ -20,25 +20,19 @@ from tumorlens.formats import Failure, find_sources
 from tumorlens.formats.checks import check_scans, parsing
 from tumorlens.formats.dicom import reader as dicom
 from tumorlens.formats.dicom.header import Header, is_uid
-from tumorlens.formats.dicom.order import in_order, stacks
+from tumorlens.formats.dicom.info import MR_IMAGES
+from tumorlens.formats.dicom.order import in_order
 from tumorlens.formats.sources import reader_of
+from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity, identity_of
 from tumorlens.results.progress import Progress
 from tumorlens.results.shelf import Shelf
 from tumorlens.results.slices import AnalysedStudy, Slice
-from tumorlens.study import find_in_study
+from tumorlens.study import SliceFinding, find_in_study
 
 if TYPE_CHECKING:
     from tumorlens.classifier import Classifier
     from tumorlens.scan import Scan, Values
-
-MR_IMAGES = {
-    "1.2.840.10008.5.1.4.1.1.4": "MR Image Storage",
-    "1.2.840.10008.5.1.4.1.1.4.1": "Enhanced MR Image Storage",
-    "1.2.840.10008.5.1.4.1.1.4.3": "Enhanced MR Color Image Storage",
-    "1.2.840.10008.5.1.4.1.1.4.4": "Legacy Converted Enhanced MR Image Storage",
-}
-"""SOP classes that are analysed (PS3.4 B.5). Others, such as results of this or other software, are left out."""
 
 
 def analyse(
@@ -71,13 +65,11 @@ def analyse(
             raise reading.nothing()
         slices = _in_order([found(finding=f) for found, f in zip(reading.slices, findings, strict=True)])
         classes = classifier.card.classes
-        # Neighbours are neighbours in one stack: a series may hold several, as localisers do.
-        places = stacks((s.header.series, s.geometry) for s in slices)
-        depths = [None if s.geometry is None else s.geometry.depth for s in slices]
+        study = find_in_study([SliceFinding(s.finding, s.place) for s in slices], classes, classifier.card.study)
         analysed = AnalysedStudy(
             reading.identity,
             tuple(slices),
-            find_in_study([s.finding for s in slices], classes, places, depths),
+            study,
             classes,
             tuple(reading.failures),
             reading.left_out,
@@ -151,7 +143,8 @@ class _Reading:
         for scan in check_scans(path, file.scans(keep=True)):
             self._shelf.put(scan)
             shape = (scan.height, scan.width)
-            self.slices.append(partial(Slice, header, scan.frame, shape, stretched=_window(scan.values)))
+            place, window = SlicePlace.of(scan), _window(scan.values)
+            self.slices.append(partial(Slice, header, scan.frame, shape, place, stretched=window))
             yield scan
 
 

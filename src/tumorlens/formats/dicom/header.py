@@ -103,6 +103,7 @@ class Header:
         frames: NumberOfFrames; None where it is missing, as in classic files.
         transfer_syntax: TransferSyntaxUID of the file meta information.
         burned_in: BurnedInAnnotation: whether text stands in the pixels, "YES", "NO" or empty.
+        times: RepetitionTime, EchoTime and InversionTime of a classic file, in ms.
         facts: As of `Scan.facts`: nothing that could name the patient, and no date.
         shared: What holds for every frame that does not say otherwise.
         per_frame: The frames of an enhanced file.
@@ -133,6 +134,7 @@ class Header:
     frames: int | None = None
     transfer_syntax: str = ""
     burned_in: str = ""
+    times: tuple[float | None, float | None, float | None] = (None, None, None)
     facts: Mapping[str, str] = field(default_factory=dict, hash=False)
     shared: Frame = field(default=Frame(), repr=False)
     per_frame: tuple[Frame, ...] = field(default=(), repr=False)
@@ -176,6 +178,11 @@ class Header:
             frames=_whole(dataset, "NumberOfFrames"),
             transfer_syntax=_text(getattr(dataset, "file_meta", {}), "TransferSyntaxUID"),
             burned_in=_code(dataset, "BurnedInAnnotation"),
+            times=(
+                _number(dataset, "RepetitionTime"),
+                _number(dataset, "EchoTime"),
+                _number(dataset, "InversionTime"),
+            ),
             facts=_facts(dataset),
             shared=_frame(shared, dataset),
             per_frame=tuple(_frame(groups, shared, dataset) for groups in per_frame),

@@ -1,0 +1,89 @@
+"""Stacks: parallel slices of one series and sequence, in the order they lie in the head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from tumorlens.formats.dicom.geometry import PlaneName, nearest_plane, parallel
+from tumorlens.place import SlicePlace
+from tumorlens.scan import Orientation
+from tumorlens.sequence import SeriesInfo
+
+Slice = TypeVar("Slice")
+
+
+@dataclass(frozen=True, eq=False)
+class Stack(Generic[Slice]):
+    """Parallel slices of one series and sequence.
+
+    Attributes:
+        slices: In the order they lie in the head, or were taken where nobody knows how they lie.
+        info: What the files say of the series.
+        orientation: How rows and columns lie in the patient; None where that is unknown.
+        depths: Where the slices lie across their plane, in mm; empty where not all are known.
+    """
+
+    slices: tuple[Slice, ...]
+    info: SeriesInfo
+    orientation: Orientation | None
+    depths: tuple[float, ...]
+
+    def __repr__(self) -> str:
+        distance = "" if self.spacing is None else f", {self.spacing:.3g} mm apart"
+        return f"<Stack of {len(self.slices)} {self.plane or ''} slices{distance}>".replace("  ", " ")
+
+    @property
+    def plane(self) -> PlaneName | None:
+        """The anatomical plane it is nearest to."""
+        return None if self.orientation is None else nearest_plane(self.orientation)[0]
+
+    @property
+    def spacing(self) -> float | None:
+        """Mean distance of neighbouring slices in mm. Repetitions of a place, such as echoes, count as slices too."""
+        step = (self.depths[-1] - self.depths[0]) / (len(self.depths) - 1) if len(self.depths) > 1 else 0.0
+        return step if step > 0 else None
+
+
+def stacks_of(slices: Sequence[Slice], place_of: Callable[[Slice], SlicePlace]) -> list[Stack[Slice]]:
+    """Divides slices into stacks. Of an image that is given twice, the first counts.
+
+    Args:
+        slices: In any order.
+        place_of: Gives a slice's place.
+    """
+    groups: dict[tuple[object, ...], list[list[tuple[SlicePlace, Slice]]]] = {}
+    instances: set[str] = set()
+    for each in slices:
+        place = place_of(each)
+        if place.instance in instances:
+            continue
+        instances |= {place.instance} - {""}
+        stacks = groups.setdefault((place.series, place.info.sequence, place.info.flaw), [])
+        parallel = (stack for stack in stacks if _parallel(stack[0][0].orientation, place.orientation))
+        if (stack := next(parallel, None)) is None:
+            stacks.append([(place, each)])
+        else:
+            stack.append((place, each))
+    return [_stack(members) for stacks in groups.values() for members in stacks]
+
+
+def _stack(members: list[tuple[SlicePlace, Slice]]) -> Stack[Slice]:
+    known = all(place.depth is not None for place, _ in members)
+
+    def order(member: tuple[SlicePlace, Slice]) -> tuple[float, tuple[int, int]]:
+        # Rounded to 0.01 mm, so that repetitions of one place stay together in order of acquisition.
+        place = member[0]
+        return (round(place.depth, 2) if known and place.depth is not None else 0.0, place.number)
+
+    first = members[0][0]
+    members = sorted(members, key=order)
+    depths = tuple(place.depth for place, _ in members if place.depth is not None) if known else ()
+    return Stack(tuple(each for _, each in members), first.info, first.orientation, depths)
+
+
+def _parallel(a: Orientation | None, b: Orientation | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return parallel(a, b)
