@@ -21,7 +21,6 @@ from tumorlens.formats.checks import check_scans, parsing
 from tumorlens.formats.dicom import reader as dicom
 from tumorlens.formats.dicom.header import Header, is_uid
 from tumorlens.formats.dicom.info import MR_IMAGES
-from tumorlens.formats.dicom.order import in_order
 from tumorlens.formats.sources import reader_of
 from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity, identity_of
@@ -29,6 +28,7 @@ from tumorlens.results.progress import Progress
 from tumorlens.results.shelf import Shelf
 from tumorlens.results.slices import AnalysedStudy, Slice
 from tumorlens.study import SliceFinding, find_in_study
+from tumorlens.study.stacks import stacks_of
 
 if TYPE_CHECKING:
     from tumorlens.classifier import Classifier
@@ -63,7 +63,8 @@ def analyse(
         findings = classifier.find(reading.scans(), explain=False)
         if not findings or reading.identity is None:
             raise reading.nothing()
-        slices = _in_order([found(finding=f) for found, f in zip(reading.slices, findings, strict=True)])
+        found = [each(finding=finding) for each, finding in zip(reading.slices, findings, strict=True)]
+        slices = [s for stack in stacks_of(found, lambda s: s.place) for s in stack.slices]
         classes = classifier.card.classes
         study = find_in_study([SliceFinding(s.finding, s.place) for s in slices], classes, classifier.card.study)
         analysed = AnalysedStudy(
@@ -165,18 +166,6 @@ def _check_uids(header: Header) -> None:
             raise UnreadableFile(
                 header.path, f"it has no valid {keyword}", "export it again; results refer to it by UID"
             )
-
-
-def _in_order(slices: list[Slice]) -> list[Slice]:
-    """Series by series in the order they come, each in the order its slices lie in the head."""
-    series: dict[str, list[Slice]] = {}
-    for s in slices:
-        series.setdefault(s.header.series, []).append(s)
-    return [
-        members[i]
-        for members in series.values()
-        for i in in_order([(s.header.frame(s.frame), s.number) for s in members])
-    ]
 
 
 def _window(values: Values | None) -> tuple[float, float] | None:

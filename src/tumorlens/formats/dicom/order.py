@@ -34,7 +34,7 @@ def in_order(depths: Sequence[float | None], numbers: Sequence[tuple[int, ...] |
 
 
 def common_depths(frames: Sequence[Frame]) -> list[float | None]:
-    """How far along the first one's normal slices lie, mm; None for one that is not parallel to it, or has no position."""
+    """How far slices lie along the first one's normal, mm; None for one that is not parallel or has no position."""
     across = frames[0].orientation if frames else None
     return [
         None
