@@ -170,7 +170,7 @@ def something(row: Probabilities) -> float:
 
 
 SERIES_RULES: dict[str, Callable[[list[Probabilities]], Probabilities]] = {
-    "the loudest series": lambda rows: max(rows, key=something),
+    "the most suspicious series": lambda rows: max(rows, key=something),
     "the middle series": lambda rows: sorted(rows, key=something)[len(rows) // 2],
     "mean over the series": lambda rows: np.mean(rows, axis=0),
     "T1 post-contrast": lambda rows: rows[0],

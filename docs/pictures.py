@@ -62,7 +62,7 @@ def capture_picture(classifier: Classifier) -> Image.Image:
     )
     nobody = Identity("", Dataset())
     analysed = AnalysedStudy(nobody, slices, study, classes, (), 0, datetime(2026, 1, 1))
-    return draw_capture(analysed, analysed.pictured[1])
+    return draw_capture(analysed, analysed.pictured[1], classifier.card)
 
 
 def main() -> None:

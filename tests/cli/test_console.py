@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from tumorlens.batch import Outcome
-from tumorlens.card import Calibration, WeightsCard, shipped_cards
+from tumorlens.batch import Outcome, Tally
+from tumorlens.card import Calibration, WeightsCard
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.cli.console import Console
 from tumorlens.finding import FailureRecord, Finding, FindingsDocument, Region, WeightsId
@@ -34,7 +36,7 @@ def test_a_row_says_what_how_sure_where_and_what_speaks_against(capsys: pytest.C
     assert out.splitlines()[1].split("  ")[0] == "scan.png"
     for said in ("glioma", "72%", "10, 20 – 33, 44", "a colour picture; small"):
         assert said in out
-    assert err == "For research use only: not a diagnosis.\n"
+    assert err == ""
 
 
 def test_an_unknown_scan_has_a_reason_and_no_class(capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,13 +84,37 @@ def test_a_piped_table_does_not_fold_its_lines(capsys: pytest.CaptureFixture[str
     assert warning in out
 
 
-def test_of_many_findings_a_screenful_is_shown_and_the_rest_counted(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_of_many_findings_a_screenful_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     Console().findings(_document(100), CARD)
+    assert len(capsys.readouterr().out.splitlines()) == 41
+
+
+def _outcome(count: int, kept: int) -> Outcome:
+    tally = Tally(Counter(glioma=count - 50, no_tumor=20), close_calls=10, unknown=20)
+    return Outcome(CARD, tally, failures=1, kept=list(_document(kept).findings))
+
+
+SUMMARY = "1,172 scans: 1,122 glioma, 20 no tumour, 10 close calls, 20 unknown, 1 file failed"
+
+
+@pytest.mark.parametrize("kept", [40, 1172])
+def test_many_findings_end_in_a_line_that_counts_them(capsys: pytest.CaptureFixture[str], kept: int) -> None:
+    Console().outcome(_outcome(1172, kept), None)
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 41
-    assert "60 more" in err
+    assert len(out.splitlines()) == 1 + 40 + 1
+    assert out.splitlines()[-1] == SUMMARY
+    assert "… and 1,132 more" in err
+
+
+def test_quiet_leaves_only_that_line_of_many_findings(capsys: pytest.CaptureFixture[str]) -> None:
+    Console(quiet=True).outcome(_outcome(1172, 1172), None)
+    assert capsys.readouterr().out == SUMMARY + "\n"
+
+
+def test_one_finding_needs_no_count(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = Outcome(CARD, Tally(Counter(glioma=1)), kept=list(_document().findings))
+    Console(quiet=True).outcome(outcome, None)
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 def test_square_brackets_in_names_are_not_taken_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,7 +192,7 @@ def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str], monk
 
 
 def test_what_is_too_much_to_show_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    outcome = Outcome(shipped_cards()[0], findings=900, failures=70)
+    outcome = Outcome(CARD, Tally(Counter(glioma=900)), failures=70)
     outcome.kept = list(_document(40).findings)
     outcome.kept_failures = [FailureRecord(source=f"{i}.png", error="broken") for i in range(40)]
     Console().outcome(outcome, "results")

@@ -13,7 +13,7 @@ from tumorlens.data.loader import Slices
 from tumorlens.data.manifest import Entry, Manifest, read_manifest
 from tumorlens.errors import ConfigError, DataError
 from tumorlens.experiments.crossvalidation import CrossValidation, crossvalidate, one_per_group, with_folds
-from tumorlens.experiments.listener import Listener
+from tumorlens.listener import Listener
 from tumorlens.phantoms.dataset import write_phantoms
 from tumorlens.scan import Scan
 from tumorlens.training.config import TrainConfig
@@ -187,7 +187,8 @@ def test_weights_trained_on_all_folds_are_vouched_for_by_the_folds(finished: tup
     assert "out-of-fold" in card.split
     assert classifier.gate is not None
     (finding,) = classifier.find([Scan(np.eye(64, dtype=np.float32), source="made up")])
-    assert finding.prediction_set
+    assert finding.unknown
+    assert all(classifier.prediction_sets(np.full((1, 4), 0.25)))
 
 
 def test_what_is_finished_is_not_trained_again_and_the_last_weights_stay(

@@ -11,11 +11,12 @@ from tumorlens.batch.journal import Journal, request_of
 from tumorlens.batch.pools import Chunk, Pool, alone, cores, processes
 from tumorlens.batch.results import DOCUMENT, TABLES, read_document, tables
 from tumorlens.batch.store import Store
-from tumorlens.batch.work import Done, Part, Worker
+from tumorlens.batch.work import Done, Part, Tally, Worker
 from tumorlens.card import WeightsCard
 from tumorlens.classifier import Classifier
 from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, WeightsId
-from tumorlens.study import SliceFinding, StudyFinding, find_in_studies
+from tumorlens.listener import SILENT, Listener
+from tumorlens.study import SliceFinding, find_in_studies
 from tumorlens.study_record import StudyRecord
 
 __all__ = [
@@ -23,9 +24,9 @@ __all__ = [
     "TABLES",
     "Computing",
     "Job",
-    "Listener",
     "Outcome",
     "Pool",
+    "Tally",
     "find_in_files",
     "read_document",
     "run",
@@ -38,26 +39,13 @@ SHOWN = 40
 _WORTH = 4 * CHUNK  # files from which other processes are worth their start
 
 
-@dataclass(frozen=True)
-class Listener:
-    """What a job tells while it runs; each defaults to silence.
-
-    Attributes:
-        say: Called with what a user should know.
-        progress: Called with (files done, files in all).
-    """
-
-    say: Callable[[str], None] = lambda _: None
-    progress: Callable[[int, int], None] = lambda _done, _total: None
-
-
 @dataclass
 class Outcome:
     """What a job came to.
 
     Attributes:
         card: Of the weights.
-        findings: Number of findings.
+        tally: Numbers of findings.
         failures: Number of failures.
         kept: The findings, or the first `SHOWN` of them where there is an output folder.
         kept_failures: The same of failures.
@@ -66,7 +54,7 @@ class Outcome:
     """
 
     card: WeightsCard
-    findings: int = 0
+    tally: Tally = field(default_factory=Tally)
     failures: int = 0
     kept: list[FindingRecord] = field(default_factory=list)
     kept_failures: list[FailureRecord] = field(default_factory=list)
@@ -75,7 +63,7 @@ class Outcome:
 
     def add(self, part: Part, most: int | None) -> None:
         """Counts a chunk, and keeps what there is room for."""
-        self.findings += part.findings
+        self.tally += part.tally
         self.failures += part.failures
         room = part.findings if most is None else max(0, most - len(self.kept))
         room_for_failures = part.failures if most is None else max(0, most - len(self.kept_failures))
@@ -90,6 +78,11 @@ class Outcome:
         if most is None or len(self.kept_studies) < most:
             self.kept_studies.append(record)
 
+    @property
+    def findings(self) -> int:
+        """Number of findings."""
+        return self.tally.total
+
     def document(self) -> FindingsDocument:
         """What is kept, as one document."""
         weights = WeightsId(name=self.card.name, sha256=self.card.sha256)
@@ -100,7 +93,7 @@ def run(
     paths: Sequence[str | Path],
     computing: Computing,
     job: Job,
-    listener: Listener | None = None,
+    listener: Listener = SILENT,
     *,
     pool: Pool | None = None,
     jobs: int = 0,
@@ -127,7 +120,7 @@ def run(
     """
     classifier = Classifier.load(computing.weights, device=computing.device)
     check(job, classifier)
-    return _run(paths, classifier, computing, job, listener or Listener(), pool=pool, jobs=jobs, restart=restart)
+    return _run(paths, classifier, computing, job, listener, pool=pool, jobs=jobs, restart=restart)
 
 
 def find_in_files(
@@ -188,9 +181,8 @@ def _run(
         outcome.add(part, most)
         finished += part.files
         listener.progress(finished, len(sources))
-    for record in (
-        journal.finish(card) if journal else map(StudyFinding.record, find_in_studies(slices, card.classes, card.study))
-    ):
+    studies = (study.record() for study in find_in_studies(slices, card.classes, card.study))
+    for record in journal.finish(card) if journal else studies:
         outcome.add_study(record, most)
     return outcome
 

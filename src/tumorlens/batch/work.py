@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 
@@ -48,29 +49,71 @@ _Part = TypeAdapter(list[Done])
 
 
 @dataclass(frozen=True)
+class Tally:
+    """Numbers of findings.
+
+    Attributes:
+        classes: By class key, of those that name one.
+        close_calls: Of close calls.
+        unknown: Of unknown scans.
+    """
+
+    classes: Counter[str] = field(default_factory=Counter)
+    close_calls: int = 0
+    unknown: int = 0
+
+    @classmethod
+    def of(cls, findings: Iterable[FindingRecord]) -> Tally:
+        """Counts findings."""
+        classes: Counter[str] = Counter()
+        close_calls = unknown = 0
+        for finding in findings:
+            if finding.label is None:
+                unknown += 1
+            elif finding.close_call:
+                close_calls += 1
+            else:
+                classes[finding.label] += 1
+        return cls(classes, close_calls, unknown)
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.classes + other.classes, self.close_calls + other.close_calls, self.unknown + other.unknown)
+
+    @property
+    def total(self) -> int:
+        """Number of findings."""
+        return self.classes.total() + self.close_calls + self.unknown
+
+
+@dataclass(frozen=True)
 class Part:
     """What came out of a chunk, as the worker hands it over: parsed only where somebody looks into it.
 
     Attributes:
         place: Place of its first file among all.
         files: Number of files.
-        findings: Number of findings.
+        tally: Numbers of findings.
         failures: Number of failures.
         content: The chunk's `Done`s as JSON.
     """
 
     place: int
     files: int
-    findings: int
+    tally: Tally
     failures: int
     content: bytes
 
     @classmethod
     def of(cls, place: int, done: list[Done]) -> Part:
         """Packs a chunk."""
-        counts = (sum(len(d.findings) for d in done), sum(len(d.failures) for d in done))
+        counts = (Tally.of(f for d in done for f in d.findings), sum(len(d.failures) for d in done))
         # Not Pydantic's JSON: file names on Linux are bytes, and it refuses those that are no text.
         return cls(place, len(done), *counts, json.dumps(_Part.dump_python(done)).encode("ascii"))
+
+    @property
+    def findings(self) -> int:
+        """Number of findings."""
+        return self.tally.total
 
     def open(self) -> list[Done]:
         """The chunk's results."""

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
+from tumorlens.listener import Epoch, Listener
 from tumorlens.wording import in_words, ranges, set_in_words
 
 if TYPE_CHECKING:
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
     from tumorlens.evaluation.metrics import Estimate, Scores
     from tumorlens.evaluation.studies.measure import StudyScores
     from tumorlens.experiments.crossvalidation import CrossValidation
-    from tumorlens.experiments.listener import Listener
     from tumorlens.finding import FindingRecord, FindingsDocument
     from tumorlens.study_record import KeySlice, StudyRecord
-    from tumorlens.training.callbacks import Epoch
 
 _EVERY = 15.0  # seconds between lines of progress in a log
 _SHOWN = 40  # rows of findings that a terminal shows of a larger set
@@ -92,18 +91,11 @@ class Console:
             table.add_row(*(cell if isinstance(cell, Text) else escape(cell) for cell in row))
         self.out.print(table)
 
-    def findings(
-        self,
-        document: FindingsDocument,
-        card: WeightsCard,
-        total: int | None = None,
-        total_studies: int | None = None,
-    ) -> None:
-        """The findings, a row each, of `total` in all; then those of studies."""
-        shown = document.findings[:_SHOWN]
+    def findings(self, document: FindingsDocument, card: WeightsCard) -> None:
+        """Findings, a row each."""
         several = {f.source for f in document.findings if f.frame}
         rows = []
-        for f in shown:
+        for f in document.findings[:_SHOWN]:
             scan = f"{f.source}, slice {f.frame + 1}" if f.source in several else f.source
             words = "; ".join(text for text in (in_words(f.probabilities, card.classes), set_in_words(f, card)) if text)
             finding = Text(words, style="bright_black" if f.unknown else "")
@@ -111,13 +103,18 @@ class Console:
             rows.append((scan, finding, _region(f, card.classes), doubts))
         if rows:
             self.table(("scan", "finding", "region (x, y)", "against trusting it"), rows)
-        more = (total or len(document.findings)) - len(shown)
-        if more:
-            self.say(f"… and {more:,} more; --json or --output gives all")
-        self.studies(document.studies, total_studies)
-        self.say("For research use only: not a diagnosis.")
 
-    def studies(self, records: Sequence[StudyRecord], total: int | None = None) -> None:
+    def summary(self, outcome: Outcome) -> None:
+        """A line that counts a job's findings and failures."""
+        names = {c.key: c.name for c in outcome.card.classes}
+        tally = outcome.tally
+        parts = [f"{number:,} {names[key]}" for key, number in tally.classes.most_common()]
+        parts += [f"{n:,} close call{'s' * (n > 1)}"] if (n := tally.close_calls) else []
+        parts += [f"{n:,} unknown"] if (n := tally.unknown) else []
+        parts += [f"{n:,} file{'s' * (n > 1)} failed"] if (n := outcome.failures) else []
+        self.out.print(f"{tally.total:,} scans: {', '.join(parts)}", soft_wrap=True)
+
+    def studies(self, records: Sequence[StudyRecord], total: int) -> None:
         """The findings of studies and volumes, a line each, of `total` in all."""
         rows = []
         for r in records[:_SHOWN]:
@@ -126,8 +123,8 @@ class Console:
         if rows:
             self.out.print()
             self.table(("study or volume", "slices", "finding", "most suspicious slices"), rows)
-        if more := (total or len(records)) - len(rows):
-            self.say(f"… and {more} more; --json or --output gives all")
+        if more := total - len(rows):
+            self.say(f"… and {more:,} more; --json or --output gives all")
 
     def outcome(self, outcome: Outcome, output: str | None, *, as_json: bool = False) -> None:
         """What a job came to: a table or JSON on stdout, failures on stderr."""
@@ -139,7 +136,15 @@ class Console:
         elif as_json:
             sys.stdout.write(outcome.document().to_json() + "\n")
         else:
-            self.findings(outcome.document(), outcome.card, outcome.findings, outcome.studies)
+            total = outcome.findings
+            if total <= _SHOWN or not self.quiet:
+                self.findings(outcome.document(), outcome.card)
+            if total > _SHOWN:
+                self.say(f"… and {total - _SHOWN:,} more; --json or --output gives all")
+            if total > 1:
+                self.summary(outcome)
+            self.studies(outcome.kept_studies, outcome.studies)
+            self.say("For research use only: not a diagnosis.")
             if output is not None:
                 self.say(f"{', '.join(batch.tables())} and {batch.DOCUMENT} are in {output}")
         for failure in outcome.kept_failures:
@@ -236,9 +241,7 @@ class Console:
         self.say(f"report: {page}")
 
     def listener(self) -> Listener:
-        """What an experiment tells its progress to."""
-        from tumorlens.experiments.listener import Listener
-
+        """What long work tells its progress to."""
         return Listener(say=self.say, progress=self._reading, epoch=self._epoch)
 
     def _reading(self, done: int, total: int) -> None:

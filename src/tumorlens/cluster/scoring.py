@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -44,15 +43,15 @@ def actors(computing: Computing, job: Job, count: int = 0, address: str | None =
             import ray
 
             size = count or max(1, int(ray.cluster_resources().get("CPU", 1)))
-            found = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS)).map_batches(
+            results = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS)).map_batches(
                 _Actor,
                 fn_constructor_args=(computing, job),
                 batch_size=1,
                 compute=ray.data.ActorPoolStrategy(size=min(size, len(rows))),
                 num_cpus=1,
             )
-            for row in found.iter_rows():
-                yield Part(**row)
+            for row in results.iter_rows():
+                yield pickle.loads(row["part"])  # noqa: S301 - made by our own actors
 
     return do
 
@@ -65,10 +64,8 @@ class _Actor:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         chunks = zip(batch["place"], batch["items"], strict=True)
-        parts = [asdict(self.worker(int(place), _items(items))) for place, items in chunks]
-        return {
-            key: np.array([part[key] for part in parts], object if key == "content" else np.int64) for key in parts[0]
-        }
+        parts = [self.worker(int(place), _items(items)) for place, items in chunks]
+        return {"part": np.array([pickle.dumps(part) for part in parts], object)}
 
 
 def _items(data: bytes) -> list[Item]:

@@ -11,11 +11,13 @@ from PIL import Image, ImageDraw, ImageFont
 from tumorlens.explain.overlay import draw_overlay, draw_scan
 from tumorlens.results.objects import MANUFACTURER, Maker
 from tumorlens.version import __version__
+from tumorlens.wording import in_words, set_in_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
+    from tumorlens.card import WeightsCard
     from tumorlens.results.slices import AnalysedStudy, Slice
     from tumorlens.scan import Scan
 
@@ -42,7 +44,7 @@ def make_captures(maker: Maker) -> list[Dataset]:
         if s.scan is None:
             continue
         result: Dataset = SCImage(
-            pixel_array=np.asarray(draw_capture(maker.analysed, s)),
+            pixel_array=np.asarray(draw_capture(maker.analysed, s, maker.card)),
             photometric_interpretation="RGB",
             bits_allocated=8,
             coordinate_system="PATIENT",
@@ -100,12 +102,13 @@ def _headline(analysed: AnalysedStudy) -> str:
     return f"AI: {study.text} ({of})"
 
 
-def draw_capture(analysed: AnalysedStudy, s: Slice) -> Image.Image:
+def draw_capture(analysed: AnalysedStudy, s: Slice, card: WeightsCard) -> Image.Image:
     """A slice with its finding, as it goes into a Secondary Capture.
 
     Args:
         analysed: The study.
         s: One of its pictured slices.
+        card: Of the weights.
 
     Returns:
         RGB picture: the banner, the slice with square pixels, with heat map and contour if a tumour is present, and
@@ -122,7 +125,7 @@ def draw_capture(analysed: AnalysedStudy, s: Slice) -> Image.Image:
         picture = draw_overlay(scan, np.asarray(heat).clip(0, 1), region)
     else:
         picture = draw_scan(scan)
-    lines = _lines(analysed, s)
+    lines = _lines(analysed, s, card)
     top = _HEADING + 20
     canvas = Image.new("RGB", (_WIDTH, top + picture.height + _height(lines) + 16), _BLACK)
     draw = ImageDraw.Draw(canvas)
@@ -151,7 +154,7 @@ def _resized(plane: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.fl
     return np.asarray(image, np.float32).clip(0, 1)
 
 
-def _lines(analysed: AnalysedStudy, s: Slice) -> list[tuple[str, int, tuple[int, int, int]]]:
+def _lines(analysed: AnalysedStudy, s: Slice, card: WeightsCard) -> list[tuple[str, int, tuple[int, int, int]]]:
     """What stands below the picture: text, its size and its colour."""
     names = {c.key: c.name for c in analysed.classes}
     place = next(i for i, other in enumerate(analysed.slices, 1) if other is s)
@@ -159,9 +162,8 @@ def _lines(analysed: AnalysedStudy, s: Slice) -> list[tuple[str, int, tuple[int,
     if s.finding.label is None:
         here += "unlike the scans of the training"
     else:
-        cannot = " or ".join(names[k] for k in s.finding.prediction_set)
-        here += f"{names[s.finding.label]} {s.finding.confidence:.0%}"
-        here += f"; cannot be ruled out: {cannot}" if len(s.finding.prediction_set) > 1 else ""
+        words = (in_words(s.finding.probabilities, card.classes), set_in_words(s.finding, card))
+        here += "; ".join(text for text in words if text)
     lines = [(_headline(analysed), _HEADING, _WHITE)]
     if not analysed.study.unknown:
         ranked = sorted(analysed.study.probabilities.items(), key=lambda item: -item[1])

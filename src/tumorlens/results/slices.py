@@ -63,7 +63,8 @@ class Slice:
     def doubts(self) -> tuple[str, ...]:
         """What speaks against trusting its finding, a sentence each."""
         finding = self.finding
-        return (*([finding.reason] if finding.unknown else []), *finding.warnings)
+        own = [finding.reason] if finding.unknown else [str(finding)] if finding.close_call else []
+        return (*own, *finding.warnings)
 
     @property
     def frame_number(self) -> int | None:

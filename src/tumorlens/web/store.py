@@ -192,13 +192,13 @@ class Store:
         return FindingsDocument.of(weights, records, failures, studies)
 
     def add_feedback(self, feedback: Feedback) -> Feedback:
-        """Keeps a reader's word."""
+        """Keeps a reader's assessment."""
         with self.database.session() as session:
             session.add(feedback)
         return feedback
 
     def feedback(self, case_id: str | None = None) -> list[Feedback]:
-        """Readers' words on a case, or on all, in the order they were said."""
+        """Readers' assessments of a case, or of all, the oldest first."""
         query = select(Feedback).order_by(col(Feedback.said), col(Feedback.id))
         with self.database.session() as session:
             return list(session.exec(query if case_id is None else query.where(Feedback.case_id == case_id)))

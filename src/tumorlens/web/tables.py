@@ -76,7 +76,7 @@ class FailedFile(SQLModel, table=True):
 
 
 class Feedback(SQLModel, table=True):
-    """A reader's word on a slice. A later one of the same reader counts; none is overwritten."""
+    """A reader's assessment of a slice. A later one of the same reader counts; none is overwritten."""
 
     __tablename__ = "feedback"
     id: int | None = Field(default=None, primary_key=True)

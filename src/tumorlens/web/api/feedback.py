@@ -1,4 +1,4 @@
-"""Readers' words: agree, another class, unsure, a comment, an outline; and what can be trained of them."""
+"""Readers' assessments: agree, another class, unsure, a comment, an outline; and the data set they make."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _Point = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2
 
 
 class NewFeedback(Asked):
-    """A reader's word on a slice.
+    """A reader's assessment of a slice.
 
     Attributes:
         slice: Its number.
         verdict: "agree" with the finding, "other" class, or "unsure".
         label: Key of the class, with "other".
-        comment: In your words. Name nobody.
+        comment: In your words, without patient names.
         outline: Corners of your outline of the tumour, x and y in fractions of width and height; or none.
     """
 
