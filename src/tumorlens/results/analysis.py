@@ -22,9 +22,9 @@ from tumorlens.formats.dicom import reader as dicom
 from tumorlens.formats.dicom.header import Header, is_uid
 from tumorlens.formats.dicom.info import MR_IMAGES
 from tumorlens.formats.sources import reader_of
+from tumorlens.listener import SILENT, Listener
 from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity, identity_of
-from tumorlens.results.progress import Progress
 from tumorlens.results.shelf import Shelf
 from tumorlens.results.slices import AnalysedStudy, Slice
 from tumorlens.study import SliceFinding, find_in_study
@@ -39,7 +39,7 @@ def analyse(
     paths: str | PathLike[str] | Iterable[str | PathLike[str]],
     classifier: Classifier,
     when: datetime | None = None,
-    progress: Progress | None = None,
+    listener: Listener = SILENT,
 ) -> AnalysedStudy:
     """Says what the MR images of one study show.
 
@@ -51,7 +51,7 @@ def analyse(
         classifier: What classifies.
         when: The time that results shall bear; now by default. Give the same again and results are the same to the
             last byte, not only in their UIDs.
-        progress: Who is told how it gets on.
+        listener: Who is told what is read, and what is corrupt.
 
     Raises:
         NotOneStudy: If the files are of several studies.
@@ -59,7 +59,7 @@ def analyse(
     """
     several = [paths] if isinstance(paths, str | PathLike) else list(paths)
     with closing(Shelf()) as shelf:
-        reading = _Reading(several, shelf, progress or Progress())
+        reading = _Reading(several, shelf, listener)
         findings = classifier.find(reading.scans(), explain=False)
         if not findings or reading.identity is None:
             raise reading.nothing()
@@ -85,11 +85,11 @@ class _Reading:
     Args:
         paths: Files and folders.
         shelf: Keeps the scans.
-        progress: Who is told how it gets on.
+        listener: Who is told what is read, and what is corrupt.
     """
 
-    def __init__(self, paths: list[str | PathLike[str]], shelf: Shelf, progress: Progress) -> None:
-        self.paths, self._shelf, self._progress = paths, shelf, progress
+    def __init__(self, paths: list[str | PathLike[str]], shelf: Shelf, listener: Listener) -> None:
+        self.paths, self._shelf, self._listener = paths, shelf, listener
         self.identity: Identity | None = None
         self.slices: list[partial[Slice]] = []  # they lack their findings
         self.failures: list[Failure] = []
@@ -100,22 +100,22 @@ class _Reading:
     def scans(self) -> Iterator[Scan]:
         """The slices' pixels, one after another; `slices` grows beside it."""
         for source in find_sources(self.paths):
-            self._progress.reading(source.path)
+            self._listener.reading(source.path)
             try:
                 if source.error:
                     raise source.error
                 for scan in self._scans_of(source.path):
-                    self._progress.reading(None)
+                    self._listener.reading(None)
                     yield scan
-                    self._progress.reading(source.path)
+                    self._listener.reading(source.path)
             except NotOneStudy:
                 raise
             except InputError as error:
                 self._errors.append(error)
                 self.failures.append(Failure.of(source.path, error))
                 if not isinstance(error, NotAScan):  # of no use to the network, but sound
-                    self._progress.failed(source.path, error.problem)
-            self._progress.reading(None)
+                    self._listener.failed(source.path, error.problem)
+            self._listener.reading(None)
 
     def nothing(self) -> InputError:
         """Why there is no slice."""
