@@ -15,9 +15,9 @@ from tumorlens.classes import BRAIN_TUMORS, ClassSet
 from tumorlens.classifier import Classifier
 from tumorlens.engines.eager import choose_device
 from tumorlens.errors import ConfigError, ModelError
-from tumorlens.explain.overlay import draw_overlay, draw_scan
 from tumorlens.model import build_network
 from tumorlens.model.gate import Gate
+from tumorlens.overlay import draw_overlay, draw_scan
 from tumorlens.preprocess import Preprocessing
 from tumorlens.scan import Scan
 

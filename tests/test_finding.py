@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import tumorlens
-from tumorlens.finding import FailureRecord, Finding, FindingRecord, FindingsDocument, Region, WeightsId
+from tumorlens.evidence import Region
+from tumorlens.finding import FailureRecord, Finding, FindingRecord, FindingsDocument, WeightsId
 
 WEIGHTS = WeightsId(name="tiny", sha256="ab" * 32)
 

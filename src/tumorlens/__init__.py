@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from tumorlens.classes import BRAIN_TUMORS, ClassSet, ScanClass
     from tumorlens.classifier import Classifier
     from tumorlens.errors import TumorLensError
-    from tumorlens.finding import Finding, Region
+    from tumorlens.evidence import Region
+    from tumorlens.finding import Finding
     from tumorlens.formats import read_scans
     from tumorlens.scan import Scan
 

@@ -17,8 +17,9 @@ from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.engines import Answers, Engine, Target
 from tumorlens.engines.graph import Graph, graph_beside
 from tumorlens.errors import MissingExtra, ModelError
+from tumorlens.evidence import Evidence
 from tumorlens.explain.region import find_region
-from tumorlens.finding import Evidence, Finding, WeightsId, prediction_sets
+from tumorlens.finding import Finding, WeightsId, prediction_sets
 from tumorlens.formats import Axis, Paths
 from tumorlens.place import SlicePlace
 from tumorlens.preprocess import Preprocessing

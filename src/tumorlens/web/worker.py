@@ -15,9 +15,9 @@ from typing import Any
 
 from tumorlens.classifier import Classifier
 from tumorlens.errors import InputError, TumorLensError
-from tumorlens.explain.overlay import draw_heatmap, draw_overlay
 from tumorlens.finding import SCHEMA, FailureRecord, FindingsDocument
 from tumorlens.formats import Failure, Source, read_source
+from tumorlens.overlay import draw_heatmap, draw_overlay
 from tumorlens.place import SlicePlace
 from tumorlens.scan import Scan
 from tumorlens.study import SliceFinding, find_in_studies

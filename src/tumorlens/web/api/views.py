@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from tumorlens.card import WeightsCard
-from tumorlens.finding import SCHEMA, FindingRecord, FindingsDocument, Region
+from tumorlens.evidence import Region
+from tumorlens.finding import SCHEMA, FindingRecord, FindingsDocument
 from tumorlens.web.tables import Case, FailedFile, Feedback, Slice
 from tumorlens.wording import in_words, set_in_words, study_in_words
 

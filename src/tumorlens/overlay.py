@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from tumorlens.finding import Region
+from tumorlens.evidence import Region
 from tumorlens.scan import Scan
 
 _CONTOUR = (64, 224, 255)
