@@ -18,11 +18,11 @@ from tumorlens.errors import InputError, TumorLensError
 from tumorlens.finding import SCHEMA, FailureRecord, FindingsDocument
 from tumorlens.formats import Failure, Source, read_source
 from tumorlens.overlay import draw_heatmap, draw_overlay
+from tumorlens.picture import embedded
 from tumorlens.place import SlicePlace
 from tumorlens.scan import Scan
 from tumorlens.study import SliceFinding, find_in_studies
 from tumorlens.web.arrival import Rules
-from tumorlens.web.pictures import png
 from tumorlens.web.reading import Order, read_case
 
 AT_ONCE = 64
@@ -96,19 +96,13 @@ def _find(command: dict[str, Any], classifier: Classifier) -> dict[str, Any]:
     for scan, finding in zip(scans, classifier.find_each(scans, target=command["target"], batch_size=16), strict=True):
         heat = over = None
         if pictures and finding.heatmap is not None:
-            heat = _embedded(draw_heatmap(finding.heatmap))
-            over = _embedded(draw_overlay(scan, finding.heatmap, finding.region))
+            heat = embedded(draw_heatmap(finding.heatmap))
+            over = embedded(draw_overlay(scan, finding.heatmap, finding.region))
         records.append(finding.record(heat, over).model_copy(update={"source": name}))
         slices.append(SliceFinding(records[-1], SlicePlace.of(scan)))
     studies = [study.record(name) for study in find_in_studies(slices, classifier.card.classes, classifier.card.study)]
     document = FindingsDocument.of(classifier.weights, records, failures, studies)
     return {"schema": SCHEMA, **document.model_dump(mode="json")}
-
-
-def _embedded(image: Any) -> str:
-    import base64
-
-    return f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"
 
 
 def _limit_memory(more: int) -> None:
