@@ -15,9 +15,9 @@ from tests.studies import GRIDS, STUDY, classic, header, save
 from tumorlens.classifier import Classifier
 from tumorlens.errors import InputError, NotOneStudy, UnreadableFile, UnsupportedFile
 from tumorlens.finding import Finding
+from tumorlens.listener import Listener
 from tumorlens.results.analysis import analyse
 from tumorlens.results.make import make_results, write_results
-from tumorlens.results.progress import Progress
 from tumorlens.scan import Scan
 
 AXIAL = GRIDS["axial"]
@@ -182,14 +182,11 @@ def test_it_tells_what_it_reads_and_what_is_corrupt(make_study: Callable[..., Pa
     read: list[str | None] = []
     corrupt: list[str] = []
 
-    class Listener(Progress):
-        def reading(self, path: str | None) -> None:
-            read.append(path and Path(path).name)
-
-        def failed(self, path: str, problem: str) -> None:
-            corrupt.append(Path(path).name)
-
-    analyse([*files, folder / "blank.dcm"], bright, progress=Listener())
+    listener = Listener(
+        reading=lambda path: read.append(path and Path(path).name),
+        failed=lambda path, _problem: corrupt.append(Path(path).name),
+    )
+    analyse([*files, folder / "blank.dcm"], bright, listener=listener)
     assert list(dict.fromkeys(read)) == [files[0].name, None, *(file.name for file in files[1:]), "blank.dcm"]
     assert read[-1] is None
     assert corrupt == [files[2].name]  # and not the blank one, which is sound

@@ -21,14 +21,14 @@ from tumorlens.formats.checks import check_scans, parsing
 from tumorlens.formats.dicom import reader as dicom
 from tumorlens.formats.dicom.header import Header, is_uid
 from tumorlens.formats.dicom.info import MR_IMAGES
-from tumorlens.formats.dicom.order import in_order
 from tumorlens.formats.sources import reader_of
+from tumorlens.listener import SILENT, Listener
 from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity, identity_of
-from tumorlens.results.progress import Progress
 from tumorlens.results.shelf import Shelf
 from tumorlens.results.slices import AnalysedStudy, Slice
 from tumorlens.study import SliceFinding, find_in_study
+from tumorlens.study.stacks import stacks_of
 
 if TYPE_CHECKING:
     from tumorlens.classifier import Classifier
@@ -39,7 +39,7 @@ def analyse(
     paths: str | PathLike[str] | Iterable[str | PathLike[str]],
     classifier: Classifier,
     when: datetime | None = None,
-    progress: Progress | None = None,
+    listener: Listener = SILENT,
 ) -> AnalysedStudy:
     """Says what the MR images of one study show.
 
@@ -51,7 +51,7 @@ def analyse(
         classifier: What classifies.
         when: The time that results shall bear; now by default. Give the same again and results are the same to the
             last byte, not only in their UIDs.
-        progress: Who is told how it gets on.
+        listener: Who is told what is read, and what is corrupt.
 
     Raises:
         NotOneStudy: If the files are of several studies.
@@ -59,11 +59,12 @@ def analyse(
     """
     several = [paths] if isinstance(paths, str | PathLike) else list(paths)
     with closing(Shelf()) as shelf:
-        reading = _Reading(several, shelf, progress or Progress())
+        reading = _Reading(several, shelf, listener)
         findings = list(classifier.find_each(reading.scans(), explain=False))
         if not findings or reading.identity is None:
             raise reading.nothing()
-        slices = _in_order([found(finding=f) for found, f in zip(reading.slices, findings, strict=True)])
+        found = [each(finding=finding) for each, finding in zip(reading.slices, findings, strict=True)]
+        slices = [s for stack in stacks_of(found, lambda s: s.place) for s in stack.slices]
         classes = classifier.card.classes
         study = find_in_study([SliceFinding(s.finding, s.place) for s in slices], classes, classifier.card.study)
         analysed = AnalysedStudy(
@@ -84,11 +85,11 @@ class _Reading:
     Args:
         paths: Files and folders.
         shelf: Keeps the scans.
-        progress: Who is told how it gets on.
+        listener: Who is told what is read, and what is corrupt.
     """
 
-    def __init__(self, paths: list[str | PathLike[str]], shelf: Shelf, progress: Progress) -> None:
-        self.paths, self._shelf, self._progress = paths, shelf, progress
+    def __init__(self, paths: list[str | PathLike[str]], shelf: Shelf, listener: Listener) -> None:
+        self.paths, self._shelf, self._listener = paths, shelf, listener
         self.identity: Identity | None = None
         self.slices: list[partial[Slice]] = []  # they lack their findings
         self.failures: list[Failure] = []
@@ -99,22 +100,22 @@ class _Reading:
     def scans(self) -> Iterator[Scan]:
         """The slices' pixels, one after another; `slices` grows beside it."""
         for source in find_sources(self.paths):
-            self._progress.reading(source.path)
+            self._listener.reading(source.path)
             try:
                 if source.error:
                     raise source.error
                 for scan in self._scans_of(source.path):
-                    self._progress.reading(None)
+                    self._listener.reading(None)
                     yield scan
-                    self._progress.reading(source.path)
+                    self._listener.reading(source.path)
             except NotOneStudy:
                 raise
             except InputError as error:
                 self._errors.append(error)
                 self.failures.append(Failure.of(source.path, error))
                 if not isinstance(error, NotAScan):  # of no use to the network, but sound
-                    self._progress.failed(source.path, error.problem)
-            self._progress.reading(None)
+                    self._listener.failed(source.path, error.problem)
+            self._listener.reading(None)
 
     def nothing(self) -> InputError:
         """Why there is no slice."""
@@ -165,18 +166,6 @@ def _check_uids(header: Header) -> None:
             raise UnreadableFile(
                 header.path, f"it has no valid {keyword}", "export it again; results refer to it by UID"
             )
-
-
-def _in_order(slices: list[Slice]) -> list[Slice]:
-    """Series by series in the order they come, each in the order its slices lie in the head."""
-    series: dict[str, list[Slice]] = {}
-    for s in slices:
-        series.setdefault(s.header.series, []).append(s)
-    return [
-        members[i]
-        for members in series.values()
-        for i in in_order([(s.header.frame(s.frame), s.number) for s in members])
-    ]
 
 
 def _window(values: Values | None) -> tuple[float, float] | None:

@@ -74,11 +74,6 @@ class Slice:
         return self.frame + 1 if multi else None
 
     @property
-    def number(self) -> int | None:
-        """Its place among those of its series by number: InstanceNumber, or the frame's number."""
-        return self.frame_number or self.header.number
-
-    @property
     def window(self) -> tuple[float, float] | None:
         """(center, width) that shows it, by the header or else by the reader; None where there is none to write."""
         center, width = self.header.frame(self.frame).window
@@ -96,7 +91,7 @@ class AnalysedStudy:
 
     Attributes:
         identity: Patient and study, as results repeat them. Holds patient data: never log it.
-        slices: Series by series, in the order they lie in the head.
+        slices: Stack by stack, in the order they lie in the head.
         study: What they show together; its key slices are places in `slices`.
         classes: The classes that were told apart.
         failures: Files that gave no slice, or not all of theirs.

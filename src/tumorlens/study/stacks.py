@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from tumorlens.formats.dicom.geometry import PlaneName, nearest_plane, parallel
+from tumorlens.formats.dicom.order import group, in_order
 from tumorlens.place import SlicePlace
 from tumorlens.scan import Orientation
 from tumorlens.sequence import SeriesInfo
@@ -58,37 +59,29 @@ def stacks_of(slices: Sequence[Slice], place_of: Callable[[Slice], SlicePlace]) 
         slices: In any order.
         place_of: Gives a slice's place.
     """
-    groups: dict[tuple[object, ...], list[list[tuple[SlicePlace, Slice]]]] = {}
+    series: dict[tuple[object, ...], list[tuple[SlicePlace, Slice]]] = {}
     instances: set[str] = set()
     for each in slices:
         place = place_of(each)
-        if place.instance in instances:
-            continue
-        instances |= {place.instance} - {""}
-        stacks = groups.setdefault((place.series, place.info.sequence, place.info.flaw), [])
-        parallel = (stack for stack in stacks if _parallel(stack[0][0].orientation, place.orientation))
-        if (stack := next(parallel, None)) is None:
-            stacks.append([(place, each)])
-        else:
-            stack.append((place, each))
-    return [_stack(members) for stacks in groups.values() for members in stacks]
+        if place.instance not in instances:
+            instances |= {place.instance} - {""}
+            series.setdefault((place.series, place.info.sequence, place.info.flaw), []).append((place, each))
+    groups = (members for each in series.values() for members in group(each, _in_one_stack))
+    return [_stack(members) for members in groups]
+
+
+def _in_one_stack(one: tuple[SlicePlace, Slice], other: tuple[SlicePlace, Slice]) -> bool:
+    a, b = one[0].orientation, other[0].orientation
+    return a is b if a is None or b is None else parallel(a, b)
 
 
 def _stack(members: list[tuple[SlicePlace, Slice]]) -> Stack[Slice]:
-    known = all(place.depth is not None for place, _ in members)
-
-    def order(member: tuple[SlicePlace, Slice]) -> tuple[float, tuple[int, int]]:
-        # Rounded to 0.01 mm, so that repetitions of one place stay together in order of acquisition.
-        place = member[0]
-        return (round(place.depth, 2) if known and place.depth is not None else 0.0, place.number)
-
-    first = members[0][0]
-    members = sorted(members, key=order)
-    depths = tuple(place.depth for place, _ in members if place.depth is not None) if known else ()
-    return Stack(tuple(each for _, each in members), first.info, first.orientation, depths)
-
-
-def _parallel(a: Orientation | None, b: Orientation | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return parallel(a, b)
+    order = in_order([place.depth for place, _ in members], [place.number for place, _ in members])
+    places = [members[i][0] for i in order]
+    depths = tuple(place.depth for place in places if place.depth is not None)
+    return Stack(
+        tuple(members[i][1] for i in order),
+        members[0][0].info,
+        members[0][0].orientation,
+        depths if len(depths) == len(places) else (),
+    )
