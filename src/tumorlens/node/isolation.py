@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from tumorlens.errors import AnalysisFailed
+from tumorlens.listener import Listener
 from tumorlens.node.config import Analysis
 from tumorlens.processes import Failed, Message, begin, keep_quiet, limit_memory, parse
-from tumorlens.results.progress import Progress
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-Analyse = Callable[[Sequence[Path], Progress], "list[Dataset]"]
+Analyse = Callable[[Sequence[Path], Listener], "list[Dataset]"]
 """Makes results of the DICOM files of one study, and tells how it gets on. UIDs are made of what went in: of the same
 files come the same objects."""
 
@@ -215,7 +215,7 @@ def _main(connection: Connection, prepare: Prepare, megabytes: int) -> None:
             if analyse is None:
                 analyse = prepare()
                 limit_memory(megabytes << 20)
-            results = analyse(study.files, _Reporter(connection, study.files))
+            results = analyse(study.files, _reporter(connection, study.files))
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the node is told
             connection.send_bytes(Failed.of(error).line())
             continue
@@ -228,20 +228,17 @@ def _main(connection: Connection, prepare: Prepare, megabytes: int) -> None:
         connection.send_bytes(reply.line())
 
 
-class _Reporter(Progress):
+def _reporter(connection: Connection, files: Sequence[Path]) -> Listener:
     """Tells the node how an analysis gets on, so that it knows which file was read when the process dies."""
+    places = {str(path): place for place, path in enumerate(files)}
 
-    def __init__(self, connection: Connection, files: Sequence[Path]) -> None:
-        self._connection = connection
-        self._places = {str(path): place for place, path in enumerate(files)}
+    def tell(message: Message) -> None:
+        connection.send_bytes(message.line())
 
-    def reading(self, path: str | None) -> None:
-        """The file that is read from now on."""
-        self._connection.send_bytes(Reading(place=None if path is None else self._places[path]).line())
-
-    def failed(self, path: str, problem: str) -> None:
-        """What is wrong with a file."""
-        self._connection.send_bytes(BadFile(place=self._places[path], problem=problem).line())
+    return Listener(
+        reading=lambda path: tell(Reading(place=None if path is None else places[path])),
+        failed=lambda path, problem: tell(BadFile(place=places[path], problem=problem)),
+    )
 
 
 def _save(results: Sequence[Dataset], folder: Path) -> list[tuple[str, str, str]]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from tumorlens.finding import FindingRecord, Region
 from tumorlens.formats import Axis
+from tumorlens.place import SlicePlace
 from tumorlens.processes import Failed, Message
 
 
@@ -137,10 +138,11 @@ class FileFailed(Message):
 
 
 class SliceRead(Message):
-    """A slice of a case, and its finding."""
+    """A slice of a case, its finding, and where it lies in the patient."""
 
     kind: Literal["slice"] = "slice"
     content: SliceContent
+    place: SlicePlace
 
 
 class Done(Message):

@@ -14,6 +14,7 @@ from tumorlens.classifier import Classifier
 from tumorlens.errors import InputError
 from tumorlens.finding import Evidence, Finding
 from tumorlens.formats import Failure, find_sources, read_source
+from tumorlens.place import SlicePlace
 from tumorlens.processes import Message
 from tumorlens.scan import Scan
 from tumorlens.web.arrival import Arrival, Arrived
@@ -125,7 +126,7 @@ class _Case:
         volume = self._add_to_volume(scan, series, finding, evidence)
         finding = replace(finding, source=name, warnings=(*finding.warnings, *arrived.doubts))
         content = _describe(self._number, series, scan, finding, evidence, values, volume)
-        self._tell(SliceRead(content=content))
+        self._tell(SliceRead(content=content, place=SlicePlace.of(scan)))
 
     def _add_to_volume(self, scan: Scan, series: int, finding: Finding, evidence: dict[str, Evidence]) -> int | None:
         """The number of the volume a slice is a part of, if it is shown in three planes."""
