@@ -16,7 +16,7 @@ from tumorlens.card import HeatMapRule, WeightsCard, find_weights, read_card
 from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.engines import Answers, Engine, Target
 from tumorlens.engines.graph import Graph, graph_beside
-from tumorlens.errors import MissingExtra, ModelError
+from tumorlens.errors import ModelError, needs_extra
 from tumorlens.explain.region import find_region
 from tumorlens.finding import Evidence, Finding, WeightsId, prediction_sets
 from tumorlens.preprocess import Preprocessing
@@ -89,7 +89,8 @@ class Classifier:
             raise ModelError(f"{path}: has no graph beside it; write one with: tumorlens export --weights {weights}")
         if graph is not None and engine != "torch" and (device == "cpu" or (device == "auto" and not _accelerated())):
             return cls(Graph(graph, card, threads), weights)
-        return cls(_eager(weights, device), weights)
+        what = f"{weights}: weights without a graph beside them" if graph is None else f"computing on {device!r}"
+        return cls(_eager(weights, device, what), weights)
 
     @property
     def card(self) -> WeightsCard:
@@ -99,7 +100,9 @@ class Classifier:
     @cached_property
     def eager(self) -> Eager:
         """The network in PyTorch, loaded when it is first asked for."""
-        return self.engine if not isinstance(self.engine, Graph) else _eager(self._weights, "cpu")  # type: ignore[return-value]
+        if isinstance(self.engine, Graph):
+            return _eager(self._weights, "cpu", "another heat map than the weights' own")
+        return self.engine  # type: ignore[return-value]
 
     @property
     def network(self) -> Network:
@@ -303,12 +306,9 @@ class Classifier:
             yield "a colour picture; the network sees its greyscale"
 
 
-def _eager(weights: str | Path, device: str) -> Eager:
-    try:
+def _eager(weights: str | Path, device: str, what: str) -> Eager:
+    with needs_extra(what, "train"):
         from tumorlens.engines.eager import Eager
-    except ModuleNotFoundError as error:
-        told = f"{weights}: another device or kind of heat map, or weights without a graph: that"
-        raise MissingExtra(told, "train") from error
     return Eager.load(weights, device)
 
 

@@ -114,10 +114,10 @@ def find_files(paths: Iterable[str | Path]) -> list[Source]:
 
 
 def _files_of(path: str | Path) -> list[Source]:
-    found = _in_store(str(path)) if is_url(path) else find_sources(path)
-    names = {source.path for source in found}
+    sources = _in_store(str(path)) if is_url(path) else find_sources(path)
+    names = {source.path for source in sources}
     # Without headers: many millions of files may be listed.
-    scans = [Source(source.path, source.error) for source in found if not _is_result(source.path, names)]
+    scans = [Source(source.path, source.error) for source in sources if not _is_result(source.path, names)]
     error = UnsupportedFile(path, "nothing but results of an earlier call", "give the scans they were made of")
     return scans or [Source(str(path), error)]
 
@@ -126,13 +126,13 @@ def _in_store(url: str) -> list[Source]:
     """The files below a URL, in natural order. None is opened: whether it holds a scan shows when it is read."""
     system, root = open_url(url)
     try:
-        found = [system.unstrip_protocol(path) for path in system.find(root)]
+        urls = [system.unstrip_protocol(path) for path in system.find(root)]
     except OSError as error:
         reason = error.strerror or "it did not answer"
         return [Source(url, UnreadableFile(url, f"the store could not be read ({reason})", "check URL and access"))]
-    if not found:
+    if not urls:
         return [Source(url, UnreadableFile(url, "there is no such file or folder", "check the URL"))]
-    hidden = (path for path in found if "/." not in path.removeprefix(url))
+    hidden = (path for path in urls if "/." not in path.removeprefix(url))
     return [Source(path) for path in sorted(hidden, key=natural)]
 
 

@@ -146,14 +146,14 @@ class Worker:
         """Does some files, the first of which has a place, holding one batch of scans at a time."""
         done = [Done(path=item.path, name=item.name) for item in items]
         for batch in _batches(self._scans(items, done)):
-            found = self.classifier.find_each(
+            findings = self.classifier.find_each(
                 [scan for _, _, scan in batch],
                 explain=self.job.explain,
                 target=self.job.target,
                 method=self.job.method,
                 batch_size=_BATCH,
             )
-            for (index, name, scan), finding in zip(batch, found, strict=True):
+            for (index, name, scan), finding in zip(batch, findings, strict=True):
                 done[index].findings.append(self._write(name, scan, finding))
         return Part.of(place, done)
 
@@ -163,12 +163,12 @@ class Worker:
             read = self._read(item)
             # Looking two scans ahead tells whether names need the frame's number.
             ahead = list(islice(read, 2))
-            for found in chain(ahead, read):
-                if isinstance(found, Failure):
-                    done[index].failures.append(FailureRecord(source=found.source, error=found.error))
+            for result in chain(ahead, read):
+                if isinstance(result, Failure):
+                    done[index].failures.append(FailureRecord(source=result.source, error=result.error))
                 else:
-                    name = f"{item.name}-{found.frame:04d}" if len(ahead) > 1 else item.name
-                    yield index, name, found
+                    name = f"{item.name}-{result.frame:04d}" if len(ahead) > 1 else item.name
+                    yield index, name, result
 
     def _read(self, item: Item) -> Iterator[Scan | Failure]:
         if not is_url(item.path):
@@ -186,8 +186,8 @@ class Worker:
                 gone = UnreadableFile(item.path, f"could not be fetched ({error.strerror or 'no answer'})", "try again")
                 yield Failure.of(item.path, gone)
                 return
-            for found in read_source(Source(str(local)), axis=self.job.axis):
-                yield replace(found, source=item.path)
+            for result in read_source(Source(str(local)), axis=self.job.axis):
+                yield replace(result, source=item.path)
 
     def _write(self, name: str, scan: Scan, finding: Finding) -> FindingRecord:
         if self.store is None or finding.heatmap is None or not self.job.pictures:
