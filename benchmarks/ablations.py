@@ -27,8 +27,8 @@ from tumorlens.evaluation.metrics import Estimate, score
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.evaluation.testing.evaluate import predict_slices
 from tumorlens.experiments.crossvalidation import one_per_group, with_folds
-from tumorlens.experiments.experiment import load, read_manifests, train_slices
-from tumorlens.experiments.listener import Listener
+from tumorlens.experiments.experiment import Experiment, load, read_manifests
+from tumorlens.listener import Listener
 from tumorlens.training.config import read_config
 from tumorlens.training.run import Run
 
@@ -59,8 +59,9 @@ def train_variant(name: str, fold: int, epochs: int, data: Path, runs: Path, sli
     config = read_config(None, {**common, **VARIANTS[name]})
     run = Run.open(place) if (place / "config.yaml").exists() else Run.create(place, config, [data])
     said = Listener(epoch=lambda row, total: print(f"  {row.epoch}/{total} {row.seconds:.1f} s", flush=True))
-    split = train_slices(run, slices, said)
-    return Trained(Classifier.load(place), split.test)
+    experiment = Experiment(run, slices, said)
+    experiment.train()
+    return Trained(Classifier.load(place), experiment.split.test)
 
 
 def measure(trained: Sequence[Trained], slices: Slices) -> tuple[list[Estimate], NDArray[np.bool_], Predictions]:
@@ -102,7 +103,7 @@ def main() -> None:
     parser.add_argument("--only-train", action="store_true", help="train, and print no table")
     arguments = parser.parse_args()
     config = read_config(None, {"model": MODEL})
-    slices = one_per_group(with_folds(load(read_manifests([arguments.data]), config, Listener()), 5, 0))
+    slices = one_per_group(with_folds(load(read_manifests([arguments.data]), config.preprocessing), 5, 0))
     measured: dict[str, tuple[list[Estimate], NDArray[np.bool_], Predictions]] = {}
     for name in arguments.variants:
         trained = []

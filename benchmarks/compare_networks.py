@@ -18,8 +18,8 @@ import torch
 from tumorlens.data.loader import Slices
 from tumorlens.evaluation.metrics import Estimate, Scores
 from tumorlens.experiments.crossvalidation import one_per_group
-from tumorlens.experiments.experiment import load, read_manifests, run_slices
-from tumorlens.experiments.listener import Listener
+from tumorlens.experiments.experiment import Experiment, load, read_manifests
+from tumorlens.listener import Listener
 from tumorlens.model.network import Network, build_network, register
 from tumorlens.training.callbacks import read_log
 from tumorlens.training.config import TrainConfig
@@ -38,16 +38,10 @@ class DenseNet121(Network):
         self.features, self.head = whole.features, whole.class_layers
 
 
-class Lines(Listener):
-    """Prints what an experiment tells."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            say=lambda text: print(f"  {text}", flush=True),
-            epoch=lambda row, total: print(
-                f"  {row.epoch}/{total} {row.val_accuracy:.3f} {row.seconds:.0f} s", flush=True
-            ),
-        )
+LINES = Listener(
+    say=lambda text: print(f"  {text}", flush=True),
+    epoch=lambda row, total: print(f"  {row.epoch}/{total} {row.val_accuracy:.3f} {row.seconds:.0f} s", flush=True),
+)
 
 
 def measure(data: Path, runs: Path, network: str, fold: int, epochs: int, slices: Slices) -> tuple[Scores, list[float]]:
@@ -61,7 +55,7 @@ def measure(data: Path, runs: Path, network: str, fold: int, epochs: int, slices
     if metrics.exists():
         scores = Scores.model_validate_json(metrics.read_text(encoding="utf-8"))
     else:
-        scores = run_slices(run, slices, Lines())
+        scores = Experiment(run, slices, LINES).complete()
     return scores, [row.seconds for row in read_log(run.log)]
 
 
@@ -81,7 +75,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=["cnn", "cnn_lstm", "densenet121"])
     parser.add_argument("--epochs", type=int, default=TrainConfig().epochs)
     arguments = parser.parse_args()
-    slices = one_per_group(load(read_manifests([arguments.data]), TrainConfig(), Listener()))
+    slices = one_per_group(load(read_manifests([arguments.data]), TrainConfig().preprocessing))
     rows = []
     for network in arguments.networks:
         parameters = sum(p.numel() for p in build_network(network, channels=1, classes=4).parameters())

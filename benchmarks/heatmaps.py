@@ -34,7 +34,6 @@ from tumorlens.evaluation.heatmaps.localization import (
 from tumorlens.evaluation.intervals import estimate_means
 from tumorlens.evaluation.metrics import Estimate
 from tumorlens.experiments.experiment import load, read_manifests
-from tumorlens.experiments.listener import Listener
 from tumorlens.training.run import Run
 
 Row = Sequence[str]
@@ -43,7 +42,7 @@ Row = Sequence[str]
 def open_run(folder: Path) -> tuple[Classifier, Slices, Split]:
     """A run's network, scans and split."""
     run = Run.open(folder)
-    slices = load(read_manifests(run.data), run.config, Listener())
+    slices = load(read_manifests(run.data), run.config.preprocessing)
     split = run.read_split(slices)
     if split is None:
         raise SystemExit(f"{folder}: has no split yet; let it finish")

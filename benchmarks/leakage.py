@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tumorlens.evaluation.metrics import Estimate, Scores
 from tumorlens.experiments.crossvalidation import crossvalidate
-from tumorlens.experiments.experiment import run_experiment
-from tumorlens.experiments.listener import Listener
+from tumorlens.experiments.experiment import Experiment
+from tumorlens.listener import Listener
 from tumorlens.training.callbacks import read_log
 from tumorlens.training.config import TrainConfig
 from tumorlens.training.run import Run
@@ -30,7 +30,7 @@ def paper_protocol(data: Path, folder: Path, config: TrainConfig) -> tuple[Run, 
         run = Run.create(folder, config.model_copy(update={"split": "random"}), [data])
     metrics = folder / "evaluation" / "metrics.json"
     if not metrics.exists():
-        return run, run_experiment(run, listener())
+        return run, Experiment.load(run, listener()).complete()
     return run, Scores.model_validate_json(metrics.read_text(encoding="utf-8"))
 
 

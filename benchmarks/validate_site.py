@@ -21,6 +21,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from tumorlens.data.manifest import SYNTHETIC
 from tumorlens.evaluation.metrics import Estimate
 from tumorlens.evaluation.site.validate import validate_site
+from tumorlens.listener import Listener
 from tumorlens.phantoms.phantom import Phantom, make_phantoms
 
 SCANNERS = (("Acme Medical", "Halo 15", 1.5), ("Acme Medical", "Halo 30", 3.0), ("Borealis", "Aurora", 2.89362))
@@ -93,7 +94,9 @@ def main() -> None:
     if not hospital.exists():
         lay_out(hospital, arguments.count)
     report = arguments.folder / "validation"
-    found = validate_site(arguments.weights, [hospital], report, tell=lambda text: print(f"  {text}", flush=True))
+    found = validate_site(
+        arguments.weights, [hospital], report, listener=Listener(lambda text: print(f"  {text}", flush=True))
+    )
     print("\n| figure | here | card |\n| --- | --- | --- |")
     for c in found.comparisons:
         print(f"| {c.name} | {shown(c.here)} | {shown(c.promised)} |")

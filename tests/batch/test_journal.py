@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tumorlens.batch import DOCUMENT, TABLES, Computing, Job, Listener, run
+from tumorlens.batch import DOCUMENT, TABLES, Computing, Job, run
 from tumorlens.batch.job import Item
 from tumorlens.batch.pools import Chunk, alone
 from tumorlens.batch.work import Part, Worker
 from tumorlens.errors import ConfigError
+from tumorlens.listener import Listener
 
 Folder = Callable[[int], Path]
 

@@ -11,7 +11,8 @@ from tumorlens.data.loader import load_slices
 from tumorlens.data.manifest import read_manifest
 from tumorlens.errors import ConfigError
 from tumorlens.experiments.crossvalidation import crossvalidate
-from tumorlens.experiments.listener import Listener
+from tumorlens.experiments.experiment import Experiment
+from tumorlens.listener import Listener
 from tumorlens.phantoms.dataset import write_phantoms
 from tumorlens.training.config import TrainConfig
 from tumorlens.training.run import Run
@@ -51,4 +52,4 @@ def test_what_goes_wrong_on_ray_is_said_as_if_it_had_here(phantoms: Path, tmp_pa
     loaded = load_slices(read_manifest(phantoms), QUICK.preprocessing)
     spoiled = replace(loaded, images=np.full_like(loaded.images, np.nan))
     with pytest.raises(ConfigError, match="the loss is no finite number"):
-        train_on_ray()([(run, spoiled)], Listener())
+        train_on_ray()([Experiment(run, spoiled)], Listener())

@@ -13,7 +13,7 @@ from tumorlens.data.loader import Slices
 from tumorlens.data.manifest import Entry, Manifest, read_manifest
 from tumorlens.errors import ConfigError, DataError
 from tumorlens.experiments.crossvalidation import CrossValidation, crossvalidate, one_per_group, with_folds
-from tumorlens.experiments.listener import Listener
+from tumorlens.listener import Listener
 from tumorlens.phantoms.dataset import write_phantoms
 from tumorlens.scan import Scan
 from tumorlens.training.config import TrainConfig

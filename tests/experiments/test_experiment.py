@@ -18,9 +18,9 @@ from tumorlens.data.loader import Slices, load_slices
 from tumorlens.data.manifest import Entry, Manifest, pseudonym, read_manifest
 from tumorlens.data.split import Split
 from tumorlens.errors import DataError, ModelError
-from tumorlens.experiments.experiment import cautions, evaluate_weights, make_split, run_experiment
-from tumorlens.experiments.listener import Listener
+from tumorlens.experiments.experiment import Experiment, cautions, evaluate_weights, make_split
 from tumorlens.formats import read_scans
+from tumorlens.listener import Listener
 from tumorlens.preprocess import Preprocessing
 from tumorlens.training.config import TrainConfig, read_config
 from tumorlens.training.run import Run
@@ -70,7 +70,7 @@ def easy(tmp_path_factory):
 def done(easy, tmp_path_factory):
     """A run that was done, its scores, and what it said. Do not change it."""
     run, said = Run.create(tmp_path_factory.mktemp("done") / "run", read_config(None, QUICK), [easy]), []
-    return run, run_experiment(run, Listener(say=said.append)), said
+    return run, Experiment.load(run, Listener(say=said.append)).complete(), said
 
 
 # A whole experiment
@@ -144,9 +144,9 @@ def test_a_run_killed_while_it_is_calibrated_goes_on_to_the_same_end(done, easy,
     with monkeypatch.context() as patch:
         patch.setattr(f"{place}.{killed_in}", kill)
         with pytest.raises(KeyboardInterrupt):
-            run_experiment(run)
+            Experiment.load(run).complete()
     assert not (run.folder / "evaluation").exists()
-    run_experiment(run)
+    Experiment.load(run).complete()
     whole, resumed = read_card(done[0].weights), read_card(run.weights)
     assert resumed.calibration == whole.calibration
     assert resumed.sha256 == whole.sha256
@@ -155,7 +155,7 @@ def test_a_run_killed_while_it_is_calibrated_goes_on_to_the_same_end(done, easy,
 def test_done_already_is_not_done_again(done):
     run, scores, _ = done
     before, epochs = run.weights.read_bytes(), []
-    again = run_experiment(run, Listener(epoch=lambda row, total: epochs.append(row)))
+    again = Experiment.load(run, Listener(epoch=lambda row, total: epochs.append(row))).complete()
     assert epochs == []
     assert run.weights.read_bytes() == before
     assert again == scores
@@ -173,7 +173,7 @@ def test_colour_and_other_classes_take_the_same_path(tmp_path):
     folder = write_set(tmp_path / "lungs", keys, colour=True)
     settings = QUICK | {"preprocessing": {"size": 16, "channels": 3}, "epochs": 1, "split": "random"}
     run = Run.create(tmp_path / "run", read_config(None, settings), [folder])
-    scores = run_experiment(run)
+    scores = Experiment.load(run).complete()
     assert [c.key for c in scores.classes] == list(keys)
     (finding,) = Classifier.load(run.folder).find(read_scans(folder / "covid" / "0.png"))
     assert set(finding.probabilities) == set(keys)
@@ -185,7 +185,7 @@ def test_colour_and_other_classes_take_the_same_path(tmp_path):
 
 def test_a_test_part_that_lacks_a_class(tmp_path, easy):
     run = Run.create(tmp_path / "run", read_config(None, QUICK | {"epochs": 1, "split": "publisher"}), [easy])
-    scores = run_experiment(run)
+    scores = Experiment.load(run).complete()
     assert [c.support for c in scores.classes] == [8, 8, 0, 0]
     assert scores.classes[2].auc.value is None
     assert (run.folder / "evaluation" / "report.html").exists()
@@ -216,7 +216,7 @@ def test_no_patient_is_named_anywhere(tmp_path):
     (folder / "glioma" / "broken.dcm").write_bytes((folder / "glioma" / "0.dcm").read_bytes()[:600])
     said = []
     run = Run.create(tmp_path / "run", read_config(None, QUICK | {"epochs": 1}), [folder])
-    run_experiment(run, Listener(say=said.append))
+    Experiment.load(run, Listener(say=said.append)).complete()
     assert any("broken.dcm" in s for s in said)
     written = {p: p.read_bytes() for p in run.folder.rglob("*") if p.is_file()}
     for secret in ("MRN-", "Doe^Jane", "1.2.34567.8"):

@@ -11,6 +11,7 @@ from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.data.loader import load_slices
 from tumorlens.data.manifest import read_manifest
 from tumorlens.experiments.experiment import make_split
+from tumorlens.listener import Listener
 from tumorlens.training.config import read_config
 from tumorlens.training.fit import train
 from tumorlens.training.run import Run
@@ -86,7 +87,7 @@ def fit_run(slices):
             run.write_split(slices, split)
         trained = []
 
-        def tell(row):
+        def tell(row, _total):
             trained.append(row.epoch)
             epoch(row)
 
@@ -98,7 +99,7 @@ def fit_run(slices):
             preprocessing=config.preprocessing,
             classes=slices.manifest.classes,
         )
-        train(run, slices, split, card, tell=tell, loggers=loggers)
+        train(run, slices, split, card, listener=Listener(epoch=tell), loggers=loggers)
         return trained
 
     return fit

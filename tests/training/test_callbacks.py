@@ -2,8 +2,9 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
+from tumorlens.listener import Epoch
 from tumorlens.model import build_network
-from tumorlens.training.callbacks import Epoch, EpochLog, FreshNormalisation, read_log, write_log
+from tumorlens.training.callbacks import EpochLog, FreshNormalisation, read_log, write_log
 from tumorlens.training.module import TrainingModule
 
 ROWS = [Epoch(1, 1.5, 1.25, 0.5, 0.001, 2.5), Epoch(2, 1 / 3, 0.1, 1.0, 1e-9, 0.123456789)]

@@ -139,15 +139,15 @@ def test_killed_and_resumed_is_the_same_as_never_stopped(finished, begin, fit_ru
     script = f"""
 import os, signal
 from pathlib import Path
-from tumorlens.experiments.listener import Listener
-from tumorlens.experiments.experiment import run_experiment
+from tumorlens.listener import Listener
+from tumorlens.experiments.experiment import Experiment
 from tumorlens.training.run import Run
 
 def epoch(row, total):
     if row.epoch == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 
-run_experiment(Run.open(Path({str(killed.folder)!r})), Listener(epoch=epoch))
+Experiment.load(Run.open(Path({str(killed.folder)!r})), Listener(epoch=epoch)).complete()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()

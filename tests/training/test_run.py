@@ -8,8 +8,8 @@ import pytest
 
 from tumorlens.data.split import Split
 from tumorlens.errors import ConfigError, DataError
-from tumorlens.experiments.experiment import load, make_split, read_manifests, run_experiment
-from tumorlens.experiments.listener import Listener
+from tumorlens.experiments.experiment import Experiment, load, make_split, read_manifests
+from tumorlens.listener import Listener
 from tumorlens.training.run import Run
 
 
@@ -106,14 +106,14 @@ def test_file_names_that_are_no_utf_8(begin, slices, part_of):
 def test_a_run_whose_data_are_gone_says_so(begin, tmp_path):
     run = begin(data=tmp_path / "gone")
     with pytest.raises(DataError, match="gone: no such file or folder"):
-        run_experiment(run)
+        Experiment.load(run).complete()
 
 
 def test_loading_for_a_run_reports_what_is_left_out(easy, tiny, tmp_path):
     folder = shutil.copytree(easy, tmp_path / "copy")
     (folder / "glioma" / "0.png").unlink()
     said = []
-    loaded = load(read_manifests([folder]), tiny(), Listener(say=said.append))
+    loaded = load(read_manifests([folder]), tiny().preprocessing, Listener(say=said.append))
     assert len(loaded) == 95
     (line,) = said
     assert line.startswith("left out: ")

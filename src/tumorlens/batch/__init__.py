@@ -15,13 +15,13 @@ from tumorlens.batch.work import Done, Part, Tally, Worker
 from tumorlens.card import WeightsCard
 from tumorlens.classifier import Classifier
 from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, WeightsId
+from tumorlens.listener import SILENT, Listener
 
 __all__ = [
     "DOCUMENT",
     "TABLES",
     "Computing",
     "Job",
-    "Listener",
     "Outcome",
     "Pool",
     "Tally",
@@ -35,19 +35,6 @@ SHOWN = 40
 """Findings and failures that an outcome of a large job still holds; all are in the output folder."""
 
 _WORTH = 4 * CHUNK  # files from which other processes are worth their start
-
-
-@dataclass(frozen=True)
-class Listener:
-    """What a job tells while it runs; each defaults to silence.
-
-    Attributes:
-        say: Called with what a user should know.
-        progress: Called with (files done, files in all).
-    """
-
-    say: Callable[[str], None] = lambda _: None
-    progress: Callable[[int, int], None] = lambda _done, _total: None
 
 
 @dataclass
@@ -94,7 +81,7 @@ def run(
     paths: Sequence[str | Path],
     computing: Computing,
     job: Job,
-    listener: Listener | None = None,
+    listener: Listener = SILENT,
     *,
     pool: Pool | None = None,
     jobs: int = 0,
@@ -121,7 +108,7 @@ def run(
     """
     classifier = Classifier.load(computing.weights, device=computing.device)
     check(job, classifier)
-    return _run(paths, classifier, computing, job, listener or Listener(), pool=pool, jobs=jobs, restart=restart)
+    return _run(paths, classifier, computing, job, listener, pool=pool, jobs=jobs, restart=restart)
 
 
 def find_in_files(

@@ -28,6 +28,7 @@ from tumorlens.cli.results import results
 from tumorlens.cli.serve import accounts_app, serve
 from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.errors import ConfigError, ModelError, TumorLensError, needs_extra
+from tumorlens.listener import Listener
 from tumorlens.version import __version__
 
 app = typer.Typer(
@@ -134,7 +135,7 @@ def predict(
 
         pool = actors(computing, job, jobs, address)
     with console.progress("reading scans", "files") as progress:
-        listener = batch.Listener(console.say, progress)
+        listener = Listener(console.say, progress)
         try:
             outcome = batch.run(paths, computing, job, listener, pool=pool, jobs=jobs, restart=restart)
         except KeyboardInterrupt:
@@ -180,7 +181,7 @@ def train(
     """
     console = make_console(quiet)
     with needs_extra("training", "train"):
-        from tumorlens.experiments.experiment import follow_experiment, run_experiment
+        from tumorlens.experiments.experiment import Experiment
         from tumorlens.training.config import parse_settings, read_config
         from tumorlens.training.fit import Interrupted, Machines, leads
         from tumorlens.training.run import Run
@@ -188,7 +189,7 @@ def train(
 
     machines = Machines(devices, nodes)
     if not leads():
-        follow_experiment(resume or output, machines)
+        Experiment.load(Run.follow(resume or output)).train(machines=machines)
         sys.stdout.flush()
         os._exit(0)  # at once: a library's thread that dies at the interpreter's end would count as a failure
     if resume is not None:
@@ -200,7 +201,7 @@ def train(
         run = Run.create(output, read_config(config, changes), need(data))
     try:
         trackers = make_loggers(run, tensorboard=tensorboard, mlflow=mlflow)
-        scores = run_experiment(run, console.listener(), loggers=trackers, machines=machines)
+        scores = Experiment.load(run, console.listener()).complete(loggers=trackers, machines=machines)
     except Interrupted:
         console.say(f"stopped; go on with: tumorlens train --resume {run.folder}")
         raise
@@ -249,7 +250,7 @@ def evaluate(
     """Test a run, or any weights on any labelled scans or whole studies, and write what was found."""
     console = make_console(quiet)
     with needs_extra("evaluation", "train"):
-        from tumorlens.experiments.experiment import evaluate_weights, explain_run, run_experiment
+        from tumorlens.experiments.experiment import Experiment, evaluate_weights
         from tumorlens.training.run import Run
 
     if studies is not None:
@@ -268,13 +269,14 @@ def evaluate(
         opened = Run.open(run)
         if not opened.finished:
             raise ConfigError(f"{run}: is not trained to its end; go on with: tumorlens train --resume {run}")
-        scores, folder = run_experiment(opened, console.listener()), run / "evaluation"
+        experiment = Experiment.load(opened, console.listener())
+        scores, folder = experiment.complete(), run / "evaluation"
     else:
         scores = evaluate_weights(weights, need(data), split, output, console.listener(), device=device)
         folder = output
     console.scores(scores, folder / "report.html")
     if run is not None and heatmaps:
-        explain_run(opened, console.listener())
+        experiment.explain()
         console.say(f"heat maps: {folder / 'heatmaps.html'}")
 
 
@@ -340,12 +342,9 @@ def validate(
     Nothing is fitted on the scans. Pre-filled CLAIM and TRIPOD+AI checklists and a model card lie beside the report.
     """
     console = make_console(quiet)
-    listener = console.listener()
     with needs_extra("validation", "train"):
         from tumorlens.evaluation.site.validate import validate_site
-    validation = validate_site(
-        weights, need(data), output, device=device, tell=listener.say, progress=listener.progress
-    )
+    validation = validate_site(weights, need(data), output, device=device, listener=console.listener())
     for comparison in validation.comparisons:
         console.say(comparison.words)
     console.scores(validation.scores, output / "validation.html")

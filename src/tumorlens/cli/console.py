@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
+from tumorlens.listener import Epoch, Listener
 from tumorlens.wording import in_words, set_in_words
 
 if TYPE_CHECKING:
@@ -27,9 +28,7 @@ if TYPE_CHECKING:
     from tumorlens.evaluation.metrics import Estimate, Scores
     from tumorlens.evaluation.studies.measure import StudyScores
     from tumorlens.experiments.crossvalidation import CrossValidation
-    from tumorlens.experiments.listener import Listener
     from tumorlens.finding import FindingRecord, FindingsDocument
-    from tumorlens.training.callbacks import Epoch
 
 _EVERY = 15.0  # seconds between lines of progress in a log
 _SHOWN = 40  # rows of findings that a terminal shows of a larger set
@@ -228,9 +227,7 @@ class Console:
         self.say(f"report: {page}")
 
     def listener(self) -> Listener:
-        """What an experiment tells its progress to."""
-        from tumorlens.experiments.listener import Listener
-
+        """What long work tells its progress to."""
         return Listener(say=self.say, progress=self._reading, epoch=self._epoch)
 
     def _reading(self, done: int, total: int) -> None:

@@ -13,7 +13,7 @@ from tumorlens.batch import Job, find_in_files
 from tumorlens.classifier import Classifier
 from tumorlens.data.manifest import SYNTHETIC, Manifest, read_manifest
 from tumorlens.errors import ConfigError
-from tumorlens.experiments.experiment import run_experiment
+from tumorlens.experiments.experiment import Experiment
 from tumorlens.phantoms.dataset import write_phantoms
 from tumorlens.phantoms.phantom import contact_sheet, make_phantoms
 from tumorlens.training.config import TrainConfig
@@ -59,7 +59,7 @@ def run_demo(folder: Path, count: int, epochs: int, console: Console) -> None:
     console.say("2/5  training the paper's CNN-LSTM on them, split 80:20 by patient, and testing it")
     config = TrainConfig(name="demo", epochs=epochs, patience=epochs)
     run = Run.create(run_folder, config, [phantoms])
-    scores = run_experiment(run, console.listener())
+    scores = Experiment.load(run, console.listener()).complete()
 
     console.say("3/5  explaining the test slices")
     tested = _test_slices(run, read_manifest(phantoms))

@@ -9,13 +9,13 @@ import torch
 from tumorlens.cluster.connect import connect
 from tumorlens.data.loader import Slices
 from tumorlens.experiments.crossvalidation import Trainer
-from tumorlens.experiments.experiment import train_slices
-from tumorlens.experiments.listener import Listener
+from tumorlens.experiments.experiment import Experiment
+from tumorlens.listener import Listener
 from tumorlens.training.run import Run
 
 
 def train_on_ray(address: str | None = None) -> Trainer:
-    """Trains runs as tasks of a Ray cluster, each with as many processors as its setting `threads` says, or one.
+    """Trains experiments as tasks of a Ray cluster, each with as many processors as its setting `threads` says, or one.
 
     The scans are put into the cluster's memory once. The runs' folders must be on a disk that all machines share.
 
@@ -23,8 +23,8 @@ def train_on_ray(address: str | None = None) -> Trainer:
         address: Of a running cluster; None starts one on this machine.
     """
 
-    def train_all(runs: Sequence[tuple[Run, Slices]], listener: Listener) -> None:
-        todo = [(run, slices) for run, slices in runs if not run.finished]
+    def train_all(experiments: Sequence[Experiment], listener: Listener) -> None:
+        todo = [(e.run, e.slices) for e in experiments if not e.run.finished]
         if not todo:
             return
         with connect(address):
@@ -53,4 +53,4 @@ def _train_one(run: Run, slices: Slices) -> None:
     """A task: trains a run, or goes on with it."""
     if not run.config.threads:
         torch.set_num_threads(1)
-    train_slices(run, slices, Listener())
+    Experiment(run, slices).train()

@@ -13,31 +13,20 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from tumorlens.card import read_card, write_card
-from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices
 from tumorlens.data.manifest import Entry
-from tumorlens.data.split import Split
 from tumorlens.errors import ConfigError, DataError
 from tumorlens.evaluation.metrics import Estimate, Scores, score
 from tumorlens.evaluation.predictions import Predictions
-from tumorlens.experiments.experiment import (
-    calibrate_out_of_fold,
-    load,
-    read_manifests,
-    run_slices,
-    train_slices,
-)
-from tumorlens.experiments.held_out import HeldOut, hold_out, learn_gate
-from tumorlens.experiments.listener import Listener
+from tumorlens.experiments.experiment import HEADLINES, Experiment, load, read_manifests
+from tumorlens.experiments.held_out import HeldOut
 from tumorlens.files import write_atomically
+from tumorlens.listener import SILENT, Listener
 from tumorlens.training.config import TrainConfig
 from tumorlens.training.run import Run
 
-Trainer = Callable[[Sequence[tuple[Run, Slices]], Listener], None]
-"""Trains runs, each on its slices, so that nothing but testing is left to do."""
-
-_FIGURES = ("accuracy", "macro_f1", "macro_auc")
+Trainer = Callable[[Sequence[Experiment], Listener], None]
+"""Trains several experiments, so that nothing but calibrating and testing is left to do."""
 
 
 class CrossValidation(BaseModel):
@@ -69,7 +58,7 @@ def crossvalidate(
     folds: int = 5,
     publisher: bool = True,
     final: bool = False,
-    listener: Listener | None = None,
+    listener: Listener = SILENT,
     trainer: Trainer | None = None,
 ) -> CrossValidation:
     """Trains and tests fold by fold. A fold that is done is not done again, and one that was cut off goes on.
@@ -85,113 +74,84 @@ def crossvalidate(
         folds: How many folds to make where the data have none.
         publisher: Whether to also train on the publisher's split, where the data have one.
         final: Whether to also train on all folds, into final/, calibrated by all out-of-fold predictions.
-        listener: What to tell.
+        listener: Told what is being done.
         trainer: Trains all the runs beforehand, such as `train_on_ray`; None trains one after another.
 
     Raises:
         ConfigError: If the folder holds a cross-validation with other settings.
         DataError: If a fold tears a group apart or is empty.
     """
-    listener = listener or Listener()
-    slices = load(read_manifests(data), config, listener)
-    slices = with_folds(slices, folds, config.seed)
-    single = one_per_group(slices)
-    numbers = sorted({e.fold for e in single.manifest.entries if e.fold is not None})
     if final and config.validation:
         raise ConfigError("weights trained on all folds have no validation part; set validation=0")
-    runs = {n: _open(folder / f"fold-{n}", config.model_copy(update={"split": f"fold:{n}"}), data) for n in numbers}
-    published_too = publisher and any(e.split == "testing" for e in slices.manifest.entries)
+    slices = with_folds(load(read_manifests(data), config.preprocessing, listener), folds, config.seed)
+    single = one_per_group(slices)
+
+    def begin(name: str, split: str, slices: Slices, weights: str = "") -> Experiment:
+        settings = config.model_copy(update={"split": split, "name": weights or name})
+        return Experiment(_open(folder / name, settings, data), slices, listener)
+
+    numbers = sorted({e.fold for e in single.manifest.entries if e.fold is not None})
+    tests = {n: begin(f"fold-{n}", f"fold:{n}", single) for n in numbers}
+    published = last = None
+    if publisher and any(e.split == "testing" for e in slices.manifest.entries):
+        published = begin("publisher", "publisher", slices)
+    if final:
+        last = begin("final", "all", single, config.name or config.model)
     if trainer is not None:
-        every = [(run, single) for run in runs.values()]
-        if published_too:
-            every.append((_publisher_run(folder, config, data), slices))
-        if final:
-            every.append((_final_run(folder, config, data), single))
-        trainer(every, listener)
-    held: dict[int, HeldOut] = {}
-    if not config.validation:
-        held = _hold_out(runs, single, listener)
+        trainer([e for e in (*tests.values(), published, last) if e is not None], listener)
+    held = {} if config.validation else _hold_out(tests, listener)
     scored: dict[int, Scores] = {}
     tested: list[Predictions] = []
-    for number, run in runs.items():
+    for number, experiment in tests.items():
         listener.say(f"fold {number} of {len(numbers)}")
-        scored[number], predictions = _run(run, single, listener)
+        scored[number], predictions = _complete(experiment)
         tested.append(predictions)
     pooled = _pool(tested)
     pooled.write_csv(folder / "predictions.csv")
     total = score(pooled)
-    published = None
-    if published_too:
+    publishers: Scores | None = None
+    if published is not None:
         listener.say("the publisher's split")
-        published, _ = _run(_publisher_run(folder, config, data), slices, listener)
-    found = CrossValidation(
+        publishers, _ = _complete(published)
+    result = CrossValidation(
         folds=scored,
         pooled=total,
-        spread={f: _spread([getattr(s, f) for s in scored.values()]) for f in _FIGURES},
+        spread={f: _spread([getattr(s, f) for s in scored.values()]) for f in HEADLINES},
         sources=_by_source(pooled),
-        publisher=published,
-        leakage={} if published is None else {f: _difference(published, total, f) for f in _FIGURES},
+        publisher=publishers,
+        leakage={} if publishers is None else {f: _difference(publishers, total, f) for f in HEADLINES},
     )
-    write_atomically(folder / "crossvalidation.json", found.model_dump_json(indent=1).encode() + b"\n")
-    if final:
-        _finish(folder, config, data, single, held, found, listener)
-    return found
+    write_atomically(folder / "crossvalidation.json", result.model_dump_json(indent=1).encode() + b"\n")
+    if last is not None:
+        listener.say("training on all folds")
+        last.train()
+        last.calibrate(HeldOut.pool(list(held.values())))
+        words = (
+            f"all {len(single)} scans, one of each duplicate group; the scores are out-of-fold: those of "
+            f"{len(held)} networks of the same recipe, each trained on the other folds and tested on its own"
+        )
+        last.write_scores(total, split=words)
+        listener.say(f"weights trained on all folds: {last.run.folder}")
+    return result
 
 
-def _publisher_run(folder: Path, config: TrainConfig, data: Sequence[Path]) -> Run:
-    return _open(folder / "publisher", config.model_copy(update={"split": "publisher"}), data)
-
-
-def _final_run(folder: Path, config: TrainConfig, data: Sequence[Path]) -> Run:
-    return _open(folder / "final", config.model_copy(update={"split": "all"}), data, config.name or config.model)
-
-
-def _hold_out(runs: dict[int, Run], slices: Slices, listener: Listener) -> dict[int, HeldOut]:
+def _hold_out(folds: dict[int, Experiment], listener: Listener) -> dict[int, HeldOut]:
     """Trains every fold, then calibrates each on what the others' networks say of the scans they were not trained on.
 
     Returns:
         What each fold's network says of its own test part.
     """
     held: dict[int, HeldOut] = {}
-    splits: dict[int, Split] = {}
-    for number, run in runs.items():
-        listener.say(f"training fold {number} of {len(runs)}")
-        splits[number] = train_slices(run, slices, listener)
-        classifier = Classifier.load(run.folder)
-        gate = learn_gate(classifier, slices, splits[number].train)
-        held[number] = hold_out(classifier, gate, slices, splits[number].test)
-    for number, run in runs.items():
-        if read_card(run.weights).calibration is None:
+    for number, experiment in folds.items():
+        listener.say(f"training fold {number} of {len(folds)}")
+        experiment.train()
+        held[number] = experiment.hold_out()
+    for number, experiment in folds.items():
+        if experiment.card.calibration is None:
             others = HeldOut.pool([h for other, h in held.items() if other != number])
             listener.say(f"fitting calibration and gate of fold {number} on {len(others.labels)} scans of the others")
-            calibrate_out_of_fold(run, slices, splits[number], others)
+            experiment.calibrate(others)
     return held
-
-
-def _finish(
-    folder: Path,
-    config: TrainConfig,
-    data: Sequence[Path],
-    slices: Slices,
-    held: dict[int, HeldOut],
-    found: CrossValidation,
-    listener: Listener,
-) -> None:
-    """Trains on all folds, and writes what the folds' networks told of such weights into the card."""
-    listener.say("training on all folds")
-    run = _final_run(folder, config, data)
-    split = train_slices(run, slices, listener)
-    if read_card(run.weights).calibration is None:
-        calibrate_out_of_fold(run, slices, split, HeldOut.pool(list(held.values())))
-    card, pooled = read_card(run.weights), found.pooled
-    headline = {name: getattr(pooled, name).model_dump() for name in _FIGURES}
-    words = (
-        f"all {len(slices)} scans, one of each duplicate group; the scores are out-of-fold: those of "
-        f"{len(held)} networks of the same recipe, each trained on the other folds and tested on its own"
-    )
-    scores = {"n": pooled.n, "groups": pooled.groups, **headline}
-    write_card(card.model_copy(update={"scores": scores, "split": words}), run.weights)
-    listener.say(f"weights trained on all folds: {run.folder}")
 
 
 def with_folds(slices: Slices, folds: int, seed: int) -> Slices:
@@ -243,8 +203,7 @@ def _with_entries(slices: Slices, entries: tuple[Entry, ...]) -> Slices:
     return replace(slices, manifest=replace(slices.manifest, entries=entries))
 
 
-def _open(folder: Path, config: TrainConfig, data: Sequence[Path], name: str = "") -> Run:
-    config = config.model_copy(update={"name": name or folder.name})
+def _open(folder: Path, config: TrainConfig, data: Sequence[Path]) -> Run:
     if not (folder / "config.yaml").exists():
         return Run.create(folder, config, data)
     run = Run.open(folder)
@@ -253,14 +212,15 @@ def _open(folder: Path, config: TrainConfig, data: Sequence[Path], name: str = "
     return run
 
 
-def _run(run: Run, slices: Slices, listener: Listener) -> tuple[Scores, Predictions]:
-    metrics, predictions = run.folder / "evaluation" / "metrics.json", run.folder / "evaluation" / "predictions.csv"
-    if not metrics.exists():
-        run_slices(run, slices, listener)
-    scores = Scores.model_validate_json(metrics.read_text(encoding="utf-8"))
-    source = {e.name: e.source or "" for e in slices.manifest.entries}
-    read = Predictions.read_csv(predictions, slices.manifest.classes)
-    return scores, replace(read, extra={"source": [source[name] for name in read.names]})
+def _complete(experiment: Experiment) -> tuple[Scores, Predictions]:
+    """An experiment's scores and predictions; it is run unless they are there."""
+    folder, manifest = experiment.run.folder / "evaluation", experiment.slices.manifest
+    if not (folder / "metrics.json").exists():
+        experiment.complete()
+    scores = Scores.model_validate_json((folder / "metrics.json").read_text(encoding="utf-8"))
+    predictions = Predictions.read_csv(folder / "predictions.csv", manifest.classes)
+    source = {e.name: e.source or "" for e in manifest.entries}
+    return scores, replace(predictions, extra={"source": [source[name] for name in predictions.names]})
 
 
 def _pool(parts: Sequence[Predictions]) -> Predictions:

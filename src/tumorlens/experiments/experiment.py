@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from lightning.pytorch.loggers import Logger
@@ -21,10 +23,11 @@ from tumorlens.evaluation.heatmaps.report import HeatmapScores, measure_heatmaps
 from tumorlens.evaluation.metrics import Scores
 from tumorlens.evaluation.testing.evaluate import evaluate
 from tumorlens.evaluation.testing.report import ReportContext
-from tumorlens.experiments.held_out import HeldOut, fit_card, hold_out, learn_gate
-from tumorlens.experiments.listener import Listener
+from tumorlens.experiments.held_out import HeldFrom, HeldOut, fit_card, hold_out, learn_gate
 from tumorlens.explain.cam import METHODS
+from tumorlens.listener import SILENT, Listener
 from tumorlens.model.weights import save_weights
+from tumorlens.preprocess import Preprocessing
 from tumorlens.training.callbacks import read_log
 from tumorlens.training.config import TrainConfig
 from tumorlens.training.fit import Machines, train
@@ -33,90 +36,147 @@ from tumorlens.version import __version__
 
 _SYNTHETIC = "Made of phantoms: the figures say nothing about real patients."
 
+HEADLINES = ("accuracy", "macro_f1", "macro_auc")
+"""The figures of a card's scores."""
 
-def run_experiment(
-    run: Run,
-    listener: Listener | None = None,
-    *,
-    loggers: Sequence[Logger] = (),
-    machines: Machines | None = None,
-) -> Scores:
-    """Trains a run, or goes on with it, and tests it. What is done already is not done again.
 
-    In a distributed run, the process that `leads` calls it, and the others `follow_experiment`.
+@dataclass
+class Experiment:
+    """A training run and its scans: trained, calibrated and tested, each unless it was done before.
 
-    Raises:
-        Interrupted: If the user stopped the training; it can go on from the same folder.
-        DataError: If the data cannot be used.
+    Attributes:
+        run: The run's folder and settings.
+        slices: The scans, by the run's own preprocessing.
+        listener: Told what is being done.
     """
-    listener = listener or Listener()
-    slices = load(read_manifests(run.data), run.config, listener)
-    split = train_slices(run, slices, listener, loggers=loggers, machines=machines)
-    return finish_slices(run, slices, split, listener)
 
+    run: Run
+    slices: Slices
+    listener: Listener = SILENT
 
-def follow_experiment(folder: Path, machines: Machines) -> None:
-    """Helps to train a run that another process leads: it writes nothing, and ends when the training does."""
-    run = Run.follow(folder)
-    train_slices(run, load(read_manifests(run.data), run.config, Listener()), Listener(), machines=machines)
+    @classmethod
+    def load(cls, run: Run, listener: Listener = SILENT) -> Experiment:
+        """Reads a run's scans.
 
+        Raises:
+            DataError: If the data cannot be used.
+        """
+        return cls(run, load(read_manifests(run.data), run.config.preprocessing, listener), listener)
 
-def run_slices(run: Run, slices: Slices, listener: Listener) -> Scores:
-    """The same as `run_experiment`, with scans that are loaded already."""
-    return finish_slices(run, slices, train_slices(run, slices, listener), listener)
+    @cached_property
+    def split(self) -> Split:
+        """Which scans train, validate and test: as the run's folder says, or made and written there."""
+        split = self.run.read_split(self.slices)
+        if split is None:
+            split = make_split(self.slices, self.run.config)
+            self.run.write_split(self.slices, split)
+        return split
 
+    def complete(self, *, loggers: Sequence[Logger] = (), machines: Machines | None = None) -> Scores:
+        """Trains, or goes on with it, calibrates and tests.
 
-def finish_slices(run: Run, slices: Slices, split: Split, listener: Listener) -> Scores:
-    """Calibrates and tests a run that is trained."""
-    if read_card(run.weights).calibration is None and len(split.validation):
-        calibrate(run, slices, split, listener)
-    return test(run, slices, split, listener)
+        In a distributed run, the process that `leads` calls it, and the others `train`.
 
+        Raises:
+            Interrupted: If the user stopped the training; it can go on from the same folder.
+            DataError: If the data have no such split, or too few scans for it.
+        """
+        self.train(loggers=loggers, machines=machines)
+        if len(self.split.validation):
+            self.calibrate()
+        return self.test()
 
-def train_slices(
-    run: Run,
-    slices: Slices,
-    listener: Listener,
-    *,
-    loggers: Sequence[Logger] = (),
-    machines: Machines | None = None,
-) -> Split:
-    """Trains a run, or goes on with it, without calibrating or testing it; what is done already is not done again."""
-    config = run.config
-    split = run.read_split(slices)
-    if split is None:
-        split = make_split(slices, config)
-        run.write_split(slices, split)
-    if not run.finished:
+    def train(self, *, loggers: Sequence[Logger] = (), machines: Machines | None = None) -> None:
+        """Trains, or goes on with it; weights and card then lie in the run's folder.
+
+        Raises:
+            Interrupted: If the user stopped the training; it can go on from the same folder.
+        """
+        split = self.split
+        if self.run.finished:
+            return
         counts = {name: len(part) for name, part in split.parts.items()}
         chosen = "choosing the epoch on {validation}, " if len(split.validation) else ""
-        listener.say(("training on {train}, " + chosen + "keeping {test} for the test").format(**counts))
-        train(
-            run,
+        self.listener.say(("training on {train}, " + chosen + "keeping {test} for the test").format(**counts))
+        card = _card(self.run, self.slices, split)
+        train(self.run, self.slices, split, card, listener=self.listener, loggers=loggers, machines=machines)
+
+    def calibrate(self, held: HeldOut | None = None) -> None:
+        """Fits calibration, gate and the heat map's threshold into the trained weights, unless they have them.
+
+        Weights and card are written anew, the card last; a run cut off in between counts as unfinished, and goes on
+        from its last checkpoint.
+
+        Args:
+            held: What networks of the same recipe said of scans they were not trained on, none of them among this
+                run's test scans; None takes the run's own validation part.
+        """
+        if self.card.calibration is not None:
+            return
+        classifier = Classifier.load(self.run.folder)
+        gate = learn_gate(classifier, self.slices, self.split.train)
+        source: HeldFrom = "out-of-fold"
+        if held is None:
+            source, count = "validation", len(self.split.validation)
+            self.listener.say(f"fitting calibration and the gate for unknown scans on {count} validation scans")
+            held = hold_out(classifier, gate, self.slices, self.split.validation)
+        card = fit_card(classifier.card, held, classifier.heat_map.method, source)
+        save_weights(classifier.network, card, self.run.weights, gate.limited(held.distances))
+
+    def hold_out(self) -> HeldOut:
+        """What the trained network says of its test part."""
+        classifier = Classifier.load(self.run.folder)
+        gate = learn_gate(classifier, self.slices, self.split.train)
+        return hold_out(classifier, gate, self.slices, self.split.test)
+
+    def test(self) -> Scores:
+        """Tests the trained network on its test part, into evaluation/ of the run's folder and the card's scores."""
+        run, slices, classifier = self.run, self.slices, Classifier.load(self.run.folder)
+        card = classifier.card
+        context = _context(
+            classifier,
             slices,
-            split,
-            _card(run, slices, split),
-            tell=lambda row: listener.epoch(row, config.epochs),
-            loggers=loggers,
-            machines=machines,
+            title=f"{card.name}: {card.network} on {_names(run.data)}",
+            data=card.data,
+            split={name: len(part) for name, part in self.split.parts.items()},
+            split_seed=run.config.seed,
+            cautions=[c for c in card.cautions if c != _SYNTHETIC],  # the report says that by itself
+            command=f"tumorlens evaluate {run.folder}",
+            training={k: v for k, v in card.training.items() if k != "settings"},
+            best_epoch=card.training.get("best_epoch"),
         )
-    return split
+        scores = evaluate(
+            classifier,
+            slices,
+            self.split.test,
+            run.folder / "evaluation",
+            context,
+            history=read_log(run.log),
+            listener=self.listener,
+        )
+        self.write_scores(scores)
+        return scores
+
+    def explain(self) -> HeatmapScores:
+        """Measures the trained network's heat maps on its test part, and writes heatmaps.html beside its report."""
+        classifier, split, folder = Classifier.load(self.run.folder), self.split, self.run.folder / "evaluation"
+        return measure_heatmaps(classifier, self.slices, split.validation, split.test, folder, listener=self.listener)
+
+    @property
+    def card(self) -> WeightsCard:
+        """The card of the trained weights."""
+        return read_card(self.run.weights)
+
+    def write_scores(self, scores: Scores, **more: str) -> None:
+        """Writes headline figures, and what else changes, into the card."""
+        headline = {name: getattr(scores, name).model_dump() for name in HEADLINES}
+        figures = {"n": scores.n, "groups": scores.groups, **headline}
+        write_card(self.card.model_copy(update={"scores": figures, **more}), self.run.weights)
 
 
-def explain_run(run: Run, listener: Listener) -> HeatmapScores:
-    """Measures a trained run's heat maps on its test part, and writes heatmaps.html beside its report."""
-    slices = load(read_manifests(run.data), run.config, listener)
-    split = run.read_split(slices)
-    if split is None:
-        raise DataError(f"{run.folder}: has no split; train it first")
-    folder = run.folder / "evaluation"
-    classifier = Classifier.load(run.folder)
-    return measure_heatmaps(classifier, slices, split.validation, split.test, folder, tell=listener.say)
-
-
-def load(manifest: Manifest, config: TrainConfig, listener: Listener) -> Slices:
-    """Reads a manifest's scans by a run's rule, and says which could not be read."""
-    slices = load_slices(manifest, config.preprocessing, progress=listener.progress)
+def load(manifest: Manifest, preprocessing: Preprocessing, listener: Listener = SILENT) -> Slices:
+    """Reads a manifest's scans by a network's rule, and says which could not be read."""
+    slices = load_slices(manifest, preprocessing, progress=listener.progress)
     for failure in slices.failures:
         listener.say(f"left out: {failure.error}")
     return slices
@@ -148,66 +208,14 @@ def make_split(slices: Slices, config: TrainConfig) -> Split:
     return split_training(slices.labels, slices.groups, np.flatnonzero(~held), np.flatnonzero(held), **shares)  # type: ignore[arg-type]
 
 
-def calibrate(run: Run, slices: Slices, split: Split, listener: Listener) -> None:
-    """Fits calibration, gate and the heat map's threshold on a trained run's validation part, into its weights.
-
-    Weights and card are written anew, the card last; a run cut off in between counts as unfinished, and goes on from
-    its last checkpoint.
-    """
-    listener.say(f"fitting calibration and the gate for unknown scans on {len(split.validation)} validation scans")
-    classifier = Classifier.load(run.folder)
-    gate = learn_gate(classifier, slices, split.train)
-    held = hold_out(classifier, gate, slices, split.validation)
-    card = fit_card(classifier.card, held, classifier.heat_map.method, "validation")
-    save_weights(classifier.network, card, run.weights, gate.limited(held.distances))
-
-
-def calibrate_out_of_fold(run: Run, slices: Slices, split: Split, held: HeldOut) -> None:
-    """The same, on scans that networks of the same recipe held out, none of them among the run's own test scans."""
-    classifier = Classifier.load(run.folder)
-    gate = learn_gate(classifier, slices, split.train)
-    card = fit_card(classifier.card, held, classifier.heat_map.method, "out-of-fold")
-    save_weights(classifier.network, card, run.weights, gate.limited(held.distances))
-
-
-def test(run: Run, slices: Slices, split: Split, listener: Listener) -> Scores:
-    """Tests a trained run on its test part, writes evaluation/ in its folder, and the scores into its card."""
-    classifier = Classifier.load(run.folder)
-    card = classifier.card
-    context = ReportContext(
-        title=f"{card.name}: {card.network} on {_names(run.data)}",
-        data=card.data,
-        synthetic=slices.manifest.synthetic,
-        model=card.network,
-        date=dt.date.today().isoformat(),
-        version=__version__,
-        weights=card.name,
-        weights_sha256=card.sha256,
-        split={name: len(part) for name, part in split.parts.items()},
-        grouped_by=slices.manifest.unit,
-        split_seed=run.config.seed,
-        cautions=[c for c in card.cautions if c != _SYNTHETIC],  # the report says that by itself
-        command=f"tumorlens evaluate {run.folder}",
-        training={k: v for k, v in card.training.items() if k != "settings"},
-        best_epoch=card.training.get("best_epoch"),
-        heat_map=f"{METHODS[classifier.heat_map.method].meaning}, for the predicted class, divided by its peak.",
-    )
-    scores = evaluate(
-        classifier,
-        slices,
-        split.test,
-        run.folder / "evaluation",
-        context,
-        history=read_log(run.log),
-        tell=listener.say,
-    )
-    headline = {name: getattr(scores, name).model_dump() for name in ("accuracy", "macro_f1", "macro_auc")}
-    write_card(card.model_copy(update={"scores": {"n": scores.n, "groups": scores.groups, **headline}}), run.weights)
-    return scores
-
-
 def evaluate_weights(
-    weights: str, data: Sequence[Path], split: str, folder: Path, listener: Listener, *, device: str = "cpu"
+    weights: str,
+    data: Sequence[Path],
+    split: str,
+    folder: Path,
+    listener: Listener = SILENT,
+    *,
+    device: str = "cpu",
 ) -> Scores:
     """Tests any weights on any labelled scans.
 
@@ -216,7 +224,7 @@ def evaluate_weights(
         data: The data sets; their labels must be among the weights' classes.
         split: "all" scans, the "publisher"'s testing part, or "fold:K".
         folder: Where the report goes.
-        listener: What to tell.
+        listener: Told what is being done.
         device: Where to compute.
 
     Raises:
@@ -231,29 +239,21 @@ def evaluate_weights(
         if not chosen:
             raise DataError(f"no scan belongs to --split {split}; try --split all")
         manifest = replace(manifest, entries=tuple(chosen))
-    slices = load_slices(manifest, card.preprocessing, progress=listener.progress)
-    for failure in slices.failures:
-        listener.say(f"left out: {failure.error}")
-    found = [
+    slices = load(manifest, card.preprocessing, listener)
+    cautions = [
         "Whether these scans stood in the training data is not known here. The weights' card says: "
         f"trained on {card.data or 'unnamed data'}; {card.split or 'unknown split'}."
     ]
     sets = [argument for path in data for argument in ("--data", str(path))]
-    context = ReportContext(
+    context = _context(
+        classifier,
+        slices,
         title=f"{card.name} on {_names(data)}",
         data=f"{_names(data)}, {split}: {len(slices)} scans",
-        synthetic=manifest.synthetic,
-        model=card.network,
-        date=dt.date.today().isoformat(),
-        version=__version__,
-        weights=card.name,
-        weights_sha256=card.sha256,
-        grouped_by=slices.manifest.unit,
-        cautions=found,
+        cautions=cautions,
         command=shlex.join(["tumorlens", "evaluate", "--weights", weights, *sets, "--split", split]),
-        heat_map=f"{METHODS[classifier.heat_map.method].meaning}, for the predicted class, divided by its peak.",
     )
-    return evaluate(classifier, slices, np.arange(len(slices)), folder, context, tell=listener.say)
+    return evaluate(classifier, slices, np.arange(len(slices)), folder, context, listener=listener)
 
 
 def cautions(slices: Slices, split: Split, config: TrainConfig) -> list[str]:
@@ -274,6 +274,22 @@ def cautions(slices: Slices, split: Split, config: TrainConfig) -> list[str]:
             "on: the figures measure memory as much as diagnosis. Compare with --split grouped."
         )
     return found
+
+
+def _context(classifier: Classifier, slices: Slices, **more: Any) -> ReportContext:
+    """What any report of these weights says of them, and more."""
+    card = classifier.card
+    return ReportContext(
+        synthetic=slices.manifest.synthetic,
+        model=card.network,
+        date=dt.date.today().isoformat(),
+        version=__version__,
+        weights=card.name,
+        weights_sha256=card.sha256,
+        grouped_by=slices.manifest.unit,
+        heat_map=f"{METHODS[classifier.heat_map.method].meaning}, for the predicted class, divided by its peak.",
+        **more,
+    )
 
 
 def _card(run: Run, slices: Slices, split: Split) -> WeightsCard:

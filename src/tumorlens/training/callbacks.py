@@ -7,7 +7,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +18,8 @@ from torch.optim.swa_utils import update_bn
 
 from tumorlens.errors import ConfigError
 from tumorlens.files import write_atomically
+from tumorlens.listener import Epoch
 from tumorlens.model import Network
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One row of a run's log.
-
-    Attributes:
-        epoch: Its number, from 1.
-        train_loss: Mean loss over the augmented training batches.
-        val_loss: Loss over the validation part, with the averaged weights; NaN where there is no such part.
-        val_accuracy: Accuracy over the validation part, 0 to 1; NaN where there is none.
-        learning_rate: At the epoch's end.
-        seconds: What it took, validation included.
-    """
-
-    epoch: int
-    train_loss: float
-    val_loss: float
-    val_accuracy: float
-    learning_rate: float
-    seconds: float
 
 
 def measure_normalisation(network: Network, batches: Sequence[Tensor]) -> None:
@@ -83,7 +63,7 @@ class EpochLog(pl.Callback):
         tell: Called with each new `Epoch`.
     """
 
-    def __init__(self, path: Path, tell: Callable[[Epoch], None] | None = None) -> None:
+    def __init__(self, path: Path, tell: Callable[[Epoch], None] = lambda _: None) -> None:
         self.path, self.tell = path, tell
         self.epochs: list[Epoch] = []
         self._start = 0.0
@@ -114,8 +94,7 @@ class EpochLog(pl.Callback):
         self.epochs.append(row)
         if trainer.is_global_zero:
             write_log(self.epochs, self.path)
-            if self.tell:
-                self.tell(row)
+            self.tell(row)
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, so that a resumed run's log has no gap."""

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +23,12 @@ from tumorlens.data.loader import Slices
 from tumorlens.data.split import Split
 from tumorlens.errors import ConfigError
 from tumorlens.explain.cam import shown_method
+from tumorlens.listener import SILENT, Listener
 from tumorlens.model import build_network
 from tumorlens.model.weights import save_weights
 from tumorlens.training.batches import TrainingSet, balanced_weights, training_batches, validation_batches
 from tumorlens.training.callbacks import (
     BestEpoch,
-    Epoch,
     EpochLog,
     FreshNormalisation,
     LastEpoch,
@@ -80,7 +80,7 @@ def train(
     split: Split,
     card: WeightsCard,
     *,
-    tell: Callable[[Epoch], None] | None = None,
+    listener: Listener = SILENT,
     loggers: Sequence[Logger] = (),
     machines: Machines | None = None,
 ) -> None:
@@ -94,7 +94,7 @@ def train(
         slices: All scans.
         split: Its parts.
         card: What is known beforehand; facts of the training and the checksum are added.
-        tell: Called with each finished `Epoch`.
+        listener: Told each finished epoch.
         loggers: Lightning loggers, such as TensorBoard's.
         machines: What to spread it over; None is one device. Of several processes, only the one that `leads` writes.
 
@@ -106,7 +106,7 @@ def train(
     if (size := run.config.batch_size) < 2 * machines.count:
         raise ConfigError(f"batches of {size} scans are too small for {machines.count} devices; raise batch_size")
     with _own_torch(run.config, machines), _quiet(), _interruptible(run.folder):
-        _train(run, slices, split, card, tell, loggers, machines)
+        _train(run, slices, split, card, listener, loggers, machines)
 
 
 def _train(
@@ -114,7 +114,7 @@ def _train(
     slices: Slices,
     split: Split,
     card: WeightsCard,
-    tell: Callable[[Epoch], None] | None,
+    listener: Listener,
     loggers: Sequence[Logger],
     machines: Machines,
 ) -> None:
@@ -130,7 +130,7 @@ def _train(
     weights = balanced_weights(seen) if config.class_weights else torch.ones(len(card.classes))
     nothing = torch.tensor([c.nothing for c in card.classes])
     module = TrainingModule(network, config, weights, steps=config.epochs * len(batches), nothing=nothing)
-    log, best = EpochLog(run.log, tell), BestEpoch(run.checkpoints)
+    log, best = EpochLog(run.log, lambda row: listener.epoch(row, config.epochs)), BestEpoch(run.checkpoints)
     clean = torch.from_numpy(slices.images[split.train[:: max(1, len(split.train) // _CLEAN)]])
     clean_batches = clean.contiguous(memory_format=torch.channels_last).split(64)
     callbacks: list[pl.Callback] = [EMAWeightAveraging(decay=config.averaging)] if config.averaging else []

@@ -13,6 +13,7 @@ from tumorlens.evaluation.heatmaps.report import (
     draw_case,
     measure_heatmaps,
 )
+from tumorlens.listener import Listener
 from tumorlens.outline import Outline
 from tumorlens.scan import Scan
 
@@ -53,7 +54,7 @@ def measure(make_spotter, make_spots, tmp_path):
         folder = tmp_path / "evaluation"
         slices = make_spots(8, **settings)
         scores = measure_heatmaps(
-            make_spotter(says, bias), slices, np.arange(2), np.arange(2, 9), folder, tell=told.append
+            make_spotter(says, bias), slices, np.arange(2), np.arange(2, 9), folder, listener=Listener(told.append)
         )
         return scores, folder, told
 

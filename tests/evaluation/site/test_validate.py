@@ -25,6 +25,7 @@ from tumorlens.evaluation.site.figures import (
     wilson,
 )
 from tumorlens.evaluation.site.validate import choose_failures, each_once, read_site, validate_site
+from tumorlens.listener import Listener
 from tumorlens.model.weights import save_weights
 from tumorlens.phantoms.phantom import make_phantoms
 
@@ -90,7 +91,7 @@ def weights(tiny_classifier, tmp_path_factory):
 def validated(hospital, weights, tmp_path_factory):
     folder = tmp_path_factory.mktemp("out") / "validation"
     said = []
-    return validate_site(weights, [hospital], folder, tell=said.append), folder, said
+    return validate_site(weights, [hospital], folder, listener=Listener(said.append)), folder, said
 
 
 def test_the_flow_accounts_for_every_file(validated):
@@ -230,13 +231,13 @@ def test_a_site_without_a_known_class_is_refused(tmp_path):
         read_site([tmp_path], BRAIN_TUMORS)
 
 
-def slices_of(images, labels, groups=None, unit="scan"):
+def slices_of(images, labels, groups=None, kind="group"):
     entries = tuple(
-        Entry(path=None, name=str(i), label=BRAIN_TUMORS.keys[label], group=None if groups is None else groups[i])
+        Entry(path=None, name=str(i), label=BRAIN_TUMORS.keys[label], **({} if groups is None else {kind: groups[i]}))
         for i, label in enumerate(labels)
     )
     array = np.array(images, np.float32)[:, None, None, None] * np.ones((1, 1, 4, 4), np.float32)
-    return Slices(array, np.array(labels), Manifest(entries, BRAIN_TUMORS, unit))
+    return Slices(array, np.array(labels), Manifest(entries, BRAIN_TUMORS))
 
 
 def test_a_picture_counts_once_and_one_under_two_classes_not_at_all():
@@ -247,8 +248,8 @@ def test_a_picture_counts_once_and_one_under_two_classes_not_at_all():
 
 def test_of_a_duplicate_group_one_counts_but_of_a_patient_all():
     images, labels, groups = [1, 2, 3, 4], [0, 0, 1, 1], ["a", "a", "b", "c"]
-    assert each_once(slices_of(images, labels, groups, "duplicate group"))[0].tolist() == [0, 2, 3]
-    assert each_once(slices_of(images, labels, groups, "patient"))[0].tolist() == [0, 1, 2, 3]
+    assert each_once(slices_of(images, labels, groups, "duplicate_group"))[0].tolist() == [0, 2, 3]
+    assert each_once(slices_of(images, labels, groups))[0].tolist() == [0, 1, 2, 3]
 
 
 def test_failures_by_kind_the_surest_first():

@@ -11,6 +11,7 @@ from tumorlens.data.loader import load_slices
 from tumorlens.data.manifest import read_manifest
 from tumorlens.evaluation.testing.evaluate import evaluate, make_case, predict_slices
 from tumorlens.evaluation.testing.report import ReportContext
+from tumorlens.listener import Listener
 from tumorlens.preprocess import Preprocessing
 
 
@@ -58,7 +59,7 @@ def test_predictions_are_what_the_classifier_finds_in_the_files(classifier, slic
 
 def test_evaluate_scores_the_part_and_writes_its_report(tmp_path, classifier, slices, context):
     told, indices = [], np.arange(1, 9)
-    scores = evaluate(classifier, slices, indices, tmp_path / "out", context, tell=told.append)
+    scores = evaluate(classifier, slices, indices, tmp_path / "out", context, listener=Listener(told.append))
     assert scores.n == 8
     assert told[0] == "testing on 8 scans"
     assert "writing the report" in told

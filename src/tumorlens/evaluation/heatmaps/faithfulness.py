@@ -14,7 +14,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,6 +40,7 @@ from tumorlens.evaluation.heatmaps.perturb import (
 from tumorlens.evaluation.intervals import estimate_means
 from tumorlens.evaluation.metrics import Estimate
 from tumorlens.explain.cam import METHODS, explain, methods_for
+from tumorlens.listener import SILENT, Listener
 from tumorlens.model import Network
 
 SAMPLE = 200
@@ -186,7 +187,7 @@ def measure_faithfulness(
     methods: Sequence[str] | None = None,
     sample: int = SAMPLE,
     seed: int = 0,
-    tell: Callable[[str], None] = lambda _: None,
+    listener: Listener = SILENT,
 ) -> Faithfulness:
     """Runs every check on a sample of scans.
 
@@ -200,7 +201,7 @@ def measure_faithfulness(
         methods: Keys of `METHODS`; None takes all that work with the network.
         sample: How many scans to measure, at most.
         seed: Of the sample, the noise, the shifts and the randomised networks.
-        tell: Called with what is being done, in a few words.
+        listener: Told what is being done.
     """
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.permutation(len(images))[:sample])
@@ -213,7 +214,7 @@ def measure_faithfulness(
         return _maps(of, changed, target, keys, classifier.eager.device)
 
     original = maps(network, scans)
-    tell("checking heat maps: noise, shifts, mirror")
+    listener.say("checking heat maps: noise, shifts, mirror")
     found: dict[str, dict[str, NDArray[np.float64]]] = {key: {} for key in keys}
     noisy = [maps(network, add_noise(scans, [seed, i])) for i in range(_REPEATS)]
     mirrored = maps(network, scans.flip(3))
@@ -226,12 +227,12 @@ def measure_faithfulness(
         pairs = [align(before, m[key], *shift, scans.shape[3]) for m, shift in zip(moved, shifts, strict=True)]
         found[key]["shift"] = _mean([correlate(a, b) for a, b in pairs])
         found[key]["shift_peak"] = _mean([displacement(a, b, scans.shape[3]) for a, b in pairs])
-    tell("checking heat maps: randomised networks")
+    listener.say("checking heat maps: randomised networks")
     for check, parts in (("random_head", ("head",)), ("random_network", ("features", "head"))):
         after = [maps(randomize(network, parts, seed + i), scans) for i in range(_REPEATS)]
         for key in keys:
             found[key][check] = _mean([correlate(original[key], a[key]) for a in after])
-    tell("checking heat maps: pixels in and out")
+    listener.say("checking heat maps: pixels in and out")
     fineness = original[keys[0]].shape[1:]
     random_map = insert_and_delete(classifier, scans, None, target, fineness, seed)
     random_pixels = insert_and_delete(classifier, scans, None, target, scans.shape[2:], seed)

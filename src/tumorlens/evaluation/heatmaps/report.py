@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from tumorlens.explain.overlay import draw_overlay, draw_scan
 from tumorlens.explain.region import find_region
 from tumorlens.files import write_atomically
 from tumorlens.finding import Region
+from tumorlens.listener import SILENT, Listener
 from tumorlens.outline import Outline
 from tumorlens.scan import Scan
 from tumorlens.version import __version__
@@ -74,7 +75,7 @@ def measure_heatmaps(
     test: NDArray[np.intp],
     folder: Path,
     *,
-    tell: Callable[[str], None] = lambda _: None,
+    listener: Listener = SILENT,
 ) -> HeatmapScores:
     """Measures heat maps, and writes heatmaps.html and heatmaps.json.
 
@@ -84,7 +85,7 @@ def measure_heatmaps(
         validation: Which of them to choose thresholds on; may be empty.
         test: Which of them to measure on.
         folder: Where the files go; made if it is missing.
-        tell: Called with what is being done, in a few words.
+        listener: Told what is being done.
 
     Raises:
         MissingExtra: If Jinja2 is not installed.
@@ -93,12 +94,14 @@ def measure_heatmaps(
     load_template("heatmaps.html.j2", __package__)  # what is not installed is missed before minutes of work
     found: list[Localization | None] = [None, None]
     if any(slices.manifest.entries[i].outline for i in test):
-        tell("holding heat maps against outlines")
+        listener.say("holding heat maps against outlines")
         found = [
             localize(classifier, slices, validation, test, target="predicted"),
             localize(classifier, slices, validation, test, target="true"),
         ]
-    faithfulness = measure_faithfulness(classifier, slices.images[test], [slices.groups[i] for i in test], tell=tell)
+    faithfulness = measure_faithfulness(
+        classifier, slices.images[test], [slices.groups[i] for i in test], listener=listener
+    )
     scores = HeatmapScores(
         version=__version__,
         weights=classifier.card.name,
@@ -109,7 +112,7 @@ def measure_heatmaps(
         faithfulness=faithfulness,
         notes=_notes(found[0]),
     )
-    tell("drawing cases")
+    listener.say("drawing cases")
     write_heatmap_page(folder, scores, classifier, slices)
     return scores
 

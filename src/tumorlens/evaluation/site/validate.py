@@ -10,7 +10,7 @@ import csv
 import datetime as dt
 import io
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +41,7 @@ from tumorlens.evaluation.site.validation import Step, Unreadable, Validation
 from tumorlens.evaluation.testing.evaluate import make_case, predict_slices
 from tumorlens.files import write_atomically
 from tumorlens.formats import find_sources
+from tumorlens.listener import SILENT, Listener
 from tumorlens.scan import FACTS
 from tumorlens.version import __version__
 
@@ -54,8 +55,7 @@ def validate_site(
     folder: Path,
     *,
     device: str = "cpu",
-    tell: Callable[[str], None] = lambda _: None,
-    progress: Callable[[int, int], None] | None = None,
+    listener: Listener = SILENT,
 ) -> Validation:
     """Tests locked weights on a site's labelled scans, and writes the report.
 
@@ -65,8 +65,7 @@ def validate_site(
         folder: Where validation.html, validation.json, claim.md, tripod_ai.md, model_card.md, predictions.csv, plots
             and key.csv go. Only key.csv names files; it is for the site's own eyes.
         device: Where to compute.
-        tell: Called with what is being done, in a few words.
-        progress: Called with (done, total) while files are read.
+        listener: Told what is being done, and how many files are read.
 
     Raises:
         ChecksumMismatch: If the weights are not those their card describes.
@@ -74,9 +73,9 @@ def validate_site(
     """
     classifier = Classifier.load(weights, device=device)
     card = classifier.card
-    tell(f"locked weights {card.name}: sha256 {card.sha256}, as its card says")
-    manifest, steps = read_site(data, card.classes, tell)
-    slices = load_slices(manifest, card.preprocessing, progress=progress)
+    listener.say(f"locked weights {card.name}: sha256 {card.sha256}, as its card says")
+    manifest, steps = read_site(data, card.classes, listener)
+    slices = load_slices(manifest, card.preprocessing, progress=listener.progress)
     kept, copies = each_once(slices)
     unreadable, reasons = _unreadable(slices)
     readable = steps[-1].count - len(slices.failures)
@@ -84,9 +83,9 @@ def validate_site(
     if len(slices) != readable:  # a file may hold several
         steps.append(Step(name="in these files", count=len(slices), unit="slices"))
     steps.append(Step(name="analysed, each picture once", count=len(kept), unit="slices", excluded=copies))
-    tell(f"testing on {len(kept)} slices")
+    listener.say(f"testing on {len(kept)} slices")
     predictions = _anonymous(predict_slices(classifier, slices, kept), slices, kept)
-    tell("scoring, with 1,000 resamples for the intervals")
+    listener.say("scoring, with 1,000 resamples for the intervals")
     calibrated = card.calibration is not None
     scores = steady_scores(score(predictions, calibrated=calibrated), predictions)
     facts = [_facts(slices, i) for i in kept]
@@ -117,20 +116,18 @@ def validate_site(
         command=f"tumorlens validate {' '.join(f'--data {p.name}' for p in data)} --weights {card.name}",
     )
     failures = choose_failures(predictions)
-    tell(f"explaining {sum(map(len, failures.values()))} failures")
+    listener.say(f"explaining {sum(map(len, failures.values()))} failures")
     gallery = {
         kind: [_failure(classifier, slices, predictions, int(kept[row]), row) for row in rows]
         for kind, rows in failures.items()
     }
-    tell("writing the report")
+    listener.say("writing the report")
     write_validation(folder, validation, predictions, gallery)
     _write_key(folder / "key.csv", slices, kept, predictions)
     return validation
 
 
-def read_site(
-    data: Sequence[Path], classes: ClassSet, tell: Callable[[str], None] = lambda _: None
-) -> tuple[Manifest, list[Step]]:
+def read_site(data: Sequence[Path], classes: ClassSet, listener: Listener = SILENT) -> tuple[Manifest, list[Step]]:
     """Reads what the site has, and says what is left out for its label.
 
     A label the network does not know is told, but not kept: it may be a patient's folder.
@@ -158,7 +155,7 @@ def read_site(
                 known.append(replace(entry, label=classes[index].key))
         manifests.append(replace(manifest, entries=tuple(known), classes=classes))
     if strange:
-        tell(f"left out: {excluded[_UNKNOWN]} files of other classes ({', '.join(sorted(strange))})")
+        listener.say(f"left out: {excluded[_UNKNOWN]} files of other classes ({', '.join(sorted(strange))})")
     whole = merge(manifests)
     if not len(whole):
         raise DataError(f"no file is labelled as one of {', '.join(classes.keys)}; name the class folders so")

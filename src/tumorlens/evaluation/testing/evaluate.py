@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tumorlens.evaluation.pages.gallery import GalleryCase, choose_cases
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.evaluation.testing.report import ReportContext, write_report
 from tumorlens.explain.overlay import draw_overlay, draw_scan
+from tumorlens.listener import SILENT, Listener
 
 
 def predict_slices(classifier: Classifier, slices: Slices, indices: NDArray[np.intp]) -> Predictions:
@@ -38,7 +39,7 @@ def evaluate(
     context: ReportContext,
     *,
     history: Sequence[Any] = (),
-    tell: Callable[[str], None] = lambda _: None,
+    listener: Listener = SILENT,
 ) -> Scores:
     """Scores a classifier and writes its report.
 
@@ -49,20 +50,20 @@ def evaluate(
         folder: Where report.html, metrics.json, predictions.csv and plots go.
         context: What the report says beside the figures.
         history: The training's log, for its curves.
-        tell: Called with what is being done, in a few words.
+        listener: Told what is being done.
 
     Returns:
         The scores, as in metrics.json.
     """
-    tell(f"testing on {len(indices)} scans")
+    listener.say(f"testing on {len(indices)} scans")
     predictions = predict_slices(classifier, slices, indices)
-    tell("scoring, with 1,000 resamples for the intervals")
+    listener.say("scoring, with 1,000 resamples for the intervals")
     scores = score(predictions, calibrated=classifier.card.calibration is not None)
     calibration = _score_calibration(classifier, predictions, scores, slices.images[indices])
     chosen = choose_cases(predictions)
-    tell(f"explaining {len(chosen)} cases for the gallery")
+    listener.say(f"explaining {len(chosen)} cases for the gallery")
     gallery = [make_case(classifier, slices, predictions, int(indices[i]), i) for i in chosen]
-    tell("writing the report")
+    listener.say("writing the report")
     write_report(
         folder,
         scores=scores,

@@ -1,0 +1,46 @@
+"""What long work tells while it runs: messages, progress, epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of a training run's log.
+
+    Attributes:
+        epoch: Its number, from 1.
+        train_loss: Mean loss over the augmented training batches.
+        val_loss: Loss over the validation part, with the averaged weights; NaN where there is no such part.
+        val_accuracy: Accuracy over the validation part, 0 to 1; NaN where there is none.
+        learning_rate: At the epoch's end.
+        seconds: What it took, validation included.
+    """
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Callbacks of long work; each defaults to silence.
+
+    Attributes:
+        say: Called with what is being done, in a few words.
+        progress: Called with (done, total), files or scans.
+        epoch: Called with (the finished epoch of a training, how many there are at most).
+    """
+
+    say: Callable[[str], None] = lambda _: None
+    progress: Callable[[int, int], None] = lambda _done, _total: None
+    epoch: Callable[[Epoch, int], None] = lambda _epoch, _total: None
+
+
+SILENT = Listener()
+"""Who wants to hear nothing."""
