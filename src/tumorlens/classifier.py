@@ -33,7 +33,7 @@ EngineName = Literal["auto", "graph", "torch"]
 
 
 class Classifier:
-    """Weights that answer, by an engine.
+    """Trained network for inference: predictions with calibrated probabilities and heat maps.
 
         classifier = Classifier.load()
         for finding in classifier.find(read_scans("scan.dcm")):
@@ -116,7 +116,7 @@ class Classifier:
 
     @property
     def weights(self) -> WeightsId:
-        """Which weights these are."""
+        """Name and checksum of the weights."""
         return WeightsId(name=self.card.name, sha256=self.card.sha256)
 
     def find(
@@ -128,7 +128,7 @@ class Classifier:
         method: str | None = None,
         batch_size: int = 64,
     ) -> list[Finding]:
-        """Says what each scan shows, how sure that is, and where the evidence lies.
+        """Predictions for scans, with heat maps.
 
         Args:
             scans: Any number of slices of any size.
@@ -153,7 +153,7 @@ class Classifier:
         method: str | None = None,
         batch_size: int = 64,
     ) -> Iterator[Finding]:
-        """The same as `find`, one finding after another: it holds one batch in memory."""
+        """Predictions as `find` makes them, as an iterator that holds one batch in memory."""
         if target is not None and target not in self.card.classes.keys:
             raise ModelError(f"no class {target!r}; {self.card.name} tells apart {', '.join(self.card.classes.keys)}")
         if batch_size < 1:
@@ -165,7 +165,7 @@ class Classifier:
     def explain_each(
         self, scans: Iterable[Scan], *, batch_size: int = 64
     ) -> Iterator[tuple[Finding, dict[str, Evidence]]]:
-        """Findings one after another, each with the evidence for every class, from one pass of the network.
+        """Predictions as an iterator, each with the heat maps of all classes, from one forward pass.
 
         Evidence is by class key. It is empty for an unknown scan, and lacks a class that means nothing was found.
 
@@ -259,7 +259,7 @@ class Classifier:
 
     @property
     def heat_map(self) -> HeatMapRule:
-        """Which heat map findings carry."""
+        """Method and threshold of the heat maps that findings carry."""
         return self.engine.rule
 
     def prepare(self, scans: list[Scan]) -> NDArray[np.float32]:
@@ -279,7 +279,7 @@ class Classifier:
         return (self.engine.answer(images[i : i + size], explain=False) for i in range(0, len(images), size))
 
     def pool(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The last feature maps' means over the picture, (N, C, S, S) float32 -> (N, F) float32."""
+        """Global average pooling of the last feature maps, (N, C, S, S) float32 -> (N, F) float32."""
         return self.eager.pool(images)
 
     def prediction_sets(self, probabilities: np.ndarray) -> list[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""What is to be done with many scans, and the files it is to be done to."""
+"""Configuration of a batch job, and its list of input files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHUNK = 64
 
 @dataclass(frozen=True)
 class Job:
-    """What to do with the scans.
+    """Configuration of a batch job: outputs and heat maps.
 
     Attributes:
         output: Folder for pictures and results, or the URL of one; None writes nothing.
@@ -44,7 +44,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Computing:
-    """What computes it.
+    """Weights and device of a batch job.
 
     Attributes:
         weights: As `Classifier.load` takes them.
@@ -57,7 +57,7 @@ class Computing:
 
 @dataclass(frozen=True)
 class Item:
-    """A file to do.
+    """Input file of a batch job.
 
     Attributes:
         path: The file, or what gave none, as the caller named it; a URL where it lies in a store.

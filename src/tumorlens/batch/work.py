@@ -1,4 +1,4 @@
-"""What one worker does with a chunk of files: read, find, draw. Every engine calls this, so all answer alike."""
+"""Worker of a batch job: reads a chunk of files, predicts, draws. Every pool calls it, so all answer alike."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BATCH_PIXELS = 16_000_000  # their heat maps are as large as they are, so a few
 
 
 class Done(BaseModel):
-    """What came out of one file.
+    """Findings and failures of one file.
 
     Attributes:
         path: The file.
@@ -47,7 +47,7 @@ _Part = TypeAdapter(list[Done])
 
 @dataclass(frozen=True)
 class Tally:
-    """Numbers of findings.
+    """Counts of findings by class, close calls and unknown scans.
 
     Attributes:
         classes: By class key, of those that name one.
@@ -84,7 +84,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Part:
-    """What came out of a chunk, as the worker hands it over: parsed only where somebody looks into it.
+    """Serialised results of a chunk of files: parsed only where somebody looks into it.
 
     Attributes:
         place: Place of its first file among all.
@@ -118,7 +118,7 @@ class Part:
 
 
 class Worker:
-    """Does chunks of files.
+    """Predicts chunks of files.
 
     Args:
         classifier: The network to ask.
@@ -143,7 +143,7 @@ class Worker:
         return worker
 
     def __call__(self, place: int, items: Sequence[Item]) -> Part:
-        """Does some files, the first of which has a place, holding one batch of scans at a time."""
+        """Predicts a chunk of files, one batch of scans at a time; `place` is that of its first file."""
         done = [Done(path=item.path, name=item.name) for item in items]
         for batch in _batches(self._scans(items, done)):
             findings = self.classifier.find_each(

@@ -43,7 +43,7 @@ async function refresh() {
   const key = shownCase.study?.key_slices?.at(Math.floor(shownCase.study.key_slices.length / 2));
   if (!current || (shownCase.status === "done" && !moved && key && key !== current)) await go(key ?? 1, false);
   else if (more.length) strip.set(slices, current);
-  showSaid();
+  showAssessments();
 }
 
 function showCase() {
@@ -64,7 +64,7 @@ function showCase() {
   }
   for (const report of ["report-pdf", "report-html"]) byId(report).hidden = shownCase.status !== "done";
   byId("failures").hidden = !shownCase.failures.length;
-  byId("failures").querySelector("ul").replaceChildren(...view.failures.slice(0, 100).map((f) => h("li", {}, `${f.name}: ${f.error}`)));
+  byId("failures").querySelector("ul").replaceChildren(...shownCase.failures.slice(0, 100).map((f) => h("li", {}, `${f.name}: ${f.error}`)));
   const study = shownCase.study;
   byId("study").textContent = study && study.slices > 1
     ? `The case: ${shownCase.unknown ? "every slice is unlike those of the training, so there is no finding" : shownCase.headline}. Slices: ` +
@@ -92,7 +92,7 @@ async function go(number, byReader = true) {
   byId("slice").setAttribute("aria-valuetext", `slice ${current} of ${slices.length}, ${slice().words}`);
   strip.set(slices, current);
   showFinding();
-  showSaid();
+  showAssessments();
   showWindow();
   await show();
 }
@@ -308,12 +308,12 @@ form.addEventListener("submit", async (event) => {
     viewer.paint();
     showOutline();
     byId("saved").textContent = "Saved.";
-    showSaid();
+    showAssessments();
   } catch (error) {
     byId("saved").textContent = error.message;
   }
 });
-function showSaid() {
+function showAssessments() {
   showOutline();
   const here = assessments.filter((one) => one.slice === current);
   byId("said").replaceChildren(...here.map((one) =>
