@@ -14,11 +14,13 @@ from pydicom import Dataset
 from tumorlens import Classifier
 from tumorlens.explain.overlay import draw_overlay, draw_scan
 from tumorlens.finding import Finding
+from tumorlens.formats.dicom.header import Header
 from tumorlens.phantoms.phantom import Phantom, contact_sheet, make_phantoms, make_study
+from tumorlens.place import SlicePlace
 from tumorlens.results.capture import draw_capture
 from tumorlens.results.identity import Identity
-from tumorlens.results.slices import AnalysedStudy, Display, Instance, Slice
-from tumorlens.study import find_in_study
+from tumorlens.results.slices import AnalysedStudy, Slice
+from tumorlens.study import SliceFinding, find_in_study
 
 IMAGES = Path(__file__).parent / "images"
 SIZE, GAP, INK, PAPER = 256, 16, (235, 235, 235), (18, 20, 24)
@@ -52,10 +54,11 @@ def capture_picture(classifier: Classifier) -> Image.Image:
     phantoms = make_study(0, label="glioma", size=192, slices=24, seed=5)
     findings = classifier.find([p.scan for p in phantoms], target="glioma")
     classes = classifier.card.classes
-    study = find_in_study(findings, classes, positions=[p.position for p in phantoms])
+    places = [SlicePlace.of(p.scan) for p in phantoms]
+    study = find_in_study([SliceFinding(*each) for each in zip(findings, places, strict=True)], classes)
     slices = tuple(
-        Slice("", Instance("", "", ""), 0, (p.scan.height, p.scan.width), None, Display(), f, p.scan)
-        for p, f in zip(phantoms, findings, strict=True)
+        Slice(Header(), 0, (p.scan.height, p.scan.width), place, f, p.scan)
+        for p, place, f in zip(phantoms, places, findings, strict=True)
     )
     nobody = Identity("", Dataset())
     analysed = AnalysedStudy(nobody, slices, study, classes, (), 0, datetime(2026, 1, 1))

@@ -14,10 +14,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, SecondaryCa
 
 from tumorlens.errors import InputError
 from tumorlens.formats.dicom import reader as dicom
+from tumorlens.listener import SILENT, Listener
 from tumorlens.node.isolation import Analyse
-from tumorlens.results.progress import Progress
-
-_SILENT = Progress()
 
 
 def make_instance(study: str, number: int = 1, *, size: int = 64, **elements: Any) -> Dataset:
@@ -68,9 +66,9 @@ def write_study(folder: Path, study: str, slices: int, **options: Any) -> list[P
     return paths
 
 
-def pretend(paths: Sequence[Path], progress: Progress = _SILENT) -> list[Dataset]:
+def pretend(paths: Sequence[Path], listener: Listener = SILENT) -> list[Dataset]:
     """An `Analyse` that looks at nothing: one Secondary Capture a study, its UID made of the instances' UIDs."""
-    sound = [path for path in paths if _is_sound(path, progress)]
+    sound = [path for path in paths if _is_sound(path, listener)]
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in sound]
     first = headers[0]
     ds = Dataset()
@@ -94,16 +92,16 @@ def pretend(paths: Sequence[Path], progress: Progress = _SILENT) -> list[Dataset
     return [ds]
 
 
-def _is_sound(path: Path, progress: Progress) -> bool:
-    progress.reading(str(path))
+def _is_sound(path: Path, listener: Listener) -> bool:
+    listener.reading(str(path))
     try:
         for _ in dicom.read(str(path)):
             pass
     except InputError as error:
-        progress.failed(str(path), error.problem)
+        listener.failed(str(path), error.problem)
         return False
     finally:
-        progress.reading(None)
+        listener.reading(None)
     return True
 
 
@@ -114,10 +112,10 @@ def prepare_pretend(folder: Path | None = None) -> Analyse:
         folder: It waits while "hold" is in it, and notes each study that it has analysed in "analysed".
     """
 
-    def run(paths: Sequence[Path], progress: Progress) -> list[Dataset]:
+    def run(paths: Sequence[Path], listener: Listener) -> list[Dataset]:
         while folder is not None and (folder / "hold").exists():
             time.sleep(0.02)
-        results = pretend(paths, progress)
+        results = pretend(paths, listener)
         if folder is not None:
             with (folder / "analysed").open("a") as file:
                 file.write(f"{results[0].StudyInstanceUID} {results[0].ImageComments}\n")

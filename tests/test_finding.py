@@ -33,7 +33,7 @@ def test_the_document_has_exactly_the_promised_fields(finding: Finding) -> None:
     record = finding.record(Path("out/a-heatmap.npy"), Path("out/a-overlay.png"))
     failure = FailureRecord(source="b.png", error="the file is empty; export it again")
     document = json.loads(FindingsDocument.of(WEIGHTS, [record], [failure]).to_json())
-    assert list(document) == ["schema", "version", "weights", "findings", "failures"]
+    assert list(document) == ["schema", "version", "weights", "findings", "failures", "studies"]
     assert document["schema"] == 2
     assert document["version"] == tumorlens.__version__
     assert document["weights"] == {"name": "tiny", "sha256": "ab" * 32}

@@ -53,6 +53,37 @@ class HeatMapRule(BaseModel):
     scans: int = Field(0, ge=0)
 
 
+class StudyRule(BaseModel):
+    """How the slices of a study become one answer. benchmarks/study.py compares it with other rules.
+
+    Attributes:
+        extent: Millimetres of neighbouring slices that decide together: a tumour is seen in neighbours, a slip of the
+            network in fewer.
+        neighbours: How many decide together where nobody knows how far apart they are.
+        absent_below: Probability of any tumour up to which a study shows none.
+        present_above: The same from which it shows one.
+        named_above: Probability of its most probable class from which a tumour is named. Between these three, the
+            answer is "uncertain".
+        studies: Studies that the numbers were fitted on; 0 where they are a convention.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    extent: float = Field(30.0, gt=0)
+    neighbours: int = Field(4, ge=1)
+    absent_below: float = Field(0.4, ge=0, le=1)
+    present_above: float = Field(0.6, ge=0, le=1)
+    named_above: float = Field(0.5, ge=0, le=1)
+    studies: int = Field(0, ge=0)
+
+    def length(self, spacing: float | None) -> int:
+        """How many neighbouring slices decide together.
+
+        Args:
+            spacing: Their mean distance in mm, where known.
+        """
+        return self.neighbours if spacing is None else max(2, round(self.extent / spacing))
+
+
 class WeightsCard(BaseModel):
     """What one must know to use weights, and to judge them.
 
@@ -66,6 +97,7 @@ class WeightsCard(BaseModel):
         temperature: Divides the logits before the softmax; 1 where none was fitted.
         calibration: Set thresholds and gate; None where none were fitted.
         heat_map: Which heat map findings carry; None, in old cards, is Grad-CAM at half its peak.
+        study: How the slices of a study become one answer; None takes the defaults.
         data: What it was trained on, in words.
         split: How training, validation and test were divided, in words.
         cautions: What speaks against trusting it, one sentence each.
@@ -88,6 +120,7 @@ class WeightsCard(BaseModel):
     temperature: float = Field(1.0, gt=0)
     calibration: Calibration | None = None
     heat_map: HeatMapRule | None = None
+    study: StudyRule | None = None
     data: str = ""
     split: str = ""
     cautions: tuple[str, ...] = ()

@@ -19,9 +19,12 @@ from tumorlens.engines.graph import Graph, graph_beside
 from tumorlens.errors import ModelError, needs_extra
 from tumorlens.explain.region import find_region
 from tumorlens.finding import Evidence, Finding, WeightsId, prediction_sets
+from tumorlens.formats import Axis, Paths
+from tumorlens.place import SlicePlace
 from tumorlens.preprocess import Preprocessing
 from tumorlens.scan import Scan
 from tumorlens.strangeness import Strangeness, judge
+from tumorlens.study import SliceFinding, Study, StudyFinding, find_in_study, read_study
 
 if TYPE_CHECKING:
     from tumorlens.classes import ScanClass
@@ -187,6 +190,39 @@ class Classifier:
         """Evidence for each class that means something was found, by key, of (classes, h, w) heat maps."""
         pairs = zip(self.card.classes, heat, strict=True)
         return {c.key: self._evidence(h, scan, c, self.heat_map) for c, h in pairs if not c.nothing}
+
+    def find_study(
+        self, study: Study | Paths, *, explain: bool = True, axis: Axis = "axial", batch_size: int = 64
+    ) -> StudyFinding:
+        """The finding of a study or volume, and of each of its slices.
+
+        Args:
+            study: The study, or the files and folders of one.
+            explain: Whether to make heat maps of the key slices, for the study's class if that is a tumour.
+            axis: The plane that NIfTI volumes are cut in, where paths are given.
+            batch_size: Scans computed at once.
+
+        Raises:
+            NotOneStudy: If there are DICOM files of several studies.
+            InputError: If no slice can be read.
+        """
+        if not isinstance(study, Study):
+            study = read_study(study, axis=axis)
+        scans, classes = study.scans, self.card.classes
+        findings = self.find(scans, explain=False, batch_size=batch_size)
+
+        def together() -> StudyFinding:
+            slices = [SliceFinding(f, SlicePlace.of(scan)) for f, scan in zip(findings, scans, strict=True)]
+            return find_in_study(slices, classes, self.card.study, source=study.source, failures=study.failures)
+
+        result = together()
+        if not explain or result.label is None or classes[classes.keys.index(result.label)].nothing:
+            return result
+        key = [scans[i] for i in result.key_slices]
+        explained = self.find(key, target=result.label, batch_size=batch_size)
+        for i, finding in zip(result.key_slices, explained, strict=True):
+            findings[i] = finding
+        return together()
 
     def _find_batch(
         self, scans: list[Scan], explain: bool, target: str | None, method: str | None

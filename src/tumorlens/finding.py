@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from tumorlens.study_record import StudyRecord
 from tumorlens.version import __version__
 
 SCHEMA: Final = 2
@@ -215,6 +216,7 @@ class FindingsDocument(BaseModel):
     weights: WeightsId
     findings: tuple[FindingRecord, ...]
     failures: tuple[FailureRecord, ...]
+    studies: tuple[StudyRecord, ...] = ()
 
     def to_json(self) -> str:
         """The document as indented JSON, schema number first."""
@@ -225,7 +227,17 @@ class FindingsDocument(BaseModel):
 
     @classmethod
     def of(
-        cls, weights: WeightsId, findings: Sequence[FindingRecord], failures: Sequence[FailureRecord]
+        cls,
+        weights: WeightsId,
+        findings: Sequence[FindingRecord],
+        failures: Sequence[FailureRecord],
+        studies: Sequence[StudyRecord] = (),
     ) -> FindingsDocument:
         """The document of this version of the package."""
-        return cls(version=__version__, weights=weights, findings=tuple(findings), failures=tuple(failures))
+        return cls(
+            version=__version__,
+            weights=weights,
+            findings=tuple(findings),
+            failures=tuple(failures),
+            studies=tuple(studies),
+        )

@@ -35,11 +35,15 @@ class Listener:
         say: Called with what is being done, in a few words.
         progress: Called with (done, total), files or scans.
         epoch: Called with (the finished epoch of a training, how many there are at most).
+        reading: Called with the file that is read and decoded from now on; None while none is.
+        failed: Called with (a file that is corrupt, or not wholly sound; what is wrong with it).
     """
 
     say: Callable[[str], None] = lambda _: None
     progress: Callable[[int, int], None] = lambda _done, _total: None
     epoch: Callable[[Epoch, int], None] = lambda _epoch, _total: None
+    reading: Callable[[str | None], None] = lambda _: None
+    failed: Callable[[str, str], None] = lambda _file, _problem: None
 
 
 SILENT = Listener()

@@ -9,6 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from tumorlens.sequence import SeriesInfo
+
+Orientation = tuple[float, ...]
+"""Six direction cosines: along a picture's rows and down its columns, in DICOM's patient space (x to the left, y to the
+back, z to the head): ImageOrientationPatient."""
+
 FACTS = ("sex", "age", "scanner", "field_strength")
 """What may be known of a scan that identifies nobody, and by which results are divided into subgroups."""
 
@@ -51,6 +57,11 @@ class Scan:
         values: What the pixels were made of, where the reader was asked to keep it and the file holds more than the
             picture shows.
         depth: How far the slice lies along the line across its plane, in mm from the file's own origin, where known.
+        orientation: How its rows and columns lie in the patient, where known.
+        study: Identifier of the study, or of the volume that stands for one, where the file has one.
+        instance: Identifier of the image itself: the same image in two files has the same.
+        number: The image's place in its series, as the scanner counts.
+        info: What the file says of the series.
     """
 
     pixels: NDArray[np.float32]
@@ -64,6 +75,11 @@ class Scan:
     facts: Mapping[str, str] = field(default_factory=dict)
     values: Values | None = field(default=None, repr=False)
     depth: float | None = None
+    orientation: Orientation | None = None
+    study: str | None = field(default=None, repr=False)
+    instance: str | None = field(default=None, repr=False)
+    number: int | None = None
+    info: SeriesInfo = field(default_factory=SeriesInfo, repr=False)
 
     def __post_init__(self) -> None:
         shape = self.pixels.shape

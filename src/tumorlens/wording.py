@@ -31,10 +31,14 @@ def in_words(probabilities: Mapping[str, float], classes: ClassSet) -> str:
     return f"{names[ranked[0][0]]}, {ranked[0][1]:.0%}"
 
 
-def study_in_words(probabilities: Mapping[str, float], key_slices: Sequence[int], classes: ClassSet) -> str:
-    """The finding of a study in a line, with its most suspicious slices, where it has more than one."""
-    words = in_words(probabilities, classes)
-    return f"{words}; most suspicious slices: {ranges(key_slices)}" if probabilities and len(key_slices) > 1 else words
+def study_in_words(text: str, key_slices: Sequence[int]) -> str:
+    """The finding of a study in a line, with its most suspicious slices, where it has more than one.
+
+    Args:
+        text: As of `StudyFinding.text`.
+        key_slices: Their numbers.
+    """
+    return f"{text}; most suspicious slices: {ranges(key_slices)}" if len(key_slices) > 1 else text
 
 
 def set_in_words(finding: Finding | FindingRecord, card: WeightsCard) -> str:

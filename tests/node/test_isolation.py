@@ -20,11 +20,11 @@ from rehearsal.phantoms import make_instance, prepare_pretend, pretend, write_st
 from tests.studies import GRIDS, BrightEngine, classic, save
 from tumorlens.classifier import Classifier
 from tumorlens.errors import AnalysisFailed, ModelError
+from tumorlens.listener import Listener
 from tumorlens.node.config import Analysis
 from tumorlens.node.isolation import Analyse, AnalysisProcess, Prepare
 from tumorlens.results.analysis import analyse
 from tumorlens.results.make import make_results
-from tumorlens.results.progress import Progress
 
 Start = Callable[..., AnalysisProcess]
 
@@ -33,7 +33,7 @@ Start = Callable[..., AnalysisProcess]
 
 
 def _leaky() -> Analyse:
-    def run(paths: Sequence[Path], _progress: Progress) -> list[Dataset]:
+    def run(paths: Sequence[Path], _listener: Listener) -> list[Dataset]:
         raise ValueError(pydicom.dcmread(paths[0]).PatientName)
 
     return run
@@ -44,7 +44,7 @@ def _told() -> Analyse:
 
 
 def _dies() -> Analyse:
-    def run(_paths: Sequence[Path], _progress: Progress) -> list[Dataset]:
+    def run(_paths: Sequence[Path], _listener: Listener) -> list[Dataset]:
         ctypes.string_at(0)
         return []
 
@@ -52,7 +52,7 @@ def _dies() -> Analyse:
 
 
 def _hangs() -> Analyse:
-    def run(_paths: Sequence[Path], _progress: Progress) -> list[Dataset]:
+    def run(_paths: Sequence[Path], _listener: Listener) -> list[Dataset]:
         time.sleep(600)
         return []
 
@@ -60,7 +60,7 @@ def _hangs() -> Analyse:
 
 
 def _greedy() -> Analyse:
-    def run(paths: Sequence[Path], _progress: Progress) -> list[Dataset]:
+    def run(paths: Sequence[Path], _listener: Listener) -> list[Dataset]:
         return pretend(paths) if bytearray(8 << 30) else []
 
     return run
@@ -69,8 +69,8 @@ def _greedy() -> Analyse:
 def _real() -> Analyse:
     classifier = Classifier(BrightEngine())
 
-    def run(paths: Sequence[Path], progress: Progress) -> list[Dataset]:
-        return make_results(analyse(paths, classifier, progress=progress), classifier.card)
+    def run(paths: Sequence[Path], listener: Listener) -> list[Dataset]:
+        return make_results(analyse(paths, classifier, listener=listener), classifier.card)
 
     return run
 
@@ -101,7 +101,7 @@ def _hang() -> None:
 
 
 def _pids() -> Analyse:
-    def run(paths: Sequence[Path], _progress: Progress) -> list[Dataset]:
+    def run(paths: Sequence[Path], _listener: Listener) -> list[Dataset]:
         (ds,) = pretend(paths)
         ds.ImageComments = str(os.getpid())
         return [ds]

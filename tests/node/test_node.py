@@ -20,28 +20,28 @@ from rehearsal.kills import NodeProcess, wait_for
 from rehearsal.phantoms import make_instance, pretend
 from tests.node.helpers import StartNode, until
 from tumorlens.errors import ConfigError
+from tumorlens.listener import Listener
 from tumorlens.node.config import NodeConfig
 from tumorlens.node.dimse import Peer
 from tumorlens.node.isolation import Analyse
 from tumorlens.node.node import Node
 from tumorlens.node.status import dead_letters, retry, study_states, totals
-from tumorlens.results.progress import Progress
 
 
 def _fails() -> Analyse:
-    def run(paths: Sequence[Path], progress: Progress) -> list[Dataset]:
+    def run(paths: Sequence[Path], listener: Listener) -> list[Dataset]:
         if len(paths) < 3:
             raise ValueError("too few")
-        return pretend(paths, progress)
+        return pretend(paths, listener)
 
     return run
 
 
 def _three_kinds() -> Analyse:
-    def run(paths: Sequence[Path], progress: Progress) -> list[Dataset]:
+    def run(paths: Sequence[Path], listener: Listener) -> list[Dataset]:
         results = []
         for number, kind in enumerate(("1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.30"), 1):
-            (ds,) = pretend(paths, progress)
+            (ds,) = pretend(paths, listener)
             ds.SOPClassUID, ds.SOPInstanceUID = kind, f"{ds.SOPInstanceUID[:50]}.{number}"
             results.append(ds)
         return results

@@ -15,9 +15,9 @@ from tests.studies import GRIDS, STUDY, classic, header, save
 from tumorlens.classifier import Classifier
 from tumorlens.errors import InputError, NotOneStudy, UnreadableFile, UnsupportedFile
 from tumorlens.finding import Finding
+from tumorlens.listener import Listener
 from tumorlens.results.analysis import analyse
 from tumorlens.results.make import make_results, write_results
-from tumorlens.results.progress import Progress
 from tumorlens.scan import Scan
 
 AXIAL = GRIDS["axial"]
@@ -110,7 +110,7 @@ def test_results_beside_the_study_are_not_analysed(make_study: Callable[..., Pat
     again = analyse(folder, bright)
 
     assert again.left_out == len(results)
-    assert again.study == first.study
+    assert again.study.record() == first.study.record()
     assert {r.SOPInstanceUID for r in make_results(again, bright.card)} == {r.SOPInstanceUID for r in results}
 
 
@@ -182,17 +182,25 @@ def test_it_tells_what_it_reads_and_what_is_corrupt(make_study: Callable[..., Pa
     read: list[str | None] = []
     corrupt: list[str] = []
 
-    class Listener(Progress):
-        def reading(self, path: str | None) -> None:
-            read.append(path and Path(path).name)
-
-        def failed(self, path: str, problem: str) -> None:
-            corrupt.append(Path(path).name)
-
-    analyse([*files, folder / "blank.dcm"], bright, progress=Listener())
+    listener = Listener(
+        reading=lambda path: read.append(path and Path(path).name),
+        failed=lambda path, _problem: corrupt.append(Path(path).name),
+    )
+    analyse([*files, folder / "blank.dcm"], bright, listener=listener)
     assert list(dict.fromkeys(read)) == [files[0].name, None, *(file.name for file in files[1:]), "blank.dcm"]
     assert read[-1] is None
     assert corrupt == [files[2].name]  # and not the blank one, which is sound
+
+
+def test_an_uncertain_answer_is_undetermined_and_shows_no_heat(tmp_path: Path, bright: Classifier) -> None:
+    for i in range(11):
+        for series, lesion in (("1.1", True), ("1.2", False)):
+            ds = classic(AXIAL, AXIAL.position(i, 11), lesion, number=i + 1, series=series)
+            save(ds, tmp_path / f"{series}-{i}.dcm")
+    analysed = analyse(tmp_path, bright)
+
+    assert analysed.study.text.startswith("uncertain: ")
+    assert (analysed.presence, analysed.tumour, analysed.shown) == ("undetermined", None, ())
 
 
 def test_nothing_printed_holds_patient_data(make_study: Callable[..., Path], bright: Classifier) -> None:
@@ -209,9 +217,11 @@ def test_a_series_that_shows_nothing_has_no_heat_map(tmp_path: Path, bright: Cla
         save(classic(AXIAL, AXIAL.position(i, 11), number=i + 1, series="1.1"), tmp_path / f"a{i}.dcm")
         save(classic(grid, position, number=i + 1, series="1.2"), tmp_path / f"b{i}.dcm")
         save(classic(AXIAL, AXIAL.position(i, 11), False, number=i + 1, series="1.3"), tmp_path / f"c{i}.dcm")
+        grid, position = GRIDS["sagittal"], GRIDS["sagittal"].position(i, 11)
+        save(classic(grid, position, number=i + 1, series="1.4"), tmp_path / f"d{i}.dcm")
     analysed = analyse(tmp_path, bright)
 
-    assert analysed.study.label == "glioma"  # by the mean of two series that show it, and one that does not
-    assert {s.header.series[-1] for s in analysed.deciding} == {"1", "2", "3"}
-    assert {s.header.series[-1] for s in analysed.shown} == {"1", "2"}
+    assert analysed.study.label == "glioma"  # by the mean of three series that show it, and one that does not
+    assert {s.header.series[-1] for s in analysed.deciding} == {"1", "2", "3", "4"}
+    assert {s.header.series[-1] for s in analysed.shown} == {"1", "2", "4"}
     assert all(s.finding.region is not None for s in analysed.pictured)

@@ -97,6 +97,8 @@ ABSURD: dict[str, list[object]] = {
         [1, 0, 0, 1, 0, 0],
         [1e9, 0, 0, 0, 1e9, 0],
         [0.70711, 0.70711, 0] * 2,
+        [0.71, 0.71, 0, -0.71, 0.71, 0],
+        [0.71, 0, 0.71, 0.41, 0.82, -0.41],
     ],
     "SliceThickness": [None, "", 0, -3, 1e20],
     "FrameOfReferenceUID": [None, "", "not a uid"],

@@ -189,7 +189,7 @@ def test_unknown_scans_are_said_to_be_unknown(make_study: Callable[..., Path], s
 
     assert kinds(results) == ["secondary-capture"] * 3 + ["report"]
     assert said == {"Neoplasm": "Undetermined", "Unlike the scans of the training": "Present"}
-    assert "unknown scans, no finding" in results[0].ImageComments
+    assert "not assessable: every slice is unlike the scans of the training" in results[0].ImageComments
     assert not any(group.get_measurements() for group in report_of(results).get_image_measurement_groups())
 
 

@@ -11,7 +11,7 @@ from sqlmodel import SQLModel
 
 from tumorlens.errors import ConfigError
 from tumorlens.finding import FindingRecord
-from tumorlens.study import StudyFinding
+from tumorlens.study_record import StudyRecord
 from tumorlens.web import tables  # noqa: F401 - registers them
 from tumorlens.web.database import Database
 from tumorlens.web.settings import Settings
@@ -85,6 +85,11 @@ def test_findings_of_schema_1_become_those_of_schema_2(make_settings: Callable[.
     assert (second.label, second.probabilities, second.prediction_set, second.region) == (None, {}, (), None)
     assert (second.unknown, second.strangeness, second.reason, second.warnings) == (True, 2.0, "too dark", ())
     assert contents["strange"]["regions"] == {}
-    assert StudyFinding.model_validate(cases["known"].study).label == cases["known"].label == "glioma"
-    assert StudyFinding.model_validate(cases["strange"].study).unknown
+    studies = {
+        name: StudyRecord.model_validate({**(case.study or {}), "source": "", "key_slices": []})
+        for name, case in cases.items()
+    }
+    assert studies["known"].label == cases["known"].label == "glioma"
+    assert (studies["known"].answer, studies["known"].text) == ("uncertain", "glioma, 55%")
+    assert studies["strange"].unknown
     assert (cases["strange"].label, cases["strange"].confidence, cases["strange"].uncertainty) == ("", 0, 1)

@@ -16,6 +16,8 @@ from tumorlens.card import WeightsCard
 from tumorlens.classifier import Classifier
 from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, WeightsId
 from tumorlens.listener import SILENT, Listener
+from tumorlens.study import SliceFinding, find_in_studies
+from tumorlens.study_record import StudyRecord
 
 __all__ = [
     "DOCUMENT",
@@ -47,6 +49,8 @@ class Outcome:
         failures: Number of failures.
         kept: The findings, or the first `SHOWN` of them where there is an output folder.
         kept_failures: The same of failures.
+        studies: Number of studies and volumes.
+        kept_studies: Their findings, or the first `SHOWN` of them where there is an output folder.
     """
 
     card: WeightsCard
@@ -54,6 +58,8 @@ class Outcome:
     failures: int = 0
     kept: list[FindingRecord] = field(default_factory=list)
     kept_failures: list[FailureRecord] = field(default_factory=list)
+    studies: int = 0
+    kept_studies: list[StudyRecord] = field(default_factory=list)
 
     def add(self, part: Part, most: int | None) -> None:
         """Counts a chunk, and keeps what there is room for."""
@@ -66,6 +72,12 @@ class Outcome:
             self.kept += [finding for d in done for finding in d.findings][:room]
             self.kept_failures += [failure for d in done for failure in d.failures][:room_for_failures]
 
+    def add_study(self, record: StudyRecord, most: int | None) -> None:
+        """Counts a study, and keeps it if there is room."""
+        self.studies += 1
+        if most is None or len(self.kept_studies) < most:
+            self.kept_studies.append(record)
+
     @property
     def findings(self) -> int:
         """Number of findings."""
@@ -74,7 +86,7 @@ class Outcome:
     def document(self) -> FindingsDocument:
         """What is kept, as one document."""
         weights = WeightsId(name=self.card.name, sha256=self.card.sha256)
-        return FindingsDocument.of(weights, self.kept, self.kept_failures)
+        return FindingsDocument.of(weights, self.kept, self.kept_failures, self.kept_studies)
 
 
 def run(
@@ -160,15 +172,27 @@ def _run(
         pool = processes(computing, job, count) if count > 1 else alone(Worker(classifier, job))
     listener.progress(finished, len(sources))
     # Small jobs go in small steps, so that their progress shows; large ones in large steps, which cost less.
+    slices: list[SliceFinding] = []
     for part in pool(_chunks(todo, max(1, min(CHUNK, len(todo) // 32)))):
         if journal is not None:
             journal.add(part)
+        else:
+            slices += _slices(part)
         outcome.add(part, most)
         finished += part.files
         listener.progress(finished, len(sources))
-    if journal is not None:
-        journal.finish(card)
+    studies = (study.record() for study in find_in_studies(slices, card.classes, card.study))
+    for record in journal.finish(card) if journal else studies:
+        outcome.add_study(record, most)
     return outcome
+
+
+def _slices(part: Part) -> Iterator[SliceFinding]:
+    """The slices of a chunk that belong to studies."""
+    for done in part.open():
+        for finding, place in zip(done.findings, done.places, strict=True):
+            if place is not None:
+                yield SliceFinding(finding, place)
 
 
 def _chunks(todo: Iterable[tuple[int, Item]], size: int) -> Iterator[Chunk]:

@@ -116,8 +116,7 @@ def find_files(paths: Iterable[str | Path]) -> list[Source]:
 def _files_of(path: str | Path) -> list[Source]:
     sources = _in_store(str(path)) if is_url(path) else find_sources(path)
     names = {source.path for source in sources}
-    # Without headers: many millions of files may be listed.
-    scans = [Source(source.path, source.error) for source in sources if not _is_result(source.path, names)]
+    scans = [source for source in sources if not _is_result(source.path, names)]
     error = UnsupportedFile(path, "nothing but results of an earlier call", "give the scans they were made of")
     return scans or [Source(str(path), error)]
 

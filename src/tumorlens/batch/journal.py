@@ -20,6 +20,7 @@ from tumorlens.card import WeightsCard
 from tumorlens.errors import ConfigError
 from tumorlens.finding import SCHEMA
 from tumorlens.formats import Source
+from tumorlens.study_record import StudyRecord
 
 _FOLDER = ".unfinished"
 _JOB = f"{_FOLDER}/job.json"
@@ -85,9 +86,9 @@ class Journal:
         for name in sorted(self._parts):
             yield json.loads(self.store.read(f"{_PARTS}/{name}"))
 
-    def finish(self, card: WeightsCard) -> None:
-        """Makes the results of the parts, and removes these."""
-        write_results(self.store, self.parts(), card)
+    def finish(self, card: WeightsCard) -> Iterator[StudyRecord]:
+        """Makes the results of the parts, and removes these; gives the findings of studies as they are written."""
+        yield from write_results(self.store, self.parts(), card)
         self.store.remove(_FOLDER)
 
 

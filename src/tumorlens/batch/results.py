@@ -9,12 +9,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import IO, Any
 
 from tumorlens.batch.store import Store
+from tumorlens.batch.studies import StudySpool
 from tumorlens.card import WeightsCard
 from tumorlens.finding import SCHEMA, WeightsId
+from tumorlens.study_record import StudyRecord
 from tumorlens.version import __version__
 
 DOCUMENT = "findings.json"
@@ -28,13 +30,18 @@ def tables() -> tuple[str, ...]:
     return TABLES if find_spec("pyarrow") else TABLES[:1]
 
 
-def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: WeightsCard) -> None:
+def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: WeightsCard) -> Iterator[StudyRecord]:
     """Writes the tables and findings.json, the latter last: a folder that has one is complete.
+
+    Nothing is written before the studies are asked for.
 
     Args:
         store: The folder.
         parts: The results, chunk by chunk; each chunk's `Done`s as JSON has them.
         card: Of the weights.
+
+    Yields:
+        The findings of studies, as they are written.
     """
     columns = _columns(card.classes.keys)
     weights = WeightsId(name=card.name, sha256=card.sha256)
@@ -46,6 +53,7 @@ def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: Wei
         document.open("w", encoding="ascii") as json_file,
         table.open("w", newline="", encoding="utf-8") as csv_file,
         tempfile.TemporaryFile("w+", encoding="ascii") as failures,
+        StudySpool(card) as spool,
     ):
         writer = csv.DictWriter(csv_file, [name for name, _ in columns])
         writer.writeheader()
@@ -53,8 +61,9 @@ def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: Wei
         findings, failed = _Listing(json_file), _Listing(failures)
         rows: list[dict[str, Any]] = []
         for done in chain.from_iterable(parts):
-            for finding in done["findings"]:
+            for finding, place in zip_longest(done["findings"], done["places"]):
                 findings.add(finding)
+                spool.add(finding, place)
                 rows.append(_row(finding))
             for failure in done["failures"]:
                 failed.add(failure)
@@ -68,6 +77,11 @@ def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: Wei
         json_file.write('\n ],\n "failures": [')
         failures.seek(0)
         shutil.copyfileobj(failures, json_file)
+        json_file.write('\n ],\n "studies": [')
+        studies = _Listing(json_file)
+        for record in spool.records():
+            studies.add(record.model_dump())
+            yield record
         json_file.write("\n ]\n}\n")
 
 

@@ -20,6 +20,7 @@ from tumorlens.classifier import Classifier
 from tumorlens.errors import UnreadableFile
 from tumorlens.finding import FailureRecord, Finding, FindingRecord
 from tumorlens.formats import Failure, Source, read_source
+from tumorlens.place import SlicePlace
 from tumorlens.scan import Scan
 
 _BATCH = 64  # scans
@@ -33,12 +34,14 @@ class Done(BaseModel):
         path: The file.
         name: What its pictures are called.
         findings: One for each scan in it.
+        places: Where each of those scans belongs; None for a picture that says of no study.
         failures: Why it could not be read, or not to its end.
     """
 
     path: str
     name: str
     findings: list[FindingRecord] = []
+    places: list[SlicePlace | None] = []
     failures: list[FailureRecord] = []
 
 
@@ -155,6 +158,7 @@ class Worker:
             )
             for (index, name, scan), finding in zip(batch, findings, strict=True):
                 done[index].findings.append(self._write(name, scan, finding))
+                done[index].places.append(SlicePlace.of(scan) if scan.study else None)
         return Part.of(place, done)
 
     def _scans(self, items: Sequence[Item], done: list[Done]) -> Iterator[tuple[int, str, Scan]]:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console as RichConsole
@@ -16,11 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tumorlens.listener import Epoch, Listener
-from tumorlens.wording import in_words, set_in_words
+from tumorlens.wording import in_words, ranges, set_in_words
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tumorlens.batch import Outcome
     from tumorlens.card import WeightsCard
     from tumorlens.classes import ClassSet
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from tumorlens.evaluation.studies.measure import StudyScores
     from tumorlens.experiments.crossvalidation import CrossValidation
     from tumorlens.finding import FindingRecord, FindingsDocument
+    from tumorlens.study_record import KeySlice, StudyRecord
 
 _EVERY = 15.0  # seconds between lines of progress in a log
 _SHOWN = 40  # rows of findings that a terminal shows of a larger set
@@ -114,6 +114,18 @@ class Console:
         parts += [f"{n:,} file{'s' * (n > 1)} failed"] if (n := outcome.failures) else []
         self.out.print(f"{tally.total:,} scans: {', '.join(parts)}", soft_wrap=True)
 
+    def studies(self, records: Sequence[StudyRecord], total: int) -> None:
+        """The findings of studies and volumes, a line each, of `total` in all."""
+        rows = []
+        for r in records[:_SHOWN]:
+            doubtful = Text(r.text, style="bright_black") if r.uncertain else Text(r.text)
+            rows.append((r.source, str(r.slices), doubtful, "–" if r.unknown else _ranges(r.key_slices)))
+        if rows:
+            self.out.print()
+            self.table(("study or volume", "slices", "finding", "most suspicious slices"), rows)
+        if more := total - len(rows):
+            self.say(f"… and {more:,} more; --json or --output gives all")
+
     def outcome(self, outcome: Outcome, output: str | None, *, as_json: bool = False) -> None:
         """What a job came to: a table or JSON on stdout, failures on stderr."""
         from tumorlens import batch
@@ -131,6 +143,7 @@ class Console:
                 self.say(f"… and {total - _SHOWN:,} more; --json or --output gives all")
             if total > 1:
                 self.summary(outcome)
+            self.studies(outcome.kept_studies, outcome.studies)
             self.say("For research use only: not a diagnosis.")
             if output is not None:
                 self.say(f"{', '.join(batch.tables())} and {batch.DOCUMENT} are in {output}")
@@ -182,6 +195,7 @@ class Console:
             (f"missed of {scores.tumour_slices} slices with tumour", scores.missed),
             ("pointing on slices with tumour", scores.pointing),
             (f"studies named rightly, of {len(scores.studies)}", scores.named_rightly),
+            ("studies whose finding is uncertain", scores.uncertain),
         ]
         self.table(
             (f"{scores.weights}, {scores.patients} patients", "value (95% interval by patient)"),
@@ -285,6 +299,14 @@ class _Lines:
         rate = (done - self.before) / max(now - self.began, 1e-3)
         left = f", {(total - done) / rate / 60:.1f} min left" if rate else ""
         self.say(f"{self.what}: {done:,} of {total:,} {self.unit}, {rate:,.0f} a second{left}")
+
+
+def _ranges(key_slices: Sequence[KeySlice]) -> str:
+    """Slices in few words: of one file by their numbers, of several by the first and the last."""
+    if len({k.source for k in key_slices}) > 1:
+        first, last = key_slices[0].source, key_slices[-1].source
+        return f"{len(key_slices)} of them, {Path(first).name} to {Path(last).name}"
+    return ranges(k.frame + 1 for k in key_slices)
 
 
 _HEADLINES = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macro ROC-AUC"}

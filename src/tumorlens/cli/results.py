@@ -40,7 +40,6 @@ def results(
     from tumorlens.classifier import Classifier
     from tumorlens.results.analysis import analyse
     from tumorlens.results.make import KINDS, make_results, write_results
-    from tumorlens.wording import in_words
 
     console = make_console(quiet)
     classifier = Classifier.load(weights)
@@ -59,10 +58,7 @@ def results(
             (output / "bundle.json").write_text(json.dumps(bundle, indent=1) + "\n", encoding="utf-8")
             rows.append(("bundle.json", "FHIR bundle", "", "preliminary DiagnosticReport"))
     console.table(("file", "what", "frames", "series"), rows)
-    conclusion = "unknown scans, no finding"
-    if analysed.label is not None:
-        conclusion = in_words(analysed.study.probabilities, analysed.classes)
-    console.say(f"{conclusion}; {analysed.study.slices} slices, research use only")
+    console.say(f"{analysed.study.text}; {len(analysed.slices)} slices, research use only")
     for warning in analysed.warnings:
         console.say(f"warning: {warning}")
     if analysed.left_out:

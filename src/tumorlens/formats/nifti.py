@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import IOBase
+from pathlib import PurePath
 from typing import Literal
 
 import numpy as np
@@ -15,7 +17,8 @@ from numpy.typing import NDArray
 
 from tumorlens.errors import UnreadableFile, UnsupportedFile
 from tumorlens.formats.checks import Number, check_size, finite, parsing, robust_range, stretch
-from tumorlens.scan import Scan, Values
+from tumorlens.scan import Orientation, Scan, Values
+from tumorlens.sequence import SeriesInfo, name_sequence
 
 Axis = Literal["axial", "coronal", "sagittal"]
 """The plane volumes are cut in."""
@@ -23,6 +26,8 @@ Axis = Literal["axial", "coronal", "sagittal"]
 _GZIP = b"\x1f\x8b"
 _VERSIONS = {348: 1, 540: 2}  # length of the header: version
 _ACROSS = {"sagittal": 0, "coronal": 1, "axial": 2}  # the axis that is cut across, in RAS
+# How pictures lie in the patient, by the axis they are cut across.
+_ORIENTATIONS: dict[int, Orientation] = {0: (0, 1, 0, 0, 0, -1), 1: (1, 0, 0, 0, 0, -1), 2: (1, 0, 0, 0, 1, 0)}
 _MAX_OFFSET = 2**24  # bytes before the voxels; nibabel reads all of them
 
 
@@ -56,6 +61,7 @@ def read(path: str, axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
     """
     volume = load_volume(path)
     across, rows, columns = _axes(volume.data.shape, axis)
+    info = _info(path)
     for frame, values in enumerate(cut(volume.data, axis)):
         yield Scan(
             stretch(values, *volume.window),
@@ -66,7 +72,16 @@ def read(path: str, axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
             warnings=volume.warnings,
             values=Values(values, *volume.window) if keep else None,
             depth=frame * volume.zooms[across],
+            orientation=_ORIENTATIONS[across],
+            study=path,
+            info=info,
         )
+
+
+def _info(path: str) -> SeriesInfo:
+    """What a volume's name says of it: the header says nothing."""
+    name = re.sub(r"\.nii(\.gz)?$", "", PurePath(path).name, flags=re.IGNORECASE)
+    return SeriesInfo(description=name, sequence=name_sequence(name))
 
 
 @dataclass(frozen=True, eq=False)

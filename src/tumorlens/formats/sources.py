@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from tumorlens.formats import matlab, nifti, raster
 from tumorlens.formats.checks import parsing
 from tumorlens.formats.dicom import reader as dicom
 from tumorlens.formats.dicom.header import Header, read_header
-from tumorlens.formats.dicom.order import in_order
+from tumorlens.formats.dicom.order import common_depths, in_order
 from tumorlens.scan import Scan
 
 HEAD = 4096
@@ -52,12 +52,10 @@ class Source:
     Attributes:
         path: The file, or the folder or missing path that gave nothing, as the caller named it.
         error: Why there is nothing to read, if that is known already.
-        header: Its header, if it is a DICOM file of a folder.
     """
 
     path: str
     error: InputError | None = None
-    header: Header | None = None
 
 
 def reader_of(path: str) -> Reader:
@@ -107,28 +105,29 @@ def _sources_of(path: str) -> list[Source]:
     if not is_folder:
         return [Source(path)]
     # Dictionaries keep their order, so a series stands where its first file does. Other files stand alone.
-    groups: dict[str, list[Source]] = {}
+    groups: dict[str, list[tuple[Source, Header]]] = {}
     for source in _walk(path):
         reader = None if source.error else _reader_in_folder(source.path)
         if source.error or reader or source.path.lower().endswith(SUFFIXES):
-            header = _header(source.path) if reader is dicom else None
-            key = f"series {header.series}" if header and header.series else source.path
-            groups.setdefault(key, []).append(replace(source, header=header))
+            header = _header(source.path) if reader is dicom else Header()
+            key = f"series {header.series}" if header.series else source.path
+            groups.setdefault(key, []).append((source, header))
     found = [source for members in groups.values() for source in _sorted(members)]
     return found or [Source(path, UnsupportedFile(path, "no scans found", f"give a folder that holds {_KINDS}"))]
 
 
-def _sorted(members: list[Source]) -> list[Source]:
-    """The files of one series as they lie in the head."""
-    headers = [source.header or Header() for source in members]
-    return [members[i] for i in in_order([(header.frame(0), header.number) for header in headers])]
+def _sorted(members: list[tuple[Source, Header]]) -> list[Source]:
+    """The files of one series as they lie in the head; if they are not parallel (localisers), by their numbers."""
+    headers = [header for _, header in members]
+    numbers = [None if header.number is None else (header.number,) for header in headers]
+    return [members[i][0] for i in in_order(common_depths([header.frame(0) for header in headers]), numbers)]
 
 
-def _header(path: str) -> Header | None:
+def _header(path: str) -> Header:
     try:
         return read_header(path)
     except InputError:
-        return None  # reading it says why
+        return Header()  # reading it says why
 
 
 def _reader_in_folder(path: str) -> Reader | None:

@@ -16,13 +16,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tumorlens.errors import AnalysisFailed
+from tumorlens.listener import Listener
 from tumorlens.node.config import NodeConfig
 from tumorlens.node.isolation import Analyse, AnalysisProcess, Prepare
 from tumorlens.node.ledger import Ledger, Revision, StoredInstance
 from tumorlens.node.privacy import short
 from tumorlens.node.rules import judge, read_instances
 from tumorlens.node.spool import Spool
-from tumorlens.results.progress import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,7 +161,7 @@ def _default_analysis(weights: str | None) -> Analyse:
 
     classifier = Classifier.load(weights or DEFAULT_WEIGHTS)
 
-    def run(paths: Sequence[Path], progress: Progress) -> list[Dataset]:
-        return make_results(analyse(paths, classifier, progress=progress), classifier.card)
+    def run(paths: Sequence[Path], listener: Listener) -> list[Dataset]:
+        return make_results(analyse(paths, classifier, listener=listener), classifier.card)
 
     return run

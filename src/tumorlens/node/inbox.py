@@ -10,14 +10,14 @@ from enum import Enum
 
 from tumorlens.errors import InputError
 from tumorlens.files import write_atomically
-from tumorlens.formats.checks import parsing
-from tumorlens.formats.dicom.header import read_header
+from tumorlens.formats.dicom.header import Header, read_header
 from tumorlens.node.ledger import Ledger
 from tumorlens.node.privacy import short
 from tumorlens.node.spool import Spool
 
 _LOG = logging.getLogger(__name__)
 _LOCKS = 64
+_UID = re.compile(r"[!-~]{1,64}")
 _GROUP_LENGTH = b"\x02\x00\x00\x00UL\x04\x00"  # of the file meta information, which this begins (PS3.10 7.1)
 
 
@@ -61,12 +61,13 @@ class Inbox:
             sqlite3.Error: If the state cannot be written.
         """
         digest = hashlib.sha256(_without_meta(content)).hexdigest()
+        header, fault = _read(content)
         # An instance that does not say who it is goes by its content.
-        sop = sop or _named(content) or f"sha256:{digest}"
+        sop = sop or header.media_uid or header.uid or f"sha256:{digest}"
         with self._locks[hash(sop) % _LOCKS]:
-            return self._take(content, sop, digest)
+            return self._take(content, sop, digest, header.study, fault or _fault(header, sop))
 
-    def _take(self, content: bytes, sop: str, digest: str) -> Taken:
+    def _take(self, content: bytes, sop: str, digest: str, study: str, fault: str | None) -> Taken:
         if self._ledger.is_result(sop):
             # A PACS that forwards what it gets would otherwise have us analyse our own answers for ever.
             _LOG.info("instance %s is one of our own results; not kept", short(sop))
@@ -81,11 +82,12 @@ class Inbox:
         path = self._spool.place_of(sop)
         path.parent.mkdir(exist_ok=True)
         write_atomically(path, content, writer=threading.get_ident())  # two may be sent the same at once
-        study, dead = _study_of(str(path), sop)
-        self._ledger.add_instance(sop, study, self._spool.relative(path), digest, dead)
-        if dead is None:
+        self._ledger.add_instance(
+            sop, study if _UID.fullmatch(study) else "", self._spool.relative(path), digest, fault
+        )
+        if fault is None:
             return Taken.NEW
-        _LOG.warning("instance %s is a dead letter: %s", short(sop), dead)
+        _LOG.warning("instance %s is a dead letter: %s", short(sop), fault)
         return Taken.DEAD
 
     def take_up_strays(self) -> int:
@@ -99,7 +101,8 @@ class Inbox:
         for path in strays:
             content = path.read_bytes()
             taken = self.take(content)
-            if self._spool.place_of(_named(content) or "") != path or taken is Taken.OURS:
+            header, _ = _read(content)
+            if self._spool.place_of(header.media_uid or header.uid) != path or taken is Taken.OURS:
                 path.unlink()
         return len(strays)
 
@@ -112,31 +115,19 @@ def _without_meta(content: bytes) -> memoryview:
     return view[144 + int.from_bytes(content[140:144], "little") :]
 
 
-def _named(content: bytes) -> str | None:
-    """The SOPInstanceUID that the file's meta information, or else its data set, names."""
-    import io
-
-    import pydicom
-
+def _read(content: bytes) -> tuple[Header, str | None]:
+    """The header of a file, and why it cannot be read, or None."""
     try:
-        with parsing(""):
-            ds = pydicom.dcmread(io.BytesIO(content), force=True, specific_tags=["SOPInstanceUID"], defer_size=1024)
-            meta = ds.file_meta.get("MediaStorageSOPInstanceUID")
-            return str(meta or ds.get("SOPInstanceUID") or "").strip() or None
-    except InputError:
-        return None
-
-
-def _study_of(path: str, sop: str) -> tuple[str, str | None]:
-    """The StudyInstanceUID of a file, and why it cannot be used, or None."""
-    try:
-        header = read_header(path)
+        return read_header("", content), None
     except InputError as error:
-        return "", error.problem
+        return Header(), error.problem
+
+
+def _fault(header: Header, sop: str) -> str | None:
+    """Why an instance cannot be used, or None."""
     # Not by the letter of PS3.5 9.1: there are scanners whose UIDs have letters, or leading zeros.
-    if not re.fullmatch(r"[!-~]{1,64}", header.study):
-        return "", "StudyInstanceUID is missing" if not header.study else "StudyInstanceUID is no UID"
+    if not _UID.fullmatch(header.study):
+        return "StudyInstanceUID is missing" if not header.study else "StudyInstanceUID is no UID"
     if header.uid != sop:
-        problem = "is missing" if not header.uid else "is not the one it was announced with"
-        return header.study, f"SOPInstanceUID {problem}"
-    return header.study, None
+        return f"SOPInstanceUID {'is not the one it was announced with' if header.uid else 'is missing'}"
+    return None

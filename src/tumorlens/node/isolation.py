@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tumorlens.errors import AnalysisFailed, InputError, TumorLensError
+from tumorlens.listener import Listener
 from tumorlens.node.config import Analysis
-from tumorlens.results.progress import Progress
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-Analyse = Callable[[Sequence[Path], Progress], "list[Dataset]"]
+Analyse = Callable[[Sequence[Path], Listener], "list[Dataset]"]
 """Makes results of the DICOM files of one study, and tells how it gets on. UIDs are made of what went in: of the same
 files come the same objects."""
 
@@ -180,7 +180,7 @@ def _main(connection: Connection, prepare: Prepare, megabytes: int) -> None:
             return
         try:
             analyse = analyse or prepare()
-            results = analyse(files, _Reporter(connection, files))
+            results = analyse(files, _reporter(connection, files))
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the node is told
             connection.send(("failed", None, _reason(error)))
             continue
@@ -192,20 +192,13 @@ def _main(connection: Connection, prepare: Prepare, megabytes: int) -> None:
             connection.send(("failed", None, _reason(error)))
 
 
-class _Reporter(Progress):
+def _reporter(connection: Connection, files: Sequence[Path]) -> Listener:
     """Tells the node how an analysis gets on, so that it knows which file was read when the process dies."""
-
-    def __init__(self, connection: Connection, files: Sequence[Path]) -> None:
-        self._connection = connection
-        self._places = {str(path): place for place, path in enumerate(files)}
-
-    def reading(self, path: str | None) -> None:
-        """The file that is read from now on."""
-        self._connection.send(("reading", None if path is None else self._places[path], None))
-
-    def failed(self, path: str, problem: str) -> None:
-        """What is wrong with a file."""
-        self._connection.send(("bad", self._places[path], problem))
+    places = {str(path): place for place, path in enumerate(files)}
+    return Listener(
+        reading=lambda path: connection.send(("reading", None if path is None else places[path], None)),
+        failed=lambda path, problem: connection.send(("bad", places[path], problem)),
+    )
 
 
 def _save(results: Sequence[Dataset], folder: Path) -> list[tuple[str, str, str]]:

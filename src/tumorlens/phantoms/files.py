@@ -7,15 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tumorlens.phantoms.phantom import Phantom
+from tumorlens.phantoms.phantom import ORIENTATIONS, Phantom
 
-# Direction of a picture's rows and columns in DICOM's patient space (LPS), as `Scan`s show them: the patient's right
-# on the left of axial and coronal pictures, the front on top or on the left.
-_AXES = {
-    "axial": ((1, 0, 0), (0, 1, 0)),
-    "coronal": ((1, 0, 0), (0, 0, -1)),
-    "sagittal": ((0, 1, 0), (0, 0, -1)),
-}
 # From `Phantom.position` (up, to the front, to the right) to mm along LPS.
 _ACROSS = {"axial": (0, 0, 1), "coronal": (0, -1, 0), "sagittal": (-1, 0, 0)}
 _WHITE = 1000  # value of the brightest pixel
@@ -39,7 +32,7 @@ def write_dicom(study: Sequence[Phantom], folder: Path) -> list[Path]:
     uids = {name: generate_uid() for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")}
     paths = []
     for number, phantom in enumerate(study, 1):
-        rows, columns = (np.array(axis, float) for axis in _AXES[phantom.plane])
+        rows, columns = np.array(ORIENTATIONS[phantom.plane], float).reshape(2, 3)
         spacing = phantom.scan.spacing or (1.0, 1.0)
         corner = np.array(_ACROSS[phantom.plane]) * phantom.position
         corner = (

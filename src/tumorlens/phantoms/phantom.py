@@ -28,7 +28,16 @@ from tumorlens.phantoms.head import head
 from tumorlens.phantoms.lesion import Lesion, grow
 from tumorlens.phantoms.slice import NORMAL, PLANES, Anatomy, Scanner, cut, expose
 from tumorlens.phantoms.tissue import CONTRASTS
-from tumorlens.scan import Scan
+from tumorlens.scan import Orientation, Scan
+from tumorlens.sequence import SeriesInfo, name_sequence
+
+ORIENTATIONS: dict[str, Orientation] = {
+    "axial": (1, 0, 0, 0, 1, 0),
+    "coronal": (1, 0, 0, 0, 0, -1),
+    "sagittal": (0, 1, 0, 0, 0, -1),
+}
+"""How pictures lie in the patient: the patient's right is on the left of axial and coronal ones, the front on top or on
+the left."""
 
 _SMALLEST = 140.0  # mm²: a slice that shows less of its tumour is moved towards the tumour's middle
 _POINTS = 60  # at most this many corners per outline
@@ -250,6 +259,12 @@ class _Patient:
             patient=self.name,
             series=series,
             modality="MR",
+            depth=position,
+            orientation=ORIENTATIONS[scanner.plane],
+            study=self.name,
+            info=SeriesInfo(
+                description=f"{scanner.contrast} {scanner.plane}, synthetic", sequence=name_sequence(scanner.contrast)
+            ),
         )
         label = self.label if outline is not None else _NOTHING
         return Phantom(scan, label, outline, scanner.plane, scanner.contrast, position)

@@ -20,32 +20,26 @@ from tumorlens.formats import Failure, find_sources
 from tumorlens.formats.checks import check_scans, parsing
 from tumorlens.formats.dicom import reader as dicom
 from tumorlens.formats.dicom.header import Header, is_uid
-from tumorlens.formats.dicom.order import in_order, stacks
+from tumorlens.formats.dicom.info import MR_IMAGES
 from tumorlens.formats.sources import reader_of
+from tumorlens.listener import SILENT, Listener
+from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity, identity_of
-from tumorlens.results.progress import Progress
 from tumorlens.results.shelf import Shelf
 from tumorlens.results.slices import AnalysedStudy, Slice
-from tumorlens.study import find_in_study
+from tumorlens.study import SliceFinding, find_in_study
+from tumorlens.study.stacks import stacks_of
 
 if TYPE_CHECKING:
     from tumorlens.classifier import Classifier
     from tumorlens.scan import Scan, Values
-
-MR_IMAGES = {
-    "1.2.840.10008.5.1.4.1.1.4": "MR Image Storage",
-    "1.2.840.10008.5.1.4.1.1.4.1": "Enhanced MR Image Storage",
-    "1.2.840.10008.5.1.4.1.1.4.3": "Enhanced MR Color Image Storage",
-    "1.2.840.10008.5.1.4.1.1.4.4": "Legacy Converted Enhanced MR Image Storage",
-}
-"""SOP classes that are analysed (PS3.4 B.5). Others, such as results of this or other software, are left out."""
 
 
 def analyse(
     paths: str | PathLike[str] | Iterable[str | PathLike[str]],
     classifier: Classifier,
     when: datetime | None = None,
-    progress: Progress | None = None,
+    listener: Listener = SILENT,
 ) -> AnalysedStudy:
     """Says what the MR images of one study show.
 
@@ -57,7 +51,7 @@ def analyse(
         classifier: What classifies.
         when: The time that results shall bear; now by default. Give the same again and results are the same to the
             last byte, not only in their UIDs.
-        progress: Who is told how it gets on.
+        listener: Who is told what is read, and what is corrupt.
 
     Raises:
         NotOneStudy: If the files are of several studies.
@@ -65,19 +59,18 @@ def analyse(
     """
     several = [paths] if isinstance(paths, str | PathLike) else list(paths)
     with closing(Shelf()) as shelf:
-        reading = _Reading(several, shelf, progress or Progress())
+        reading = _Reading(several, shelf, listener)
         findings = classifier.find(reading.scans(), explain=False)
         if not findings or reading.identity is None:
             raise reading.nothing()
-        slices = _in_order([found(finding=f) for found, f in zip(reading.slices, findings, strict=True)])
+        found = [each(finding=finding) for each, finding in zip(reading.slices, findings, strict=True)]
+        slices = [s for stack in stacks_of(found, lambda s: s.place) for s in stack.slices]
         classes = classifier.card.classes
-        # Neighbours are neighbours in one stack: a series may hold several, as localisers do.
-        places = stacks((s.header.series, s.geometry) for s in slices)
-        depths = [None if s.geometry is None else s.geometry.depth for s in slices]
+        study = find_in_study([SliceFinding(s.finding, s.place) for s in slices], classes, classifier.card.study)
         analysed = AnalysedStudy(
             reading.identity,
             tuple(slices),
-            find_in_study([s.finding for s in slices], classes, places, depths),
+            study,
             classes,
             tuple(reading.failures),
             reading.left_out,
@@ -92,11 +85,11 @@ class _Reading:
     Args:
         paths: Files and folders.
         shelf: Keeps the scans.
-        progress: Who is told how it gets on.
+        listener: Who is told what is read, and what is corrupt.
     """
 
-    def __init__(self, paths: list[str | PathLike[str]], shelf: Shelf, progress: Progress) -> None:
-        self.paths, self._shelf, self._progress = paths, shelf, progress
+    def __init__(self, paths: list[str | PathLike[str]], shelf: Shelf, listener: Listener) -> None:
+        self.paths, self._shelf, self._listener = paths, shelf, listener
         self.identity: Identity | None = None
         self.slices: list[partial[Slice]] = []  # they lack their findings
         self.failures: list[Failure] = []
@@ -107,22 +100,22 @@ class _Reading:
     def scans(self) -> Iterator[Scan]:
         """The slices' pixels, one after another; `slices` grows beside it."""
         for source in find_sources(self.paths):
-            self._progress.reading(source.path)
+            self._listener.reading(source.path)
             try:
                 if source.error:
                     raise source.error
                 for scan in self._scans_of(source.path):
-                    self._progress.reading(None)
+                    self._listener.reading(None)
                     yield scan
-                    self._progress.reading(source.path)
+                    self._listener.reading(source.path)
             except NotOneStudy:
                 raise
             except InputError as error:
                 self._errors.append(error)
                 self.failures.append(Failure.of(source.path, error))
                 if not isinstance(error, NotAScan):  # of no use to the network, but sound
-                    self._progress.failed(source.path, error.problem)
-            self._progress.reading(None)
+                    self._listener.failed(source.path, error.problem)
+            self._listener.reading(None)
 
     def nothing(self) -> InputError:
         """Why there is no slice."""
@@ -151,7 +144,8 @@ class _Reading:
         for scan in check_scans(path, file.scans(keep=True)):
             self._shelf.put(scan)
             shape = (scan.height, scan.width)
-            self.slices.append(partial(Slice, header, scan.frame, shape, stretched=_window(scan.values)))
+            place, window = SlicePlace.of(scan), _window(scan.values)
+            self.slices.append(partial(Slice, header, scan.frame, shape, place, stretched=window))
             yield scan
 
 
@@ -172,18 +166,6 @@ def _check_uids(header: Header) -> None:
             raise UnreadableFile(
                 header.path, f"it has no valid {keyword}", "export it again; results refer to it by UID"
             )
-
-
-def _in_order(slices: list[Slice]) -> list[Slice]:
-    """Series by series in the order they come, each in the order its slices lie in the head."""
-    series: dict[str, list[Slice]] = {}
-    for s in slices:
-        series.setdefault(s.header.series, []).append(s)
-    return [
-        members[i]
-        for members in series.values()
-        for i in in_order([(s.header.frame(s.frame), s.number) for s in members])
-    ]
 
 
 def _window(values: Values | None) -> tuple[float, float] | None:

@@ -96,10 +96,10 @@ _EXPLANATION = "The heat map shows evidence for the class, it is no outline of a
 def _headline(analysed: AnalysedStudy) -> str:
     """The study's finding in a line."""
     study = analysed.study
-    if analysed.label is None:
-        return "AI: unknown scans, no finding"
+    if study.unknown:
+        return f"AI: {study.text}"
     of = f"mean of {len(study.key_slices)} slices" if len(study.key_slices) > 1 else "one slice"
-    return f"AI: {in_words(study.probabilities, analysed.classes)} ({of})"
+    return f"AI: {study.text} ({of})"
 
 
 def draw_capture(analysed: AnalysedStudy, s: Slice, card: WeightsCard) -> Image.Image:
@@ -165,7 +165,7 @@ def _lines(analysed: AnalysedStudy, s: Slice, card: WeightsCard) -> list[tuple[s
         words = (in_words(s.finding.probabilities, card.classes), set_in_words(s.finding, card))
         here += "; ".join(text for text in words if text)
     lines = [(_headline(analysed), _HEADING, _WHITE)]
-    if analysed.presence != "undetermined":
+    if not analysed.study.unknown:
         ranked = sorted(analysed.study.probabilities.items(), key=lambda item: -item[1])
         lines.append(("    ".join(f"{names[k]} {p:.0%}" for k, p in ranked), _TEXT, _WHITE))
     lines.append((_fitting(here, "", _TEXT), _TEXT, _WHITE))

@@ -212,11 +212,7 @@ class _Writer:
 
     def report(self, observations: list[Resource]) -> Resource:
         """The DiagnosticReport; its identifier is the UID of the DICOM report."""
-        analysed = self.analysed
-        conclusion, tumour = "unknown scans, no finding", analysed.tumour
-        if analysed.label is not None:
-            conclusion = f"{analysed.label.name}, probability {analysed.study.confidence:.2f}"
-            conclusion = conclusion if tumour else f"no tumour found ({conclusion})"
+        tumour = self.analysed.tumour
         return {
             **self._about("DiagnosticReport"),
             "identifier": [_by_uid(self.maker.uid("instance", "report", 1))],
@@ -224,7 +220,7 @@ class _Writer:
             "code": _concept(TERMS["brain_mri"].code),
             "imagingStudy": [self._study()],
             "result": [{"reference": f"urn:uuid:{o['id']}"} for o in observations],
-            "conclusion": f"{RESEARCH_USE}, not a diagnosis: {conclusion}",
+            "conclusion": f"{RESEARCH_USE}, not a diagnosis: {self.analysed.study.text}",
             **({"conclusionCode": [self._class(tumour)]} if tumour else {}),
         }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from tumorlens.formats.dicom.order import stacks
+from tumorlens.formats.dicom.order import group
 from tumorlens.results.codes import SCHEME, SCHEME_NAME, term
 from tumorlens.version import __version__
 
@@ -233,16 +233,25 @@ def _join(result: Dataset) -> None:
 
 def divide(slices: Iterable[Slice]) -> list[list[Slice]]:
     """Divides slices into such as one multi-frame object may hold: parallel, of one grid, at different places."""
-    placed = [s for s in slices if s.geometry is not None]
-    # Repetitions of a place, such as echoes, go to the next object of the stack.
-    counts: Counter[object] = Counter()
-    groups: dict[object, list[Slice]] = {}
-    for s, stack in zip(placed, stacks(((s.header.series, s.shape), s.geometry) for s in placed), strict=True):
-        assert s.geometry is not None
-        spot = stack, *(round(v, 2) for v in s.geometry.position)
-        groups.setdefault((stack, counts[spot]), []).append(s)
-        counts[spot] += 1
-    return list(groups.values())
+    objects: list[list[Slice]] = []
+    for stack in group((s for s in slices if s.geometry is not None), _in_one_stack):
+        # Repetitions of a place, such as echoes, go to the next object.
+        repetitions: dict[int, list[Slice]] = {}
+        counts: Counter[tuple[float, ...]] = Counter()
+        for s in stack:
+            assert s.geometry is not None
+            spot = tuple(round(v, 2) for v in s.geometry.position)
+            repetitions.setdefault(counts[spot], []).append(s)
+            counts[spot] += 1
+        objects += repetitions.values()
+    return objects
+
+
+def _in_one_stack(one: Slice, other: Slice) -> bool:
+    assert one.geometry is not None
+    assert other.geometry is not None
+    same = (one.header.series, one.shape) == (other.header.series, other.shape)
+    return same and one.geometry.same_grid(other.geometry)
 
 
 def decimals(values: Sequence[float]) -> list[Any]:

@@ -9,7 +9,6 @@ import numpy as np
 from tumorlens.classes import ScanClass
 from tumorlens.results.codes import code_of, probability_of, term, to_dicom
 from tumorlens.results.objects import MANUFACTURER, Maker, source_of
-from tumorlens.wording import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -176,21 +175,17 @@ def _evaluations(maker: Maker) -> list[QualitativeEvaluation]:
     evaluations = [QualitativeEvaluation(term("neoplasm"), term(presence))]
     if tumour := maker.analysed.tumour:
         evaluations.append(QualitativeEvaluation(term("class"), _class(maker, tumour)))
-    if presence == "undetermined":
+    if maker.analysed.study.unknown:
         evaluations.append(QualitativeEvaluation(term("unknown_scan"), term("present")))
     return evaluations
 
 
 def _summary(maker: Maker) -> list[str]:
     analysed = maker.analysed
-    conclusion = "Unknown: every slice is unlike the scans of the training, so that there is no finding"
-    if analysed.label is not None:
-        kind = "No tumour found" if analysed.label.nothing else "Most probable"
-        conclusion = f"{kind}: {in_words(analysed.study.probabilities, analysed.classes)}"
     counts = ", ".join(f"{c.name} {n}" for c in analysed.classes if (n := analysed.study.counts[c.key]))
     return [
-        f"Research use only, not a diagnosis. {conclusion}.",
-        f"Slices: {analysed.study.slices}, by their own most probable class: {counts or 'none'}; "
+        f"Research use only, not a diagnosis. {analysed.study.text[0].upper()}{analysed.study.text[1:]}.",
+        f"Slices: {len(analysed.slices)}, by their own most probable class: {counts or 'none'}; "
         f"unknown: {analysed.study.unknown_slices}. Probabilities of the study are means over "
         f"{len(analysed.deciding)} slices that decided, series by series.",
     ]

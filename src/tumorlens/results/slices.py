@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from tumorlens.formats import Failure
 from tumorlens.formats.dicom.geometry import Geometry
 from tumorlens.formats.dicom.header import Header
+from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity
 from tumorlens.study import StudyFinding
 
@@ -34,6 +35,7 @@ class Slice:
         header: Of its SOP instance.
         frame: Its place in that, from 0.
         shape: (rows, columns).
+        place: Where it belongs in the study.
         finding: What it shows. It holds heat map and region, for the study's class, if `AnalysedStudy.shown` has it.
         scan: Its pixels, if it is to be pictured; else None, so that a study of any length fits in memory.
         stretched: (center, width) of the window that the reader made.
@@ -42,6 +44,7 @@ class Slice:
     header: Header
     frame: int
     shape: tuple[int, int]
+    place: SlicePlace
     finding: Finding
     scan: Scan | None = field(default=None, repr=False)
     stretched: tuple[float, float] | None = None
@@ -71,11 +74,6 @@ class Slice:
         return self.frame + 1 if multi else None
 
     @property
-    def number(self) -> int | None:
-        """Its place among those of its series by number: InstanceNumber, or the frame's number."""
-        return self.frame_number or self.header.number
-
-    @property
     def window(self) -> tuple[float, float] | None:
         """(center, width) that shows it, by the header or else by the reader; None where there is none to write."""
         center, width = self.header.frame(self.frame).window
@@ -93,7 +91,7 @@ class AnalysedStudy:
 
     Attributes:
         identity: Patient and study, as results repeat them. Holds patient data: never log it.
-        slices: Series by series, in the order they lie in the head.
+        slices: Stack by stack, in the order they lie in the head.
         study: What they show together; its key slices are places in `slices`.
         classes: The classes that were told apart.
         failures: Files that gave no slice, or not all of theirs.
@@ -111,20 +109,20 @@ class AnalysedStudy:
 
     @property
     def label(self) -> ScanClass | None:
-        """The study's most probable class; None where every slice is unknown."""
+        """The study's most probable class; None where it is not assessable."""
         return None if self.study.label is None else self.classes[self.classes.keys.index(self.study.label)]
 
     @property
     def tumour(self) -> ScanClass | None:
-        """The same, if it is a tumour; else None."""
-        return None if self.label is None or self.label.nothing else self.label
+        """The same, if a tumour is present; else None."""
+        return self.label if self.presence == "present" else None
 
     @property
     def presence(self) -> Presence:
-        """Whether there is a tumour: "undetermined" if every slice is unlike those of the training."""
-        if self.label is None:
-            return "undetermined"
-        return "absent" if self.label.nothing else "present"
+        """Whether there is a tumour: "undetermined" if the answer is uncertain, or nothing can be assessed."""
+        if self.study.answer == "present" or self.study.answer == "absent":
+            return self.study.answer
+        return "undetermined"
 
     @property
     def deciding(self) -> tuple[Slice, ...]:
@@ -136,7 +134,7 @@ class AnalysedStudy:
         """Indices of the slices whose own class is the study's tumour; none without one."""
         if self.presence != "present":
             return ()
-        own = (i for i, s in enumerate(self.slices) if s.finding.label == self.study.label)
+        own = (i for i in self.study.counted if self.slices[i].finding.label == self.study.label)
         # A mean may be of a class that is the most probable one of no slice.
         return tuple(own) or self.study.key_slices
 
@@ -162,7 +160,7 @@ class AnalysedStudy:
         texts = []
         if unknown := self.study.unknown_slices:
             are = "is" if unknown == 1 else "are"
-            texts.append(f"{unknown} of {self.study.slices} slices {are} unlike the scans of the training")
+            texts.append(f"{unknown} of {len(self.slices)} slices {are} unlike the scans of the training")
         if self.failures:
             files = "file" if len(self.failures) == 1 else "files"
             texts.append(f"{len(self.failures)} {files} could not be read, or not wholly")

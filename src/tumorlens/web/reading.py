@@ -15,6 +15,7 @@ from tumorlens.classifier import Classifier
 from tumorlens.errors import InputError
 from tumorlens.finding import Evidence, Finding
 from tumorlens.formats import Axis, Failure, find_sources, read_source
+from tumorlens.place import SlicePlace
 from tumorlens.scan import Scan
 from tumorlens.web.arrival import Arrival, Arrived, Rules
 from tumorlens.web.pictures import SlicePictures, VolumeHeat
@@ -191,6 +192,7 @@ def _describe(
         "height": scan.height,
         "spacing": scan.spacing,
         "depth": scan.depth,
+        "place": SlicePlace.of(scan).model_dump(mode="json"),
         "values": values,
         "volume": volume,
         "uncertainty": 1.0 if finding.confidence is None else round(1 - finding.confidence, 6),

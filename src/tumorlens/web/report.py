@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tumorlens.card import WeightsCard
-from tumorlens.classes import ClassSet
 from tumorlens.explain.overlay import draw_scan
 from tumorlens.finding import FindingRecord, Region
 from tumorlens.scan import Scan
@@ -94,7 +93,7 @@ def make_report(case: Case, store: Store) -> Report:
     return Report(
         case=case,
         card=store.card,
-        headline=_headline(case, store.card.classes),
+        headline=_headline(case),
         made=_when(dt.datetime.now(dt.UTC).timestamp()),
         created=_when(case.created),
         hashes=[(f"file {u.number}", u.sha256) for u in store.uploads(case.id)[:MOST]],
@@ -110,10 +109,10 @@ def html_report(report: Report) -> str:
     return templates().get_template("report.html").render(report=report, data=_data)
 
 
-def _headline(case: Case, classes: ClassSet) -> str:
-    study = case.study or {"probabilities": {}, "key_slices": ()}
-    words = _capital(study_in_words(study["probabilities"], study["key_slices"], classes))
-    return f"{words}: unlike those the network was trained on, so there is no finding." if case.unknown else words
+def _headline(case: Case) -> str:
+    if case.study is None:
+        return ""
+    return _capital(study_in_words(case.study["text"], () if case.unknown else case.study["key_slices"]))
 
 
 def _shown(row: Slice, feedback: list[Feedback], store: Store) -> Shown:

@@ -14,7 +14,8 @@ from sqlmodel import Session, col, delete, select
 
 from tumorlens.card import WeightsCard
 from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, WeightsId
-from tumorlens.study import find_in_study
+from tumorlens.place import SlicePlace
+from tumorlens.study import SliceFinding, StudyFinding, find_in_study
 from tumorlens.version import __version__
 from tumorlens.web.arrival import harmless
 from tumorlens.web.database import Database
@@ -148,20 +149,22 @@ class Store:
                 error = failures[0].error if failures else "no scans found; give pictures, DICOM or NIfTI files"
             case.status, case.error, case.slices = FAILED if error else DONE, error, len(slices)
             if slices:
-                records = [FindingRecord.model_validate(s.content["finding"]) for s in slices]
-                study = find_in_study(
-                    records, self.card.classes, [s.series for s in slices], [s.content["depth"] for s in slices]
-                )
+                study = self._study(slices)
                 case.study = {
-                    **study.model_dump(mode="json"),
+                    **study.record("").model_dump(mode="json", exclude={"source"}),
                     "key_slices": [slices[i].number for i in study.key_slices],
                 }
                 case.label, case.confidence = study.label or "", study.confidence or 0.0
                 case.unknown, case.uncertainty = study.unknown, 1 - case.confidence
-                case.title = case.title or _title([record.source for record in records])
+                case.title = case.title or _title([s.finding.source for s in study.slices])
             case.title = case.title or "Unread case"
             session.add(case)
             return case
+
+    def _study(self, slices: Sequence[Slice]) -> StudyFinding:
+        """What the slices of a case say together."""
+        findings = [SliceFinding(FindingRecord.model_validate(s.content["finding"]), _place(s)) for s in slices]
+        return find_in_study(findings, self.card.classes, self.card.study)
 
     def slices(self, case_id: str) -> list[Slice]:
         """A case's slices, in order."""
@@ -182,9 +185,11 @@ class Store:
     def document(self, case: Case) -> FindingsDocument:
         """A case's findings, as `tumorlens predict --json` gives them."""
         weights = WeightsId(name=case.weights_name, sha256=case.weights_sha256)
-        records = [FindingRecord.model_validate(s.content["finding"]) for s in self.slices(case.id)]
+        slices = self.slices(case.id)
+        records = [FindingRecord.model_validate(s.content["finding"]) for s in slices]
         failures = [FailureRecord(source=f.name, error=f.error) for f in self.failures(case.id)]
-        return FindingsDocument.of(weights, records, failures)
+        studies = [self._study(slices).record(case.title)] if slices else []
+        return FindingsDocument.of(weights, records, failures, studies)
 
     def add_feedback(self, feedback: Feedback) -> Feedback:
         """Keeps a reader's assessment."""
@@ -299,3 +304,10 @@ def _title(sources: Sequence[str]) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _place(s: Slice) -> SlicePlace:
+    """Where a slice belongs; cases of earlier versions know only its series and depth."""
+    if "place" in s.content:
+        return SlicePlace.model_validate(s.content["place"])
+    return SlicePlace(series=str(s.series), depth=s.content["depth"])

@@ -18,7 +18,9 @@ from tumorlens.errors import InputError, TumorLensError
 from tumorlens.explain.overlay import draw_heatmap, draw_overlay
 from tumorlens.finding import SCHEMA, FailureRecord, FindingsDocument
 from tumorlens.formats import Failure, Source, read_source
+from tumorlens.place import SlicePlace
 from tumorlens.scan import Scan
+from tumorlens.study import SliceFinding, find_in_studies
 from tumorlens.web.arrival import Rules
 from tumorlens.web.pictures import png
 from tumorlens.web.reading import Order, read_case
@@ -90,14 +92,16 @@ def _find(command: dict[str, Any], classifier: Classifier) -> dict[str, Any]:
             break
         else:
             scans.append(item)
-    records = []
+    records, slices = [], []
     for scan, finding in zip(scans, classifier.find_each(scans, target=command["target"], batch_size=16), strict=True):
         heat = over = None
         if pictures and finding.heatmap is not None:
             heat = _embedded(draw_heatmap(finding.heatmap))
             over = _embedded(draw_overlay(scan, finding.heatmap, finding.region))
         records.append(finding.record(heat, over).model_copy(update={"source": name}))
-    document = FindingsDocument.of(classifier.weights, records, failures)
+        slices.append(SliceFinding(records[-1], SlicePlace.of(scan)))
+    studies = [study.record(name) for study in find_in_studies(slices, classifier.card.classes, classifier.card.study)]
+    document = FindingsDocument.of(classifier.weights, records, failures, studies)
     return {"schema": SCHEMA, **document.model_dump(mode="json")}
 
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.studies import GRIDS, classic
 from tumorlens.formats import iter_scans, read_scans
-from tumorlens.formats.dicom.header import Header
-from tumorlens.formats.dicom.order import stacks
+from tumorlens.formats.dicom.order import group, in_order
 
 
 @pytest.fixture
@@ -101,10 +101,15 @@ def test_a_broken_slice_does_not_stop_the_others(make_slice, tmp_path):
     assert [hasattr(item, "error") for item in found] == [False, True, False, False]
 
 
-def test_stacks_are_parallel_slices_of_one_kind():
-    def geometry(grid, z):
-        return Header.of(classic(GRIDS[grid], np.array([0.0, 0.0, z]))).geometry(0)
+@given(st.lists(st.tuples(st.floats(-200, 200), st.integers(0, 50)), min_size=1, unique_by=lambda pair: pair[1]))
+def test_depth_comes_first_then_the_number(slices):
+    depths, numbers = [depth for depth, _ in slices], [(number,) for _, number in slices]
+    order = in_order(depths, numbers)
+    assert sorted(order) == list(range(len(slices)))
+    assert [(round(depths[i], 2), numbers[i]) for i in order] == sorted(zip(np.round(depths, 2), numbers, strict=True))
+    assert in_order([None, *depths[1:]], numbers) == sorted(range(len(slices)), key=numbers.__getitem__)
+    assert in_order([None, *depths[1:]], [None, *numbers[1:]]) == list(range(len(slices)))
 
-    slices = [("1", "axial"), ("1", "coronal"), ("2", "axial"), ("1", "axial"), ("1", None), ("1", "coronal")]
-    placed = [(kind, grid and geometry(grid, z)) for z, (kind, grid) in enumerate(slices)]
-    assert stacks([*placed, ("1", None)]) == [0, 1, 2, 0, 3, 1, 3]
+
+def test_groups_are_of_what_is_like_their_first():
+    assert group([1, 9, 2, 3, 8], lambda a, b: abs(a - b) < 2) == [[1, 2], [9, 8], [3]]

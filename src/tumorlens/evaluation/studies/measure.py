@@ -26,7 +26,7 @@ from tumorlens.evaluation.metrics import Estimate, score
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.evaluation.studies.volumes import MaskedVolume, read_volume
 from tumorlens.files import write_atomically
-from tumorlens.study import StudyFinding, find_in_study
+from tumorlens.study import Study, StudyFinding
 
 MARGIN = 3
 """Slices at least so far from the nearest with tumour count as tumour-free; nearer ones may hold oedema or its edge."""
@@ -43,8 +43,9 @@ class StudyRow(BaseModel):
         name: The study, as tables call it.
         patient: Whose it is.
         truth: Key of its class.
-        label: Key of the class that the study's finding names; None where every slice is unknown.
+        label: Key of the class that the study's finding names; None where it is not assessable.
         probability: Of that class, 0 to 1.
+        uncertain: Whether the answer is that nobody can tell by it.
         tumour_slices: Slices with tumour.
         missed: Those of them called "nothing found".
         free_slices: Slices `MARGIN` or more from the tumour.
@@ -58,6 +59,7 @@ class StudyRow(BaseModel):
     truth: str
     label: str | None
     probability: float | None
+    uncertain: bool
     tumour_slices: int
     missed: int
     free_slices: int
@@ -80,7 +82,8 @@ class StudyScores(BaseModel):
         called: Tumour-free slices by the class they were called.
         pointing: Share of the slices with tumour whose heat map's peak lies on it or close to it; one that is called
             "nothing found" has no map.
-        named_rightly: Share of the studies whose finding names their class.
+        named_rightly: Share of the studies whose finding names their class, and is not uncertain.
+        uncertain: Share of the studies whose finding is uncertain.
         studies: Each study.
     """
 
@@ -96,6 +99,7 @@ class StudyScores(BaseModel):
     called: dict[str, int]
     pointing: Estimate
     named_rightly: Estimate
+    uncertain: Estimate
     studies: tuple[StudyRow, ...]
 
 
@@ -181,8 +185,7 @@ def _measure(classifier: Classifier, volume: MaskedVolume, nothing: NDArray[np.b
         heat = classifier.preprocessing.restore(answers.heat[i][predicted[i]], scans[i])
         shown = np.zeros_like(heat) if nothing[predicted[i]] else heat
         pointing[i] = judge(shown, Tumour.of_mask(masks[i]), classifier.heat_map.threshold)[0]
-    findings = classifier.find(scans, explain=False)
-    study = find_in_study(findings, classifier.card.classes, positions=[scan.depth for scan in scans])
+    study = classifier.find_study(Study.of(scans), explain=False)
     something = answers.probabilities @ (~nothing).astype(float)
     return _Slices(distance, something, predicted, pointing), study
 
@@ -195,6 +198,7 @@ def _row(volume: MaskedVolume, truth: str, study: StudyFinding, part: _Slices, n
         truth=truth,
         label=study.label,
         probability=study.confidence,
+        uncertain=study.uncertain,
         tumour_slices=int(on.sum()),
         missed=int((on & ~called).sum()),
         free_slices=int(free.sum()),
@@ -229,8 +233,8 @@ def _score(
     )
     figures = np.stack([np.where(on, ~called, np.nan), np.where(free, called, np.nan), pointing], 1).astype(float)
     missed, false_alarms, points = estimate_means(figures, patients)
-    right = np.array([[row.label == row.truth] for row in rows], float)
-    (named,) = estimate_means(right, [row.patient for row in rows])
+    right = np.array([[row.label == row.truth and not row.uncertain, row.uncertain] for row in rows], float)
+    named, uncertain = estimate_means(right, [row.patient for row in rows])
     counts = Counter(predicted[free].tolist())
     return StudyScores(
         weights=weights,
@@ -244,5 +248,6 @@ def _score(
         called={key: counts[i] for i, key in enumerate(classes.keys)},
         pointing=points,
         named_rightly=named,
+        uncertain=uncertain,
         studies=tuple(rows),
     )

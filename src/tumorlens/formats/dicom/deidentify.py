@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tumorlens.errors import UnreadableFile, needs_extra
 from tumorlens.formats.checks import parsing
 from tumorlens.formats.dicom.header import Header, load
+from tumorlens.formats.dicom.info import clean_description, series_info
 
 if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
@@ -27,7 +28,8 @@ def deidentify(dataset: Dataset, key: bytes) -> tuple[str, ...]:
     """De-identifies a data set in place (PS3.15, E.2 and table E.1-1), sequences and file meta information included.
 
     Private elements, dates, names, free text and devices' identifiers go; UIDs become others, the same ones for the
-    same key, so that the files of a study still belong together. Pixels stay as they are.
+    same key, so that the files of a study still belong together. The series' description becomes the
+    sequence that it tells of. Pixels stay as they are.
 
     Args:
         dataset: As pydicom reads it.
@@ -42,9 +44,12 @@ def deidentify(dataset: Dataset, key: bytes) -> tuple[str, ...]:
     """
     from pydicom.dataset import Dataset as NewDataset
 
-    doubts = _burned_in(Header.of(dataset))
+    header = Header.of(dataset)
+    doubts, description = _burned_in(header), clean_description(series_info(header))
     meta = dataset.__dict__.get("file_meta")
     _walk(dataset, key)
+    if description:
+        dataset.SeriesDescription = description
     dataset.PatientIdentityRemoved = "YES"
     dataset.DeidentificationMethod = "TumorLens: Basic Application Confidentiality Profile"
     code = NewDataset()

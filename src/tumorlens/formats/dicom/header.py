@@ -8,6 +8,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from tumorlens.errors import TooLarge
@@ -102,7 +103,9 @@ class Header:
         photometric: PhotometricInterpretation, in capitals.
         frames: NumberOfFrames; None where it is missing, as in classic files.
         transfer_syntax: TransferSyntaxUID of the file meta information.
+        media_uid: MediaStorageSOPInstanceUID of the file meta information.
         burned_in: BurnedInAnnotation: whether text stands in the pixels, "YES", "NO" or empty.
+        times: RepetitionTime, EchoTime and InversionTime of a classic file, in ms.
         facts: As of `Scan.facts`: nothing that could name the patient, and no date.
         shared: What holds for every frame that does not say otherwise.
         per_frame: The frames of an enhanced file.
@@ -132,7 +135,9 @@ class Header:
     photometric: str = ""
     frames: int | None = None
     transfer_syntax: str = ""
+    media_uid: str = field(default="", repr=False)
     burned_in: str = ""
+    times: tuple[float | None, float | None, float | None] = (None, None, None)
     facts: Mapping[str, str] = field(default_factory=dict, hash=False)
     shared: Frame = field(default=Frame(), repr=False)
     per_frame: tuple[Frame, ...] = field(default=(), repr=False)
@@ -148,6 +153,7 @@ class Header:
         allocated = _whole(dataset, "BitsAllocated") or 0
         stored = _whole(dataset, "BitsStored")
         samples = _whole(dataset, "SamplesPerPixel")
+        meta = getattr(dataset, "file_meta", {})
         shared = _first(dataset, "SharedFunctionalGroupsSequence")
         per_frame = _items(dataset, "PerFrameFunctionalGroupsSequence")
         return cls(
@@ -174,8 +180,14 @@ class Header:
             bits_stored=allocated if stored is None else stored,
             photometric=_code(dataset, "PhotometricInterpretation"),
             frames=_whole(dataset, "NumberOfFrames"),
-            transfer_syntax=_text(getattr(dataset, "file_meta", {}), "TransferSyntaxUID"),
+            transfer_syntax=_text(meta, "TransferSyntaxUID"),
+            media_uid=_text(meta, "MediaStorageSOPInstanceUID"),
             burned_in=_code(dataset, "BurnedInAnnotation"),
+            times=(
+                _number(dataset, "RepetitionTime"),
+                _number(dataset, "EchoTime"),
+                _number(dataset, "InversionTime"),
+            ),
             facts=_facts(dataset),
             shared=_frame(shared, dataset),
             per_frame=tuple(_frame(groups, shared, dataset) for groups in per_frame),
@@ -199,22 +211,23 @@ def is_uid(text: str) -> bool:
     return len(text) <= 64 and re.fullmatch(r"[0-9]+(\.[0-9]+)*", text) is not None
 
 
-def read_header(path: str) -> Header:
-    """Reads the header of a DICOM file, and no pixels.
+def read_header(path: str, content: bytes | None = None) -> Header:
+    """Reads the header of a DICOM file, and no pixels; arguments are those of `load`.
 
     Raises:
         InputError: If it cannot be parsed. Of single values that cannot, the header says nothing.
     """
-    dataset = load(path, stop_before_pixels=True)
+    dataset = load(path, content, stop_before_pixels=True)
     with parsing(path):
         return Header.of(dataset, path)
 
 
-def load(path: str, **options: Any) -> FileDataset:
+def load(path: str, content: bytes | None = None, **options: Any) -> FileDataset:
     """Parses a DICOM file, quietly, guarding against deflated bombs.
 
     Args:
         path: The file, as the caller named it.
+        content: Its bytes, where they are at hand.
         options: As `pydicom.dcmread` takes them.
 
     Returns:
@@ -226,7 +239,8 @@ def load(path: str, **options: Any) -> FileDataset:
     """
     import pydicom
 
-    with parsing(path), open(path, "rb") as file:  # noqa: PTH123 - the path stays the string the caller gave
+    # The path stays the string the caller gave.
+    with parsing(path), open(path, "rb") if content is None else BytesIO(content) as file:  # noqa: PTH123
         _check_deflated(path, file)
         file.seek(0)
         return pydicom.dcmread(file, force=True, **options)

@@ -20,6 +20,7 @@ from tumorlens.formats.checks import (
     without_false_colour,
 )
 from tumorlens.formats.dicom.header import Frame, Header, load
+from tumorlens.formats.dicom.info import series_info
 from tumorlens.scan import Scan, Values
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class DicomFile:
         with parsing(path):
             _check(header, self.dataset)
             frames = _decoded(header, self.dataset)
-        notes = _notes(header)
+        notes, info = _notes(header), series_info(header)
         for index in range(_count(header)):
             frame = header.frame(index)
             with parsing(path):
@@ -119,6 +120,11 @@ class DicomFile:
                 header.facts,
                 values if keep else None,
                 frame.depth,
+                frame.orientation,
+                header.study or None,
+                header.uid or None,
+                header.number,
+                info,
             )
 
 

@@ -190,7 +190,7 @@ def finished(case: Case) -> Case:
 
 
 def _view(case: Case, parts: App, verdict: str = "") -> CaseView:
-    return CaseView.of(case, parts.settings.keep_days, parts.card.classes, verdict)
+    return CaseView.of(case, parts.settings.keep_days, verdict)
 
 
 def clean_name(name: str) -> str:

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from tumorlens.card import WeightsCard
-from tumorlens.classes import ClassSet
 from tumorlens.finding import SCHEMA, FindingRecord, FindingsDocument, Region
 from tumorlens.web.tables import Case, FailedFile, Feedback, Slice
 from tumorlens.wording import in_words, set_in_words, study_in_words
@@ -94,15 +93,15 @@ class CaseView(BaseModel):
     version: str
 
     @classmethod
-    def of(cls, case: Case, keep_days: float, classes: ClassSet, verdict: str = "") -> CaseView:
+    def of(cls, case: Case, keep_days: float, verdict: str = "") -> CaseView:
         """A row as the API has it."""
         study = case.study
         same = cls.model_fields.keys() - {"expires", "verdict", "weights", "words", "headline"}
         return cls(
             **case.model_dump(include=same),
             expires=case.created + keep_days * 86400,
-            words=in_words(study["probabilities"], classes) if study else "",
-            headline=study_in_words(study["probabilities"], study["key_slices"], classes) if study else "",
+            words=study["text"] if study else "",
+            headline=study_in_words(study["text"], () if study["unknown"] else study["key_slices"]) if study else "",
             verdict=verdict,
             weights=case.weights_name,
         )

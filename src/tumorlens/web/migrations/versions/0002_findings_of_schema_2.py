@@ -60,8 +60,15 @@ def _slice(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _study(old: dict[str, Any], unknown: bool) -> dict[str, Any]:
-    new = {**old, "unknown": unknown, "unknown_slices": old["unknown"]}
-    return {**new, "label": None, "probabilities": {}} if unknown else new
+    new = {**old, "unknown": unknown, "unknown_slices": old["unknown"], "series": []}
+    if unknown:
+        text = "not assessable: every slice is unlike the scans of the training"
+        return {**new, "label": None, "probabilities": {}, "answer": "not assessable", "uncertain": True, "text": text}
+    confidence = old["probabilities"][old["label"]]
+    answer = "absent" if old["label"] == "no_tumor" else "present"
+    answer = "uncertain" if confidence < _CLOSE_CALL else answer
+    text = f"{old['label'].replace('_', ' ')}, {confidence:.0%}"
+    return {**new, "answer": answer, "uncertain": answer == "uncertain", "text": text}
 
 
 def downgrade() -> None:

@@ -1,0 +1,43 @@
+"""What a DICOM header says of its series: sequence, contrast agent, and whether it holds slices to judge one by one."""
+
+from __future__ import annotations
+
+from tumorlens.formats.dicom.header import Header
+from tumorlens.sequence import Flaw, SeriesInfo, is_localiser, name_sequence
+
+MR_IMAGES = {
+    "1.2.840.10008.5.1.4.1.1.4": "MR Image Storage",
+    "1.2.840.10008.5.1.4.1.1.4.1": "Enhanced MR Image Storage",
+    "1.2.840.10008.5.1.4.1.1.4.3": "Enhanced MR Color Image Storage",
+    "1.2.840.10008.5.1.4.1.1.4.4": "Legacy Converted Enhanced MR Image Storage",
+}
+"""SOP classes of MR images (PS3.4 B.5). Others, such as results of this or other software, say nothing of a study."""
+
+_PROJECTIONS = {"PROJECTION IMAGE", "MIP", "MINIP", "SUBTRACTION", "SUB"}
+
+
+def series_info(header: Header) -> SeriesInfo:
+    """What a header says of its series."""
+    texts = (header.description, header.protocol, header.sequence)
+    return SeriesInfo(
+        number=header.series_number,
+        description=header.description,
+        sequence=name_sequence(*texts, agent=header.contrast or None, times=header.times),
+        flaw=_flaw(header, texts),
+    )
+
+
+def clean_description(info: SeriesInfo) -> str:
+    """A description that names nobody, of which `series_info` makes the same again."""
+    return "localiser" if info.flaw == "localiser" else info.sequence or ""
+
+
+def _flaw(header: Header, texts: tuple[str, ...]) -> Flaw | None:
+    kind = set(header.image_type)
+    if header.sop_class not in MR_IMAGES:
+        return "no MR image"
+    if "LOCALIZER" in kind or is_localiser(*texts):
+        return "localiser"
+    if "MOSAIC" in kind:
+        return "mosaic of slices"
+    return "projection of others" if kind & _PROJECTIONS else None

@@ -1,0 +1,82 @@
+"""The finding of a study as JSON holds it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from tumorlens.sequence import Sequence
+
+Answer = Literal["present", "absent", "uncertain", "not assessable"]
+"""Whether a study shows a tumour. "not assessable": nothing in it is like what the network was trained on."""
+
+
+class SeriesFinding(BaseModel):
+    """What one stack of slices of a study says.
+
+    Attributes:
+        number: SeriesNumber, where known.
+        description: As the scanner or the file's name has it.
+        sequence: Such as "T1 post-contrast"; None where nothing tells.
+        plane: The anatomical plane it is nearest to; None where its place in the patient is unknown.
+        slices: How many it has.
+        unknown_slices: How many of them are unlike those of the training.
+        label: Key of the most probable class in its most suspicious slices; None where all are unknown.
+        probabilities: Of those slices, by key; empty where all are unknown.
+        counted: Whether it decided on the study.
+        reason: Why it did not; else empty.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    number: int | None
+    description: str
+    sequence: Sequence | None
+    plane: str | None
+    slices: int
+    unknown_slices: int
+    label: str | None
+    probabilities: dict[str, float]
+    counted: bool
+    reason: str
+
+
+class KeySlice(BaseModel):
+    """A slice that decided: file, and place in it from 0."""
+
+    model_config = ConfigDict(frozen=True)
+    source: str
+    frame: int
+
+
+class StudyRecord(BaseModel):
+    """The finding of a study or volume, in JSON.
+
+    Attributes:
+        source: The folder or file.
+        answer: Whether there is a tumour.
+        text: The answer in words.
+        label: Key of the most probable class; None where the study is not assessable.
+        probabilities: By key, means over the key slices of the series that counted; empty where there were none.
+        uncertain: Whether somebody must look: the answer is "uncertain" or "not assessable".
+        unknown: Whether it is "not assessable".
+        key_slices: The slices that decided, in order.
+        slices: How many there are.
+        unknown_slices: How many are unlike those of the training.
+        counts: Slices by their own most probable class.
+        series: What each stack of slices says.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    source: str
+    answer: Answer
+    text: str
+    label: str | None
+    probabilities: dict[str, float]
+    uncertain: bool
+    unknown: bool
+    key_slices: tuple[KeySlice, ...]
+    slices: int
+    unknown_slices: int
+    counts: dict[str, int]
+    series: tuple[SeriesFinding, ...]

@@ -1,0 +1,106 @@
+"""One study through every surface: command line, tables of many scans, page, node and Python say the same of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+from tumorlens import batch
+from tumorlens.classifier import Classifier
+from tumorlens.cli import main
+from tumorlens.phantoms.files import write_dicom
+from tumorlens.phantoms.phantom import make_study
+from tumorlens.results.analysis import analyse
+from tumorlens.web.arrival import Rules
+from tumorlens.web.database import Database
+from tumorlens.web.reading import Order, read_case
+from tumorlens.web.store import Store
+
+WEIGHTS = "cnn_lstm"  # they know phantoms
+
+
+@pytest.fixture
+def two_stacks(tmp_path: Path) -> Path:
+    """A study of one series that holds an axial and a coronal stack, in turns."""
+    folder = tmp_path / "study"
+    common: dict[str, str] = {}
+    for place, plane in enumerate(("axial", "coronal")):
+        phantoms = make_study(4, label="glioma", plane=plane, contrast="t1c", slices=12, size=96, seed=7)
+        for number, path in enumerate(write_dicom(phantoms, folder / plane)):
+            ds = pydicom.dcmread(path)
+            for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
+                setattr(ds, keyword, common.setdefault(keyword, ds[keyword].value))
+            ds.InstanceNumber = 1 + 2 * number + place
+            ds.save_as(path)
+    return folder
+
+
+def by_command_line(study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    monkeypatch.setattr(sys, "argv", ["tumorlens", "predict", str(study), "--weights", WEIGHTS, "--json", "-q"])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert not exit_.value.code
+    (record,) = json.loads(capsys.readouterr().out)["studies"]
+    return record
+
+
+def by_tables(study: Path, output: Path) -> Any:
+    batch.run([study], batch.Computing(WEIGHTS), batch.Job(output, explain=False, pictures=False), jobs=1)
+    (record,) = json.loads((output / "findings.json").read_text("ascii"))["studies"]
+    return record
+
+
+def by_page(study: Path, folder: Path, key: bytes | None) -> Any:
+    """By the worker that reads cases and the store that keeps them, without HTTP between."""
+    classifier = Classifier.load(WEIGHTS)
+    database = Database(f"sqlite:///{folder / 'page.db'}")
+    database.migrate()
+    store = Store(database, folder, classifier.card)
+    case = store.create("", "somebody", "axial")
+    uploads = []
+    for number, path in enumerate(sorted(study.rglob("*.dcm"))):
+        (store.folder_of(case.id) / "uploads" / f"{number:05d}").write_bytes(path.read_bytes())
+        uploads.append((number, f"study/{path.name}"))
+    messages: list[dict[str, Any]] = []
+    order = Order(store.folder_of(case.id), tuple(uploads), "axial", Rules(1000, 2**30, key))
+    read_case(order, classifier, messages.append)
+    store.begin(case.id)
+    # The worker's messages are JSON on their way.
+    store.add_found(case.id, json.loads(json.dumps(messages)))
+    finished = store.finish(case.id)
+    database.close()
+    assert finished
+    return finished.study
+
+
+def test_every_surface_gives_a_study_the_same_finding(
+    two_stacks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "page").mkdir()
+    (tmp_path / "open page").mkdir()
+    classifier = Classifier.load(WEIGHTS)
+    answers = {
+        "command line": by_command_line(two_stacks, monkeypatch, capsys),
+        "tables": by_tables(two_stacks, tmp_path / "output"),
+        "page": by_page(two_stacks, tmp_path / "page", b"secret"),
+        "page without de-identification": by_page(two_stacks, tmp_path / "open page", None),
+        "node": analyse(two_stacks, classifier).study.record().model_dump(mode="json"),
+        "Python": classifier.find_study(two_stacks).record().model_dump(mode="json"),
+    }
+    same: dict[str, Callable[[Any], Any]] = {
+        "label": lambda study: study["label"],
+        "probabilities": lambda study: study["probabilities"],
+        "answer": lambda study: (study["answer"], study["uncertain"], study["text"]),
+        "slices": lambda study: (study["slices"], study["unknown_slices"], study["counts"], len(study["key_slices"])),
+        "series": lambda study: [{**s, "description": ""} for s in study["series"]],
+    }
+    for what, value in same.items():
+        values = {surface: value(study) for surface, study in answers.items()}
+        assert all(v == values["Python"] for v in values.values()), (what, values)
+    assert [(s["plane"], s["slices"]) for s in answers["Python"]["series"]] == [("axial", 12), ("coronal", 12)]
