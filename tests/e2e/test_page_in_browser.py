@@ -212,6 +212,7 @@ def test_side_by_side_and_keys(page: Page, server: Server, archive: bytes) -> No
 
 def test_a_nifti_volume_in_three_planes(page: Page, server: Server, nifti: bytes) -> None:
     drop(page, server, "volume.nii.gz", nifti)
+    page.locator("input[name=class][value=meningioma]").check()
     page.get_by_role("radio", name="Three planes").click()
     expect(page.locator("#planes")).to_be_visible()
     page.wait_for_timeout(4000)

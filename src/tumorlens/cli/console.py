@@ -141,9 +141,9 @@ class Console:
                 self.findings(outcome.document(), outcome.card)
             if total > _SHOWN:
                 self.say(f"… and {total - _SHOWN:,} more; --json or --output gives all")
+            self.studies(outcome.kept_studies, outcome.studies)
             if total > 1:
                 self.summary(outcome)
-            self.studies(outcome.kept_studies, outcome.studies)
             self.say("For research use only: not a diagnosis.")
             if output is not None:
                 self.say(f"{', '.join(batch.tables())} and {batch.DOCUMENT} are in {output}")

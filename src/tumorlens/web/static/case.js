@@ -67,7 +67,7 @@ function showCase() {
   byId("failures").querySelector("ul").replaceChildren(...shownCase.failures.slice(0, 100).map((f) => h("li", {}, `${f.name}: ${f.error}`)));
   const study = shownCase.study;
   byId("study").textContent = study && study.slices > 1
-    ? `The case: ${shownCase.unknown ? "every slice is unlike those of the training, so there is no finding" : shownCase.headline}. Slices: ` +
+    ? `The case: ${shownCase.headline}. Slices: ` +
       [...classes.filter((k) => study.counts[k]).map((k) => `${study.counts[k]} ${names[k]}`), ...(study.unknown_slices ? [`${study.unknown_slices} unknown`] : [])].join(", ") + "."
     : "";
 }

@@ -1,6 +1,6 @@
 // The reading room: dropping scans, and the worklist.
 
-import { ask, byId, capital, colourOf, h, names, percent, plural, watch, when } from "./common.js";
+import { ask, byId, capital, colourOf, h, plural, watch, when } from "./common.js";
 import { Upload, filesOf } from "./uploads.js";
 
 const PAGE = 50;
@@ -135,7 +135,6 @@ function row(entry) {
   return h("a", { class: "case", href: `/cases/${entry.id}`, "data-case": entry.id }, thumb,
     h("span", { class: "what" }, h("span", { class: "title" }, entry.title || "New case"), h("span", { class: "soft small" }, `${when(entry.created)} · ${plural(entry.slices, "slice")}`)),
     h("span", { class: "what" }, state(entry)),
-    h("span", { class: "meter" }, entry.status === "done" ? [h("span", {}, "uncertain"), h("span", { class: "bar", "aria-hidden": "true" }, h("span", { "width%": percent(entry.uncertainty) })), h("span", {}, percent(entry.uncertainty))] : null),
     h("span", {}, entry.verdict ? h("span", { class: "chip" }, VERDICTS[entry.verdict]) : null));
 }
 
@@ -148,7 +147,7 @@ function state(entry) {
       h("progress", { max: Math.max(entry.total, entry.slices, 1), value: entry.slices, "aria-label": "Slices read" })];
   }
   if (entry.unknown) return h("span", { class: "chip" }, h("span", { class: "dot" }), "unknown scan");
-  return h("span", {}, h("span", { class: "chip" }, h("span", { class: `dot ${colourOf(entry.label)}` }), capital(entry.words)));
+  return h("span", {}, h("span", { class: "chip" }, h("span", { class: entry.study.uncertain ? "dot" : `dot ${colourOf(entry.label)}` }), capital(entry.words)));
 }
 
 let timer;
