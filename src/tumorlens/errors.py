@@ -14,7 +14,7 @@
     ├── ConfigError            a setting is unknown or out of range
     ├── DeliveryError          results could not be handed to another system
     ├── PeerError              another system refused, failed or did not answer
-    ├── AnalysisFailed         a study could not be analysed, within its limits
+    ├── AnalysisFailed         a file or study could not be analysed, within its limits
     └── MissingExtra           an optional dependency is not installed
 
 Every message is one line that names the file and the remedy, and none holds patient data.
@@ -106,7 +106,17 @@ class PeerError(TumorLensError):
 
 
 class AnalysisFailed(TumorLensError):
-    """A study could not be analysed, within its limits; says why, without anything that the study says."""
+    """A file or study could not be analysed, within its limits; says why, without anything that the file says.
+
+    Args:
+        message: Why.
+        died: Whether the process that analysed was lost, so that another try may be worth it.
+        trace: Where in the code, for the log; empty for a file's own fault.
+    """
+
+    def __init__(self, message: str, *, died: bool = False, trace: str = "") -> None:
+        super().__init__(message)
+        self.died, self.trace = died, trace
 
 
 class MissingExtra(TumorLensError):

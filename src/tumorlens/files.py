@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Error numbers of a full disk: no fault of the file that is read."""
 
 TEMPORARY = ".part"
 """Ending of files that are being written. A kill leaves one behind, which the next try overwrites."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import threading
 import warnings
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorlens.errors import InputError, NotAScan, TooLarge, UnreadableFile
+from tumorlens.files import NO_ROOM
 from tumorlens.scan import Scan
 
 MAX_PIXELS = 64_000_000
@@ -30,8 +30,6 @@ Number = TypeVar("Number", bound=np.generic)
 # Their warnings quote the file, so patient data.
 _PARSERS = r"(PIL|pydicom|highdicom|nibabel|tumorlens\.(formats|results|node))(\.|$)"
 _LOGGERS = tuple(logging.getLogger(name) for name in ("pydicom", "nibabel.global", "PIL.TiffImagePlugin"))
-# Whoever writes while parsing runs out of room: that is no fault of the file.
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CORRUPT = ("the file is truncated, corrupt or of a rare kind", "export it again, or convert it to PNG")
 _SAMPLE = 4_000_000  # values that percentiles are taken of
 
@@ -99,7 +97,7 @@ def parsing(source: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise UnreadableFile(source, "there is no such file or folder", "check the path") from error
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:  # whoever writes while parsing runs out of room
             raise
         raise UnreadableFile(source, *_CORRUPT) from error
     # The parsers raise nearly every type there is when bytes are hostile (struct.error, KeyError, zlib.error,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from tumorlens.formats import Failure
 from tumorlens.formats.dicom.geometry import Geometry
 from tumorlens.formats.dicom.header import Header
+from tumorlens.formats.dicom.info import CLASSIC_MR
 from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity
 from tumorlens.study import StudyFinding
@@ -22,9 +23,6 @@ PICTURED = 3
 """Slices of a study that are drawn, and reported one by one; of thin slices, many more decide together."""
 
 Presence = Literal["present", "absent", "undetermined"]
-
-
-_CLASSIC_MR = "1.2.840.10008.5.1.4.1.1.4"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +68,7 @@ class Slice:
     def frame_number(self) -> int | None:
         """What ReferencedFrameNumber is to be: from 1; None for a classic object, which has none."""
         # A classic object may say that it has one frame; its frames are never referred to by number.
-        multi = self.header.frames and self.header.sop_class != _CLASSIC_MR
+        multi = self.header.frames and self.header.sop_class != CLASSIC_MR
         return self.frame + 1 if multi else None
 
     @property

@@ -14,6 +14,7 @@ from tumorlens.files import writing
 from tumorlens.formats.checks import parsing
 from tumorlens.formats.dicom import reader as dicom
 from tumorlens.formats.sources import HEAD, SUFFIXES, reader_of
+from tumorlens.web.messages import Rules
 
 _ZIP = b"PK\x03\x04"
 _BLOCK = 1 << 20
@@ -34,21 +35,6 @@ class Arrived:
     file: str
     name: str
     doubts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How files are received.
-
-    Attributes:
-        files: How many there may be.
-        size: Bytes they may have together.
-        key: Secret that DICOM files are de-identified with; None leaves them as they are.
-    """
-
-    files: int
-    size: int
-    key: bytes | None
 
 
 class Arrival:
@@ -150,7 +136,7 @@ class Arrival:
 
                 shown = f"DICOM file {_number(stem)}"
                 with writing(target, durable=False) as temporary:
-                    doubts = deidentify_file(path, temporary, self._rules.key)
+                    doubts = deidentify_file(path, temporary, bytes.fromhex(self._rules.key))
             else:
                 target.unlink(missing_ok=True)
                 os.link(path, target)

@@ -19,6 +19,7 @@ from tumorlens.study import SliceFinding, StudyFinding, find_in_study
 from tumorlens.version import __version__
 from tumorlens.web.arrival import harmless
 from tumorlens.web.database import Database
+from tumorlens.web.messages import FileFailed, Reply, SliceRead, Total
 from tumorlens.web.pictures import SlicePictures
 from tumorlens.web.tables import DONE, FAILED, READING, UPLOADING, WAITING, Case, FailedFile, Feedback, Slice, Upload
 
@@ -116,23 +117,22 @@ class Store:
             session.add(case)
             return case
 
-    def add_found(self, case_id: str, messages: Sequence[dict[str, Any]]) -> Case | None:
+    def add_found(self, case_id: str, messages: Sequence[Reply]) -> Case | None:
         """Keeps what a worker told; the case as it stands, or None if it is gone."""
         with self.database.session() as session:
             case = session.get(Case, case_id)
             if case is None:
                 return None
             for message in messages:
-                if "slice" in message:
-                    content = message["slice"]
-                    session.add(
-                        Slice(case_id=case_id, number=content["number"], series=content["series"], content=content)
-                    )
-                    case.slices += 1
-                elif "failure" in message:
-                    session.add(FailedFile(case_id=case_id, **message["failure"]))
-                elif "total" in message:
-                    case.total = message["total"]
+                match message:
+                    case SliceRead(content=content, place=place):
+                        row = content.model_dump(mode="json") | {"place": place.model_dump(mode="json")}
+                        session.add(Slice(case_id=case_id, number=content.number, series=content.series, content=row))
+                        case.slices += 1
+                    case FileFailed(name=name, error=error):
+                        session.add(FailedFile(case_id=case_id, name=name, error=error))
+                    case Total(total=total):
+                        case.total = total
             case.touched = time.time()
             session.add(case)
             return case
