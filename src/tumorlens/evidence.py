@@ -12,7 +12,7 @@ Point = tuple[float, float]
 
 
 class Region(BaseModel):
-    """Where the evidence is strongest. It is no outline of a tumour.
+    """Region of interest of a heat map: where the evidence is strongest. It is no outline of a tumour.
 
     Attributes:
         box: (x0, y0, x1, y1) in pixels of the scan; x to the right, y down, the last ones just outside.
@@ -33,7 +33,7 @@ class Region(BaseModel):
 
 
 class Evidence(NamedTuple):
-    """What speaks for one class in one scan.
+    """Heat map (class activation map) of one class in one scan, and its region.
 
     Attributes:
         heatmap: (H, W) float32 in [0, 1] on the scan's own grid, its peak 1; all zero where nothing speaks for it.

@@ -30,7 +30,7 @@ CLOSE_CALL = 0.6
 
 
 class WeightsId(BaseModel):
-    """Which weights made a finding."""
+    """Name and checksum of the weights that made a finding."""
 
     model_config = ConfigDict(frozen=True)
     name: str
@@ -177,7 +177,7 @@ class Finding:
         return target
 
     def record(self, heatmap: Path | str | None = None, overlay: Path | str | None = None) -> FindingRecord:
-        """The finding as JSON holds it, with the files or URLs its pictures went to."""
+        """The finding as a JSON record, with the files or URLs its pictures went to."""
         return FindingRecord(
             source=self.source,
             frame=self.frame,
