@@ -59,7 +59,7 @@ class Slice:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """What speaks against trusting its finding, a sentence each."""
+        """Reasons against trusting the slice's finding, a sentence each."""
         finding = self.finding
         own = [finding.reason] if finding.unknown else [str(finding)] if finding.close_call else []
         return (*own, *finding.warnings)
@@ -129,7 +129,7 @@ class AnalysedStudy:
 
     @property
     def bearing(self) -> tuple[int, ...]:
-        """Places of the slices that by themselves show the study's tumour; none without one."""
+        """Indices of the slices whose own class is the study's tumour; none without one."""
         if self.presence != "present":
             return ()
         own = (i for i in self.study.counted if self.slices[i].finding.label == self.study.label)
@@ -138,7 +138,7 @@ class AnalysedStudy:
 
     @property
     def to_picture(self) -> tuple[int, ...]:
-        """Places of at most `PICTURED` of the deciding slices, evenly spread, of those that bear a tumour if any do."""
+        """Indices of the slices to picture: up to `PICTURED` key slices, evenly spread, with tumour if any has one."""
         key, bearing = self.study.key_slices, set(self.bearing)
         return _spread(tuple(i for i in key if i in bearing) or key)
 
@@ -154,7 +154,7 @@ class AnalysedStudy:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What speaks against trusting it, a sentence each."""
+        """Reasons against trusting the study's finding, a sentence each."""
         texts = []
         if unknown := self.study.unknown_slices:
             are = "is" if unknown == 1 else "are"
