@@ -15,12 +15,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices
 from tumorlens.data.split import Split
+from tumorlens.evaluation.heatmaps.counterfactual import ask, summarize_asked
 from tumorlens.evaluation.heatmaps.faithfulness import CHECKS, SAMPLE, Faithfulness, measure_faithfulness
 from tumorlens.evaluation.heatmaps.localization import (
     Judged,
@@ -31,7 +30,6 @@ from tumorlens.evaluation.heatmaps.localization import (
     summarize,
     threshold_curves,
 )
-from tumorlens.evaluation.intervals import estimate_means
 from tumorlens.evaluation.metrics import Estimate
 from tumorlens.experiments.experiment import load, read_manifests
 from tumorlens.training.run import Run
@@ -124,46 +122,19 @@ def show_faithfulness(found: Faithfulness) -> None:
     )
 
 
-def filled(image: NDArray[np.float32], place: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """The scan, (1, S, S), with a place and two pixels around it filled smoothly from what surrounds it."""
-    hole = ndimage.binary_dilation(place, iterations=2)
-    known = ndimage.gaussian_filter((~hole).astype(np.float32), 4) + 1e-6
-    smooth = ndimage.gaussian_filter(image[0] * ~hole, 4) / known
-    return np.where(hole, smooth, image[0])[None].astype(np.float32)
-
-
 def show_without_tumour(opened: Sequence[tuple[Classifier, Slices, Split]]) -> None:
-    """Prints how often each class is still named when its tumour is filled from its surroundings.
-
-    The control fills the same shape at the mirrored place. It is none for tumours on the midline, which it covers.
-    """
-    rows: list[list[str]] = []
-    right: dict[str, list[NDArray[np.bool_]]] = {"as it is": [], "tumour filled": [], "mirrored place filled": []}
-    labels, groups = [], []
-    for classifier, slices, split in opened:
-        outlines = {i: o for i in split.test.tolist() if (o := slices.manifest.entries[i].outline)}
-        chosen, size = list(outlines), slices.images.shape[-1]
-        places = [o.coverage(size, size) > 0.1 for o in outlines.values()]
-        images = slices.images[chosen]
-        changed = {
-            "as it is": images,
-            "tumour filled": np.stack([filled(x, p) for x, p in zip(images, places, strict=True)]),
-            "mirrored place filled": np.stack([filled(x, p[:, ::-1]) for x, p in zip(images, places, strict=True)]),
-        }
-        for name, scans in changed.items():
-            right[name].append(classifier.probabilities(scans).argmax(1) == slices.labels[chosen])
-        labels += [slices.manifest.entries[i].label for i in chosen]
-        groups += [slices.groups[i] for i in chosen]
-    classes = [key for key in opened[0][0].card.classes.keys if key in labels]
-    members = np.array(labels)[:, None] == classes
-    for name, parts in right.items():
-        table = np.where(members, np.concatenate(parts)[:, None], np.nan)
-        rows.append([name, *(share(e) for e in estimate_means(table, groups))])
-    counts = members.sum(0)
+    """Prints what becomes of the answer when the tumour is replaced, or tissue is pasted elsewhere."""
+    asked = [part for c, s, split in opened if (part := ask(c, s, split.test)) is not None]
+    if not asked:
+        return
+    measured = summarize_asked(asked)
     show(
-        "Recall of each class on scans whose tumour is covered, at the network's resolution",
-        ["scan", *(f"{key} (n = {n:,})" for key, n in zip(classes, counts, strict=True))],
-        rows,
+        "Tumours replaced by healthy tissue of another patient, and such tissue pasted off the tumour",
+        ["scans", "n", "recall as they are", "replaced: nothing found", "replaced: still named", "pasted: unchanged"],
+        [
+            [name, f"{m.n:,}", *(share(e) for e in (m.recall, m.gone, m.still_named, m.unchanged))]
+            for name, m in {"all": measured.overall, **measured.classes}.items()
+        ],
     )
 
 

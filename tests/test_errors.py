@@ -32,7 +32,7 @@ def test_errors_cross_process_borders(error: TumorLensError) -> None:
 
 
 def test_a_missing_extra_says_what_to_run() -> None:
-    assert "pip install 'tumorlens[train]'" in str(MissingExtra("training", "train"))
+    assert "pip install '.[train]'" in str(MissingExtra("training", "train"))
 
 
 def test_a_missing_package_is_told_from_a_bug_of_ours() -> None:

@@ -16,7 +16,7 @@ from tumorlens.card import HeatMapRule, WeightsCard, find_weights, read_card
 from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.engines import Answers, Engine, Target
 from tumorlens.engines.graph import Graph, graph_beside
-from tumorlens.errors import MissingExtra, ModelError
+from tumorlens.errors import ModelError, needs_extra
 from tumorlens.explain.region import find_region
 from tumorlens.finding import Evidence, Finding, WeightsId, prediction_sets
 from tumorlens.formats import Axis, Paths
@@ -36,7 +36,7 @@ EngineName = Literal["auto", "graph", "torch"]
 
 
 class Classifier:
-    """Weights that answer, by an engine.
+    """Trained network for inference: predictions with calibrated probabilities and heat maps.
 
         classifier = Classifier.load()
         for finding in classifier.find(read_scans("scan.dcm")):
@@ -92,7 +92,8 @@ class Classifier:
             raise ModelError(f"{path}: has no graph beside it; write one with: tumorlens export --weights {weights}")
         if graph is not None and engine != "torch" and (device == "cpu" or (device == "auto" and not _accelerated())):
             return cls(Graph(graph, card, threads), weights)
-        return cls(_eager(weights, device), weights)
+        what = f"{weights}: weights without a graph beside them" if graph is None else f"computing on {device!r}"
+        return cls(_eager(weights, device, what), weights)
 
     @property
     def card(self) -> WeightsCard:
@@ -102,7 +103,9 @@ class Classifier:
     @cached_property
     def eager(self) -> Eager:
         """The network in PyTorch, loaded when it is first asked for."""
-        return self.engine if not isinstance(self.engine, Graph) else _eager(self._weights, "cpu")  # type: ignore[return-value]
+        if isinstance(self.engine, Graph):
+            return _eager(self._weights, "cpu", "another heat map than the weights' own")
+        return self.engine  # type: ignore[return-value]
 
     @property
     def network(self) -> Network:
@@ -116,7 +119,7 @@ class Classifier:
 
     @property
     def weights(self) -> WeightsId:
-        """Which weights these are."""
+        """Name and checksum of the weights."""
         return WeightsId(name=self.card.name, sha256=self.card.sha256)
 
     def find(
@@ -128,7 +131,7 @@ class Classifier:
         method: str | None = None,
         batch_size: int = 64,
     ) -> list[Finding]:
-        """Says what each scan shows, how sure that is, and where the evidence lies.
+        """Predictions for scans, with heat maps.
 
         Args:
             scans: Any number of slices of any size.
@@ -153,7 +156,7 @@ class Classifier:
         method: str | None = None,
         batch_size: int = 64,
     ) -> Iterator[Finding]:
-        """The same as `find`, one finding after another: it holds one batch in memory."""
+        """Predictions as `find` makes them, as an iterator that holds one batch in memory."""
         if target is not None and target not in self.card.classes.keys:
             raise ModelError(f"no class {target!r}; {self.card.name} tells apart {', '.join(self.card.classes.keys)}")
         if batch_size < 1:
@@ -165,7 +168,7 @@ class Classifier:
     def explain_each(
         self, scans: Iterable[Scan], *, batch_size: int = 64
     ) -> Iterator[tuple[Finding, dict[str, Evidence]]]:
-        """Findings one after another, each with the evidence for every class, from one pass of the network.
+        """Predictions as an iterator, each with the heat maps of all classes, from one forward pass.
 
         Evidence is by class key. It is empty for an unknown scan, and lacks a class that means nothing was found.
 
@@ -292,7 +295,7 @@ class Classifier:
 
     @property
     def heat_map(self) -> HeatMapRule:
-        """Which heat map findings carry."""
+        """Method and threshold of the heat maps that findings carry."""
         return self.engine.rule
 
     def prepare(self, scans: list[Scan]) -> NDArray[np.float32]:
@@ -312,7 +315,7 @@ class Classifier:
         return (self.engine.answer(images[i : i + size], explain=False) for i in range(0, len(images), size))
 
     def pool(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The last feature maps' means over the picture, (N, C, S, S) float32 -> (N, F) float32."""
+        """Global average pooling of the last feature maps, (N, C, S, S) float32 -> (N, F) float32."""
         return self.eager.pool(images)
 
     def prediction_sets(self, probabilities: np.ndarray) -> list[tuple[str, ...]]:
@@ -339,12 +342,9 @@ class Classifier:
             yield "a colour picture; the network sees its greyscale"
 
 
-def _eager(weights: str | Path, device: str) -> Eager:
-    try:
+def _eager(weights: str | Path, device: str, what: str) -> Eager:
+    with needs_extra(what, "train"):
         from tumorlens.engines.eager import Eager
-    except ModuleNotFoundError as error:
-        told = f"{weights}: another device or kind of heat map, or weights without a graph: that"
-        raise MissingExtra(told, "train") from error
     return Eager.load(weights, device)
 
 

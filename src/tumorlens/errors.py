@@ -130,7 +130,7 @@ class MissingExtra(TumorLensError):
     def __init__(self, what: str, extra: str) -> None:
         self.what, self.extra = what, extra
         self.problem = f"{what} needs packages that are not installed"
-        self.remedy = f"run: pip install 'tumorlens[{extra}]'"
+        self.remedy = f"run in your clone of TumorLens: pip install '.[{extra}]'"
         super().__init__(f"{self.problem}; {self.remedy}")
 
     def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:

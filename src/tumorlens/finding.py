@@ -24,7 +24,7 @@ Point = tuple[float, float]
 
 
 class Region(BaseModel):
-    """Where the evidence is strongest. It is no outline of a tumour.
+    """Region of interest of a heat map: where the evidence is strongest. It is no outline of a tumour.
 
     Attributes:
         box: (x0, y0, x1, y1) in pixels of the scan; x to the right, y down, the last ones just outside.
@@ -45,7 +45,7 @@ class Region(BaseModel):
 
 
 class Evidence(NamedTuple):
-    """What speaks for one class in one scan.
+    """Heat map (class activation map) of one class in one scan, and its region.
 
     Attributes:
         heatmap: (H, W) float32 in [0, 1] on the scan's own grid, its peak 1; all zero where nothing speaks for it.
@@ -57,7 +57,7 @@ class Evidence(NamedTuple):
 
 
 class WeightsId(BaseModel):
-    """Which weights made a finding."""
+    """Name and checksum of the weights that made a finding."""
 
     model_config = ConfigDict(frozen=True)
     name: str
@@ -146,7 +146,7 @@ class Finding:
         return self.confidence is not None and self.confidence < CLOSE_CALL
 
     def record(self, heatmap: Path | str | None = None, overlay: Path | str | None = None) -> FindingRecord:
-        """The finding as JSON holds it, with the files or URLs its pictures went to."""
+        """The finding as a JSON record, with the files or URLs its pictures went to."""
         return FindingRecord(
             source=self.source,
             frame=self.frame,

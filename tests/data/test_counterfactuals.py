@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tumorlens.data.counterfactuals import make_patched, make_twins
+from tumorlens.data.counterfactuals import make_patched, make_transplants, make_twins
 
 S = 64
 
@@ -98,3 +98,30 @@ def test_growing_replaces_more(heads):
     images, coverage, patients = heads
     narrow, wide = (make_twins(images, coverage, patients, grow=g).replaced.sum() for g in (0.0, 0.06))
     assert wide > 1.5 * narrow
+
+
+def test_a_transplant_is_anothers_tumour_in_a_twin_with_its_outline(heads):
+    images, coverage, patients = heads
+    twins = make_twins(images, coverage, patients)
+    transplants = make_transplants(images, coverage, patients, twins, np.ones(12, bool), variants=4)
+    assert len(transplants) > 20
+    sizes = []
+    for k, source in enumerate(transplants.tumour):
+        inside = transplants.coverage[k] > 200
+        picture = transplants.images[k] / 255
+        assert picture[inside].mean() > 0.75, "the tumour is bright where its outline says"
+        rest = (transplants.coverage[k] == 0) & (np.abs(picture - 0.95) < 0.04)
+        assert rest.sum() < 8, "the twin has no other tumour"
+        sizes.append((transplants.coverage[k] > 127).sum() / (coverage[source] > 127).sum())
+    assert min(sizes) < 0.4
+    assert 0.8 < max(sizes) <= 1.1
+
+
+def test_what_is_bound_to_its_place_is_not_transplanted(heads):
+    images, coverage, patients = heads
+    twins = make_twins(images, coverage, patients)
+    movable = np.arange(12) >= 6
+    transplants = make_transplants(images, coverage, patients, twins, movable, variants=2)
+    assert len(transplants)
+    assert movable[transplants.tumour].all()
+    assert len(make_transplants(images, coverage, patients, twins, np.zeros(12, bool))) == 0

@@ -16,10 +16,11 @@ from tumorlens.classifier import Classifier
 from tumorlens.cli import main
 from tumorlens.phantoms.files import write_dicom
 from tumorlens.phantoms.phantom import make_study
+from tumorlens.processes import Message, parse
 from tumorlens.results.analysis import analyse
-from tumorlens.web.arrival import Rules
 from tumorlens.web.database import Database
-from tumorlens.web.reading import Order, read_case
+from tumorlens.web.messages import REPLIES, ReadCase, Rules
+from tumorlens.web.reading import read_case
 from tumorlens.web.store import Store
 
 WEIGHTS = "cnn_lstm"  # they know phantoms
@@ -56,7 +57,7 @@ def by_tables(study: Path, output: Path) -> Any:
     return record
 
 
-def by_page(study: Path, folder: Path, key: bytes | None) -> Any:
+def by_page(study: Path, folder: Path, key: str | None) -> Any:
     """By the worker that reads cases and the store that keeps them, without HTTP between."""
     classifier = Classifier.load(WEIGHTS)
     database = Database(f"sqlite:///{folder / 'page.db'}")
@@ -67,12 +68,13 @@ def by_page(study: Path, folder: Path, key: bytes | None) -> Any:
     for number, path in enumerate(sorted(study.rglob("*.dcm"))):
         (store.folder_of(case.id) / "uploads" / f"{number:05d}").write_bytes(path.read_bytes())
         uploads.append((number, f"study/{path.name}"))
-    messages: list[dict[str, Any]] = []
-    order = Order(store.folder_of(case.id), tuple(uploads), "axial", Rules(1000, 2**30, key))
+    messages: list[Message] = []
+    rules = Rules(files=1000, size=2**30, key=key)
+    order = ReadCase(folder=store.folder_of(case.id), uploads=tuple(uploads), axis="axial", rules=rules)
     read_case(order, classifier, messages.append)
     store.begin(case.id)
     # The worker's messages are JSON on their way.
-    store.add_found(case.id, json.loads(json.dumps(messages)))
+    store.add_found(case.id, [parse(REPLIES, message.line()) for message in messages])
     finished = store.finish(case.id)
     database.close()
     assert finished
@@ -88,7 +90,7 @@ def test_every_surface_gives_a_study_the_same_finding(
     answers = {
         "command line": by_command_line(two_stacks, monkeypatch, capsys),
         "tables": by_tables(two_stacks, tmp_path / "output"),
-        "page": by_page(two_stacks, tmp_path / "page", b"secret"),
+        "page": by_page(two_stacks, tmp_path / "page", b"secret".hex()),
         "page without de-identification": by_page(two_stacks, tmp_path / "open page", None),
         "node": analyse(two_stacks, classifier).study.record().model_dump(mode="json"),
         "Python": classifier.find_study(two_stacks).record().model_dump(mode="json"),

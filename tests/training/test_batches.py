@@ -103,6 +103,23 @@ def test_a_twin_is_shown_as_nothing_without_an_outline_and_a_control_as_its_scan
     assert scans.seen(4)[nothing] == (outlined.labels == nothing).sum() + len(np.unique(scans.twins.scan))
 
 
+def test_a_transplant_is_shown_as_its_tumours_class_with_an_outline(outlined, tiny):
+    config = tiny(twins=0.5, transplants=0.5)
+    scans = TrainingSet(outlined, np.arange(len(outlined)), config)
+    pituitary = outlined.manifest.classes.keys.index("pituitary")
+    assert scans.transplants is not None
+    assert pituitary not in outlined.labels[scans.transplants.tumour]
+    first = len(scans) - len(scans.transplants)
+    _, labels, coverage, with_outline = scans[[first]]
+    assert labels.tolist() == [outlined.labels[scans.transplants.tumour[0]]]
+    assert coverage.any()
+    assert with_outline.all()
+    drawn = scans.draw(np.random.default_rng(0))
+    tumours = np.unique(scans.transplants.tumour)
+    assert (drawn >= first).sum() == round(0.5 * len(tumours))
+    assert scans.seen(4).sum() == pytest.approx(len(drawn), abs=1)
+
+
 def test_without_outlines_there_are_no_counterfactuals(slices, tiny):
     scans = TrainingSet(replace(slices, coverage=None), np.arange(40), tiny(twins=1.0, patched=1.0))
     assert len(scans) == 40

@@ -1,4 +1,4 @@
-"""Who does the chunks: this process, processes of this machine, or the actors of a Ray cluster."""
+"""Executors of a batch job: this process, or several of this machine. `tumorlens.cluster` has a Ray cluster's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Chunk = tuple[int, list[Item]]
 """Files to do, and the place of the first."""
 
 Pool = Callable[[Iterable[Chunk]], Iterator[Part]]
-"""Does chunks."""
+"""Executor: maps chunks of files to their results."""
 
 
 def alone(worker: Worker) -> Pool:

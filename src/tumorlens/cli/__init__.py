@@ -311,7 +311,7 @@ def crossvalidate(
 
     changes = parse_settings(settings or []) | ({} if model is None else {"model": model})
     try:
-        found = run_folds(
+        scores = run_folds(
             need(data),
             read_config(config, changes),
             output,
@@ -324,7 +324,7 @@ def crossvalidate(
     except Interrupted:
         console.say("stopped; the same command goes on where it was")
         raise
-    console.crossvalidation(found, output)
+    console.crossvalidation(scores, output)
 
 
 @app.command()
@@ -344,10 +344,10 @@ def validate(
     console = make_console(quiet)
     with needs_extra("validation", "train"):
         from tumorlens.evaluation.site.validate import validate_site
-    found = validate_site(weights, need(data), output, device=device, listener=console.listener())
-    for comparison in found.comparisons:
+    validation = validate_site(weights, need(data), output, device=device, listener=console.listener())
+    for comparison in validation.comparisons:
         console.say(comparison.words)
-    console.scores(found.scores, output / "validation.html")
+    console.scores(validation.scores, output / "validation.html")
 
 
 @app.command()
@@ -369,7 +369,7 @@ def export(
     with needs_extra("exporting", "train"):
         from tumorlens.engines.export import export_graph
     console = make_console()
-    console.say("writing the graph; this takes up to a minute")
+    console.say("writing the graph; this takes a minute or two")
     path, difference = export_graph(weights, output)
     console.say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, equal to PyTorch to {difference:.1g}")
 

@@ -16,10 +16,11 @@ what could have been there).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from tumorlens.errors import needs_extra
 
@@ -110,6 +111,125 @@ def make_patched(
     return _paste(images, coverage, groups, masks, variants, rng)
 
 
+@dataclass(frozen=True, eq=False)
+class Transplants:
+    """Tumours of some scans, perhaps smaller, in the tumour-free twins of others.
+
+    Attributes:
+        tumour: (M,) index of the scan whose tumour it is, ascending.
+        images: (M, S, S) uint8, in 255ths.
+        coverage: (M, S, S) uint8, share of each pixel inside the tumour's outline where it lies now, in 255ths.
+    """
+
+    tumour: NDArray[np.intp]
+    images: NDArray[np.uint8]
+    coverage: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.tumour)
+
+
+def make_transplants(
+    images: NDArray[np.float32],
+    coverage: NDArray[np.uint8],
+    groups: Sequence[str],
+    twins: Counterfactuals,
+    movable: NDArray[np.bool_],
+    *,
+    variants: int = 1,
+    seed: int = 0,
+) -> Transplants:
+    """Puts tumours into tumour-free twins of other patients, at a third of their size up to all of it.
+
+    Benchmarks hold slices that show a tumour well; in a study most of its slices show little of it. A tumour goes where
+    a scan like the twin's has one, so that every level of the head is seen with tumours and without.
+
+    Args:
+        images: (N, S, S) float32 in [0, 1].
+        coverage: (N, S, S) uint8, share of each pixel inside the scan's outline, in 255ths; all zero without one.
+        groups: N names; a tumour goes to another group.
+        twins: Tumour-free twins of some of the scans.
+        movable: (N,), scans whose tumour could lie elsewhere in the head; a pituitary tumour could not.
+        variants: How many of each tumour.
+        seed: Another seed, other hosts, places and sizes.
+    """
+    rng = np.random.default_rng((seed, 2))
+    size = images.shape[1]
+    outlined = coverage.reshape(len(images), -1).any(1) & movable
+    sources = np.flatnonzero(outlined)
+    hosts = np.flatnonzero(outlined[twins.scan]) if len(twins) else np.array([], np.intp)
+    tumour, made, covered = [], [], []
+    if len(hosts):
+        faces = _thumbnails(images)
+        everywhere = np.ones_like(faces[:1], bool)
+    for source in sources.tolist():
+        for host in rng.choice(hosts, variants) if len(hosts) else ():
+            owner = int(twins.scan[host])
+            if groups[owner] == groups[source]:
+                continue
+            face = _thumbnails(twins.images[host][None].astype(np.float32) / 255)
+            alike = sources[np.argsort(_distances(face, everywhere, faces[sources])[0])[:_PLACES]]
+            at = _centre(coverage[int(rng.choice(alike))]) + rng.normal(0, _JITTER * size, 2)
+            moved = _moved(images[source], coverage[source], at, float(rng.uniform(*_SCALES)))
+            if moved is None or not (face[0][_thumbnails(moved[1][None].astype(np.float32))[0] > 0] > _FAINT).all():
+                continue
+            picture, mask, known = moved
+            seam = _Seam.around(mask > 127, _RIM)
+            seam = replace(seam, band=seam.band & known[seam.box])
+            tumour.append(source)
+            made.append(_blend(twins.images[host].astype(np.float32) / 255, picture, seam)[0])
+            covered.append(mask)
+    stack = (len(made), size, size)
+    return Transplants(
+        np.array(tumour, np.intp), np.array(made, np.uint8).reshape(stack), np.array(covered, np.uint8).reshape(stack)
+    )
+
+
+_SCALES, _PLACES, _JITTER, _RIM = (0.33, 1.0), 30, 0.02, 0.01
+"""Least and greatest factor of a transplanted tumour's width; how many like scans lend it their tumour's place, how far
+it strays from there, and how much around its outline goes with it, in widths of the picture."""
+
+
+def _centre(covered: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Row and column of an outline's centre."""
+    return np.argwhere(covered > 127).mean(0) if (covered > 127).any() else np.array(covered.shape) / 2
+
+
+def _moved(
+    image: NDArray[np.float32], covered: NDArray[np.uint8], at: NDArray[np.float64], scale: float
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]] | None:
+    """A scan shrunk about its tumour's centre, which goes to `at`: picture, coverage, and where the picture is known.
+
+    None where less than a few pixels of the tumour are left, or it leaves the picture.
+    """
+    size = image.shape[0]
+    row, column = _centre(covered)
+    matrix = (1 / scale, 0, column - at[1] / scale, 0, 1 / scale, row - at[0] / scale)
+    planes = (image, covered.astype(np.float32), np.ones_like(image))
+    picture, mask, known = (
+        np.asarray(
+            _antialiased(plane, scale).transform(
+                (size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
+            )
+        )
+        for plane in planes
+    )
+    wanted = scale**2 * covered.sum(dtype=np.float64)
+    if (mask > 127).sum() < _FEWEST or mask.sum() < 0.9 * wanted:
+        return None
+    return picture, np.rint(mask).clip(0, 255).astype(np.uint8), known > 0.99
+
+
+_FEWEST = 6  # pixels
+
+
+def _antialiased(plane: NDArray[np.float32], scale: float) -> Image.Image:
+    """A picture softened as much as shrinking it by `scale` needs."""
+    from scipy.ndimage import gaussian_filter
+
+    return Image.fromarray(gaussian_filter(plane, 0.4 * (1 / scale - 1)) if scale < 1 else plane)
+
+
 _FAINT = 0.04  # a thumbnail's place that is darker lies outside of the head
 
 
@@ -160,9 +280,7 @@ def _paste(
             shares[row][seam.box] = seam.share
         patches = _thumbnails(shares) > 0
         unlike = _distances(faces[own], ~(patches | tumours[own]), faces)
-        unlike[
-            patches.reshape(len(part), -1).astype(np.float32) @ tumours.reshape(len(both), -1).T.astype(np.float32) > 0
-        ] = np.inf
+        unlike[_flat(patches) @ _flat(tumours).T > 0] = np.inf
         unlike[names[own][:, None] == names[None]] = np.inf
         for row, (i, _, seam) in enumerate(part):
             nearest = np.argsort(unlike[row], kind="stable")[:_ALIKE]

@@ -113,6 +113,7 @@ class PlacesHead(nn.Module):
         readout: Readout,
         block: int,
         dropout: float,
+        background: float = 0.0,
     ) -> None:
         super().__init__()
         if readout not in ("attention", "mean", "last"):
@@ -127,6 +128,9 @@ class PlacesHead(nn.Module):
         self.attention = nn.Conv2d(dense, 1, 1)
         self.evidence = nn.Conv2d(dense, classes, 1)
         nn.init.constant_(self.attention.bias, _UNATTENDED)  # type: ignore[arg-type]
+        # What speaks where nothing is attended: it counts as much as `background` of all places, attended to the full.
+        self.background = background
+        self.unattended = nn.Parameter(torch.zeros(classes)) if background else None
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, maps, h, w) -> (B, classes)."""
@@ -138,9 +142,12 @@ class PlacesHead(nn.Module):
         places = F.relu(self.place(maps) + F.interpolate(context, scale_factor=float(self.block), mode="nearest"))
         # Both in one convolution: each alone has too few outputs to fill a processor's registers.
         heads = (self.attention, self.evidence)
-        said = F.conv2d(places, torch.cat([h.weight for h in heads]), torch.cat([h.bias for h in heads])).float()  # type: ignore[misc]
-        attention, evidence = said[:, :1], said[:, 1:]
+        heads_out = F.conv2d(places, torch.cat([h.weight for h in heads]), torch.cat([h.bias for h in heads])).float()  # type: ignore[misc]
+        attention, evidence = heads_out[:, :1], heads_out[:, 1:]
         contributions = self._shares(attention) * evidence
+        if self.unattended is not None:
+            rest = self._rest(attention.sigmoid()) / attention[0].numel()
+            contributions = contributions + rest * self.unattended[:, None, None]
         return Reading(contributions.sum((2, 3)), contributions, attention[:, 0])
 
     def _states(self, maps: Tensor) -> Tensor:
@@ -155,11 +162,17 @@ class PlacesHead(nn.Module):
         # channels-last, as the maps are: dense layers and sums over mixed layouts are several times slower
         return states.reshape(batch, wide, high, -1).permute(0, 3, 2, 1).contiguous(memory_format=torch.channels_last)
 
+    def _rest(self, attended: Tensor) -> Tensor:
+        """The share left to the background, (B, 1, 1, 1): all of it where nothing is attended."""
+        rest = self.background * attended[0].numel()
+        return rest / (attended.sum((2, 3), keepdim=True) + rest)
+
     def _shares(self, attention: Tensor) -> Tensor:
         """How much each place counts; they sum to 1, or a little less where nothing is attended."""
         if self.readout == "attention":
             attended = attention.sigmoid()
-            return attended / (attended.sum((2, 3), keepdim=True) + 1e-3)
+            rest = self.background * attention[0].numel()
+            return attended / (attended.sum((2, 3), keepdim=True) + (rest or 1e-3))
         if self.readout == "mean":
             return torch.full_like(attention, 1 / attention[0].numel())
         shares = torch.zeros_like(attention)

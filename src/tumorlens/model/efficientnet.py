@@ -168,6 +168,8 @@ class CnnLstmEfficientNet(AttentiveNetwork):
         dense: Units of the dense layer at each place.
         block: Height and width of the blocks of places that are one step of the sequence.
         dropout: Share of the LSTM's states left out, in training.
+        background: How much the background counts, as a share of all places: the less is attended, the more the answer
+            is what is learnt for scans in which nothing is to be attended.
         pretrained: Whether training begins with features trained on ImageNet; ablations say no.
     """
 
@@ -181,6 +183,7 @@ class CnnLstmEfficientNet(AttentiveNetwork):
         dense: int = 64,
         block: int = 4,
         dropout: float = 0.2,
+        background: float = 0.004,
         pretrained: bool = True,
     ) -> None:
         super().__init__()
@@ -196,6 +199,7 @@ class CnnLstmEfficientNet(AttentiveNetwork):
             readout="attention",
             block=block,
             dropout=dropout,
+            background=background,
         )
 
     def begin(self) -> None:

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
-from tumorlens.data.counterfactuals import Counterfactuals, make_patched, make_twins
+from tumorlens.data.counterfactuals import (
+    Counterfactuals,
+    Transplants,
+    make_patched,
+    make_transplants,
+    make_twins,
+)
 from tumorlens.data.loader import Slices
 from tumorlens.errors import ConfigError
 from tumorlens.training.config import TrainConfig
@@ -30,7 +36,7 @@ def place() -> tuple[int, int]:
 class TrainingSet(Dataset[list[Tensor]]):
     """The scans of a training part, and the counterfactuals made of them.
 
-    Its numbers are those of the scans, then those of the patched controls, then those of the twins.
+    Its numbers are those of the scans, the patched controls, the twins, and the transplants, in this order.
 
     Args:
         slices: All scans.
@@ -47,7 +53,8 @@ class TrainingSet(Dataset[list[Tensor]]):
         self.nothing = nothing[0] if nothing else None
         self.twins: Counterfactuals | None = None
         self.patched: Counterfactuals | None = None
-        if self.coverage is None or not (config.twins or config.patched):
+        self.transplants: Transplants | None = None
+        if self.coverage is None or not (config.twins or config.patched or config.transplants):
             return
         if self.images.shape[1] != 1:
             raise ConfigError("twins and patched controls are made of greyscale scans; set twins=0 and patched=0")
@@ -57,9 +64,15 @@ class TrainingSet(Dataset[list[Tensor]]):
             self.patched = make_patched(self.images[:, 0], self.coverage, groups, **made)
         if config.twins and self.nothing is not None:
             self.twins = make_twins(self.images[:, 0], self.coverage, groups, **made)
+        if self.twins is not None and config.transplants:
+            bound = [i for i, c in enumerate(slices.manifest.classes) if c.key in config.bound]
+            movable = ~np.isin(self.labels, bound)
+            self.transplants = make_transplants(self.images[:, 0], self.coverage, groups, self.twins, movable, **made)
 
     def __len__(self) -> int:
-        return len(self.images) + sum(len(made) for made in (self.patched, self.twins) if made is not None)
+        return len(self.images) + sum(
+            len(made) for made in (self.patched, self.twins, self.transplants) if made is not None
+        )
 
     def __getitem__(self, numbers: list[int]) -> list[Tensor]:
         """Images (B, C, S, S) in [0, 1] and labels (B,); where outlines guide, their coverage and whose."""
@@ -87,11 +100,17 @@ class TrainingSet(Dataset[list[Tensor]]):
             )
         assert self.twins is not None
         assert self.nothing is not None
-        image = _unit(self.twins.images[number - controls])
+        number -= controls
+        if number >= len(self.twins):
+            assert self.transplants is not None
+            number -= len(self.twins)
+            label = int(self.labels[self.transplants.tumour[number]])
+            return _unit(self.transplants.images[number]), label, self.transplants.coverage[number], True
+        image = _unit(self.twins.images[number])
         return image, self.nothing, np.zeros_like(self.coverage[0]), False
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.intp]:
-        """Numbers of an epoch: every scan or a patched control of it, and twins of some."""
+        """Numbers of an epoch: every scan or a patched control of it, twins of some, and transplants."""
         count = len(self.images)
         numbers = np.arange(count)
         if self.patched is not None:
@@ -100,6 +119,9 @@ class TrainingSet(Dataset[list[Tensor]]):
             count += len(self.patched)
         if self.twins is not None:
             numbers = np.append(numbers, count + _one_each(self.twins.scan, self.config.twins, rng)[1])
+            count += len(self.twins)
+        if self.transplants is not None:
+            numbers = np.append(numbers, count + _one_each(self.transplants.tumour, self.config.transplants, rng)[1])
         return numbers
 
     def seen(self, classes: int) -> NDArray[np.float64]:
@@ -107,6 +129,9 @@ class TrainingSet(Dataset[list[Tensor]]):
         counts = np.bincount(self.labels, minlength=classes).astype(np.float64)
         if self.twins is not None and self.nothing is not None:
             counts[self.nothing] += round(self.config.twins * len(np.unique(self.twins.scan)))
+        if self.transplants is not None:
+            tumours = np.bincount(self.labels[np.unique(self.transplants.tumour)], minlength=classes)
+            counts += self.config.transplants * tumours
         return counts
 
 

@@ -109,6 +109,16 @@ class TrainConfig(BaseModel):
         description="share of the scans shown with a patch pasted off the tumour, so that pasting itself tells "
         "nothing; 0 is none",
     )
+    transplants: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="tumours put into other patients' twins an epoch, smaller or as they are, as a share of the "
+        "outlined scans whose tumour could lie elsewhere; needs twins; 0 is none",
+    )
+    bound: tuple[str, ...] = Field(
+        ("pituitary",), description="classes whose tumours lie in one place only, and are not transplanted"
+    )
     augmentation: float = Field(1.0, ge=0, le=3, description="strength of the random changes; 0 is none")
     warp: float = Field(
         0.0, ge=0, le=0.2, description="size of smooth random bends, in halves of the picture; 0 is none"

@@ -122,8 +122,8 @@ class _Static(StaticFiles):
 
 
 def _query(scope: object) -> bytes:
-    found: Scope = scope  # type: ignore[assignment]
-    return bytes(found.get("query_string", b""))
+    asked: Scope = scope  # type: ignore[assignment]
+    return bytes(asked.get("query_string", b""))
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
@@ -134,8 +134,8 @@ async def _refused(_request: Request, error: Exception) -> Response:
 async def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     # Where and why, not what: that may be a patient's.
-    said = "; ".join(f"{'.'.join(str(p) for p in e['loc'][1:]) or 'body'}: {e['msg']}" for e in error.errors()[:5])
-    return JSONResponse({"error": said}, 422)
+    problems = "; ".join(f"{'.'.join(str(p) for p in e['loc'][1:]) or 'body'}: {e['msg']}" for e in error.errors()[:5])
+    return JSONResponse({"error": problems}, 422)
 
 
 async def _database(_request: Request, error: Exception) -> Response:

@@ -81,7 +81,7 @@ class Arrival:
             raise TooLarge(name, f"it holds more files than the {self._rules.files:,} a case may have", "split it")
         if sum(m.file_size for m in members) > self._room:
             raise TooLarge(name, f"unpacked, it is larger than the {_size(self._rules.size)} a case may be", "split it")
-        found = False
+        has_files = False
         with zipfile.ZipFile(path) as archive:
             for place, member in enumerate(members, 1):
                 # A file of ours by its number: what the archive calls it is no path, wherever it would lead.
@@ -97,9 +97,9 @@ class Arrival:
                 arrived = self._take(raw, f"{number:05d}-{place:05d}", member.filename, quietly=True)
                 raw.unlink(missing_ok=True)
                 if arrived:
-                    found = True
+                    has_files = True
                     yield arrived
-        if not found:
+        if not has_files:
             self._refuse(name, "no scans found in the archive; give one that holds DICOM files or pictures")
 
     def _inflate(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, name: str) -> None:

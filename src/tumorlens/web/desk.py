@@ -165,8 +165,8 @@ class Desk:
         held: list[Reply] = []
         begun = False
         last = 0.0
-        async with contextlib.aclosing(self._pool.ask(command, seconds, quick=quick)) as told:
-            async for message in told:
+        async with contextlib.aclosing(self._pool.ask(command, seconds, quick=quick)) as messages:
+            async for message in messages:
                 if not begun:
                     begun = True
                     self.announce(await self._in_thread(store.begin, case_id))

@@ -70,10 +70,10 @@ def _receive(order: ReadCase, tell: Tell) -> dict[str, Arrived]:
     names: dict[str, Arrived] = {}
     received: set[int] = set()
     for line in memory.read_text("utf-8").splitlines() if memory.exists() else ():
-        known = json.loads(line)
-        received.add(known["upload"])
-        names |= {a["file"]: Arrived(a["file"], a["name"], tuple(a["doubts"])) for a in known["arrived"]}
-        for failure in known["refused"]:
+        entry = json.loads(line)
+        received.add(entry["upload"])
+        names |= {a["file"]: Arrived(a["file"], a["name"], tuple(a["doubts"])) for a in entry["arrived"]}
+        for failure in entry["refused"]:
             tell(FileFailed(**failure))
     refused: list[dict[str, str]] = []
 
@@ -87,8 +87,8 @@ def _receive(order: ReadCase, tell: Tell) -> dict[str, Arrived]:
             if number not in received:
                 arrived = list(arrival.receive(number, name))
                 names |= {a.file: a for a in arrived}
-                known = {"upload": number, "arrived": [asdict(a) for a in arrived], "refused": refused}
-                file.write(json.dumps(known) + "\n")
+                entry = {"upload": number, "arrived": [asdict(a) for a in arrived], "refused": refused}
+                file.write(json.dumps(entry) + "\n")
                 file.flush()
                 refused.clear()
             (uploads / f"{number:05d}").unlink(missing_ok=True)

@@ -86,9 +86,9 @@ class Store:
             if case is None or case.status != UPLOADING:
                 return None
             again = select(Upload).where(Upload.case_id == case_id, Upload.sha256 == sha256)
-            if (known := session.exec(again).first()) is not None:
+            if (upload := session.exec(again).first()) is not None:
                 path.unlink()
-                return known
+                return upload
             case.files += 1
             case.size += size
             case.touched = time.time()
@@ -216,7 +216,7 @@ class Store:
             offset: Cases to pass over.
 
         Returns:
-            How many there are in all, and the cases, each with the last word that was said on it, or "".
+            How many there are in all, and the cases, each with its last verdict, or "".
         """
         last = select(Feedback.case_id, func.max(Feedback.id).label("id")).group_by(Feedback.case_id).subquery()
         query = (
@@ -226,12 +226,12 @@ class Store:
         )
         if text:
             like = f"%{_escaped(text.lower())}%"
-            said = select(Feedback.case_id).where(func.lower(Feedback.comment).like(like, escape="\\"))
+            commented = select(Feedback.case_id).where(func.lower(Feedback.comment).like(like, escape="\\"))
             query = query.where(
                 or_(
                     func.lower(Case.title).like(like, escape="\\"),
                     func.lower(Case.label).like(like, escape="\\"),
-                    col(Case.id).in_(said),
+                    col(Case.id).in_(commented),
                 )
             )
         for name, value in filters.items():
@@ -274,8 +274,8 @@ class Store:
     def sweep(self) -> int:
         """Deletes what a kill may have left: folders without a case, half uploads. How many folders there were."""
         with self.database.session() as session:
-            known = set(session.exec(select(Case.id)))
-        stray = [folder for folder in self.folder.iterdir() if folder.name not in known]
+            cases = set(session.exec(select(Case.id)))
+        stray = [folder for folder in self.folder.iterdir() if folder.name not in cases]
         for folder in stray:
             shutil.rmtree(folder, ignore_errors=True)
         for half in (

@@ -83,6 +83,17 @@ def test_an_enhanced_file_says_it_frame_by_frame_in_functional_groups() -> None:
     assert header.frame(7).rescale == (2, 0)  # more frames than functional groups: the shared ones
 
 
+def test_times_are_where_classic_and_enhanced_files_have_them() -> None:
+    assert Header.of(_slice(RepetitionTime=500, EchoTime=12, InversionTime=900)).times == (500, 12, 900)
+    ds = enhanced(AXIAL, [AXIAL.position(0, 1)])
+    groups = ds.PerFrameFunctionalGroupsSequence[0]
+    groups.MRTimingAndRelatedParametersSequence = [_item(RepetitionTime=9000.0)]
+    groups.MREchoSequence = [_item(EffectiveEchoTime=110.0)]
+    assert Header.of(ds).times == (9000, 110, None)
+    ds.SharedFunctionalGroupsSequence[0].MRModifierSequence = [_item(InversionTimes=[2500.0])]
+    assert Header.of(ds).times == (9000, 110, 2500)
+
+
 @pytest.mark.parametrize(
     ("axes", "plane"),
     [

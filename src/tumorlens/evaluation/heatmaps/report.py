@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices, read_scan
+from tumorlens.evaluation.heatmaps.counterfactual import Counterfactual, ask, summarize_asked
 from tumorlens.evaluation.heatmaps.faithfulness import CHECKS, PEAK_JUMPS, SIMILAR, Faithfulness, measure_faithfulness
 from tumorlens.evaluation.heatmaps.judge import BASELINES
 from tumorlens.evaluation.heatmaps.localization import (
@@ -64,6 +65,7 @@ class HeatmapScores(BaseModel):
     shown: str
     localization: Localization | None
     localization_true: Localization | None
+    counterfactual: Counterfactual | None = None
     faithfulness: Faithfulness
     notes: list[str] = []
 
@@ -99,6 +101,8 @@ def measure_heatmaps(
             localize(classifier, slices, validation, test, target="predicted"),
             localize(classifier, slices, validation, test, target="true"),
         ]
+    listener.say("replacing tumours by healthy tissue")
+    asked = ask(classifier, slices, test)
     faithfulness = measure_faithfulness(
         classifier, slices.images[test], [slices.groups[i] for i in test], listener=listener
     )
@@ -109,6 +113,7 @@ def measure_heatmaps(
         shown=classifier.heat_map.method,
         localization=found[0],
         localization_true=found[1],
+        counterfactual=None if asked is None else summarize_asked([asked]),
         faithfulness=faithfulness,
         notes=_notes(found[0]),
     )

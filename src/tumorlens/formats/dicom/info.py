@@ -5,8 +5,10 @@ from __future__ import annotations
 from tumorlens.formats.dicom.header import Header
 from tumorlens.sequence import Flaw, SeriesInfo, is_localiser, name_sequence
 
+CLASSIC_MR = "1.2.840.10008.5.1.4.1.1.4"
+
 MR_IMAGES = {
-    "1.2.840.10008.5.1.4.1.1.4": "MR Image Storage",
+    CLASSIC_MR: "MR Image Storage",
     "1.2.840.10008.5.1.4.1.1.4.1": "Enhanced MR Image Storage",
     "1.2.840.10008.5.1.4.1.1.4.3": "Enhanced MR Color Image Storage",
     "1.2.840.10008.5.1.4.1.1.4.4": "Legacy Converted Enhanced MR Image Storage",
