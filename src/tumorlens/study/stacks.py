@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
-from tumorlens.formats.dicom.geometry import PlaneName, nearest_plane, parallel
+from tumorlens.formats.dicom.geometry import PlaneName, parallel, plane_of
 from tumorlens.formats.dicom.order import group, in_order
 from tumorlens.place import SlicePlace
 from tumorlens.scan import Orientation
@@ -41,9 +41,9 @@ class Stack(Generic[Slice]):
         return f"{len(self.slices)} {plane}slice{'s' * (len(self.slices) != 1)}{distance}"
 
     @property
-    def plane(self) -> PlaneName | None:
-        """The anatomical plane it is nearest to."""
-        return None if self.orientation is None else nearest_plane(self.orientation)[0]
+    def plane(self) -> PlaneName | Literal["oblique"] | None:
+        """The anatomical plane it lies in."""
+        return plane_of(self.orientation)
 
     @property
     def spacing(self) -> float | None:
