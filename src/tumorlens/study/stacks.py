@@ -32,8 +32,13 @@ class Stack(Generic[Slice]):
     depths: tuple[float, ...]
 
     def __repr__(self) -> str:
+        return f"<Stack of {self}>"
+
+    def __str__(self) -> str:
+        """Number of slices, plane and distance in a few words."""
+        plane = f"{self.plane} " if self.plane else ""
         distance = "" if self.spacing is None else f", {self.spacing:.3g} mm apart"
-        return f"<Stack of {len(self.slices)} {self.plane or ''} slices{distance}>".replace("  ", " ")
+        return f"{len(self.slices)} {plane}slice{'s' * (len(self.slices) != 1)}{distance}"
 
     @property
     def plane(self) -> PlaneName | Literal["oblique"] | None:
