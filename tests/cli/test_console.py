@@ -10,7 +10,8 @@ from tumorlens.batch import Outcome, Tally
 from tumorlens.card import Calibration, WeightsCard
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.cli.console import Console
-from tumorlens.finding import FailureRecord, Finding, FindingsDocument, Region, WeightsId
+from tumorlens.evidence import Region
+from tumorlens.finding import FailureRecord, Finding, FindingsDocument, WeightsId
 from tumorlens.preprocess import Preprocessing
 
 WEIGHTS = WeightsId(name="tiny", sha256="0" * 64)

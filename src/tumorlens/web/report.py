@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tumorlens.card import WeightsCard
-from tumorlens.explain.overlay import draw_scan
-from tumorlens.finding import FindingRecord, Region
+from tumorlens.evidence import Region
+from tumorlens.finding import FindingRecord
+from tumorlens.overlay import draw_scan
 from tumorlens.scan import Scan
 from tumorlens.version import __version__
 from tumorlens.web.pages import templates
