@@ -74,6 +74,12 @@ class Report:
     general: list[str] = field(default_factory=list)
 
     @property
+    def about(self) -> str:
+        """Identifier, times and size of the case, in one line."""
+        slices = "1 slice" if self.case.slices == 1 else f"{self.case.slices:,} slices"
+        return f"Case {self.case.id}, dropped {self.created}; report of {self.made}. {slices}."
+
+    @property
     def versions(self) -> str:
         """Versions and weights that made it, in one line."""
         return (
