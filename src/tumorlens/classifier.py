@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,11 @@ from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.engines import Answers, Engine, Target
 from tumorlens.engines.graph import Graph, graph_beside
 from tumorlens.errors import ModelError, needs_extra
+from tumorlens.evidence import Evidence
 from tumorlens.explain.region import find_region
-from tumorlens.finding import Evidence, Finding, WeightsId, prediction_sets
+from tumorlens.finding import Finding, WeightsId, prediction_sets
 from tumorlens.formats import Axis, Paths
+from tumorlens.formats.inputs import Given, as_scans
 from tumorlens.place import SlicePlace
 from tumorlens.preprocess import Preprocessing
 from tumorlens.scan import Scan
@@ -33,6 +35,15 @@ if TYPE_CHECKING:
     from tumorlens.model.gate import Gate
 
 EngineName = Literal["auto", "graph", "torch"]
+
+
+class FindOptions(TypedDict, total=False):
+    """Options of `Classifier.find_each`: those of `Classifier.find`."""
+
+    explain: bool
+    target: str | None
+    method: str | None
+    batch_size: int
 
 
 class Classifier:
@@ -122,9 +133,13 @@ class Classifier:
         """Name and checksum of the weights."""
         return WeightsId(name=self.card.name, sha256=self.card.sha256)
 
+    def __repr__(self) -> str:
+        keys, kind = ", ".join(self.card.classes.keys), type(self.engine).__name__
+        return f"<Classifier {self.card.name!r}: {keys}; {kind}>"
+
     def find(
         self,
-        scans: Iterable[Scan],
+        scans: Given,
         *,
         explain: bool = True,
         target: str | None = None,
@@ -134,7 +149,7 @@ class Classifier:
         """Predictions for scans, with heat maps.
 
         Args:
-            scans: Any number of slices of any size.
+            scans: A scan, an array of pixels, a file or folder, or several of these; see `as_scans`.
             explain: Whether to make heat maps and regions.
             target: Key of the class to make heat maps for; None explains each scan's most probable class.
             method: Key of the way to make heat maps, of `tumorlens.explain.cam.METHODS`; None takes the card's.
@@ -144,40 +159,31 @@ class Classifier:
             ModelError: If the network has no class `target`.
             ConfigError: If the network has no heat maps by `method`.
             ValueError: If `batch_size` is not positive.
+            TypeError: If `scans` are no scans.
+            InputError: The first file that cannot be read.
         """
-        return list(self.find_each(scans, explain=explain, target=target, method=method, batch_size=batch_size))
+        held = list(as_scans(scans))
+        findings = self.find_each(held, explain=explain, target=target, method=method, batch_size=batch_size)
+        return [replace(finding, scan=scan) for finding, scan in zip(findings, held, strict=True)]
 
-    def find_each(
-        self,
-        scans: Iterable[Scan],
-        *,
-        explain: bool = True,
-        target: str | None = None,
-        method: str | None = None,
-        batch_size: int = 64,
-    ) -> Iterator[Finding]:
-        """Predictions as `find` makes them, as an iterator that holds one batch in memory."""
+    def find_each(self, scans: Given, **options: Unpack[FindOptions]) -> Iterator[Finding]:
+        """Predictions as `find` makes them, with its arguments, as an iterator that holds one batch in memory."""
+        target, batch_size = options.get("target"), options.get("batch_size", 64)
         if target is not None and target not in self.card.classes.keys:
             raise ModelError(f"no class {target!r}; {self.card.name} tells apart {', '.join(self.card.classes.keys)}")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-        remaining = iter(scans)
-        while batch := list(islice(remaining, batch_size)):
-            yield from self._find_batch(batch, explain, target, method)
+        for batch in _batches(scans, batch_size):
+            yield from self._find_batch(batch, options.get("explain", True), target, options.get("method"))
 
-    def explain_each(
-        self, scans: Iterable[Scan], *, batch_size: int = 64
-    ) -> Iterator[tuple[Finding, dict[str, Evidence]]]:
+    def explain_each(self, scans: Given, *, batch_size: int = 64) -> Iterator[tuple[Finding, dict[str, Evidence]]]:
         """Predictions as an iterator, each with the heat maps of all classes, from one forward pass.
 
         Evidence is by class key. It is empty for an unknown scan, and lacks a class that means nothing was found.
 
         Args:
-            scans: Any number of slices of any size.
+            scans: As for `find`.
             batch_size: Scans computed at once.
         """
-        remaining = iter(scans)
-        while batch := list(islice(remaining, batch_size)):
+        for batch in _batches(scans, batch_size):
             answers = self.engine.answer(self.prepare(batch), target="all")
             assert answers.heat is not None
             top = answers.probabilities.argmax(1)
@@ -340,6 +346,14 @@ class Classifier:
             yield f"the scan is smaller ({scan.width} x {scan.height}) than the network's input"
         if self.preprocessing.channels == 1 and scan.pixels.ndim == 3:
             yield "a colour picture; the network sees its greyscale"
+
+
+def _batches(scans: Given, size: int) -> Iterator[list[Scan]]:
+    if size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {size}")
+    remaining = as_scans(scans)
+    while batch := list(islice(remaining, size)):
+        yield batch
 
 
 def _eager(weights: str | Path, device: str, what: str) -> Eager:

@@ -10,7 +10,8 @@ from tumorlens.batch import Outcome, Tally
 from tumorlens.card import Calibration, WeightsCard
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.cli.console import Console
-from tumorlens.finding import FailureRecord, Finding, FindingsDocument, Region, WeightsId
+from tumorlens.evidence import Region
+from tumorlens.finding import FailureRecord, Finding, FindingsDocument, WeightsId
 from tumorlens.preprocess import Preprocessing
 
 WEIGHTS = WeightsId(name="tiny", sha256="0" * 64)
@@ -65,6 +66,10 @@ def test_a_region_for_another_class_names_it(capsys: pytest.CaptureFixture[str])
     region = Region(box=(10, 20, 33, 44), contour=((0, 0),), area=1)
     Console().findings(_document(region=region, explained="meningioma"), CARD)
     assert "region for meningioma: 10, 20 – 33, 44" in capsys.readouterr().out
+    close = {"glioma": 0.4, "meningioma": 0.35, "pituitary": 0.2, "no_tumor": 0.05}
+    finding = Finding("scan.png", 0, "glioma", close, WEIGHTS, region=region, explained="glioma")
+    Console().findings(FindingsDocument.of(WEIGHTS, [finding.record()], []), CARD)
+    assert "region for glioma: 10, 20 – 33, 44" in capsys.readouterr().out
 
 
 def test_slices_of_a_volume_are_numbered_from_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -196,7 +196,7 @@ class Worker:
     def _write(self, name: str, scan: Scan, finding: Finding) -> FindingRecord:
         if self.store is None or finding.heatmap is None or not self.job.pictures:
             return finding.record()
-        from tumorlens.explain.overlay import draw_heatmap, draw_overlay
+        from tumorlens.overlay import draw_heatmap, draw_overlay
 
         heatmap, overlay, array = finding.heatmap, name + OVERLAY, name + ARRAY
         picture = draw_overlay(scan, heatmap, finding.region)

@@ -260,11 +260,11 @@ class Console:
 
 
 def _region(finding: FindingRecord, classes: ClassSet) -> str:
-    """Where the evidence is; with the class it speaks for, where that is not the finding's."""
+    """Where the evidence is; with the class it speaks for, where the finding does not say it."""
     if finding.region is None:
         return "–"
     box = "{}, {} – {}, {}".format(*finding.region.box)
-    if finding.explained == finding.label:
+    if finding.explained == finding.label and not finding.close_call:
         return box
     names = {c.key: c.name for c in classes}
     return f"region for {names[finding.explained or '']}: {box}"

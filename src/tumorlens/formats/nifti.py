@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorlens.errors import UnreadableFile, UnsupportedFile
-from tumorlens.formats.checks import Number, check_size, finite, parsing, robust_range, stretch
+from tumorlens.formats.checks import check_size, parsing
+from tumorlens.grey import Number, finite, robust_range, stretch
 from tumorlens.scan import Orientation, Scan, Values
 from tumorlens.sequence import SeriesInfo, name_sequence
 

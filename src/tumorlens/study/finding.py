@@ -7,6 +7,7 @@ import os.path
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -96,7 +97,28 @@ class StudyFinding:
         return self.text
 
     def __repr__(self) -> str:
-        return f"<StudyFinding of {len(self.slices)} slices: {self.text}>"
+        return f"<StudyFinding of {self.source!r}, {len(self.slices)} slices: {self.text}>"
+
+    def _repr_html_(self) -> str:
+        names = ("series", "description", "sequence", "plane", "slices", "finding", "why it does not count")
+        cells = [
+            (
+                "" if s.number is None else s.number,
+                s.description,
+                s.sequence or "",
+                s.plane or "",
+                s.slices,
+                "" if s.label is None else f"{s.label} {s.probabilities[s.label]:.0%}",
+                s.reason,
+            )
+            for s in self.series
+        ]
+        rows = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in cells)
+        head = "".join(f"<th>{name}</th>" for name in names)
+        middle = self.slices[self.key_slices[len(self.key_slices) // 2]].finding
+        show = getattr(middle, "_repr_html_", None)
+        picture = "" if show is None or self.unknown else show()
+        return f"<b>{escape(self.text)}</b><table><tr>{head}</tr>{rows}</table>{picture}"
 
     @property
     def uncertain(self) -> bool:

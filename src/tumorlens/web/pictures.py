@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tumorlens.explain.overlay import draw_overlay, draw_scan
-from tumorlens.finding import Evidence, Region
+from tumorlens.evidence import Evidence, Region
 from tumorlens.formats.nifti import Volume, cut
+from tumorlens.overlay import draw_overlay, draw_scan
 from tumorlens.scan import Scan
 from tumorlens.web.messages import ValuesView
 

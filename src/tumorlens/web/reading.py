@@ -12,7 +12,8 @@ import numpy as np
 
 from tumorlens.classifier import Classifier
 from tumorlens.errors import InputError
-from tumorlens.finding import Evidence, Finding
+from tumorlens.evidence import Evidence
+from tumorlens.finding import Finding
 from tumorlens.formats import Failure, find_sources, read_source
 from tumorlens.place import SlicePlace
 from tumorlens.processes import Message

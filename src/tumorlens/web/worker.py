@@ -11,15 +11,15 @@ import sys
 from typing import Any
 
 from tumorlens.classifier import Classifier
-from tumorlens.explain.overlay import draw_heatmap, draw_overlay
 from tumorlens.finding import SCHEMA, FailureRecord, FindingsDocument
 from tumorlens.formats import Failure, Source, read_source
+from tumorlens.overlay import draw_heatmap, draw_overlay
+from tumorlens.picture import embedded
 from tumorlens.place import SlicePlace
 from tumorlens.processes import Failed, Message, begin, limit_memory, parse
 from tumorlens.scan import Scan
 from tumorlens.study import SliceFinding, find_in_studies
 from tumorlens.web.messages import COMMANDS, Done, FindInFile, ReadCase, Start
-from tumorlens.web.pictures import png
 from tumorlens.web.reading import read_case
 
 AT_ONCE = 64
@@ -73,19 +73,13 @@ def _find(command: FindInFile, classifier: Classifier) -> dict[str, Any]:
     for scan, finding in zip(scans, classifier.find_each(scans, target=command.target, batch_size=16), strict=True):
         heat = over = None
         if command.pictures and finding.heatmap is not None:
-            heat = _embedded(draw_heatmap(finding.heatmap))
-            over = _embedded(draw_overlay(scan, finding.heatmap, finding.region))
+            heat = embedded(draw_heatmap(finding.heatmap))
+            over = embedded(draw_overlay(scan, finding.heatmap, finding.region))
         records.append(finding.record(heat, over).model_copy(update={"source": name}))
         slices.append(SliceFinding(records[-1], SlicePlace.of(scan)))
     studies = [study.record(name) for study in find_in_studies(slices, classifier.card.classes, classifier.card.study)]
     document = FindingsDocument.of(classifier.weights, records, failures, studies)
     return {"schema": SCHEMA, **document.model_dump(mode="json")}
-
-
-def _embedded(image: Any) -> str:
-    import base64
-
-    return f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"
 
 
 if __name__ == "__main__":

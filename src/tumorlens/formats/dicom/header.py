@@ -8,19 +8,17 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tumorlens.errors import TooLarge
 from tumorlens.formats.checks import MAX_VOXELS, parsing
 from tumorlens.formats.dicom.geometry import (
-    OBLIQUE,
     Geometry,
     Vector,
     depth_of,
     is_distance,
     is_orientation,
     is_position,
-    nearest_plane,
 )
 from tumorlens.formats.dicom.values import (
     code_of,
@@ -73,14 +71,6 @@ class Frame:
         if self.position is None or self.orientation is None:
             return None
         return depth_of(self.position, self.orientation)
-
-    @property
-    def plane(self) -> Literal["axial", "coronal", "sagittal", "oblique"] | None:
-        """The plane the frame lies in; "oblique" if it is tilted by more than `OBLIQUE` degrees."""
-        if self.orientation is None:
-            return None
-        plane, tilt = nearest_plane(self.orientation)
-        return plane if tilt <= OBLIQUE else "oblique"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,10 @@ def series_info(header: Header) -> SeriesInfo:
 
 def clean_description(info: SeriesInfo) -> str:
     """A description that names nobody, of which `series_info` makes the same again."""
-    return "localiser" if info.flaw == "localiser" else info.sequence or ""
+    if info.flaw == "localiser":
+        return "localiser"
+    # The agent is named in the files of a whole study, whatever name stands there afterwards.
+    return "T1 without contrast" if info.sequence == "T1" else info.sequence or ""
 
 
 def _flaw(header: Header, texts: tuple[str, ...]) -> Flaw | None:

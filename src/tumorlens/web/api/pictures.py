@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query, Response
 from fastapi.responses import FileResponse
 
-from tumorlens.finding import Region
+from tumorlens.evidence import Region
 from tumorlens.web.api.views import Message
 from tumorlens.web.pictures import png
 from tumorlens.web.state import App, ThisCase, ThisSlice
