@@ -115,8 +115,9 @@ class StudyFinding:
         ]
         rows = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in cells)
         head = "".join(f"<th>{name}</th>" for name in names)
-        middle = self.slices[self.key_slices[len(self.key_slices) // 2]].finding
-        show = getattr(middle, "_repr_html_", None)
+        key = [self.slices[i].finding for i in self.key_slices]
+        surest = max(key, key=lambda finding: finding.probabilities.get(self.label or "", 0.0))
+        show = getattr(surest, "_repr_html_", None)
         picture = "" if show is None or self.unknown else show()
         return f"<b>{escape(self.text)}</b><table><tr>{head}</tr>{rows}</table>{picture}"
 
