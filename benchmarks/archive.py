@@ -21,7 +21,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from tumorlens.explain.overlay import draw_scan
+from tumorlens.overlay import draw_scan
 from tumorlens.phantoms.phantom import make_phantoms
 
 BLOCK = 500  # phantoms a task draws, and files in a folder

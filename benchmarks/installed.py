@@ -19,7 +19,7 @@ from pathlib import Path
 
 from speed import run, table
 
-from tumorlens.explain.overlay import draw_scan
+from tumorlens.overlay import draw_scan
 from tumorlens.phantoms.phantom import make_phantoms
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -32,8 +32,8 @@ from torch import nn
 from tumorlens.card import find_weights, read_card
 from tumorlens.classifier import Classifier
 from tumorlens.engines.graph import Graph, graph_beside
-from tumorlens.explain.overlay import draw_scan
 from tumorlens.model import build_network
+from tumorlens.overlay import draw_scan
 from tumorlens.phantoms.phantom import make_phantoms
 from tumorlens.training.callbacks import read_log
 

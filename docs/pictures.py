@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom import Dataset
 
 from tumorlens import Classifier
-from tumorlens.explain.overlay import draw_overlay, draw_scan
 from tumorlens.finding import Finding
 from tumorlens.formats.dicom.header import Header
+from tumorlens.overlay import draw_overlay, draw_scan
 from tumorlens.phantoms.phantom import Phantom, contact_sheet, make_phantoms, make_study
 from tumorlens.place import SlicePlace
 from tumorlens.results.capture import draw_capture

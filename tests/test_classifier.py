@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from tumorlens.classes import BRAIN_TUMORS, ClassSet
 from tumorlens.classifier import Classifier
 from tumorlens.engines.eager import choose_device
 from tumorlens.errors import ConfigError, ModelError
-from tumorlens.explain.overlay import draw_overlay, draw_scan
 from tumorlens.model import build_network
 from tumorlens.model.gate import Gate
+from tumorlens.overlay import draw_overlay, draw_scan
 from tumorlens.preprocess import Preprocessing
 from tumorlens.scan import Scan
 
@@ -307,3 +307,47 @@ def test_evidence_for_every_class_is_that_of_asking_for_each(tiny_classifier: Cl
     (own,) = tiny_classifier.find([phantom_scan])
     assert finding.probabilities == pytest.approx(own.probabilities)
     assert (finding.region, finding.warnings, finding.method) == (own.region, own.warnings, own.method)
+
+
+def test_a_scan_an_array_or_a_path_may_be_asked_about(tiny_classifier: Classifier, tmp_path: Path) -> None:
+    from PIL import Image
+
+    pixels = (_scans(1)[0].pixels * 255).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    scan = Scan.of(pixels)
+    (expected,) = tiny_classifier.find([scan])
+    for given in (scan, pixels, tmp_path / "a.png", str(tmp_path), [pixels]):
+        (finding,) = tiny_classifier.find(given)
+        assert finding.probabilities == expected.probabilities
+    assert len(tiny_classifier.find(np.stack([pixels, pixels]))) == 2
+    with pytest.raises(TypeError, match="a Scan, an array of pixels, a path, or several of these, not int"):
+        tiny_classifier.find(7)  # type: ignore[arg-type]
+
+
+def test_findings_hold_their_scans_but_not_one_after_another(tiny_classifier: Classifier) -> None:
+    (scan,) = _scans(1)
+    (held,) = tiny_classifier.find(scan)
+    (passing,) = tiny_classifier.find_each(scan)
+    assert held.scan is scan
+    assert passing.scan is None
+
+
+def test_it_is_shown_in_a_line(tiny_classifier: Classifier) -> None:
+    assert repr(tiny_classifier) == "<Classifier 'tiny': glioma, meningioma, pituitary, no_tumor; Eager>"
+
+
+def test_a_study_is_answered_and_its_key_slices_are_explained(
+    make_study: Callable[..., Path], bright: Classifier
+) -> None:
+    study = bright.find_study(make_study())
+
+    assert (study.label, study.answer) == ("glioma", "present")
+    assert study.key_slices == (2, 3, 4, 5, 6, 7)
+    assert [i for i, s in enumerate(study.slices) if s.finding.heatmap is not None] == [2, 3, 4, 5, 6, 7]
+    assert all(s.finding.heatmap is None for s in bright.find_study(make_study(), explain=False).slices)
+
+
+def test_a_study_without_a_tumour_has_no_heat(make_study: Callable[..., Path], bright: Classifier) -> None:
+    study = bright.find_study(make_study(lesion=False))
+
+    assert (study.answer, {s.finding.heatmap for s in study.slices}) == ("absent", {None})

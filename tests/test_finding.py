@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import tumorlens
-from tumorlens.finding import FailureRecord, Finding, FindingRecord, FindingsDocument, Region, WeightsId
+from tumorlens.errors import ConfigError
+from tumorlens.evidence import Region
+from tumorlens.finding import FailureRecord, Finding, FindingRecord, FindingsDocument, WeightsId
+from tumorlens.scan import Scan
 
 WEIGHTS = WeightsId(name="tiny", sha256="ab" * 32)
 
@@ -99,3 +103,58 @@ def test_any_file_name_can_be_written(finding: Finding) -> None:
 
 def test_confidence_is_the_labels_probability(finding: Finding) -> None:
     assert finding.confidence == 0.7
+
+
+@pytest.fixture
+def drawn(finding: Finding) -> Finding:
+    return replace(finding, scan=Scan.of(np.eye(4), source=finding.source))
+
+
+def test_a_finding_is_saved_whole_into_a_folder_of_its_own(drawn: Finding, tmp_path: Path) -> None:
+    folder = drawn.save(tmp_path / "new" / "out")
+    assert sorted(p.name for p in folder.iterdir()) == ["finding.json", "heatmap.npy", "overlay.png"]
+    document = FindingsDocument.model_validate_json((folder / "finding.json").read_text("ascii"))
+    assert document.findings == (drawn.record("heatmap.npy", "overlay.png"),)
+    np.testing.assert_array_equal(np.load(folder / "heatmap.npy"), drawn.heatmap)
+    with Image.open(folder / "overlay.png") as picture:
+        assert picture.size == drawn.overlay().size
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["out"]
+
+
+def test_nothing_is_overwritten(drawn: Finding, tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("mine")
+    with pytest.raises(ConfigError, match="exists already; choose another folder"):
+        drawn.save(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["kept"]
+
+
+def test_what_cannot_be_written_whole_leaves_nothing(
+    drawn: Finding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        drawn.save(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_scan_is_saved_without_heat(drawn: Finding, tmp_path: Path) -> None:
+    unknown = Finding("a.png", 0, None, {}, WEIGHTS, unknown=True, strangeness=2.0, reason="too dark", scan=drawn.scan)
+    assert sorted(p.name for p in unknown.save(tmp_path / "out").iterdir()) == ["finding.json", "overlay.png"]
+
+
+def test_it_is_drawn_only_with_its_scan(finding: Finding, drawn: Finding) -> None:
+    assert drawn.overlay().size[1] == 4
+    with pytest.raises(ValueError, match="does not hold its scan"):
+        finding.overlay()
+
+
+def test_it_is_shown_in_a_line_and_in_notebooks_with_its_picture(drawn: Finding) -> None:
+    assert repr(drawn) == "<Finding of 'study/größe.dcm' [3]: glioma 70%>"
+    shown = replace(drawn, warnings=("<b>",))._repr_html_()
+    assert "data:image/png;base64," in shown
+    assert "glioma 70%" in shown
+    assert "<li><b>" not in shown
+    assert "<img" not in replace(drawn, scan=None)._repr_html_()

@@ -44,3 +44,42 @@ def test_a_printed_scan_does_not_name_its_patient() -> None:
 @pytest.mark.parametrize(("years", "band"), [(0, "<40"), (39.9, "<40"), (40, "40-59"), (60, "60-74"), (75, "75+")])
 def test_an_age_is_told_only_as_a_band(years: float, band: str) -> None:
     assert age_band(years) == band
+
+
+def test_an_array_becomes_a_scan_whatever_its_numbers() -> None:
+    head = np.linspace(0, 1, 24 * 20).reshape(24, 20)
+    for array in (head, (head * 255).round().astype(np.uint8), (head * 4095).astype(np.uint16), head.tolist()):
+        scan = Scan.of(array, spacing=(0.9, 0.8), source="mine")
+        np.testing.assert_allclose(scan.pixels, head, atol=0.003)
+        assert (scan.spacing, scan.source, scan.pixels.dtype) == ((0.9, 0.8), "mine", np.float32)
+    assert Scan.of((head * 3000 - 1000).astype(np.int16)).warnings
+    assert Scan.of(np.zeros((4, 5, 3), np.uint8)).pixels.shape == (4, 5, 3)
+
+
+def test_a_scan_shares_no_memory_with_its_array() -> None:
+    array = np.zeros((4, 4), np.float32)
+    scan = Scan.of(array)
+    array[:] = 1
+    assert not scan.pixels.any()
+
+
+@pytest.mark.parametrize(
+    ("array", "error", "words"),
+    [
+        ([["a", "b"]], TypeError, "real numbers"),
+        (np.zeros((4, 4), complex), TypeError, "real numbers"),
+        (np.zeros((4, 4, 2)), ValueError, r"\(H, W\) or \(H, W, 3\)"),
+        (np.zeros(4), ValueError, r"\(H, W\) or \(H, W, 3\)"),
+        (np.zeros((0, 4)), ValueError, "empty"),
+    ],
+)
+def test_what_is_no_picture_is_refused(array: object, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        Scan.of(array)  # type: ignore[arg-type]
+
+
+def test_a_scan_is_shown_in_a_line_and_in_notebooks_as_a_picture() -> None:
+    scan = Scan.of(np.eye(20), spacing=(0.5, 1), source="<a>.png", frame=3)
+    assert repr(scan) == "<Scan '<a>.png' [3]: 20 x 20 pixels, 0.5 x 1 mm>"
+    assert "data:image/png;base64," in scan._repr_html_()
+    assert "<a>" not in scan._repr_html_()

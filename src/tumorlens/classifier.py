@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,12 @@ from tumorlens.card import HeatMapRule, WeightsCard, find_weights, read_card
 from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.engines import Answers, Engine, Target
 from tumorlens.engines.graph import Graph, graph_beside
-from tumorlens.errors import MissingExtra, ModelError
+from tumorlens.errors import ModelError, needs_extra
+from tumorlens.evidence import Evidence
 from tumorlens.explain.region import find_region
-from tumorlens.finding import Evidence, Finding, WeightsId, prediction_sets
+from tumorlens.finding import Finding, WeightsId, prediction_sets
 from tumorlens.formats import Axis, Paths
+from tumorlens.formats.inputs import Given, as_scans
 from tumorlens.place import SlicePlace
 from tumorlens.preprocess import Preprocessing
 from tumorlens.scan import Scan
@@ -35,8 +37,17 @@ if TYPE_CHECKING:
 EngineName = Literal["auto", "graph", "torch"]
 
 
+class FindOptions(TypedDict, total=False):
+    """Options of `Classifier.find_each`: those of `Classifier.find`."""
+
+    explain: bool
+    target: str | None
+    method: str | None
+    batch_size: int
+
+
 class Classifier:
-    """Weights that answer, by an engine.
+    """Trained network for inference: predictions with calibrated probabilities and heat maps.
 
         classifier = Classifier.load()
         for finding in classifier.find(read_scans("scan.dcm")):
@@ -92,7 +103,8 @@ class Classifier:
             raise ModelError(f"{path}: has no graph beside it; write one with: tumorlens export --weights {weights}")
         if graph is not None and engine != "torch" and (device == "cpu" or (device == "auto" and not _accelerated())):
             return cls(Graph(graph, card, threads), weights)
-        return cls(_eager(weights, device), weights)
+        what = f"{weights}: weights without a graph beside them" if graph is None else f"computing on {device!r}"
+        return cls(_eager(weights, device, what), weights)
 
     @property
     def card(self) -> WeightsCard:
@@ -102,7 +114,9 @@ class Classifier:
     @cached_property
     def eager(self) -> Eager:
         """The network in PyTorch, loaded when it is first asked for."""
-        return self.engine if not isinstance(self.engine, Graph) else _eager(self._weights, "cpu")  # type: ignore[return-value]
+        if isinstance(self.engine, Graph):
+            return _eager(self._weights, "cpu", "another heat map than the weights' own")
+        return self.engine  # type: ignore[return-value]
 
     @property
     def network(self) -> Network:
@@ -116,22 +130,26 @@ class Classifier:
 
     @property
     def weights(self) -> WeightsId:
-        """Which weights these are."""
+        """Name and checksum of the weights."""
         return WeightsId(name=self.card.name, sha256=self.card.sha256)
+
+    def __repr__(self) -> str:
+        keys, kind = ", ".join(self.card.classes.keys), type(self.engine).__name__
+        return f"<Classifier {self.card.name!r}: {keys}; {kind}>"
 
     def find(
         self,
-        scans: Iterable[Scan],
+        scans: Given,
         *,
         explain: bool = True,
         target: str | None = None,
         method: str | None = None,
         batch_size: int = 64,
     ) -> list[Finding]:
-        """Says what each scan shows, how sure that is, and where the evidence lies.
+        """Predictions for scans, with heat maps.
 
         Args:
-            scans: Any number of slices of any size.
+            scans: A scan, an array of pixels, a file or folder, or several of these; see `as_scans`.
             explain: Whether to make heat maps and regions.
             target: Key of the class to make heat maps for; None explains each scan's most probable class.
             method: Key of the way to make heat maps, of `tumorlens.explain.cam.METHODS`; None takes the card's.
@@ -141,40 +159,31 @@ class Classifier:
             ModelError: If the network has no class `target`.
             ConfigError: If the network has no heat maps by `method`.
             ValueError: If `batch_size` is not positive.
+            TypeError: If `scans` are no scans.
+            InputError: The first file that cannot be read.
         """
-        return list(self.find_each(scans, explain=explain, target=target, method=method, batch_size=batch_size))
+        held = list(as_scans(scans))
+        findings = self.find_each(held, explain=explain, target=target, method=method, batch_size=batch_size)
+        return [replace(finding, scan=scan) for finding, scan in zip(findings, held, strict=True)]
 
-    def find_each(
-        self,
-        scans: Iterable[Scan],
-        *,
-        explain: bool = True,
-        target: str | None = None,
-        method: str | None = None,
-        batch_size: int = 64,
-    ) -> Iterator[Finding]:
-        """The same as `find`, one finding after another: it holds one batch in memory."""
+    def find_each(self, scans: Given, **options: Unpack[FindOptions]) -> Iterator[Finding]:
+        """Predictions as `find` makes them, with its arguments, as an iterator that holds one batch in memory."""
+        target, batch_size = options.get("target"), options.get("batch_size", 64)
         if target is not None and target not in self.card.classes.keys:
             raise ModelError(f"no class {target!r}; {self.card.name} tells apart {', '.join(self.card.classes.keys)}")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-        remaining = iter(scans)
-        while batch := list(islice(remaining, batch_size)):
-            yield from self._find_batch(batch, explain, target, method)
+        for batch in _batches(scans, batch_size):
+            yield from self._find_batch(batch, options.get("explain", True), target, options.get("method"))
 
-    def explain_each(
-        self, scans: Iterable[Scan], *, batch_size: int = 64
-    ) -> Iterator[tuple[Finding, dict[str, Evidence]]]:
-        """Findings one after another, each with the evidence for every class, from one pass of the network.
+    def explain_each(self, scans: Given, *, batch_size: int = 64) -> Iterator[tuple[Finding, dict[str, Evidence]]]:
+        """Predictions as an iterator, each with the heat maps of all classes, from one forward pass.
 
         Evidence is by class key. It is empty for an unknown scan, and lacks a class that means nothing was found.
 
         Args:
-            scans: Any number of slices of any size.
+            scans: As for `find`.
             batch_size: Scans computed at once.
         """
-        remaining = iter(scans)
-        while batch := list(islice(remaining, batch_size)):
+        for batch in _batches(scans, batch_size):
             answers = self.engine.answer(self.prepare(batch), target="all")
             assert answers.heat is not None
             top = answers.probabilities.argmax(1)
@@ -292,7 +301,7 @@ class Classifier:
 
     @property
     def heat_map(self) -> HeatMapRule:
-        """Which heat map findings carry."""
+        """Method and threshold of the heat maps that findings carry."""
         return self.engine.rule
 
     def prepare(self, scans: list[Scan]) -> NDArray[np.float32]:
@@ -312,7 +321,7 @@ class Classifier:
         return (self.engine.answer(images[i : i + size], explain=False) for i in range(0, len(images), size))
 
     def pool(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The last feature maps' means over the picture, (N, C, S, S) float32 -> (N, F) float32."""
+        """Global average pooling of the last feature maps, (N, C, S, S) float32 -> (N, F) float32."""
         return self.eager.pool(images)
 
     def prediction_sets(self, probabilities: np.ndarray) -> list[tuple[str, ...]]:
@@ -339,12 +348,17 @@ class Classifier:
             yield "a colour picture; the network sees its greyscale"
 
 
-def _eager(weights: str | Path, device: str) -> Eager:
-    try:
+def _batches(scans: Given, size: int) -> Iterator[list[Scan]]:
+    if size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {size}")
+    remaining = as_scans(scans)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def _eager(weights: str | Path, device: str, what: str) -> Eager:
+    with needs_extra(what, "train"):
         from tumorlens.engines.eager import Eager
-    except ModuleNotFoundError as error:
-        told = f"{weights}: another device or kind of heat map, or weights without a graph: that"
-        raise MissingExtra(told, "train") from error
     return Eager.load(weights, device)
 
 

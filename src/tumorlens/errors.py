@@ -12,9 +12,9 @@
     ├── ModelError             a network or its weights cannot be used
     │   └── ChecksumMismatch   weights differ from what their card says
     ├── ConfigError            a setting is unknown or out of range
-    ├── DeliveryError          results could not be handed to another system
     ├── PeerError              another system refused, failed or did not answer
-    ├── AnalysisFailed         a study could not be analysed, within its limits
+    │   └── RequestRefused     the page refused a request
+    ├── AnalysisFailed         a file or study could not be analysed, within its limits
     └── MissingExtra           an optional dependency is not installed
 
 Every message is one line that names the file and the remedy, and none holds patient data.
@@ -27,9 +27,11 @@ Every message is one line that names the file and the remedy, and none holds pat
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
+from pathlib import Path
 
 
 class TumorLensError(Exception):
@@ -105,8 +107,30 @@ class PeerError(TumorLensError):
     """Another system (a PACS, a DICOMweb server) refused, failed or did not answer. Trying again may help."""
 
 
+class RequestRefused(PeerError):
+    """The page refused a request.
+
+    Attributes:
+        status: HTTP status, or 0 if the page was not reached.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class AnalysisFailed(TumorLensError):
-    """A study could not be analysed, within its limits; says why, without anything that the study says."""
+    """A file or study could not be analysed, within its limits; says why, without anything that the file says.
+
+    Args:
+        message: Why.
+        died: Whether the process that analysed was lost, so that another try may be worth it.
+        trace: Where in the code, for the log; empty for a file's own fault.
+    """
+
+    def __init__(self, message: str, *, died: bool = False, trace: str = "") -> None:
+        super().__init__(message)
+        self.died, self.trace = died, trace
 
 
 class MissingExtra(TumorLensError):
@@ -120,11 +144,18 @@ class MissingExtra(TumorLensError):
     def __init__(self, what: str, extra: str) -> None:
         self.what, self.extra = what, extra
         self.problem = f"{what} needs packages that are not installed"
-        self.remedy = f"run: pip install 'tumorlens[{extra}]'"
+        self.remedy = f"run in your clone of TumorLens: pip install '.[{extra}]'"
         super().__init__(f"{self.problem}; {self.remedy}")
 
     def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
         return type(self), (self.what, self.extra)
+
+
+def trace_of(error: BaseException) -> str:
+    """Kinds of an error and its causes, and where they happened. What they say may quote a file, so it stays out."""
+    frames = traceback.extract_tb(error.__traceback__)[::-1][:12]
+    trace = f"{type(error).__name__} at " + " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in frames)
+    return trace if error.__cause__ is None else f"{trace}; from {trace_of(error.__cause__)}"
 
 
 @contextmanager

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Error numbers of a full disk: no fault of the file that is read."""
 
 TEMPORARY = ".part"
 """Ending of files that are being written. A kill leaves one behind, which the next try overwrites."""
@@ -48,6 +53,27 @@ def writing(path: Path, *, durable: bool = True, writer: object = "") -> Iterato
         temporary.unlink(missing_ok=True)
     if durable:
         sync_folder(path.parent)
+
+
+@contextmanager
+def writing_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill in place of `path`: it takes that name when the block ends without an error, else it goes.
+
+    Args:
+        path: The folder, which must not be there; those above it are made.
+
+    Raises:
+        FileExistsError: If it is there.
+        OSError: If it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, "exists already", str(path))
+    with TemporaryDirectory(prefix=f".{path.name}", dir=path.parent) as whole:
+        temporary = Path(whole, path.name)
+        temporary.mkdir()
+        yield temporary
+        temporary.rename(path)
 
 
 def sync_file(path: Path) -> None:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from tumorlens.errors import ConfigError
+from tumorlens.evidence import Region
+from tumorlens.files import writing_folder
+from tumorlens.scan import Scan
 from tumorlens.study_record import StudyRecord
 from tumorlens.version import __version__
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SCHEMA: Final = 2
 """Number of the JSON format of findings; it counts up when a field changes its meaning or goes (docs/findings.md)."""
@@ -20,44 +28,9 @@ SCHEMA: Final = 2
 CLOSE_CALL = 0.6
 """Below this probability of its most probable class, a finding is a close call."""
 
-Point = tuple[float, float]
-
-
-class Region(BaseModel):
-    """Where the evidence is strongest. It is no outline of a tumour.
-
-    Attributes:
-        box: (x0, y0, x1, y1) in pixels of the scan; x to the right, y down, the last ones just outside.
-        contour: Closed line of (x, y), in pixels from the top left corner of the scan.
-        area: Pixels inside.
-        box_mm: The box in mm from the top left corner; None where the scan has no spacing.
-        contour_mm: The contour in mm; None where the scan has no spacing.
-        area_mm2: The area in mm²; None where the scan has no spacing.
-    """
-
-    model_config = ConfigDict(frozen=True)
-    box: tuple[int, int, int, int]
-    contour: tuple[Point, ...]
-    area: int
-    box_mm: tuple[float, float, float, float] | None = None
-    contour_mm: tuple[Point, ...] | None = None
-    area_mm2: float | None = None
-
-
-class Evidence(NamedTuple):
-    """What speaks for one class in one scan.
-
-    Attributes:
-        heatmap: (H, W) float32 in [0, 1] on the scan's own grid, its peak 1; all zero where nothing speaks for it.
-        region: Where it is strongest; None where nothing is, and for a class that means nothing was found.
-    """
-
-    heatmap: NDArray[np.float32]
-    region: Region | None
-
 
 class WeightsId(BaseModel):
-    """Which weights made a finding."""
+    """Name and checksum of the weights that made a finding."""
 
     model_config = ConfigDict(frozen=True)
     name: str
@@ -104,6 +77,7 @@ class Finding:
         unknown: Whether the scan is unlike those of the training.
         strangeness: How far it lies from them: above 1, it is unknown. None where the weights have no gate.
         reason: Why it is unknown, in words; else empty.
+        scan: The scan, where a finding is to be drawn; findings that come one after another do without.
     """
 
     source: str
@@ -120,11 +94,29 @@ class Finding:
     unknown: bool = False
     strangeness: float | None = None
     reason: str = ""
+    scan: Scan | None = None
 
     def __post_init__(self) -> None:
         answer = (self.label, self.probabilities, self.prediction_set, self.region, self.explained)
         if self.unknown and (any(answer) or self.heatmap is not None):
             raise ValueError("an unknown scan has no class, and nothing that speaks for one")
+
+    def __repr__(self) -> str:
+        place = f" [{self.frame}]" if self.frame else ""
+        return f"<Finding of {self.source!r}{place}: {self}>"
+
+    def _repr_html_(self) -> str:
+        from tumorlens.picture import embedded
+
+        picture = f'<img src="{embedded(self.overlay())}">' if self.scan else ""
+        ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])
+        rows = "".join(
+            f'<tr><td>{escape(key)}</td><td><meter value="{p:.4f}"></meter></td><td>{p:.1%}</td></tr>'
+            for key, p in ranked
+        )
+        warnings = "".join(f"<li>{escape(text)}</li>" for text in self.warnings)
+        caption = f"<figcaption><b>{escape(str(self))}</b><table>{rows}</table><ul>{warnings}</ul></figcaption>"
+        return f"<figure>{picture}{caption}</figure>"
 
     def __str__(self) -> str:
         """The finding in a line, by its classes' keys."""
@@ -145,8 +137,47 @@ class Finding:
         """Whether the most probable class is hardly more probable than others."""
         return self.confidence is not None and self.confidence < CLOSE_CALL
 
+    def overlay(self) -> Image.Image:
+        """The scan with heat map and contour, where it has them, as a picture.
+
+        Raises:
+            ValueError: If the finding does not hold its scan.
+        """
+        from tumorlens.overlay import draw_overlay, draw_scan
+
+        if self.scan is None:
+            raise ValueError("the finding does not hold its scan; draw it with tumorlens.overlay.draw_overlay")
+        return draw_scan(self.scan) if self.heatmap is None else draw_overlay(self.scan, self.heatmap, self.region)
+
+    def save(self, folder: Path | str) -> Path:
+        """Writes finding.json, heatmap.npy and overlay.png, as far as there are any, into a new folder.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ConfigError: If there is such a folder.
+            OSError: If it cannot be written; nothing is then left of it.
+        """
+        target = Path(folder)
+        heatmap, overlay = target / "heatmap.npy", target / "overlay.png"
+        record = self.record(
+            heatmap.name if self.heatmap is not None else None, overlay.name if self.scan is not None else None
+        )
+        try:
+            with writing_folder(target) as temporary:
+                if self.heatmap is not None:
+                    np.save(temporary / heatmap.name, self.heatmap)
+                if self.scan is not None:
+                    self.overlay().save(temporary / overlay.name)
+                document = FindingsDocument.of(self.weights, [record], [])
+                (temporary / "finding.json").write_text(document.to_json() + "\n", encoding="ascii")
+        except FileExistsError as error:
+            raise ConfigError(f"{target}: exists already; choose another folder") from error
+        return target
+
     def record(self, heatmap: Path | str | None = None, overlay: Path | str | None = None) -> FindingRecord:
-        """The finding as JSON holds it, with the files or URLs its pictures went to."""
+        """The finding as a JSON record, with the files or URLs its pictures went to."""
         return FindingRecord(
             source=self.source,
             frame=self.frame,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from tumorlens.grey import grey_of
 from tumorlens.sequence import SeriesInfo
 
 Orientation = tuple[float, ...]
@@ -81,12 +83,51 @@ class Scan:
     number: int | None = None
     info: SeriesInfo = field(default_factory=SeriesInfo, repr=False)
 
+    @classmethod
+    def of(
+        cls, array: ArrayLike, *, spacing: tuple[float, float] | None = None, source: str = "array", frame: int = 0
+    ) -> Scan:
+        """A scan of an array's numbers.
+
+        Bytes are divided by 255, fractions in [0, 1] stay as they are, other numbers become grey as `grey_of` says.
+        Give what came out of a window as fractions or bytes, and raw values, such as a DICOM file's, as they are.
+
+        Args:
+            array: (H, W) grey or (H, W, 3) RGB, row 0 at the top.
+            spacing: Distance between pixel centres, (down the rows, along a row), in mm.
+            source: What findings call it.
+            frame: Its place among others of that source, from 0.
+
+        Raises:
+            TypeError: If it holds no real numbers.
+            ValueError: If it has another shape.
+            NotAScan: If more than half of it are no numbers.
+        """
+        values = np.asarray(array)
+        if values.dtype.kind not in "biuf":
+            raise TypeError(f"an array must hold real numbers, not {values.dtype}")
+        if not values.size:
+            raise ValueError("an array must hold pixels, and is empty")
+        pixels, warnings = grey_of(source, values)
+        return cls(np.array(pixels), source, frame, spacing, warnings=warnings)
+
     def __post_init__(self) -> None:
         shape = self.pixels.shape
         if not (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)):
             raise ValueError(f"pixels must be (H, W) or (H, W, 3), not {shape}")
         if self.pixels.dtype != np.float32:
             raise ValueError(f"pixels must be float32, not {self.pixels.dtype}")
+
+    def __repr__(self) -> str:
+        place = f" [{self.frame}]" if self.frame else ""
+        spacing = "" if self.spacing is None else f", {self.spacing[0]:.3g} x {self.spacing[1]:.3g} mm"
+        return f"<Scan {self.source!r}{place}: {self.height} x {self.width} pixels{spacing}>"
+
+    def _repr_html_(self) -> str:
+        from tumorlens.picture import embedded, to_picture
+
+        picture = embedded(to_picture(self.pixels))
+        return f'<figure><img src="{picture}"><figcaption>{escape(repr(self))}</figcaption></figure>'
 
     @property
     def height(self) -> int:

@@ -42,6 +42,7 @@ _WORDS = (
     (12, 1, "too many shades of grey"),
     (12, -1, "too few shades of grey"),
 )
+_CONTENT = "what it shows differs, by the network's own features"
 _STRANGE = "its brightness, edges and shape do not go together"
 
 
@@ -76,8 +77,9 @@ def judge(distances: Sequence[float], standardised: Sequence[float]) -> Strangen
         return Strangeness(score=score)
     above = f"{math.ceil(score * 100) / 100:.2f}"  # never "1.00"
     if by_feature > by_check:
-        what = f"the network's features are {above} times as far from theirs as accepted"
+        what = _CONTENT
     else:
         what = next((words for i, sign, words in _WORDS if sign * standardised[i] > _SALIENT), _STRANGE)
-        what += f" (distance {above}, accepted up to 1)"
-    return Strangeness(score=score, reason=f"unlike the scans it was trained on: {what}")
+    return Strangeness(
+        score=score, reason=f"unlike the scans it was trained on: {what} (distance {above}, accepted up to 1)"
+    )

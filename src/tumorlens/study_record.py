@@ -19,7 +19,7 @@ class SeriesFinding(BaseModel):
         number: SeriesNumber, where known.
         description: As the scanner or the file's name has it.
         sequence: Such as "T1 post-contrast"; None where nothing tells.
-        plane: The anatomical plane it is nearest to; None where its place in the patient is unknown.
+        plane: The anatomical plane, or "oblique"; None where its place in the patient is unknown.
         slices: How many it has.
         unknown_slices: How many of them are unlike those of the training.
         label: Key of the most probable class in its most suspicious slices; None where all are unknown.

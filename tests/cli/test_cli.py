@@ -352,7 +352,7 @@ def test_the_core_reads_every_picture_and_explains_it_without_any_extra(tmp_path
     )
     assert done.stderr == (
         f"error: {folder}/d.mat: reading Cheng's MATLAB files needs packages that are not installed; "
-        "run: pip install 'tumorlens[train]'\n"
+        "run in your clone of TumorLens: pip install '.[train]'\n"
     )
     assert done.returncode == 1
     findings = json.loads(done.stdout)["findings"]

@@ -201,7 +201,7 @@ def test_a_picture_is_read_without_pytorch(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     done = subprocess.run([*command, "--heat-map", "gradcam"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "pip install 'tumorlens[train]'" in done.stderr
+    assert "pip install '.[train]'" in done.stderr
 
 
 def test_half_precision_halves_weights_and_graph_and_both_still_agree(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ import pytest
 from matplotlib.path import Path as Polygon
 from numpy.typing import NDArray
 
+from tumorlens.evidence import Region
 from tumorlens.explain.region import find_region
-from tumorlens.finding import Region
 
 
 def _map(shape: tuple[int, int] = (40, 60), **blobs: tuple[float, float, float, float]) -> NDArray[np.float32]:

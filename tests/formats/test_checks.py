@@ -2,11 +2,10 @@ import logging
 import threading
 import warnings
 
-import numpy as np
 import pytest
 
 from tumorlens.errors import TooLarge, UnreadableFile
-from tumorlens.formats.checks import parsing, robust_range, stretch
+from tumorlens.formats.checks import parsing
 
 
 def test_parsing_turns_any_error_into_ours_and_keeps_the_cause():
@@ -64,33 +63,3 @@ def test_threads_that_overlap_leave_warnings_as_they_were():
     assert first_out.is_set()
     assert list(warnings.filters) == before
     assert not logging.getLogger("pydicom").disabled
-
-
-def test_robust_range_ignores_outliers_and_background():
-    values = np.random.default_rng(0).uniform(100, 200, 10_000)
-    values[0] = 1e9
-    low, high = robust_range(values)
-    assert 100 <= low < 102
-    assert 198 < high <= 200
-    values[100:9000] = 0
-    assert robust_range(values)[0] == 0
-    assert robust_range(values, ignore_zero=True)[0] > 100
-
-
-def test_robust_range_of_a_few_bright_pixels_is_the_whole_range():
-    values = np.zeros(10_000)
-    values[3] = 5
-    assert robust_range(values) == (0, 5)
-    assert robust_range(np.zeros(100), ignore_zero=True) == (0, 0)
-
-
-def test_robust_range_of_many_values_is_that_of_a_sample():
-    values = np.random.default_rng(0).normal(size=9_000_000).astype(np.float32)
-    assert robust_range(values) == pytest.approx((-2.576, 2.576), abs=0.02)
-
-
-def test_stretch():
-    assert stretch(np.array([0.0, 5, 10, 20]), 0, 10).tolist() == [0, 0.5, 1, 1]
-    assert stretch(np.array([3.0, 4]), 3, 3).tolist() == [0, 0]
-    extremes = np.array([-3e38, 0, 3e38], np.float32)
-    assert stretch(extremes, float(extremes[0]), float(extremes[2])).tolist() == [0, 0.5, 1]

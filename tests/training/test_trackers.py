@@ -41,5 +41,5 @@ def test_a_missing_tracker_says_how_to_install_it(begin, monkeypatch, name):
         monkeypatch.setattr("lightning.fabric.loggers.tensorboard._TENSORBOARDX_AVAILABLE", False)
     elif any(module in sys.modules for module in modules):
         pytest.skip("mlflow is installed")
-    with pytest.raises(MissingExtra, match=rf"--{name} needs packages .*pip install 'tumorlens\[{name}\]'"):
+    with pytest.raises(MissingExtra, match=rf"--{name} needs packages .*pip install '\.\[{name}\]'"):
         make_loggers(run, **{name: True})

@@ -41,7 +41,7 @@ _WORTH = 4 * CHUNK  # files from which other processes are worth their start
 
 @dataclass
 class Outcome:
-    """What a job came to.
+    """Result of a batch job: counts, and the findings that are kept.
 
     Attributes:
         card: Of the weights.
@@ -99,7 +99,7 @@ def run(
     jobs: int = 0,
     restart: bool = False,
 ) -> Outcome:
-    """Finds what the scans of files and folders show.
+    """Batch prediction: findings for all scans of files and folders.
 
     A file that cannot be read is reported and the others go on. With an output folder, nothing that is done is lost:
     the same call goes on where an earlier one was cut off, and findings.json, results.csv and, with the extra
@@ -130,7 +130,7 @@ def find_in_files(
     *,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> FindingsDocument:
-    """The same with a classifier in memory, in this process; the document holds every finding.
+    """Batch prediction with a classifier in memory, in this process; the document holds every finding.
 
     It begins anew, also where the output folder holds an unfinished job.
     """

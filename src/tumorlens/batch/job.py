@@ -1,4 +1,4 @@
-"""What is to be done with many scans, and the files it is to be done to."""
+"""Configuration of a batch job, and its list of input files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHUNK = 64
 
 @dataclass(frozen=True)
 class Job:
-    """What to do with the scans.
+    """Configuration of a batch job: outputs and heat maps.
 
     Attributes:
         output: Folder for pictures and results, or the URL of one; None writes nothing.
@@ -44,7 +44,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Computing:
-    """What computes it.
+    """Weights and device of a batch job.
 
     Attributes:
         weights: As `Classifier.load` takes them.
@@ -57,7 +57,7 @@ class Computing:
 
 @dataclass(frozen=True)
 class Item:
-    """A file to do.
+    """Input file of a batch job.
 
     Attributes:
         path: The file, or what gave none, as the caller named it; a URL where it lies in a store.
@@ -114,9 +114,9 @@ def find_files(paths: Iterable[str | Path]) -> list[Source]:
 
 
 def _files_of(path: str | Path) -> list[Source]:
-    found = _in_store(str(path)) if is_url(path) else find_sources(path)
-    names = {source.path for source in found}
-    scans = [source for source in found if not _is_result(source.path, names)]
+    sources = _in_store(str(path)) if is_url(path) else find_sources(path)
+    names = {source.path for source in sources}
+    scans = [source for source in sources if not _is_result(source.path, names)]
     error = UnsupportedFile(path, "nothing but results of an earlier call", "give the scans they were made of")
     return scans or [Source(str(path), error)]
 
@@ -125,13 +125,13 @@ def _in_store(url: str) -> list[Source]:
     """The files below a URL, in natural order. None is opened: whether it holds a scan shows when it is read."""
     system, root = open_url(url)
     try:
-        found = [system.unstrip_protocol(path) for path in system.find(root)]
+        urls = [system.unstrip_protocol(path) for path in system.find(root)]
     except OSError as error:
         reason = error.strerror or "it did not answer"
         return [Source(url, UnreadableFile(url, f"the store could not be read ({reason})", "check URL and access"))]
-    if not found:
+    if not urls:
         return [Source(url, UnreadableFile(url, "there is no such file or folder", "check the URL"))]
-    hidden = (path for path in found if "/." not in path.removeprefix(url))
+    hidden = (path for path in urls if "/." not in path.removeprefix(url))
     return [Source(path) for path in sorted(hidden, key=natural)]
 
 

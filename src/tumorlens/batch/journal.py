@@ -28,7 +28,7 @@ _PARTS = f"{_FOLDER}/parts"
 
 
 class Journal:
-    """What an output folder knows of a job.
+    """Checkpoint of a batch job in its output folder.
 
     Args:
         store: The folder.

@@ -1,11 +1,9 @@
-"""Who does the chunks: this process, processes of this machine, or the actors of a Ray cluster."""
+"""Executors of a batch job: this process, or several of this machine. `tumorlens.cluster` has a Ray cluster's."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -14,12 +12,13 @@ from concurrent.futures.process import BrokenProcessPool
 from tumorlens.batch.job import Computing, Item, Job
 from tumorlens.batch.work import Part, Worker
 from tumorlens.errors import TumorLensError
+from tumorlens.processes import begin
 
 Chunk = tuple[int, list[Item]]
 """Files to do, and the place of the first."""
 
 Pool = Callable[[Iterable[Chunk]], Iterator[Part]]
-"""Does chunks."""
+"""Executor: maps chunks of files to their results."""
 
 
 def alone(worker: Worker) -> Pool:
@@ -69,19 +68,10 @@ _worker: Worker | None = None
 
 
 def _start(computing: Computing, job: Job) -> None:
-    """Makes a process a worker. Ctrl-C is for the process that started it, which lets it finish its chunk."""
+    """Makes a process a worker."""
     global _worker  # noqa: PLW0603 - what a process's initializer can hand to its tasks
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    begin()
     _worker = Worker.start_in_process(computing, job)
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _work(place: int, items: list[Item]) -> Part:

@@ -37,7 +37,7 @@ def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: Wei
 
     Args:
         store: The folder.
-        parts: What was found, chunk by chunk; each chunk's `Done`s as JSON has them.
+        parts: The results, chunk by chunk; each chunk's `Done`s as JSON has them.
         card: Of the weights.
 
     Yields:

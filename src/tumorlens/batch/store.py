@@ -119,8 +119,8 @@ class Store:
         with self._naming(folder, *_READ):
             try:
                 if self.remote:
-                    found: list[Any] = self._system[0].ls(str(self._system[1] / folder), detail=False, refresh=True)
-                    return sorted(PurePosixPath(path).name for path in found)
+                    names: list[Any] = self._system[0].ls(str(self._system[1] / folder), detail=False, refresh=True)
+                    return sorted(PurePosixPath(path).name for path in names)
                 return sorted(p.name for p in Path(self.folder, folder).iterdir() if p.suffix != files.TEMPORARY)
             except FileNotFoundError:
                 return []

@@ -1,4 +1,4 @@
-"""What one worker does with a chunk of files: read, find, draw. Every engine calls this, so all answer alike."""
+"""Worker of a batch job: reads a chunk of files, predicts, draws. Every pool calls it, so all answer alike."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BATCH_PIXELS = 16_000_000  # their heat maps are as large as they are, so a few
 
 
 class Done(BaseModel):
-    """What came out of one file.
+    """Findings and failures of one file.
 
     Attributes:
         path: The file.
@@ -50,7 +50,7 @@ _Part = TypeAdapter(list[Done])
 
 @dataclass(frozen=True)
 class Tally:
-    """Numbers of findings.
+    """Counts of findings by class, close calls and unknown scans.
 
     Attributes:
         classes: By class key, of those that name one.
@@ -87,7 +87,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Part:
-    """What came out of a chunk, as the worker hands it over: parsed only where somebody looks into it.
+    """Serialised results of a chunk of files: parsed only where somebody looks into it.
 
     Attributes:
         place: Place of its first file among all.
@@ -121,7 +121,7 @@ class Part:
 
 
 class Worker:
-    """Does chunks of files.
+    """Predicts chunks of files.
 
     Args:
         classifier: The network to ask.
@@ -146,17 +146,17 @@ class Worker:
         return worker
 
     def __call__(self, place: int, items: Sequence[Item]) -> Part:
-        """Does some files, the first of which has a place, holding one batch of scans at a time."""
+        """Predicts a chunk of files, one batch of scans at a time; `place` is that of its first file."""
         done = [Done(path=item.path, name=item.name) for item in items]
         for batch in _batches(self._scans(items, done)):
-            found = self.classifier.find_each(
+            findings = self.classifier.find_each(
                 [scan for _, _, scan in batch],
                 explain=self.job.explain,
                 target=self.job.target,
                 method=self.job.method,
                 batch_size=_BATCH,
             )
-            for (index, name, scan), finding in zip(batch, found, strict=True):
+            for (index, name, scan), finding in zip(batch, findings, strict=True):
                 done[index].findings.append(self._write(name, scan, finding))
                 done[index].places.append(SlicePlace.of(scan) if scan.study else None)
         return Part.of(place, done)
@@ -167,12 +167,12 @@ class Worker:
             read = self._read(item)
             # Looking two scans ahead tells whether names need the frame's number.
             ahead = list(islice(read, 2))
-            for found in chain(ahead, read):
-                if isinstance(found, Failure):
-                    done[index].failures.append(FailureRecord(source=found.source, error=found.error))
+            for result in chain(ahead, read):
+                if isinstance(result, Failure):
+                    done[index].failures.append(FailureRecord(source=result.source, error=result.error))
                 else:
-                    name = f"{item.name}-{found.frame:04d}" if len(ahead) > 1 else item.name
-                    yield index, name, found
+                    name = f"{item.name}-{result.frame:04d}" if len(ahead) > 1 else item.name
+                    yield index, name, result
 
     def _read(self, item: Item) -> Iterator[Scan | Failure]:
         if not is_url(item.path):
@@ -190,13 +190,13 @@ class Worker:
                 gone = UnreadableFile(item.path, f"could not be fetched ({error.strerror or 'no answer'})", "try again")
                 yield Failure.of(item.path, gone)
                 return
-            for found in read_source(Source(str(local)), axis=self.job.axis):
-                yield replace(found, source=item.path)
+            for result in read_source(Source(str(local)), axis=self.job.axis):
+                yield replace(result, source=item.path)
 
     def _write(self, name: str, scan: Scan, finding: Finding) -> FindingRecord:
         if self.store is None or finding.heatmap is None or not self.job.pictures:
             return finding.record()
-        from tumorlens.explain.overlay import draw_heatmap, draw_overlay
+        from tumorlens.overlay import draw_heatmap, draw_overlay
 
         heatmap, overlay, array = finding.heatmap, name + OVERLAY, name + ARRAY
         picture = draw_overlay(scan, heatmap, finding.region)

@@ -115,9 +115,9 @@ def predict(
 ) -> None:
     """Say what scans show, how sure that is, and where the evidence lies.
 
-    Reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI and Cheng's MATLAB files, known by their content; paths may be URLs, such
-    as s3://bucket/scans, with the extra `batch`. With --output, results.csv, findings.json and, with that extra,
-    results.parquet hold every scan; after Ctrl-C or a kill, the same command goes on where it was.
+    Reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI and, with the extra `train`, Cheng's MATLAB files, known by their content.
+    With the extra `batch`, paths may be URLs, such as s3://bucket/scans. With --output, results.csv, findings.json and,
+    with that extra, results.parquet hold every scan; after Ctrl-C or a kill, the same command goes on where it was.
 
     Exits with 0 if all were read, 1 if some could not be (the others are still done), 2 for wrong usage, unusable
     weights or an output folder that cannot be written.
@@ -311,7 +311,7 @@ def crossvalidate(
 
     changes = parse_settings(settings or []) | ({} if model is None else {"model": model})
     try:
-        found = run_folds(
+        scores = run_folds(
             need(data),
             read_config(config, changes),
             output,
@@ -324,7 +324,7 @@ def crossvalidate(
     except Interrupted:
         console.say("stopped; the same command goes on where it was")
         raise
-    console.crossvalidation(found, output)
+    console.crossvalidation(scores, output)
 
 
 @app.command()
@@ -344,10 +344,10 @@ def validate(
     console = make_console(quiet)
     with needs_extra("validation", "train"):
         from tumorlens.evaluation.site.validate import validate_site
-    found = validate_site(weights, need(data), output, device=device, listener=console.listener())
-    for comparison in found.comparisons:
+    validation = validate_site(weights, need(data), output, device=device, listener=console.listener())
+    for comparison in validation.comparisons:
         console.say(comparison.words)
-    console.scores(found.scores, output / "validation.html")
+    console.scores(validation.scores, output / "validation.html")
 
 
 @app.command()
@@ -369,7 +369,7 @@ def export(
     with needs_extra("exporting", "train"):
         from tumorlens.engines.export import export_graph
     console = make_console()
-    console.say("writing the graph; this takes up to a minute")
+    console.say("writing the graph; this takes a minute or two")
     path, difference = export_graph(weights, output)
     console.say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, equal to PyTorch to {difference:.1g}")
 

@@ -71,14 +71,14 @@ class Console:
             TimeRemainingColumn(),
         ]
         hidden = self.quiet or not self.err.is_terminal
-        told = _Lines(what, unit, self.say) if unit and hidden else None
+        lines = _Lines(what, unit, self.say) if unit and hidden else None
         with Progress(*columns, console=self.err, disable=hidden, transient=True) as bar:
             task = bar.add_task(what, total=None)
 
             def update(done: int, total: int) -> None:
                 bar.update(task, completed=done, total=total)
-                if told:
-                    told(done, total)
+                if lines:
+                    lines(done, total)
 
             yield update
 
@@ -141,9 +141,9 @@ class Console:
                 self.findings(outcome.document(), outcome.card)
             if total > _SHOWN:
                 self.say(f"… and {total - _SHOWN:,} more; --json or --output gives all")
+            self.studies(outcome.kept_studies, outcome.studies)
             if total > 1:
                 self.summary(outcome)
-            self.studies(outcome.kept_studies, outcome.studies)
             self.say("For research use only: not a diagnosis.")
             if output is not None:
                 self.say(f"{', '.join(batch.tables())} and {batch.DOCUMENT} are in {output}")
@@ -180,8 +180,8 @@ class Console:
         rows = [
             [
                 row.name,
-                f"{row.label} {row.probability:.0%}",
-                "yes" if row.label == row.truth else "no",
+                "–" if row.probability is None else f"{row.label} {row.probability:.0%}",
+                "uncertain" if row.uncertain else "yes" if row.label == row.truth else "no",
                 f"{row.missed} of {row.tumour_slices}",
                 f"{row.false_alarms} of {row.free_slices}",
                 "" if row.pointing is None else f"{row.pointing:.2f}",
@@ -203,27 +203,27 @@ class Console:
         )
         self.say(f"a slice counts as tumour-free from {scores.margin} slices off the tumour; figures: {path}")
 
-    def crossvalidation(self, found: CrossValidation, folder: Path) -> None:
+    def crossvalidation(self, folds: CrossValidation, folder: Path) -> None:
         """The folds, what they make together, and what the publisher's split adds."""
 
         def row(name: str, scores: Scores) -> list[str]:
             return [name, str(scores.n), *(_estimate(getattr(scores, key)) for key in _HEADLINES)]
 
-        rows = [row(f"fold {number}", scores) for number, scores in found.folds.items()]
-        rows.append(row("all folds", found.pooled))
-        rows += [row(f"of these, from {source}", scores) for source, scores in found.sources.items()]
-        if found.publisher is not None:
-            rows.append(row("publisher's split", found.publisher))
-            rows.append(["leakage", "", *(f"{found.leakage[key]:+.3f}" for key in _HEADLINES)])
+        rows = [row(f"fold {number}", scores) for number, scores in folds.folds.items()]
+        rows.append(row("all folds", folds.pooled))
+        rows += [row(f"of these, from {source}", scores) for source, scores in folds.sources.items()]
+        if folds.publisher is not None:
+            rows.append(row("publisher's split", folds.publisher))
+            rows.append(["leakage", "", *(f"{folds.leakage[key]:+.3f}" for key in _HEADLINES)])
         self.table(("tested on", "scans", *_HEADLINES.values()), rows)
         self.table(
             ("class", "recall", "precision", "F1"),
-            [(c.name, _estimate(c.recall), _estimate(c.precision), _estimate(c.f1)) for c in found.pooled.classes],
+            [(c.name, _estimate(c.recall), _estimate(c.precision), _estimate(c.f1)) for c in folds.pooled.classes],
         )
         self.say(f"crossvalidation.json, predictions.csv and a report for each fold are in {folder}")
 
     def audit(self, report: AuditReport, page: Path) -> None:
-        """What an audit found, in a few lines."""
+        """The headline of an audit, in a few lines."""
         copies = ", ".join(f"{count} {kind}" for kind, count in report.kinds.items())
         rows = [
             ["pictures", f"{report.pictures}, of which {report.distinct} differ"],
@@ -235,8 +235,8 @@ class Console:
             for name, share in {"test": report.leak, **report.leak_by_label}.items():
                 rows.append([f"{name} pictures that stand in training", f"{share.found} of {share.pictures}"])
         for shortcut in report.shortcuts:
-            told = f"{shortcut.balanced_accuracy:.0%} balanced accuracy, {shortcut.chance:.0%} is guessing"
-            rows.append([f"label told from {shortcut.name}", told])
+            figure = f"{shortcut.balanced_accuracy:.0%} balanced accuracy, {shortcut.chance:.0%} is guessing"
+            rows.append([f"label told from {shortcut.name}", figure])
         self.table(("what", "found"), rows)
         self.say(f"report: {page}")
 
@@ -260,11 +260,11 @@ class Console:
 
 
 def _region(finding: FindingRecord, classes: ClassSet) -> str:
-    """Where the evidence is; with the class it speaks for, where that is not the finding's."""
+    """Where the evidence is; with the class it speaks for, where the finding does not say it."""
     if finding.region is None:
         return "–"
     box = "{}, {} – {}, {}".format(*finding.region.box)
-    if finding.explained == finding.label:
+    if finding.explained == finding.label and not finding.close_call:
         return box
     names = {c.key: c.name for c in classes}
     return f"region for {names[finding.explained or '']}: {box}"
@@ -286,16 +286,16 @@ class _Lines:
 
     def __init__(self, what: str, unit: str, say: Callable[[str], None]) -> None:
         self.what, self.unit, self.say = what, unit, say
-        self.began = self.told = time.monotonic()
+        self.began = self.last = time.monotonic()
         self.before: int | None = None
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
         if self.before is None:
             self.began, self.before = now, done
-        if now - self.told < _EVERY:
+        if now - self.last < _EVERY:
             return
-        self.told = now
+        self.last = now
         rate = (done - self.before) / max(now - self.began, 1e-3)
         left = f", {(total - done) / rate / 60:.1f} min left" if rate else ""
         self.say(f"{self.what}: {done:,} of {total:,} {self.unit}, {rate:,.0f} a second{left}")

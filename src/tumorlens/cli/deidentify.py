@@ -42,7 +42,7 @@ def deidentify(
         try:
             if source.error:
                 raise source.error
-            said = deidentify_file(source.path, temporary, secret)
+            warnings = deidentify_file(source.path, temporary, secret)
             uid = read_header(str(temporary)).uid
         except InputError as error:
             temporary.unlink(missing_ok=True)
@@ -52,9 +52,9 @@ def deidentify(
         target = output / f"{uid or number}.dcm"
         temporary.replace(target)
         done += 1
-        doubts += bool(said)
-        for doubt in said:
-            console.say(f"{target.name}: {doubt}")
+        doubts += bool(warnings)
+        for warning in warnings:
+            console.say(f"{target.name}: {warning}")
     console.say(f"{done} files de-identified into {output}" + (f"; look at the pixels of {doubts}" if doubts else ""))
     if failed:
         raise typer.Exit(1)

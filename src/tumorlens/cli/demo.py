@@ -85,7 +85,7 @@ def run_demo(folder: Path, count: int, epochs: int, console: Console) -> None:
     for path, what in (
         (folder / "report.html", "the report: figures, curves, right and wrong cases with their heat maps"),
         (folder / "phantoms.png", "what the phantoms look like, with their outlines"),
-        (folder / "explained", "a heat map over every test slice"),
+        (folder / "explained", "a heat map over every test slice with a tumour"),
         (folder / "findings", "what the shipped weights find in the examples"),
         (run_folder, "the run: settings, split, log, weights and their card"),
     ):

@@ -110,6 +110,7 @@ def _onnx(network: ExplainingNetwork, card: WeightsCard) -> bytes:
             opset_version=_OPSET,
             dynamo=True,
             external_data=False,
+            optimize=not card.half,  # which would merge normalisation into weights that half precision holds
         )
     assert program is not None
     program.model.producer_name, program.model.producer_version = "tumorlens", card.version

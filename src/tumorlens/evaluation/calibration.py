@@ -131,8 +131,8 @@ def fit_temperature(logits: NDArray, labels: NDArray[np.int64]) -> float:
         return -float(special.log_softmax(logits / math.exp(log_temperature), axis=1)[rows, labels].mean())
 
     rows = np.arange(len(labels))
-    found = optimize.minimize_scalar(loss, bounds=(math.log(_COLDEST), math.log(_HOTTEST)), method="bounded")
-    return math.exp(found.x)
+    optimum = optimize.minimize_scalar(loss, bounds=(math.log(_COLDEST), math.log(_HOTTEST)), method="bounded")
+    return math.exp(optimum.x)
 
 
 def fit_set_threshold(
@@ -200,8 +200,8 @@ def _allowed(n: int, coverage: float) -> int:
 
 def at_temperature(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
     """What (N, C) probabilities of temperature 1 are at another, or with 1 / T those of temperature T at 1."""
-    found: NDArray[np.float64] = special.softmax(np.log(_positive(probabilities)) / temperature, axis=1)
-    return _positive(found)  # so that it has a logarithm again
+    probabilities = special.softmax(np.log(_positive(probabilities)) / temperature, axis=1)
+    return _positive(probabilities)  # so that it has a logarithm again
 
 
 def _positive(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

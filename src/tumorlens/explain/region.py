@@ -6,7 +6,7 @@ import contourpy
 import numpy as np
 from numpy.typing import NDArray
 
-from tumorlens.finding import Region
+from tumorlens.evidence import Region
 
 THRESHOLD = 0.5
 """Share of the peak that bounds the region. Half maximum is the convention where none was fitted."""

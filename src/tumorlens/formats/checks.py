@@ -1,19 +1,15 @@
-"""What every reader shares: the limits, the checks, the greyscale rules, and how a parser library is called."""
+"""What every reader shares: the limits, the checks, and how a parser library is called."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from tumorlens.errors import InputError, NotAScan, TooLarge, UnreadableFile
+from tumorlens.files import NO_ROOM
 from tumorlens.scan import Scan
 
 MAX_PIXELS = 64_000_000
@@ -25,15 +21,10 @@ MAX_VOXELS = 2**28
 MIN_SIDE = 16
 """Pixels along the shorter side below which a picture is no scan."""
 
-Number = TypeVar("Number", bound=np.generic)
-
 # Their warnings quote the file, so patient data.
 _PARSERS = r"(PIL|pydicom|highdicom|nibabel|tumorlens\.(formats|results|node))(\.|$)"
 _LOGGERS = tuple(logging.getLogger(name) for name in ("pydicom", "nibabel.global", "PIL.TiffImagePlugin"))
-# Whoever writes while parsing runs out of room: that is no fault of the file.
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CORRUPT = ("the file is truncated, corrupt or of a rare kind", "export it again, or convert it to PNG")
-_SAMPLE = 4_000_000  # values that percentiles are taken of
 
 
 class _Quiet:
@@ -99,7 +90,7 @@ def parsing(source: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise UnreadableFile(source, "there is no such file or folder", "check the path") from error
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:  # whoever writes while parsing runs out of room
             raise
         raise UnreadableFile(source, *_CORRUPT) from error
     # The parsers raise nearly every type there is when bytes are hostile (struct.error, KeyError, zlib.error,
@@ -163,76 +154,3 @@ def check_scans(source: str, scans: Iterable[Scan]) -> Iterator[Scan]:
             yield scan
     if not shown:
         raise NotAScan(source, "nothing is shown: every pixel has the same value", "give a picture of a head")
-
-
-def finite(source: str, values: NDArray) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Replaces values that are no numbers (NaN, infinity) by 0.
-
-    Args:
-        source: The file, as the caller named it.
-        values: Any shape, any real type. SPM and FSL write NaN where there is no head.
-
-    Returns:
-        The values as float32, and a warning if any had to be replaced.
-
-    Raises:
-        NotAScan: If more than half are no numbers.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = values.astype(np.float32, copy=False)
-    good = np.isfinite(values)
-    share = 1 - good.mean()
-    if share == 0:
-        return values, ()
-    if share > 0.5:
-        raise NotAScan(source, f"{share:.0%} of the values are no numbers", "export the file again")
-    return np.where(good, values, np.float32(0)), (f"{share:.1%} of the values are no numbers; shown as 0",)
-
-
-def robust_range(values: NDArray, *, ignore_zero: bool = False) -> tuple[float, float]:
-    """The 0.5th and 99.5th percentile: the range without a few hot or dead pixels.
-
-    Args:
-        values: Finite numbers, any shape. Of more than 4 million, evenly spread ones are taken.
-        ignore_zero: Leave out zeros, which are background in volumes.
-
-    Returns:
-        (low, high); the least and greatest value where the percentiles coincide.
-    """
-    sample = values.reshape(-1)
-    sample = sample[:: sample.size // _SAMPLE | 1]  # an odd step does not run along the columns
-    if ignore_zero and sample.any():
-        sample = sample[sample != 0]
-    low, high = (float(v) for v in np.percentile(sample, (0.5, 99.5)))
-    return (low, high) if high > low else (float(values.min()), float(values.max()))
-
-
-def divide(values: NDArray, white: float) -> NDArray[np.float32]:
-    """Values / white, clipped to [0, 1], as float32."""
-    quotient: NDArray[np.float32] = np.divide(values, np.float32(white), dtype=np.float32)
-    return quotient if values.dtype == np.uint8 and white >= 255 else quotient.clip(0, 1)
-
-
-def stretch(values: NDArray, low: float, high: float) -> NDArray[np.float32]:
-    """Maps low to 0 and high to 1, and clips; all 0 if high is not above low.
-
-    Args:
-        values: Finite numbers, any shape.
-        low: Becomes 0.
-        high: Becomes 1.
-
-    Returns:
-        The same shape, float32 in [0, 1].
-    """
-    if not high > low:
-        return np.zeros(values.shape, np.float32)
-    # In float64: the range of float32 values may itself overflow float32.
-    scaled = (values.astype(np.float64) - low) / (high - low)
-    return np.clip(scaled, 0, 1).astype(np.float32)
-
-
-def without_false_colour(pixels: NDArray[Number]) -> NDArray[Number]:
-    """(H, W) if the three channels of (H, W, 3) are equal, as in a grey picture saved as RGB; else unchanged."""
-    grey = pixels[..., 0]
-    alike = (pixels[..., 1] == grey).all() and (pixels[..., 2] == grey).all()
-    return np.ascontiguousarray(grey) if alike else pixels

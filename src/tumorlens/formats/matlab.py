@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorlens.errors import DataError, MissingExtra, UnreadableFile, UnsupportedFile
-from tumorlens.formats.checks import check_scans, check_size, finite, parsing, stretch
+from tumorlens.formats.checks import check_scans, check_size, parsing
+from tumorlens.grey import finite, stretch
 from tumorlens.outline import Outline
 from tumorlens.scan import Scan
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from tumorlens.errors import TooLarge
-from tumorlens.formats.checks import check_size, divide, finite, parsing, robust_range, stretch, without_false_colour
+from tumorlens.formats.checks import check_size, parsing
+from tumorlens.grey import divide, grey_of, without_false_colour
 from tumorlens.scan import Scan
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
@@ -78,7 +79,7 @@ def _pixels(path: str, image: Image.Image) -> tuple[NDArray[np.float32], tuple[s
     white_is_zero = image.format == "TIFF" and image.tag_v2.get(262) == _WHITE_IS_ZERO  # type: ignore[attr-defined]
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith(("I", "F")):
-        pixels, warnings = _deep_grey(path, np.asarray(upright))
+        pixels, warnings = grey_of(path, np.asarray(upright))
         # Pillow turns 8-bit pictures round itself, deeper ones not.
         return (1 - pixels if white_is_zero else pixels), warnings
     if upright.has_transparency_data:
@@ -87,15 +88,3 @@ def _pixels(path: str, image: Image.Image) -> tuple[NDArray[np.float32], tuple[s
     if upright.mode in ("1", "L"):
         return divide(np.asarray(upright.convert("L")), 255), ()
     return divide(without_false_colour(np.asarray(upright.convert("RGB"))), 255), ()
-
-
-def _deep_grey(path: str, values: NDArray) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Grey of more than 8 bits."""
-    if values.dtype.kind in "iu" and values.min() >= 0 and values.max() < 2**16:
-        bits = max(8, int(values.max()).bit_length())
-        return divide(values, 2**bits - 1), ()
-    values, warnings = finite(path, values)
-    if values.min() >= 0 and values.max() <= 1:
-        return values, warnings
-    said = "the file does not say which values are black and white; stretched between robust percentiles"
-    return stretch(values, *robust_range(values)), (*warnings, said)

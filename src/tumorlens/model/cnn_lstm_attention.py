@@ -142,8 +142,8 @@ class PlacesHead(nn.Module):
         places = F.relu(self.place(maps) + F.interpolate(context, scale_factor=float(self.block), mode="nearest"))
         # Both in one convolution: each alone has too few outputs to fill a processor's registers.
         heads = (self.attention, self.evidence)
-        said = F.conv2d(places, torch.cat([h.weight for h in heads]), torch.cat([h.bias for h in heads])).float()  # type: ignore[misc]
-        attention, evidence = said[:, :1], said[:, 1:]
+        heads_out = F.conv2d(places, torch.cat([h.weight for h in heads]), torch.cat([h.bias for h in heads])).float()  # type: ignore[misc]
+        attention, evidence = heads_out[:, :1], heads_out[:, 1:]
         contributions = self._shares(attention) * evidence
         if self.unattended is not None:
             rest = self._rest(attention.sigmoid()) / attention[0].numel()

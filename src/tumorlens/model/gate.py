@@ -80,7 +80,7 @@ class Distance:
 
 @dataclass(frozen=True, eq=False)
 class Gate:
-    """Tells scans like those of the training from anything else.
+    """Out-of-distribution detector: Mahalanobis distances of image checks and of network features.
 
     Attributes:
         checks: Distance of the input's checks.

@@ -76,8 +76,8 @@ def load_gate(name_or_path: str | Path) -> Gate | None:
     """
     path, _, data = _read(name_or_path)
     try:
-        found = {k.removeprefix(_GATE): v.numpy() for k, v in load_tensors(data).items() if k.startswith(_GATE)}
-        return Gate.of_tensors(found) if found else None
+        gate = {k.removeprefix(_GATE): v.numpy() for k, v in load_tensors(data).items() if k.startswith(_GATE)}
+        return Gate.of_tensors(gate) if gate else None
     except (SafetensorError, KeyError) as error:
         raise _misfit(path, error) from error
 

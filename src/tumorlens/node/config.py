@@ -209,7 +209,7 @@ class Analysis(_Settings):
 
     Attributes:
         seconds: A study may take that long.
-        megabytes: Its address space (RLIMIT_AS); 0 sets no limit.
+        megabytes: What it may take beyond its weights for a study; 0 sets no limit.
         tries: A study that fails so often becomes a dead letter.
     """
 

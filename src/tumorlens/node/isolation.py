@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
-import os
-import resource
 import signal
-import threading
 import time
-import traceback
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from tumorlens.errors import AnalysisFailed, InputError, TumorLensError
+from pydantic import Field, TypeAdapter
+
+from tumorlens.errors import AnalysisFailed
 from tumorlens.listener import Listener
 from tumorlens.node.config import Analysis
+from tumorlens.processes import Failed, Message, begin, keep_quiet, limit_memory, parse
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -34,8 +31,48 @@ Prepare = Callable[[], Analyse]
 
 _NICE = 5  # receiving comes first
 _DEATHS = 20  # files of one study that may kill the process, each, before the study is given up
-_STUCK = (
-    0.1  # of the time that a study may take: a file that is read for so long is at fault, and not the study's length
+_STUCK = 0.1  # of a study's time: a file that is read for so long is at fault, and not the study's length
+
+
+class Study(Message):
+    """What the process is told: the files of a study, and a folder for the results."""
+
+    files: tuple[Path, ...]
+    folder: Path
+
+
+class Reading(Message):
+    """From now on the file at this place is read, or none."""
+
+    kind: Literal["reading"] = "reading"
+    place: int | None
+
+
+class BadFile(Message):
+    """What is wrong with the file at this place; the analysis goes on."""
+
+    kind: Literal["bad file"] = "bad file"
+    place: int
+    problem: str
+
+
+class Results(Message):
+    """The end of a study: SOPInstanceUID, SOPClassUID and file name of each result."""
+
+    kind: Literal["results"] = "results"
+    results: list[tuple[str, str, str]]
+
+
+class Unwritten(Message):
+    """The end of a study whose results could not be written, which is no fault of its own."""
+
+    kind: Literal["unwritten"] = "unwritten"
+    problem: str
+
+
+_STUDY: TypeAdapter[Study] = TypeAdapter(Study)
+_REPLIES: TypeAdapter[Reading | BadFile | Results | Unwritten | Failed] = TypeAdapter(
+    Annotated[Reading | BadFile | Results | Unwritten | Failed, Field(discriminator="kind")]
 )
 
 
@@ -82,47 +119,49 @@ class AnalysisProcess:
         deadly: dict[int, str] = {}
         while left := [place for place in range(len(files)) if place not in deadly]:
             bad: dict[int, str] = {}
-            kind, value = self._ask([files[place] for place in left], folder, bad)
+            reply = self._ask([files[place] for place in left], folder, bad)
             bad = {left[place]: problem for place, problem in bad.items()}
-            if kind == "made":
-                return Made(value, deadly | bad)
-            if kind == "unwritten":
-                raise OSError(value)
+            if isinstance(reply, Results):
+                return Made(reply.results, deadly | bad)
+            if isinstance(reply, Unwritten):
+                raise OSError(reply.problem)
             if len(bad) == len(left):
                 return Made([], deadly | bad)
-            if kind == "failed" or len(deadly) == _DEATHS:
-                raise AnalysisFailed(value if kind == "failed" else f"{_DEATHS} of its files did the same: {value[1]}")
-            place, problem = value
-            deadly[left[place]] = f"{problem} when this file was read"
+            if isinstance(reply, Failed):
+                trace = f" ({reply.trace})" if reply.trace else ""
+                raise AnalysisFailed(reply.problem + trace, trace=reply.trace)
+            if len(deadly) == _DEATHS:
+                raise AnalysisFailed(f"{_DEATHS} of its files did the same: {reply.problem}", died=True)
+            deadly[left[reply.place]] = f"{reply.problem} when this file was read"
         return Made([], deadly)
 
-    def _ask(self, files: list[Path], folder: Path, bad: dict[int, str]) -> tuple[str, Any]:
-        """One try: what it made, why it failed, or the place of the file that it died over and how."""
+    def _ask(self, files: list[Path], folder: Path, bad: dict[int, str]) -> Results | Unwritten | Failed | BadFile:
+        """One try: what it made, why it failed, or the file that it died over and how."""
         since = time.monotonic()
         until = since + self._limits.seconds
         reading: int | None = None
         try:
             connection = self._start()
-            connection.send((files, folder))
+            connection.send_bytes(Study(files=tuple(files), folder=folder).line())
             while connection.poll(max(0.0, until - time.monotonic())):
-                kind, place, value = connection.recv()
-                if kind == "reading":
-                    reading, since = place, time.monotonic()
-                elif kind == "bad":
-                    bad[place] = value
+                reply = parse(_REPLIES, connection.recv_bytes())
+                if isinstance(reply, Reading):
+                    reading, since = reply.place, time.monotonic()
+                elif isinstance(reply, BadFile):
+                    bad[reply.place] = reply.problem
                 else:
-                    return kind, value
+                    return reply
             problem = f"it took longer than {self._limits.seconds:g} s"
             if time.monotonic() - since < _STUCK * self._limits.seconds:
                 reading = None
-        except (EOFError, OSError):
+        except (EOFError, OSError, ValueError):  # ValueError: it tells what is no message
             if self._ending:
                 raise InterruptedError("the node ends") from None
             assert self._process is not None
             self._process.join(5)
             problem = f"the process that analyses died ({_manner(self._process.exitcode)})"
         self.close()
-        return ("failed", problem) if reading is None else ("died", (reading, problem))
+        return Failed(problem=problem) if reading is None else BadFile(place=reading, problem=problem)
 
     def _start(self) -> Connection:
         if self._process is not None and self._process.is_alive() and self._connection is not None:
@@ -163,41 +202,42 @@ def _manner(code: int | None) -> str:
 
 
 def _main(connection: Connection, prepare: Prepare, megabytes: int) -> None:
-    """The process: told files and a folder, it says ("reading", place, _), ("bad", place, problem) and how it ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the node, which ends this
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.nice(_NICE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold patient data
-    if megabytes:
-        resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
-    warnings.simplefilter("ignore")  # and so would warnings of the libraries that read files
-    logging.disable(logging.CRITICAL)
+    """The process: told of a `Study`, it tells how it gets on and how it ended."""
+    begin(nice=_NICE)
+    keep_quiet()
     analyse: Analyse | None = None
     while True:
         try:
-            files, folder = connection.recv()
+            study = parse(_STUDY, connection.recv_bytes())
         except (EOFError, OSError):
             return
         try:
-            analyse = analyse or prepare()
-            results = analyse(files, _reporter(connection, files))
+            if analyse is None:
+                analyse = prepare()
+                limit_memory(megabytes << 20)
+            results = analyse(study.files, _reporter(connection, study.files))
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the node is told
-            connection.send(("failed", None, _reason(error)))
+            connection.send_bytes(Failed.of(error).line())
             continue
         try:
-            connection.send(("made", None, _save(results, folder)))
+            reply: Message = Results(results=_save(results, study.folder))
         except OSError as error:
-            connection.send(("unwritten", None, f"the results cannot be written ({error.strerror})"))
+            reply = Unwritten(problem=f"the results cannot be written ({error.strerror})")
         except Exception as error:  # noqa: BLE001
-            connection.send(("failed", None, _reason(error)))
+            reply = Failed.of(error)
+        connection.send_bytes(reply.line())
 
 
 def _reporter(connection: Connection, files: Sequence[Path]) -> Listener:
     """Tells the node how an analysis gets on, so that it knows which file was read when the process dies."""
     places = {str(path): place for place, path in enumerate(files)}
+
+    def tell(message: Message) -> None:
+        connection.send_bytes(message.line())
+
     return Listener(
-        reading=lambda path: connection.send(("reading", None if path is None else places[path], None)),
-        failed=lambda path, problem: connection.send(("bad", places[path], problem)),
+        reading=lambda path: tell(Reading(place=None if path is None else places[path])),
+        failed=lambda path, problem: tell(BadFile(place=places[path], problem=problem)),
     )
 
 
@@ -215,21 +255,3 @@ def _save(results: Sequence[Dataset], folder: Path) -> list[tuple[str, str, str]
         ds.save_as(folder / name, enforce_file_format=True)
         saved.append((str(ds.SOPInstanceUID), str(ds.SOPClassUID), name))
     return saved
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong. The text of other people's errors may quote the study; where it happened may not."""
-    if isinstance(error, InputError):
-        return error.problem
-    if isinstance(error, TumorLensError):
-        return str(error)
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
-
-
-def _end_with_parent() -> None:
-    """A process whose parent was killed would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

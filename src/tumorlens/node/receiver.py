@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import logging
 import socket
@@ -18,6 +17,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # typ
 from pynetdicom.transport import ThreadedAssociationServer
 
 from tumorlens.errors import ConfigError
+from tumorlens.files import NO_ROOM
 from tumorlens.node.config import Caller, NodeConfig
 from tumorlens.node.inbox import Inbox
 from tumorlens.node.privacy import quieten, short
@@ -31,7 +31,6 @@ PROCESSING_FAILURE = 0x0110
 Report = Callable[[Dataset], None]
 """Takes the event information of a storage commitment (PS3.4 J.3.3)."""
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PDU = 128 * 1024  # bytes; the default of 16 KiB makes thousands of a study
 _HANDSHAKE = 30.0  # seconds
 
@@ -133,7 +132,7 @@ def store(inbox: Inbox, event: evt.Event) -> int:
         sop = str(event.request.AffectedSOPInstanceUID or "")  # type: ignore[union-attr]
         inbox.take(event.encoded_dataset(), sop)
     except (OSError, sqlite3.OperationalError) as error:
-        full = getattr(error, "errno", None) in _FULL or "full" in str(error)
+        full = getattr(error, "errno", None) in NO_ROOM or "full" in str(error)
         problem = "the disk is full" if full else f"it cannot be written ({type(error).__name__})"
         _LOG.error("instance %s refused: %s; the sender was told A700", short(sop), problem)
         return OUT_OF_RESOURCES

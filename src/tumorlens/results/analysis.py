@@ -60,7 +60,7 @@ def analyse(
     several = [paths] if isinstance(paths, str | PathLike) else list(paths)
     with closing(Shelf()) as shelf:
         reading = _Reading(several, shelf, listener)
-        findings = classifier.find(reading.scans(), explain=False)
+        findings = list(classifier.find_each(reading.scans(), explain=False))
         if not findings or reading.identity is None:
             raise reading.nothing()
         found = [each(finding=finding) for each, finding in zip(reading.slices, findings, strict=True)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tumorlens.explain.overlay import draw_overlay, draw_scan
+from tumorlens.overlay import draw_overlay, draw_scan
 from tumorlens.results.objects import MANUFACTURER, Maker
 from tumorlens.version import __version__
 from tumorlens.wording import in_words, set_in_words

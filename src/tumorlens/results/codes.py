@@ -123,9 +123,9 @@ def term(name: str) -> DicomCode:
 def rows(codes: Iterable[ScanClass] = ()) -> list[tuple[str, str, str, str]]:
     """The tables as rows of (scheme, value, meaning, source), for the documentation."""
     terms = [*TERMS.values(), *CANDIDATES.values()]
-    told = [(t.code, t.source if t.verified else f"**not verified**: {t.reason}") for t in terms]
-    told += [(c, _OURS) for k in codes for c in (code_of(k), probability_of(k))]
-    return [(c.scheme, c.value, c.meaning, source) for c, source in told]
+    sources = [(t.code, t.source if t.verified else f"**not verified**: {t.reason}") for t in terms]
+    sources += [(c, _OURS) for k in codes for c in (code_of(k), probability_of(k))]
+    return [(c.scheme, c.value, c.meaning, source) for c, source in sources]
 
 
 def _value(key: str) -> str:

@@ -175,8 +175,8 @@ def _issues(answer: httpx.Response) -> str:
         codes = [str(issue["code"]) for issue in answer.json()["issue"]]
     except (ValueError, KeyError, TypeError):
         return ""
-    known = [code for code in codes if code.replace("-", "").isalpha() and len(code) < 30]
-    return f" ({', '.join(known)})" if known else ""
+    codes = [code for code in codes if code.replace("-", "").isalpha() and len(code) < 30]
+    return f" ({', '.join(codes)})" if codes else ""
 
 
 class _Writer:

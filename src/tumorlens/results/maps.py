@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-    from tumorlens.finding import Region
+    from tumorlens.evidence import Region
     from tumorlens.results.slices import Slice
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from tumorlens.formats.dicom.info import CLASSIC_MR
 from tumorlens.formats.dicom.order import group
 from tumorlens.results.codes import SCHEME, SCHEME_NAME, term
 from tumorlens.version import __version__
@@ -24,7 +25,6 @@ MANUFACTURER = "TumorLens"
 RESEARCH_USE = "AI - research use only"
 """How every series description of ours begins."""
 
-_CLASSIC_MR = "1.2.840.10008.5.1.4.1.1.4"
 # Kinds of result: (series number, what its description says). High numbers come after the scanner's.
 _SERIES = {
     "capture": (9701, "overlay"),
@@ -155,7 +155,7 @@ def reference(maker: Maker, s: Slice) -> Dataset:
     from pydicom import Dataset
 
     ds = Dataset()
-    ds.SOPClassUID = _CLASSIC_MR
+    ds.SOPClassUID = CLASSIC_MR
     ds.SOPInstanceUID = maker.uid("stand-in", s.header.uid, s.frame)
     ds.StudyInstanceUID = maker.analysed.identity.study
     ds.SeriesInstanceUID = s.header.series

@@ -60,12 +60,12 @@ def make_presentation_states(maker: Maker) -> list[Dataset]:
 
 
 def _groups(maker: Maker) -> list[list[Slice]]:
-    found: dict[object, list[Slice]] = {}
+    groups: dict[object, list[Slice]] = {}
     for s in maker.analysed.shown:
         if s.finding.region is not None and s.header.photometric.startswith("MONOCHROME"):
             same = (s.header.series, s.shape, s.header.photometric, s.rescale, s.geometry and s.geometry.spacing)
-            found.setdefault(same, []).append(s)
-    return list(found.values())
+            groups.setdefault(same, []).append(s)
+    return list(groups.values())
 
 
 def _annotation(source: Dataset, s: Slice) -> GraphicAnnotation:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from tumorlens.formats import Failure
 from tumorlens.formats.dicom.geometry import Geometry
 from tumorlens.formats.dicom.header import Header
+from tumorlens.formats.dicom.info import CLASSIC_MR
 from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity
 from tumorlens.study import StudyFinding
@@ -22,9 +23,6 @@ PICTURED = 3
 """Slices of a study that are drawn, and reported one by one; of thin slices, many more decide together."""
 
 Presence = Literal["present", "absent", "undetermined"]
-
-
-_CLASSIC_MR = "1.2.840.10008.5.1.4.1.1.4"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +59,7 @@ class Slice:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """What speaks against trusting its finding, a sentence each."""
+        """Reasons against trusting the slice's finding, a sentence each."""
         finding = self.finding
         own = [finding.reason] if finding.unknown else [str(finding)] if finding.close_call else []
         return (*own, *finding.warnings)
@@ -70,7 +68,7 @@ class Slice:
     def frame_number(self) -> int | None:
         """What ReferencedFrameNumber is to be: from 1; None for a classic object, which has none."""
         # A classic object may say that it has one frame; its frames are never referred to by number.
-        multi = self.header.frames and self.header.sop_class != _CLASSIC_MR
+        multi = self.header.frames and self.header.sop_class != CLASSIC_MR
         return self.frame + 1 if multi else None
 
     @property
@@ -131,7 +129,7 @@ class AnalysedStudy:
 
     @property
     def bearing(self) -> tuple[int, ...]:
-        """Places of the slices that by themselves show the study's tumour; none without one."""
+        """Indices of the slices whose own class is the study's tumour; none without one."""
         if self.presence != "present":
             return ()
         own = (i for i in self.study.counted if self.slices[i].finding.label == self.study.label)
@@ -140,7 +138,7 @@ class AnalysedStudy:
 
     @property
     def to_picture(self) -> tuple[int, ...]:
-        """Places of at most `PICTURED` of the deciding slices, evenly spread, of those that bear a tumour if any do."""
+        """Indices of the slices to picture: up to `PICTURED` key slices, evenly spread, with tumour if any has one."""
         key, bearing = self.study.key_slices, set(self.bearing)
         return _spread(tuple(i for i in key if i in bearing) or key)
 
@@ -156,7 +154,7 @@ class AnalysedStudy:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What speaks against trusting it, a sentence each."""
+        """Reasons against trusting the study's finding, a sentence each."""
         texts = []
         if unknown := self.study.unknown_slices:
             are = "is" if unknown == 1 else "are"

@@ -35,7 +35,7 @@ class Series:
         """Its number, description, sequence and stacks in a line."""
         number = "" if self.info.number is None else f"{self.info.number} "
         kind = self.info.flaw or self.info.sequence or "unknown sequence"
-        return f"{number}{self.info.description!r}, {kind}: {', '.join(map(str, map(repr, self.stacks)))}"
+        return f"{number}{self.info.description!r}, {kind}: {', '.join(map(str, self.stacks))}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
-from tumorlens.formats.dicom.geometry import PlaneName, nearest_plane, parallel
+from tumorlens.formats.dicom.geometry import PlaneName, parallel, plane_of
 from tumorlens.formats.dicom.order import group, in_order
 from tumorlens.place import SlicePlace
 from tumorlens.scan import Orientation
@@ -32,13 +32,18 @@ class Stack(Generic[Slice]):
     depths: tuple[float, ...]
 
     def __repr__(self) -> str:
+        return f"<Stack of {self}>"
+
+    def __str__(self) -> str:
+        """Number of slices, plane and distance in a few words."""
+        plane = f"{self.plane} " if self.plane else ""
         distance = "" if self.spacing is None else f", {self.spacing:.3g} mm apart"
-        return f"<Stack of {len(self.slices)} {self.plane or ''} slices{distance}>".replace("  ", " ")
+        return f"{len(self.slices)} {plane}slice{'s' * (len(self.slices) != 1)}{distance}"
 
     @property
-    def plane(self) -> PlaneName | None:
-        """The anatomical plane it is nearest to."""
-        return None if self.orientation is None else nearest_plane(self.orientation)[0]
+    def plane(self) -> PlaneName | Literal["oblique"] | None:
+        """The anatomical plane it lies in."""
+        return plane_of(self.orientation)
 
     @property
     def spacing(self) -> float | None:

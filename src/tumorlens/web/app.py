@@ -17,6 +17,7 @@ from starlette.types import Scope
 
 from tumorlens.card import find_weights, read_card
 from tumorlens.errors import ConfigError
+from tumorlens.files import NO_ROOM
 from tumorlens.version import __version__
 from tumorlens.web import pages
 from tumorlens.web.accounts import Accounts
@@ -30,7 +31,7 @@ from tumorlens.web.security import Guard
 from tumorlens.web.settings import Settings, is_local
 from tumorlens.web.state import State
 from tumorlens.web.store import Store
-from tumorlens.web.worker import DISK_FULL
+from tumorlens.web.uploads import DISK_FULL
 
 log = logging.getLogger("tumorlens.web")
 
@@ -121,8 +122,8 @@ class _Static(StaticFiles):
 
 
 def _query(scope: object) -> bytes:
-    found: Scope = scope  # type: ignore[assignment]
-    return bytes(found.get("query_string", b""))
+    asked: Scope = scope  # type: ignore[assignment]
+    return bytes(asked.get("query_string", b""))
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
@@ -133,8 +134,8 @@ async def _refused(_request: Request, error: Exception) -> Response:
 async def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     # Where and why, not what: that may be a patient's.
-    said = "; ".join(f"{'.'.join(str(p) for p in e['loc'][1:]) or 'body'}: {e['msg']}" for e in error.errors()[:5])
-    return JSONResponse({"error": said}, 422)
+    problems = "; ".join(f"{'.'.join(str(p) for p in e['loc'][1:]) or 'body'}: {e['msg']}" for e in error.errors()[:5])
+    return JSONResponse({"error": problems}, 422)
 
 
 async def _database(_request: Request, error: Exception) -> Response:
@@ -151,7 +152,7 @@ async def _failed(_request: Request, _error: Exception) -> Response:
 
 async def _disk(_request: Request, error: Exception) -> Response:
     assert isinstance(error, OSError)
-    if error.errno in (28, 122):
+    if error.errno in NO_ROOM:
         return JSONResponse({"error": DISK_FULL}, 507)
     log.error("disk", extra={"errno": error.errno})
     return JSONResponse({"error": _SORRY}, 500)

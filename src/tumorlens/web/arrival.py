@@ -14,6 +14,7 @@ from tumorlens.files import writing
 from tumorlens.formats.checks import parsing
 from tumorlens.formats.dicom import reader as dicom
 from tumorlens.formats.sources import HEAD, SUFFIXES, reader_of
+from tumorlens.web.messages import Rules
 
 _ZIP = b"PK\x03\x04"
 _BLOCK = 1 << 20
@@ -34,21 +35,6 @@ class Arrived:
     file: str
     name: str
     doubts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How files are received.
-
-    Attributes:
-        files: How many there may be.
-        size: Bytes they may have together.
-        key: Secret that DICOM files are de-identified with; None leaves them as they are.
-    """
-
-    files: int
-    size: int
-    key: bytes | None
 
 
 class Arrival:
@@ -95,7 +81,7 @@ class Arrival:
             raise TooLarge(name, f"it holds more files than the {self._rules.files:,} a case may have", "split it")
         if sum(m.file_size for m in members) > self._room:
             raise TooLarge(name, f"unpacked, it is larger than the {_size(self._rules.size)} a case may be", "split it")
-        found = False
+        has_files = False
         with zipfile.ZipFile(path) as archive:
             for place, member in enumerate(members, 1):
                 # A file of ours by its number: what the archive calls it is no path, wherever it would lead.
@@ -111,9 +97,9 @@ class Arrival:
                 arrived = self._take(raw, f"{number:05d}-{place:05d}", member.filename, quietly=True)
                 raw.unlink(missing_ok=True)
                 if arrived:
-                    found = True
+                    has_files = True
                     yield arrived
-        if not found:
+        if not has_files:
             self._refuse(name, "no scans found in the archive; give one that holds DICOM files or pictures")
 
     def _inflate(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, name: str) -> None:
@@ -150,7 +136,7 @@ class Arrival:
 
                 shown = f"DICOM file {_number(stem)}"
                 with writing(target, durable=False) as temporary:
-                    doubts = deidentify_file(path, temporary, self._rules.key)
+                    doubts = deidentify_file(path, temporary, bytes.fromhex(self._rules.key))
             else:
                 target.unlink(missing_ok=True)
                 os.link(path, target)

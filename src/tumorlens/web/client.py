@@ -10,22 +10,10 @@ from typing import Any
 
 import httpx
 
-from tumorlens.errors import TumorLensError
+from tumorlens.errors import RequestRefused
 from tumorlens.finding import FindingsDocument
 
 FINISHED = ("done", "failed")
-
-
-class RequestRefused(TumorLensError):
-    """The page refused a request.
-
-    Attributes:
-        status: HTTP status, or 0 if the page was not reached.
-    """
-
-    def __init__(self, message: str, status: int = 0) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class Client:
@@ -117,8 +105,8 @@ class Client:
 
     def case(self, case_id: str) -> dict[str, Any]:
         """A case."""
-        found: dict[str, Any] = self._ask("GET", f"/cases/{case_id}")
-        return found
+        case: dict[str, Any] = self._ask("GET", f"/cases/{case_id}")
+        return case
 
     def findings(self, case_id: str) -> FindingsDocument:
         """A case's findings."""
@@ -136,9 +124,9 @@ class Client:
         comment: str = "",
         outline: Sequence[tuple[float, float]] = (),
     ) -> dict[str, Any]:
-        """Says what a slice shows; see `POST /cases/{id}/feedback`."""
-        said = {"slice": slice_number, "verdict": verdict, "label": label, "comment": comment, "outline": list(outline)}
-        answer: dict[str, Any] = self._ask("POST", f"/cases/{case_id}/feedback", json=said)
+        """Sends an assessment of a slice; see `POST /cases/{id}/feedback`."""
+        body = {"slice": slice_number, "verdict": verdict, "label": label, "comment": comment, "outline": list(outline)}
+        answer: dict[str, Any] = self._ask("POST", f"/cases/{case_id}/feedback", json=body)
         return answer
 
     def report(self, case_id: str, path: str | PathLike[str]) -> None:
@@ -147,7 +135,7 @@ class Client:
         Path(path).write_bytes(self._send("GET", f"/cases/{case_id}/report.{kind}").content)
 
     def export(self, path: str | PathLike[str]) -> None:
-        """Saves what readers said as a zip archive."""
+        """Saves all assessments as a zip archive, a data set."""
         Path(path).write_bytes(self._send("GET", "/feedback/export").content)
 
     def delete(self, case_id: str) -> None:
@@ -166,8 +154,8 @@ class Client:
             ) from error
         if answer.is_error:
             try:
-                said = answer.json()["error"]
+                reason = answer.json()["error"]
             except (ValueError, KeyError, TypeError):
-                said = answer.reason_phrase
-            raise RequestRefused(str(said), answer.status_code)
+                reason = answer.reason_phrase
+            raise RequestRefused(str(reason), answer.status_code)
         return answer

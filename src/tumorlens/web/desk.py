@@ -10,9 +10,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
+from tumorlens.errors import AnalysisFailed
 from tumorlens.web.audit import Audit
+from tumorlens.web.messages import Done, ReadCase, Reply, Rules
 from tumorlens.web.metrics import Metrics
-from tumorlens.web.pool import Pool, WorkerError
+from tumorlens.web.pool import Pool
 from tumorlens.web.settings import Settings
 from tumorlens.web.store import Store
 from tumorlens.web.tables import FAILED, WAITING, Case
@@ -114,21 +116,19 @@ class Desk:
     async def _read(self, case: Case) -> None:
         store, limits = self._store, self._settings.limits
         uploads = await self._in_thread(store.uploads, case.id)
-        command = {
-            "do": "case",
-            "folder": str(store.folder_of(case.id)),
-            "uploads": [(u.number, u.name) for u in uploads],
-            "axis": case.axis,
-            "files": limits.files,
-            "size": limits.case_bytes,
-            "key": self.key_for(case.id).hex() if self._settings.deidentify else None,
-        }
+        key = self.key_for(case.id).hex() if self._settings.deidentify else None
+        command = ReadCase(
+            folder=store.folder_of(case.id),
+            uploads=tuple((u.number, u.name) for u in uploads),
+            axis=case.axis,
+            rules=Rules(files=limits.files, size=limits.case_bytes, key=key),
+        )
         quick = case.files <= QUICK_FILES and case.size <= QUICK_BYTES
         error, began = "", time.monotonic()
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 await self._have_read(case.id, command, limits.seconds, quick)
-            except WorkerError as problem:
+            except AnalysisFailed as problem:
                 error = str(problem)
                 log.warning("case failed", extra={"case": case.id, "attempt": attempt, "trace": problem.trace})
                 if problem.died and attempt < ATTEMPTS:
@@ -160,19 +160,19 @@ class Desk:
             await self._in_thread(self._audit.note, "server", action, case.id, weights)
         self.announce(done)
 
-    async def _have_read(self, case_id: str, command: dict[str, Any], seconds: float, quick: bool) -> None:
+    async def _have_read(self, case_id: str, command: ReadCase, seconds: float, quick: bool) -> None:
         store = self._store
-        held: list[dict[str, Any]] = []
+        held: list[Reply] = []
         begun = False
         last = 0.0
-        async with contextlib.aclosing(self._pool.ask(command, seconds, quick=quick)) as told:
-            async for message in told:
+        async with contextlib.aclosing(self._pool.ask(command, seconds, quick=quick)) as messages:
+            async for message in messages:
                 if not begun:
                     begun = True
                     self.announce(await self._in_thread(store.begin, case_id))
                 held.append(message)
                 # The first finding is shown at once, the others a few times a second.
-                if "end" in message or len(held) >= _HELD or time.monotonic() - last > 0.3:
+                if isinstance(message, Done) or len(held) >= _HELD or time.monotonic() - last > 0.3:
                     case = await self._in_thread(store.add_found, case_id, held)
                     if case is None:
                         return  # deleted meanwhile

@@ -1,4 +1,4 @@
-"""What readers said, as a data set: a manifest that training and evaluation take, with its pictures."""
+"""Readers' assessments as a data set: a manifest that training and evaluation take, with its pictures."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def export_feedback(store: Store, folder: Path) -> Path | None:
     Returns:
         The archive, or None if there would be no slice in it.
     """
-    said = store.feedback()
-    usable = list(_agreed(said))
+    feedback = store.feedback()
+    usable = list(_agreed(feedback))
     usable = [f for f in usable if store.pictures(f.case_id, f.slice).scan.is_file()]
     if not usable:
         return None
@@ -47,15 +47,15 @@ def export_feedback(store: Store, folder: Path) -> Path | None:
             manifest.append((name, f.label, f.case_id, "feedback", f.outline))
         archive.writestr("manifest.csv", _csv(manifest))
         columns = ("case_id", "slice", "reader", "said", "verdict", "label", "comment", "outline")
-        archive.writestr("feedback.csv", _csv([columns, *([_cell(getattr(f, c)) for c in columns] for f in said)]))
+        archive.writestr("feedback.csv", _csv([columns, *([_cell(getattr(f, c)) for c in columns] for f in feedback)]))
         archive.writestr("README.txt", README)
     return path
 
 
-def _agreed(said: Iterable[Feedback]) -> Iterator[Feedback]:
+def _agreed(feedback: Iterable[Feedback]) -> Iterator[Feedback]:
     """Of each slice on which all who are sure agree, their last word; one with an outline, if there is one."""
     last: dict[tuple[str, int], dict[str, Feedback]] = {}
-    for f in said:  # in the order it was said
+    for f in feedback:  # the oldest first
         last.setdefault((f.case_id, f.slice), {})[f.reader] = f
     for readers in last.values():
         sure = [f for f in readers.values() if f.verdict != UNSURE]

@@ -63,10 +63,10 @@ def home(request: Request, parts: App, reader: SomeReader) -> Response:
 @router.get("/cases/{case_id}")
 def case(case_id: str, request: Request, parts: App, reader: SomeReader) -> Response:
     """A case."""
-    found = parts.store.get(case_id) if reader else None
-    if reader and found is None:
+    row = parts.store.get(case_id) if reader else None
+    if reader and row is None:
         return HTMLResponse(_missing(parts, reader, request), 404)
-    return _page("case.html", parts, reader, request, case=found)
+    return _page("case.html", parts, reader, request, case=row)
 
 
 @router.get("/model")

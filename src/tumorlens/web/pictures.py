@@ -7,16 +7,16 @@ import io
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tumorlens.explain.overlay import draw_overlay, draw_scan
-from tumorlens.finding import Evidence, Region
+from tumorlens.evidence import Evidence, Region
 from tumorlens.formats.nifti import Volume, cut
+from tumorlens.overlay import draw_overlay, draw_scan
 from tumorlens.scan import Scan
+from tumorlens.web.messages import ValuesView
 
 MAX_SHOWN = 2048
 """Pixels along the longer side that a picture keeps; a screen shows no more."""
@@ -49,7 +49,7 @@ class SlicePictures:
         """The heat map for a class, grey PNG; 255 is its peak, all 0 means that nothing speaks for it."""
         return self.folder / f"heat-{key}.png"
 
-    def write(self, scan: Scan, evidence: Mapping[str, Evidence]) -> dict[str, Any] | None:
+    def write(self, scan: Scan, evidence: Mapping[str, Evidence]) -> ValuesView | None:
         """Writes all pictures, or none.
 
         Returns:
@@ -68,13 +68,9 @@ class SlicePictures:
             low, high = float(scan.values.numbers.min()), float(scan.values.numbers.max())
             steps = np.round((scan.values.numbers - low) * (65535 / ((high - low) or 1)))
             part.values.write_bytes(gzip.compress(steps.astype("<u2").tobytes(), 1, mtime=0))
-            meaning = {
-                "low": low,
-                "high": high,
-                "black": scan.values.low,
-                "white": scan.values.high,
-                "inverted": scan.values.inverted,
-            }
+            meaning = ValuesView(
+                low=low, high=high, black=scan.values.low, white=scan.values.high, inverted=scan.values.inverted
+            )
         shutil.rmtree(self.folder, ignore_errors=True)
         part.folder.rename(self.folder)
         return meaning

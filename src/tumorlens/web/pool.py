@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import sys
 from collections.abc import AsyncGenerator
-from typing import Any
 
-from tumorlens.errors import ConfigError, TumorLensError
+from tumorlens.errors import AnalysisFailed, ConfigError
+from tumorlens.processes import Failed, Message, parse
+from tumorlens.web.messages import REPLIES, Done, Reply, Start
 from tumorlens.web.settings import Settings
 
 _LINE = 256 * 2**20  # bytes of one answer; overlays of many slices are in it
 _START_SECONDS = 120
-
-
-class WorkerError(TumorLensError):
-    """A worker could not do it; the message is for the reader.
-
-    Attributes:
-        died: Whether the worker was lost, so that the command may be worth another try.
-        trace: Where in the code, for the log; empty for a file's own fault.
-    """
-
-    def __init__(self, message: str, *, died: bool = False, trace: str = "") -> None:
-        super().__init__(message)
-        self.died, self.trace = died, trace
 
 
 class Pool:
@@ -52,7 +39,7 @@ class Pool:
         """
         try:
             await asyncio.gather(*(worker.start() for worker in self._workers))
-        except WorkerError as error:
+        except AnalysisFailed as error:
             raise ConfigError(str(error)) from error
 
     async def stop(self) -> None:
@@ -69,32 +56,33 @@ class Pool:
         """Their process numbers."""
         return [worker.pid for worker in self._workers if worker.running]
 
-    async def ask(self, command: dict[str, Any], seconds: float, *, quick: bool) -> AsyncGenerator[dict[str, Any]]:
+    async def ask(self, command: Message, seconds: float, *, quick: bool) -> AsyncGenerator[Reply]:
         """Has a worker do a command.
 
         Args:
-            command: As `tumorlens.web.worker` takes it.
+            command: `FindInFile` or `ReadCase`.
             seconds: After which it is given up, and its worker killed.
             quick: Whether it is done in no time, and may take the worker kept for such.
 
         Yields:
-            What the worker tells, the last with `end`.
+            What the worker tells, `Done` last.
 
         Raises:
-            WorkerError: If it could not do it.
+            AnalysisFailed: If it could not do it.
         """
         worker = await self._take(quick)
         finished = False
         try:
             async with asyncio.timeout(seconds):
                 async for message in worker.ask(command):
-                    if "error" in message:
-                        finished = True
-                        raise WorkerError(message["error"], trace=message.get("trace", ""))
-                    finished = "end" in message
+                    finished = isinstance(message, Done | Failed)
+                    if isinstance(message, Failed):
+                        raise AnalysisFailed(message.reason, trace=message.trace)
                     yield message
         except TimeoutError:
-            raise WorkerError(f"it took longer than the {seconds:g} seconds it may take; send less at a time") from None
+            raise AnalysisFailed(
+                f"it took longer than the {seconds:g} seconds it may take; send less at a time"
+            ) from None
         finally:
             if not finished:  # it is dead, or busy with what nobody waits for
                 self.restarts += 1
@@ -123,7 +111,7 @@ class Pool:
 
     async def _restart(self, worker: _Worker) -> None:
         await worker.stop()
-        with contextlib.suppress(WorkerError, OSError):  # it is started when it is next asked
+        with contextlib.suppress(AnalysisFailed, OSError):  # it is started when it is next asked
             await worker.start()
 
 
@@ -156,12 +144,12 @@ class _Worker:
             env=environment,
             limit=_LINE,
         )
-        how = {"weights": self._settings.weights, "threads": 1, "memory": self._settings.limits.memory}
+        command = Start(weights=self._settings.weights, memory=self._settings.limits.memory)
         async with asyncio.timeout(_START_SECONDS):
-            async for message in self._converse(how):
-                if "error" in message:
+            async for message in self._converse(command):
+                if isinstance(message, Failed):
                     await self.stop()
-                    raise WorkerError(message["error"])
+                    raise AnalysisFailed(message.reason)
 
     async def stop(self) -> None:
         process, self._process = self._process, None
@@ -173,28 +161,28 @@ class _Worker:
             if process.stdin:
                 process.stdin.close()
 
-    async def ask(self, command: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+    async def ask(self, command: Message) -> AsyncGenerator[Reply]:
         if not self.running:
             await self.start()
         async for message in self._converse(command):
             yield message
 
-    async def _converse(self, command: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+    async def _converse(self, command: Message) -> AsyncGenerator[Reply]:
         process = self._process
         assert process is not None
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(json.dumps(command).encode() + b"\n")
+            process.stdin.write(command.line())
             await process.stdin.drain()
             while line := await process.stdout.readline():
-                message = json.loads(line)
+                message = parse(REPLIES, line)
                 yield message
-                if "end" in message or "error" in message:
+                if isinstance(message, Done | Failed):
                     return
         except (ConnectionError, ValueError) as error:
-            raise WorkerError(_DIED, died=True) from error
-        raise WorkerError(_DIED, died=True)
+            raise AnalysisFailed(_DIED, died=True) from error
+        raise AnalysisFailed(_DIED, died=True)
 
 
 _DIED = "the process that read it was lost; a file in it may be damaged, or too large"

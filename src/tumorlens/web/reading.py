@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tumorlens.classifier import Classifier
 from tumorlens.errors import InputError
-from tumorlens.finding import Evidence, Finding
-from tumorlens.formats import Axis, Failure, find_sources, read_source
+from tumorlens.evidence import Evidence
+from tumorlens.finding import Finding
+from tumorlens.formats import Failure, find_sources, read_source
+from tumorlens.formats.nifti import volume_info
 from tumorlens.place import SlicePlace
+from tumorlens.processes import Message
 from tumorlens.scan import Scan
-from tumorlens.web.arrival import Arrival, Arrived, Rules
+from tumorlens.web.arrival import Arrival, Arrived
+from tumorlens.web.messages import FileFailed, ReadCase, SliceContent, SliceRead, Total, ValuesView
 from tumorlens.web.pictures import SlicePictures, VolumeHeat
 
-Tell = Callable[[dict[str, Any]], None]
+Tell = Callable[[Message], None]
 
 BATCH = 8
 """Slices computed at once: few, so that the first findings come soon."""
@@ -29,25 +32,8 @@ MAX_VOLUME = 2**26
 """Voxels of a volume that is also shown in three planes."""
 
 
-@dataclass(frozen=True)
-class Order:
-    """A case to read.
-
-    Attributes:
-        folder: Its folder: `uploads` in; `files`, `slices` and `volumes` come out.
-        uploads: Number and name of what was uploaded.
-        axis: The plane to cut volumes in.
-        rules: How files are received.
-    """
-
-    folder: Path
-    uploads: tuple[tuple[int, str], ...]
-    axis: Axis
-    rules: Rules
-
-
-def read_case(order: Order, classifier: Classifier, tell: Tell) -> None:
-    """Reads a case. Told are `total`, `slice` (see `_describe`), `failure`, and `volume`.
+def read_case(order: ReadCase, classifier: Classifier, tell: Tell) -> None:
+    """Reads a case. Told are a `Total`, and a `SliceRead` or `FileFailed` each.
 
     Args:
         order: The case.
@@ -62,7 +48,7 @@ def read_case(order: Order, classifier: Classifier, tell: Tell) -> None:
     files = order.folder / "files"
     # Of an empty folder `find_sources` would give the folder itself, as a failure.
     sources = [s for s in find_sources(files) if s.path != str(files)]
-    tell({"total": len(sources)})
+    tell(Total(total=len(sources)))
     case = _Case(order, names, tell)
     waiting: deque[Scan] = deque()
 
@@ -80,22 +66,22 @@ def read_case(order: Order, classifier: Classifier, tell: Tell) -> None:
     case.end()
 
 
-def _receive(order: Order, tell: Tell) -> dict[str, Arrived]:
+def _receive(order: ReadCase, tell: Tell) -> dict[str, Arrived]:
     """Receives what was uploaded; files by name. What was received before a kill is remembered."""
     uploads, memory = order.folder / "uploads", order.folder / "arrived.jsonl"
     names: dict[str, Arrived] = {}
     received: set[int] = set()
     for line in memory.read_text("utf-8").splitlines() if memory.exists() else ():
-        known = json.loads(line)
-        received.add(known["upload"])
-        names |= {a["file"]: Arrived(a["file"], a["name"], tuple(a["doubts"])) for a in known["arrived"]}
-        for failure in known["refused"]:
-            tell({"failure": failure})
+        entry = json.loads(line)
+        received.add(entry["upload"])
+        names |= {a["file"]: Arrived(a["file"], a["name"], tuple(a["doubts"])) for a in entry["arrived"]}
+        for failure in entry["refused"]:
+            tell(FileFailed(**failure))
     refused: list[dict[str, str]] = []
 
     def refuse(name: str, error: str) -> None:
         refused.append({"name": name, "error": error})
-        tell({"failure": refused[-1]})
+        tell(FileFailed(name=name, error=error))
 
     arrival = Arrival(uploads, order.folder / "files", order.rules, refuse)
     with memory.open("a", encoding="utf-8") as file:
@@ -103,8 +89,8 @@ def _receive(order: Order, tell: Tell) -> dict[str, Arrived]:
             if number not in received:
                 arrived = list(arrival.receive(number, name))
                 names |= {a.file: a for a in arrived}
-                known = {"upload": number, "arrived": [asdict(a) for a in arrived], "refused": refused}
-                file.write(json.dumps(known) + "\n")
+                entry = {"upload": number, "arrived": [asdict(a) for a in arrived], "refused": refused}
+                file.write(json.dumps(entry) + "\n")
                 file.flush()
                 refused.clear()
             (uploads / f"{number:05d}").unlink(missing_ok=True)
@@ -114,7 +100,7 @@ def _receive(order: Order, tell: Tell) -> dict[str, Arrived]:
 class _Case:
     """Writes slices, and tells of them."""
 
-    def __init__(self, order: Order, names: dict[str, Arrived], tell: Tell) -> None:
+    def __init__(self, order: ReadCase, names: dict[str, Arrived], tell: Tell) -> None:
         self._order, self._names, self._tell = order, names, tell
         self._number = 0
         self._series: dict[str, int] = {}
@@ -124,7 +110,7 @@ class _Case:
     def refuse(self, failure: Failure) -> None:
         """A file that could not be read."""
         arrived = self._names.get(Path(failure.source).name)
-        self._tell({"failure": {"name": arrived.name if arrived else "file", "error": failure.error}})
+        self._tell(FileFailed(name=arrived.name if arrived else "file", error=failure.error))
 
     def add(self, scan: Scan, finding: Finding, evidence: dict[str, Evidence]) -> None:
         """A slice."""
@@ -141,7 +127,8 @@ class _Case:
         values = folder.write(scan, evidence)
         volume = self._add_to_volume(scan, series, finding, evidence)
         finding = replace(finding, source=name, warnings=(*finding.warnings, *arrived.doubts))
-        self._tell({"slice": _describe(self._number, series, scan, finding, evidence, values, volume)})
+        content = _describe(self._number, series, scan, finding, evidence, values, volume)
+        self._tell(SliceRead(content=content, place=place_of(scan, arrived.name)))
 
     def _add_to_volume(self, scan: Scan, series: int, finding: Finding, evidence: dict[str, Evidence]) -> int | None:
         """The number of the volume a slice is a part of, if it is shown in three planes."""
@@ -175,28 +162,32 @@ class _Case:
         self._volume = ("", None)
 
 
+def place_of(scan: Scan, name: str) -> SlicePlace:
+    """Where a slice belongs. A volume has another name here than where it came from, and that tells its sequence."""
+    return SlicePlace.of(replace(scan, info=volume_info(name)) if scan.study == scan.source else scan)
+
+
 def _describe(
     number: int,
     series: int,
     scan: Scan,
     finding: Finding,
     evidence: dict[str, Evidence],
-    values: dict[str, Any] | None,
+    values: ValuesView | None,
     volume: int | None,
-) -> dict[str, Any]:
+) -> SliceContent:
     """A slice as the API has it, but for the addresses of its pictures."""
-    return {
-        "number": number,
-        "series": series,
-        "width": scan.width,
-        "height": scan.height,
-        "spacing": scan.spacing,
-        "depth": scan.depth,
-        "place": SlicePlace.of(scan).model_dump(mode="json"),
-        "values": values,
-        "volume": volume,
-        "uncertainty": 1.0 if finding.confidence is None else round(1 - finding.confidence, 6),
-        "finding": finding.record().model_dump(mode="json"),
-        "regions": {key: None if e.region is None else e.region.model_dump() for key, e in evidence.items()},
-        "evidence": {key: bool(np.any(e.heatmap)) for key, e in evidence.items()},
-    }
+    return SliceContent(
+        number=number,
+        series=series,
+        width=scan.width,
+        height=scan.height,
+        spacing=scan.spacing,
+        depth=scan.depth,
+        values=values,
+        volume=volume,
+        uncertainty=1.0 if finding.confidence is None else round(1 - finding.confidence, 6),
+        finding=finding.record(),
+        regions={key: e.region for key, e in evidence.items()},
+        evidence={key: bool(np.any(e.heatmap)) for key, e in evidence.items()},
+    )

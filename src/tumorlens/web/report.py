@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tumorlens.card import WeightsCard
-from tumorlens.explain.overlay import draw_scan
-from tumorlens.finding import FindingRecord, Region
+from tumorlens.evidence import Region
+from tumorlens.finding import FindingRecord
+from tumorlens.overlay import draw_scan
 from tumorlens.scan import Scan
 from tumorlens.version import __version__
 from tumorlens.web.pages import templates
@@ -71,6 +72,12 @@ class Report:
     left_out: int
     failures: list[tuple[str, str]]
     general: list[str] = field(default_factory=list)
+
+    @property
+    def about(self) -> str:
+        """Identifier, times and size of the case, in one line."""
+        slices = "1 slice" if self.case.slices == 1 else f"{self.case.slices:,} slices"
+        return f"Case {self.case.id}, dropped {self.created}; report of {self.made}. {slices}."
 
     @property
     def versions(self) -> str:

@@ -43,12 +43,11 @@ def pdf_report(report: Report) -> bytes:
 
 
 def _story(report: Report) -> list[Flowable]:
-    case = report.case
     story: list[Flowable] = [
-        _text(case.title, "title"),
+        _text(report.case.title, "title"),
         _text(report.headline, "headline"),
         _text(NOTICE, "notice"),
-        _text(f"Case {case.id}, dropped {report.created}; report of {report.made}. {case.slices} slices."),
+        _text(report.about),
         Spacer(1, 3 * mm),
     ]
     for shown in report.shown:
@@ -79,8 +78,8 @@ def _slice(shown: Shown) -> list[Flowable]:
         words.append(_text(f"Evidence for {shown.explained}: {shown.region} ({shown.method})", "small"))
     words += [_text(f"• {warning}", "warning") for warning in shown.warnings]
     words += [_text(f"“{assessment}”", "small") for assessment in shown.feedback]
-    overlay = "" if shown.overlay is None else _picture(shown.overlay)
-    table = Table([[_picture(shown.scan), overlay, words]], colWidths=[52 * mm, 60 * mm, 62 * mm])
+    pictures = [_picture(data) for data in (shown.scan, shown.overlay) if data]
+    table = Table([[*pictures, words]], colWidths=[*(52 * mm, 60 * mm)[: len(pictures)], 62 * mm], hAlign="LEFT")
     table.setStyle(TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 0)]))
     return [_text(f"{shown.number}. {shown.name}", "section"), table]
 

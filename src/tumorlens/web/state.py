@@ -89,10 +89,10 @@ ThisCase = Annotated[Case, Depends(_case)]
 
 
 def _slice(case: ThisCase, number: int, parts: App) -> Slice:
-    found = parts.store.slice(case.id, number) if 0 < number < 2**31 else None
-    if found is None:
+    row = parts.store.slice(case.id, number) if 0 < number < 2**31 else None
+    if row is None:
         raise HTTPException(404, "the case has no such slice")
-    return found
+    return row
 
 
 ThisSlice = Annotated[Slice, Depends(_slice)]

@@ -19,6 +19,7 @@ from tumorlens.study import SliceFinding, StudyFinding, find_in_study
 from tumorlens.version import __version__
 from tumorlens.web.arrival import harmless
 from tumorlens.web.database import Database
+from tumorlens.web.messages import FileFailed, Reply, SliceRead, Total
 from tumorlens.web.pictures import SlicePictures
 from tumorlens.web.tables import DONE, FAILED, READING, UPLOADING, WAITING, Case, FailedFile, Feedback, Slice, Upload
 
@@ -85,9 +86,9 @@ class Store:
             if case is None or case.status != UPLOADING:
                 return None
             again = select(Upload).where(Upload.case_id == case_id, Upload.sha256 == sha256)
-            if (known := session.exec(again).first()) is not None:
+            if (upload := session.exec(again).first()) is not None:
                 path.unlink()
-                return known
+                return upload
             case.files += 1
             case.size += size
             case.touched = time.time()
@@ -116,23 +117,22 @@ class Store:
             session.add(case)
             return case
 
-    def add_found(self, case_id: str, messages: Sequence[dict[str, Any]]) -> Case | None:
+    def add_found(self, case_id: str, messages: Sequence[Reply]) -> Case | None:
         """Keeps what a worker told; the case as it stands, or None if it is gone."""
         with self.database.session() as session:
             case = session.get(Case, case_id)
             if case is None:
                 return None
             for message in messages:
-                if "slice" in message:
-                    content = message["slice"]
-                    session.add(
-                        Slice(case_id=case_id, number=content["number"], series=content["series"], content=content)
-                    )
-                    case.slices += 1
-                elif "failure" in message:
-                    session.add(FailedFile(case_id=case_id, **message["failure"]))
-                elif "total" in message:
-                    case.total = message["total"]
+                match message:
+                    case SliceRead(content=content, place=place):
+                        row = content.model_dump(mode="json") | {"place": place.model_dump(mode="json")}
+                        session.add(Slice(case_id=case_id, number=content.number, series=content.series, content=row))
+                        case.slices += 1
+                    case FileFailed(name=name, error=error):
+                        session.add(FailedFile(case_id=case_id, name=name, error=error))
+                    case Total(total=total):
+                        case.total = total
             case.touched = time.time()
             session.add(case)
             return case
@@ -216,7 +216,7 @@ class Store:
             offset: Cases to pass over.
 
         Returns:
-            How many there are in all, and the cases, each with the last word that was said on it, or "".
+            How many there are in all, and the cases, each with its last verdict, or "".
         """
         last = select(Feedback.case_id, func.max(Feedback.id).label("id")).group_by(Feedback.case_id).subquery()
         query = (
@@ -226,12 +226,12 @@ class Store:
         )
         if text:
             like = f"%{_escaped(text.lower())}%"
-            said = select(Feedback.case_id).where(func.lower(Feedback.comment).like(like, escape="\\"))
+            commented = select(Feedback.case_id).where(func.lower(Feedback.comment).like(like, escape="\\"))
             query = query.where(
                 or_(
                     func.lower(Case.title).like(like, escape="\\"),
                     func.lower(Case.label).like(like, escape="\\"),
-                    col(Case.id).in_(said),
+                    col(Case.id).in_(commented),
                 )
             )
         for name, value in filters.items():
@@ -274,8 +274,8 @@ class Store:
     def sweep(self) -> int:
         """Deletes what a kill may have left: folders without a case, half uploads. How many folders there were."""
         with self.database.session() as session:
-            known = set(session.exec(select(Case.id)))
-        stray = [folder for folder in self.folder.iterdir() if folder.name not in known]
+            cases = set(session.exec(select(Case.id)))
+        stray = [folder for folder in self.folder.iterdir() if folder.name not in cases]
         for folder in stray:
             shutil.rmtree(folder, ignore_errors=True)
         for half in (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import secrets
 import shutil
@@ -13,11 +12,14 @@ from pathlib import Path
 from fastapi import HTTPException, Request
 from starlette.requests import ClientDisconnect
 
+from tumorlens.files import NO_ROOM
 from tumorlens.web.settings import Limits
-from tumorlens.web.worker import DISK_FULL
 
 STALLED_SECONDS = 60
 """After which an upload of which nothing more comes is given up."""
+
+
+DISK_FULL = "the server's disk is full; its keeper must make room, then try again"
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ async def receive(request: Request, folder: Path, limits: Limits, room: int | No
             raise HTTPException(408, "the upload stalled; send the file again") from error
         if isinstance(error, ClientDisconnect):
             raise HTTPException(400, "the upload broke off; send the file again") from error
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise HTTPException(507, DISK_FULL) from error
         raise
     return Received(path, size, digest.hexdigest())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.studies import GRIDS, classic
-from tumorlens.formats.dicom.geometry import Geometry, nearest_plane, parallel
+from tumorlens.formats.dicom.geometry import Geometry, nearest_plane, parallel, plane_of
 from tumorlens.formats.dicom.header import Header
 
 
@@ -39,6 +39,12 @@ def test_depth_grows_along_the_normal(grid: str, depth: float) -> None:
 )
 def test_the_nearest_plane_and_the_tilt_out_of_it(orientation: tuple[float, ...], plane: str, tilt: float) -> None:
     assert nearest_plane(orientation) == (plane, pytest.approx(tilt, abs=0.1))
+
+
+def test_a_slice_that_is_tilted_too_far_is_of_no_plane() -> None:
+    assert plane_of((1, 0, 0, 0, 0.94, 0.342)) == "axial"
+    assert plane_of((1, 0, 0, 0, 0.77, 0.64)) == "oblique"
+    assert plane_of(None) is None
 
 
 def test_rounding_makes_no_other_orientation_and_a_turn_does() -> None:

@@ -15,6 +15,7 @@ from pydicom import DataElement, Dataset, config
 
 from tests.studies import GRIDS, STUDY, classic, enhanced, save
 from tumorlens.errors import InputError
+from tumorlens.formats.dicom.geometry import plane_of
 from tumorlens.formats.dicom.header import Frame, Header, is_uid, read_header
 
 AXIAL = GRIDS["axial"]
@@ -83,22 +84,31 @@ def test_an_enhanced_file_says_it_frame_by_frame_in_functional_groups() -> None:
     assert header.frame(7).rescale == (2, 0)  # more frames than functional groups: the shared ones
 
 
+def test_times_are_where_classic_and_enhanced_files_have_them() -> None:
+    assert Header.of(_slice(RepetitionTime=500, EchoTime=12, InversionTime=900)).times == (500, 12, 900)
+    ds = enhanced(AXIAL, [AXIAL.position(0, 1)])
+    groups = ds.PerFrameFunctionalGroupsSequence[0]
+    groups.MRTimingAndRelatedParametersSequence = [_item(RepetitionTime=9000.0)]
+    groups.MREchoSequence = [_item(EffectiveEchoTime=110.0)]
+    assert Header.of(ds).times == (9000, 110, None)
+    ds.SharedFunctionalGroupsSequence[0].MRModifierSequence = [_item(InversionTimes=[2500.0])]
+    assert Header.of(ds).times == (9000, 110, 2500)
+
+
 @pytest.mark.parametrize(
-    ("axes", "plane"),
+    ("cosines", "usable"),
     [
-        ([1, 0, 0, 0, 1, 0], "axial"),
-        ([1, 0, 0, 0, 0, -1], "coronal"),
-        ([0, 1, 0, 0, 0, -1], "sagittal"),
-        ([1, 0, 0, 0, 0.940, 0.342], "axial"),
-        ([1, 0, 0, 0, 0.77, 0.64], "oblique"),
-        ([0.71, 0.71, 0, -0.71, 0.71, 0], "axial"),  # two decimals
-        ([0, 0, 0, 0, 0, 0], None),
-        ([1, 0, 0, 1, 0, 0], None),
-        ([9e9, 0, 0, 0, 1, 0], None),
+        ([1, 0, 0, 0, 0.940, 0.342], True),
+        ([0.71, 0.71, 0, -0.71, 0.71, 0], True),  # two decimals
+        ([0, 0, 0, 0, 0, 0], False),
+        ([1, 0, 0, 1, 0, 0], False),
+        ([9e9, 0, 0, 0, 1, 0], False),
     ],
 )
-def test_the_plane_comes_from_the_orientation(axes: list[float], plane: str | None) -> None:
-    assert Header.of(_slice(ImageOrientationPatient=axes)).frame(0).plane == plane
+def test_an_orientation_is_of_unit_vectors_at_right_angles(cosines: list[float], usable: bool) -> None:
+    assert Header.of(_slice(ImageOrientationPatient=cosines)).frame(0).orientation == (
+        tuple(cosines) if usable else None
+    )
 
 
 @pytest.mark.parametrize("missing", ["ImagePositionPatient", "PixelSpacing", "FrameOfReferenceUID"])
@@ -167,4 +177,4 @@ def test_mutated_bytes_are_read_or_refused(tmp_path: Path, data: st.DataObject) 
         header = read_header(str(path))
     except InputError:
         return
-    assert header.frame(0).plane in ("axial", "coronal", "sagittal", "oblique", None)
+    assert plane_of(header.frame(0).orientation) in ("axial", "coronal", "sagittal", "oblique", None)

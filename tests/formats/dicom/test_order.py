@@ -101,12 +101,11 @@ def test_a_broken_slice_does_not_stop_the_others(make_slice, tmp_path):
     assert [hasattr(item, "error") for item in found] == [False, True, False, False]
 
 
-@given(st.lists(st.tuples(st.floats(-200, 200), st.integers(0, 50)), min_size=1, unique_by=lambda pair: pair[1]))
+@given(st.lists(st.tuples(st.integers(-200, 200), st.integers(0, 50)), min_size=1, unique_by=lambda pair: pair[1]))
 def test_depth_comes_first_then_the_number(slices):
-    depths, numbers = [depth for depth, _ in slices], [(number,) for _, number in slices]
+    depths, numbers = [depth / 4 for depth, _ in slices], [(number,) for _, number in slices]
     order = in_order(depths, numbers)
-    assert sorted(order) == list(range(len(slices)))
-    assert [(round(depths[i], 2), numbers[i]) for i in order] == sorted(zip(np.round(depths, 2), numbers, strict=True))
+    assert [(depths[i], numbers[i]) for i in order] == sorted(zip(depths, numbers, strict=True))
     assert in_order([None, *depths[1:]], numbers) == sorted(range(len(slices)), key=numbers.__getitem__)
     assert in_order([None, *depths[1:]], [None, *numbers[1:]]) == list(range(len(slices)))
 

@@ -25,13 +25,13 @@ from tumorlens.evaluation.heatmaps.localization import (
 )
 from tumorlens.evaluation.pages.gallery import picture_uri
 from tumorlens.evaluation.pages.page import load_template, per_cent
+from tumorlens.evidence import Region
 from tumorlens.explain.cam import METHODS
-from tumorlens.explain.overlay import draw_overlay, draw_scan
 from tumorlens.explain.region import find_region
 from tumorlens.files import write_atomically
-from tumorlens.finding import Region
 from tumorlens.listener import SILENT, Listener
 from tumorlens.outline import Outline
+from tumorlens.overlay import draw_overlay, draw_scan
 from tumorlens.scan import Scan
 from tumorlens.version import __version__
 

@@ -16,8 +16,8 @@ from tumorlens.evaluation.metrics import Scores, score
 from tumorlens.evaluation.pages.gallery import GalleryCase, choose_cases
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.evaluation.testing.report import ReportContext, write_report
-from tumorlens.explain.overlay import draw_overlay, draw_scan
 from tumorlens.listener import SILENT, Listener
+from tumorlens.overlay import draw_overlay, draw_scan
 
 
 def predict_slices(classifier: Classifier, slices: Slices, indices: NDArray[np.intp]) -> Predictions:

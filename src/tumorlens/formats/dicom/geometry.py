@@ -70,6 +70,14 @@ def nearest_plane(orientation: Sequence[float]) -> tuple[PlaneName, float]:
     return _PLANES[axis], math.degrees(math.acos(min(1.0, float(across[axis]))))
 
 
+def plane_of(orientation: Sequence[float] | None) -> PlaneName | Literal["oblique"] | None:
+    """The plane of a slice; "oblique" if it is tilted by more than `OBLIQUE` degrees, None without an orientation."""
+    if orientation is None:
+        return None
+    plane, tilt = nearest_plane(orientation)
+    return plane if tilt <= OBLIQUE else "oblique"
+
+
 @dataclass(frozen=True)
 class Geometry:
     """A slice's grid in the patient; only where all of it is known.

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tumorlens.errors import TooLarge
 from tumorlens.formats.checks import MAX_VOXELS, parsing
 from tumorlens.formats.dicom.geometry import (
-    OBLIQUE,
     Geometry,
     Vector,
     depth_of,
     is_distance,
     is_orientation,
     is_position,
-    nearest_plane,
+)
+from tumorlens.formats.dicom.values import (
+    code_of,
+    first_of,
+    items_of,
+    number_of,
+    numbers_of,
+    text_of,
+    texts_of,
+    whole_of,
 )
 from tumorlens.scan import age_band
 
@@ -65,14 +72,6 @@ class Frame:
             return None
         return depth_of(self.position, self.orientation)
 
-    @property
-    def plane(self) -> Literal["axial", "coronal", "sagittal", "oblique"] | None:
-        """The plane the frame lies in; "oblique" if it is tilted by more than `OBLIQUE` degrees."""
-        if self.orientation is None:
-            return None
-        plane, tilt = nearest_plane(self.orientation)
-        return plane if tilt <= OBLIQUE else "oblique"
-
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -105,7 +104,7 @@ class Header:
         transfer_syntax: TransferSyntaxUID of the file meta information.
         media_uid: MediaStorageSOPInstanceUID of the file meta information.
         burned_in: BurnedInAnnotation: whether text stands in the pixels, "YES", "NO" or empty.
-        times: RepetitionTime, EchoTime and InversionTime of a classic file, in ms.
+        times: RepetitionTime, EchoTime and InversionTime, in ms; of an enhanced file, its first frame's.
         facts: As of `Scan.facts`: nothing that could name the patient, and no date.
         shared: What holds for every frame that does not say otherwise.
         per_frame: The frames of an enhanced file.
@@ -150,44 +149,40 @@ class Header:
             dataset: As pydicom reads it.
             path: Its file.
         """
-        allocated = _whole(dataset, "BitsAllocated") or 0
-        stored = _whole(dataset, "BitsStored")
-        samples = _whole(dataset, "SamplesPerPixel")
+        allocated = whole_of(dataset, "BitsAllocated") or 0
+        stored = whole_of(dataset, "BitsStored")
+        samples = whole_of(dataset, "SamplesPerPixel")
         meta = getattr(dataset, "file_meta", {})
-        shared = _first(dataset, "SharedFunctionalGroupsSequence")
-        per_frame = _items(dataset, "PerFrameFunctionalGroupsSequence")
+        shared = first_of(dataset, "SharedFunctionalGroupsSequence")
+        per_frame = items_of(dataset, "PerFrameFunctionalGroupsSequence")
         return cls(
             path=path,
-            sop_class=_text(dataset, "SOPClassUID"),
-            uid=_text(dataset, "SOPInstanceUID"),
-            study=_text(dataset, "StudyInstanceUID"),
-            series=_text(dataset, "SeriesInstanceUID"),
-            frame_of_reference=_text(dataset, "FrameOfReferenceUID"),
-            patient=_text(dataset, "PatientID"),
-            modality=_code(dataset, "Modality"),
-            description=_text(dataset, "SeriesDescription")[:_LONGEST],
-            protocol=_text(dataset, "ProtocolName")[:_LONGEST],
-            sequence=(_text(dataset, "SequenceName") or _text(dataset, "PulseSequenceName"))[:_LONGEST],
+            sop_class=text_of(dataset, "SOPClassUID"),
+            uid=text_of(dataset, "SOPInstanceUID"),
+            study=text_of(dataset, "StudyInstanceUID"),
+            series=text_of(dataset, "SeriesInstanceUID"),
+            frame_of_reference=text_of(dataset, "FrameOfReferenceUID"),
+            patient=text_of(dataset, "PatientID"),
+            modality=code_of(dataset, "Modality"),
+            description=text_of(dataset, "SeriesDescription")[:_LONGEST],
+            protocol=text_of(dataset, "ProtocolName")[:_LONGEST],
+            sequence=(text_of(dataset, "SequenceName") or text_of(dataset, "PulseSequenceName"))[:_LONGEST],
             contrast=_agent(dataset)[:_LONGEST],
-            body_part=_code(dataset, "BodyPartExamined"),
-            image_type=tuple(value.strip().upper() for value in _texts(dataset, "ImageType")),
-            series_number=_whole(dataset, "SeriesNumber"),
-            number=_whole(dataset, "InstanceNumber"),
-            rows=_whole(dataset, "Rows") or 0,
-            columns=_whole(dataset, "Columns") or 0,
+            body_part=code_of(dataset, "BodyPartExamined"),
+            image_type=tuple(value.strip().upper() for value in texts_of(dataset, "ImageType")),
+            series_number=whole_of(dataset, "SeriesNumber"),
+            number=whole_of(dataset, "InstanceNumber"),
+            rows=whole_of(dataset, "Rows") or 0,
+            columns=whole_of(dataset, "Columns") or 0,
             samples=1 if samples is None else samples,
             bits_allocated=allocated,
             bits_stored=allocated if stored is None else stored,
-            photometric=_code(dataset, "PhotometricInterpretation"),
-            frames=_whole(dataset, "NumberOfFrames"),
-            transfer_syntax=_text(meta, "TransferSyntaxUID"),
-            media_uid=_text(meta, "MediaStorageSOPInstanceUID"),
-            burned_in=_code(dataset, "BurnedInAnnotation"),
-            times=(
-                _number(dataset, "RepetitionTime"),
-                _number(dataset, "EchoTime"),
-                _number(dataset, "InversionTime"),
-            ),
+            photometric=code_of(dataset, "PhotometricInterpretation"),
+            frames=whole_of(dataset, "NumberOfFrames"),
+            transfer_syntax=text_of(meta, "TransferSyntaxUID"),
+            media_uid=text_of(meta, "MediaStorageSOPInstanceUID"),
+            burned_in=code_of(dataset, "BurnedInAnnotation"),
+            times=_times(*per_frame[:1], shared, dataset),
             facts=_facts(dataset),
             shared=_frame(shared, dataset),
             per_frame=tuple(_frame(groups, shared, dataset) for groups in per_frame),
@@ -263,46 +258,58 @@ def _check_deflated(path: str, file: BinaryIO) -> None:
         data = inflater.unconsumed_tail or file.read(1 << 16)
 
 
+def _group(groups: Sequence[Dataset], name: str) -> Dataset:
+    """A functional group: of the first that has it, or else the last, which is the data set itself (classic files)."""
+    return next((item for each in groups if (item := first_of(each, name))), groups[-1])
+
+
 def _frame(*groups: Dataset) -> Frame:
-    """A frame by its functional groups: its own before the shared ones before the data set itself (classic files)."""
-
-    def group(name: str) -> Dataset:
-        return next((item for each in groups if (item := _first(each, name))), groups[-1])
-
-    measures, voi = group("PixelMeasuresSequence"), group("FrameVOILUTSequence")
-    position = _numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3)
-    orientation = _numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6)
-    spacing = _numbers(measures, "PixelSpacing", 2)
-    transformation = group("PixelValueTransformationSequence")
-    slope, intercept = _number(transformation, "RescaleSlope"), _number(transformation, "RescaleIntercept")
+    """A frame by its own functional groups, then the shared ones, then the data set."""
+    measures, voi = _group(groups, "PixelMeasuresSequence"), _group(groups, "FrameVOILUTSequence")
+    position = numbers_of(_group(groups, "PlanePositionSequence"), "ImagePositionPatient", 3)
+    orientation = numbers_of(_group(groups, "PlaneOrientationSequence"), "ImageOrientationPatient", 6)
+    spacing = numbers_of(measures, "PixelSpacing", 2)
+    transformation = _group(groups, "PixelValueTransformationSequence")
+    slope, intercept = number_of(transformation, "RescaleSlope"), number_of(transformation, "RescaleIntercept")
     return Frame(
         position if position and is_position(position) else None,
         orientation if orientation and is_orientation(orientation) else None,
         (spacing[0], spacing[1]) if spacing and all(map(is_distance, spacing)) else None,
         _distance(measures, "SliceThickness"),
         _distance(measures, "SpacingBetweenSlices"),
-        (_number(voi, "WindowCenter"), _number(voi, "WindowWidth")),
-        _code(voi, "VOILUTFunction"),
+        (number_of(voi, "WindowCenter"), number_of(voi, "WindowWidth")),
+        code_of(voi, "VOILUTFunction"),
         (slope or 1.0, intercept or 0.0) if slope or intercept else None,
+    )
+
+
+def _times(*groups: Dataset) -> tuple[float | None, float | None, float | None]:
+    """Repetition, echo and inversion time, which enhanced files have in functional groups, under other names."""
+    timing = _group(groups, "MRTimingAndRelatedParametersSequence")
+    echo, modifier = _group(groups, "MREchoSequence"), _group(groups, "MRModifierSequence")
+    return (
+        number_of(timing, "RepetitionTime"),
+        number_of(echo, "EffectiveEchoTime") or number_of(echo, "EchoTime"),
+        number_of(modifier, "InversionTimes") or number_of(modifier, "InversionTime"),
     )
 
 
 def _agent(dataset: Dataset) -> str:
     """The contrast agent that a header names, in words or by its code."""
-    if text := _text(dataset, "ContrastBolusAgent"):
+    if text := text_of(dataset, "ContrastBolusAgent"):
         return text
-    items = _items(dataset, "ContrastBolusAgentSequence")
-    return (_text(items[0], "CodeMeaning") or "coded") if items else ""
+    items = items_of(dataset, "ContrastBolusAgentSequence")
+    return (text_of(items[0], "CodeMeaning") or "coded") if items else ""
 
 
 def _facts(dataset: Dataset) -> dict[str, str]:
     age = _age(dataset)
     maker = " ".join(f"{_words(dataset, 'Manufacturer')} {_words(dataset, 'ManufacturerModelName')}".split())
-    tesla = _number(dataset, "MagneticFieldStrength") or 0.0
+    tesla = number_of(dataset, "MagneticFieldStrength") or 0.0
     tesla = tesla / 10_000 if tesla > 100 else tesla  # some write gauss
     nominal = next((f for f in _FIELDS if abs(tesla - f) < 0.07 * f), tesla)
     facts = {
-        "sex": sex if (sex := _code(dataset, "PatientSex")) in ("F", "M", "O") else "",
+        "sex": sex if (sex := code_of(dataset, "PatientSex")) in ("F", "M", "O") else "",
         "age": "" if age is None else age_band(age),
         "scanner": maker,
         "field_strength": f"{nominal:.3g} T" if 0 < nominal < 30 else "",
@@ -312,7 +319,7 @@ def _facts(dataset: Dataset) -> dict[str, str]:
 
 def _age(dataset: Dataset) -> float | None:
     """The patient's age in years when scanned, from PatientAge or else from two dates."""
-    if age := re.fullmatch(r"(\d{1,3})([DWMY])", _text(dataset, "PatientAge").upper()):
+    if age := re.fullmatch(r"(\d{1,3})([DWMY])", text_of(dataset, "PatientAge").upper()):
         return int(age[1]) * _DAYS[age[2]] / _DAYS["Y"]
     born = _date(dataset, "PatientBirthDate")
     when = next((d for name in ("StudyDate", "SeriesDate", "AcquisitionDate") if (d := _date(dataset, name))), None)
@@ -323,86 +330,17 @@ def _age(dataset: Dataset) -> float | None:
 
 def _date(dataset: Dataset, keyword: str) -> dt.date | None:
     try:
-        return dt.datetime.strptime(_text(dataset, keyword).replace(".", ""), "%Y%m%d").date()
+        return dt.datetime.strptime(text_of(dataset, keyword).replace(".", ""), "%Y%m%d").date()
     except ValueError:
         return None
 
 
 def _words(dataset: Dataset, keyword: str) -> str:
     """A maker's or model's name in capitals, so that two spellings are one; empty unless it looks like one."""
-    value = _text(dataset, keyword).upper()
+    value = text_of(dataset, keyword).upper()
     return value if re.fullmatch(r"[A-Z0-9][A-Z0-9 .,+&/()_-]{0,39}", value) else ""
 
 
-def _value(dataset: Any, keyword: str) -> Any:
-    """An element's value; None where it is missing or cannot be parsed."""
-    try:
-        return dataset.get(keyword)
-    except (OSError, MemoryError):
-        raise
-    except Exception:  # noqa: BLE001 - pydicom raises nearly anything of a malformed value
-        return None
-
-
-def _texts(dataset: Any, keyword: str) -> list[str]:
-    value = _value(dataset, keyword)
-    return [] if value is None else [value] if isinstance(value, str) else [str(v) for v in _several(value)]
-
-
-def _text(dataset: Any, keyword: str) -> str:
-    return str(_value(dataset, keyword) or "").strip()
-
-
-def _code(dataset: Any, keyword: str) -> str:
-    """A code string (CS) in capitals; empty if absent or malformed, so that no free text passes through."""
-    value = _text(dataset, keyword).upper()
-    return value if re.fullmatch(r"[A-Z0-9_ ]{1,16}", value) else ""
-
-
-def _numbers(dataset: Any, keyword: str, count: int) -> Vector | None:
-    """So many finite numbers; None where there are others."""
-    try:
-        numbers = tuple(float(v) for v in _several(_value(dataset, keyword)))
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
-
-
-def _number(dataset: Any, keyword: str) -> float | None:
-    """The first, or only, value of an element as a finite number."""
-    try:
-        number = float(next(iter(_several(_value(dataset, keyword)))))
-    except (StopIteration, ValueError, TypeError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _whole(dataset: Any, keyword: str) -> int | None:
-    number = _number(dataset, keyword)
-    return None if number is None else int(number)
-
-
 def _distance(dataset: Any, keyword: str) -> float | None:
-    number = _number(dataset, keyword)
+    number = number_of(dataset, keyword)
     return number if number is not None and is_distance(number) else None
-
-
-def _several(value: Any) -> Any:
-    """The values of an element that may have one, several or none."""
-    if value is None or value == "":
-        return ()
-    return value if hasattr(value, "__iter__") and not isinstance(value, str) else (value,)
-
-
-def _items(dataset: Any, keyword: str) -> list[Any]:
-    from pydicom import Dataset
-
-    value = _value(dataset, keyword)
-    return [item for item in value if isinstance(item, Dataset)] if hasattr(value, "__iter__") else []
-
-
-def _first(dataset: Any, keyword: str) -> Any:
-    from pydicom import Dataset
-
-    items = _items(dataset, keyword)
-    return items[0] if items else Dataset()

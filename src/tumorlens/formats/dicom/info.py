@@ -5,8 +5,10 @@ from __future__ import annotations
 from tumorlens.formats.dicom.header import Header
 from tumorlens.sequence import Flaw, SeriesInfo, is_localiser, name_sequence
 
+CLASSIC_MR = "1.2.840.10008.5.1.4.1.1.4"
+
 MR_IMAGES = {
-    "1.2.840.10008.5.1.4.1.1.4": "MR Image Storage",
+    CLASSIC_MR: "MR Image Storage",
     "1.2.840.10008.5.1.4.1.1.4.1": "Enhanced MR Image Storage",
     "1.2.840.10008.5.1.4.1.1.4.3": "Enhanced MR Color Image Storage",
     "1.2.840.10008.5.1.4.1.1.4.4": "Legacy Converted Enhanced MR Image Storage",
@@ -29,7 +31,10 @@ def series_info(header: Header) -> SeriesInfo:
 
 def clean_description(info: SeriesInfo) -> str:
     """A description that names nobody, of which `series_info` makes the same again."""
-    return "localiser" if info.flaw == "localiser" else info.sequence or ""
+    if info.flaw == "localiser":
+        return "localiser"
+    # The agent is named in the files of a whole study, whatever name stands there afterwards.
+    return "T1 without contrast" if info.sequence == "T1" else info.sequence or ""
 
 
 def _flaw(header: Header, texts: tuple[str, ...]) -> Flaw | None:

@@ -10,17 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorlens.errors import UnreadableFile, UnsupportedFile
-from tumorlens.formats.checks import (
-    check_size,
-    divide,
-    finite,
-    parsing,
-    robust_range,
-    stretch,
-    without_false_colour,
-)
+from tumorlens.formats.checks import check_size, parsing
 from tumorlens.formats.dicom.header import Frame, Header, load
 from tumorlens.formats.dicom.info import series_info
+from tumorlens.grey import divide, finite, robust_range, stretch, without_false_colour
 from tumorlens.scan import Scan, Values
 
 if TYPE_CHECKING:

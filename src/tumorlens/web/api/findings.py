@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request
 
+from tumorlens.errors import AnalysisFailed
 from tumorlens.formats import Axis
 from tumorlens.web.api.cases import BODY, Name, clean_name
 from tumorlens.web.api.views import Document, Message
-from tumorlens.web.pool import WorkerError
+from tumorlens.web.messages import Done, FindInFile
 from tumorlens.web.state import AnyReader, App
 from tumorlens.web.uploads import receive
 
@@ -36,18 +37,12 @@ async def find(
     if parts.pool.waiting >= settings.limits.waiting:
         raise HTTPException(429, "too many requests wait already; try again in a moment", {"Retry-After": "2"})
     received = await receive(request, settings.cases, settings.limits)
-    command = {
-        "do": "finding",
-        "path": str(received.path),
-        "name": clean_name(name),
-        "axis": axis,
-        "target": target,
-        "pictures": pictures,
-    }
+    command = FindInFile(path=received.path, name=clean_name(name), axis=axis, target=target, pictures=pictures)
     try:
         async for message in parts.pool.ask(command, settings.limits.finding_seconds, quick=True):
-            document = Document.model_validate(message["end"])
-    except WorkerError as error:
+            if isinstance(message, Done):
+                document = Document.model_validate(message.document)
+    except AnalysisFailed as error:
         raise HTTPException(422, str(error)) from error
     finally:
         received.path.unlink(missing_ok=True)

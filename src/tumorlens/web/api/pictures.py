@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query, Response
 from fastapi.responses import FileResponse
 
-from tumorlens.finding import Region
+from tumorlens.evidence import Region
 from tumorlens.web.api.views import Message
 from tumorlens.web.pictures import png
 from tumorlens.web.state import App, ThisCase, ThisSlice
@@ -47,8 +47,8 @@ def heat(row: ThisSlice, label: str, parts: App) -> FileResponse:
 @router.get("/cases/{case_id}/slices/{number}/overlay/{label}.png", response_class=_Picture, responses=_PNG)
 def overlay(row: ThisSlice, label: str, parts: App, opacity: Annotated[float, Query(ge=0, le=1)] = 0.6) -> Response:
     """The heat map for a class in colours over the scan, with its contour and a scale."""
-    found = row.content["regions"].get(_known(label, parts))
-    region = None if found is None else Region.model_validate(found)
+    content = row.content["regions"].get(_known(label, parts))
+    region = None if content is None else Region.model_validate(content)
     pictures = parts.store.pictures(row.case_id, row.number)
     try:
         picture = pictures.overlay(label, region, row.content["width"], opacity)

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from tumorlens.card import WeightsCard
-from tumorlens.finding import SCHEMA, FindingRecord, FindingsDocument, Region
+from tumorlens.finding import SCHEMA, FindingRecord, FindingsDocument
+from tumorlens.web.messages import SliceContent
 from tumorlens.web.tables import Case, FailedFile, Feedback, Slice
 from tumorlens.wording import in_words, set_in_words, study_in_words
 
@@ -132,61 +133,18 @@ class CaseDetail(CaseView):
     failures: list[FailureView] = Field(default_factory=list)
 
 
-class ValuesView(BaseModel):
-    """What the numbers behind a picture mean: of their steps, 0 is `low` and 65,535 is `high`.
+class SliceView(SliceContent):
+    """A slice and its finding, with the addresses of its pictures.
 
     Attributes:
-        low: Least value.
-        high: Greatest value.
-        black: What the file's window shows as black.
-        white: What it shows as white.
-        inverted: Whether large values are dark.
-    """
-
-    low: float
-    high: float
-    black: float
-    white: float
-    inverted: bool
-
-
-class SliceView(BaseModel):
-    """A slice and its finding.
-
-    Attributes:
-        number: From 1.
-        series: From 1; neighbours in a series are neighbours in the head.
-        width: Of the scan, in pixels; regions are in these.
-        height: Of the scan.
-        spacing: mm between pixels, down and along the rows, where the file says.
-        depth: How far the slice lies along the line across its plane, in mm, where the file says.
-        values: What the numbers behind the picture mean; None where the file holds no more than the picture.
-        volume: Number of the volume it is a part of, where that is shown in three planes.
-        uncertainty: 1 - the probability of the most probable class; 1 for an unknown scan.
-        finding: As `tumorlens predict --json` gives it, for the most probable class.
         words: The finding in a few words.
         prediction_set: The prediction set in words, with its coverage; empty where it adds nothing.
-        regions: Where the evidence is, by class: empty for an unknown scan, and without the class that means nothing
-            was found.
-        evidence: Whether there is any, by the same classes.
         scan: Address of the picture.
-        heat: Addresses of the heat maps, by the same classes.
+        heat: Addresses of the heat maps, by the same classes as the regions.
     """
 
-    number: int
-    series: int
-    width: int
-    height: int
-    spacing: tuple[float, float] | None
-    depth: float | None
-    values: ValuesView | None
-    volume: int | None
-    uncertainty: float
-    finding: FindingRecord
     words: str
     prediction_set: str
-    regions: dict[str, Region | None]
-    evidence: dict[str, bool]
     scan: str
     heat: dict[str, str]
 

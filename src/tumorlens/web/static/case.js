@@ -10,11 +10,11 @@ const id = root.dataset.id;
 const viewer = new Viewer(byId("stage"), byId("panes"), byId("readout"));
 const planes = new Planes(byId("planes"), root.dataset.niivue, id);
 const strip = new Strip(byId("strip"), (number) => go(number));
-let found = null; // the case
+let shownCase = null;
 let slices = [];
 let current = 0; // number of the slice that is shown
 let picked = null; // class that the reader picked; null follows the finding
-let said = [];
+let assessments = [];
 let moved = false; // whether the reader has chosen a slice
 
 const slice = () => slices[current - 1];
@@ -25,49 +25,49 @@ const key = () => (slice().finding.unknown ? null : picked ?? slice().finding.la
 
 async function refresh() {
   try {
-    found = await ask("GET", `/cases/${id}`);
+    shownCase = await ask("GET", `/cases/${id}`);
   } catch (error) {
     byId("state").replaceChildren(h("p", { class: "notice bad" }, error.status === 404 ? "The case was deleted." : error.message));
     return;
   }
-  if (found.slices < slices.length) slices = []; // it was begun again
+  if (shownCase.slices < slices.length) slices = []; // it was begun again
   const more = await ask("GET", `/cases/${id}/slices?after=${slices.length}`);
   slices.push(...more);
-  said = await ask("GET", `/cases/${id}/feedback`);
+  assessments = await ask("GET", `/cases/${id}/feedback`);
   showCase();
   if (!slices.length) return;
   byId("desk").hidden = false;
   byId("slice").max = slices.length;
   byId("scroller").hidden = slices.length < 2;
   if (!current && document.activeElement === document.body) byId("stage").focus({ preventScroll: true });
-  const key = found.study?.key_slices?.at(Math.floor(found.study.key_slices.length / 2));
-  if (!current || (found.status === "done" && !moved && key && key !== current)) await go(key ?? 1, false);
+  const key = shownCase.study?.key_slices?.at(Math.floor(shownCase.study.key_slices.length / 2));
+  if (!current || (shownCase.status === "done" && !moved && key && key !== current)) await go(key ?? 1, false);
   else if (more.length) strip.set(slices, current);
-  showSaid();
+  showAssessments();
 }
 
 function showCase() {
-  byId("title").textContent = found.title || "New case";
-  document.title = `${found.title || "New case"} – TumorLens`;
+  byId("title").textContent = shownCase.title || "New case";
+  document.title = `${shownCase.title || "New case"} – TumorLens`;
   byId("facts").textContent = [
-    `dropped by ${found.owner}, ${when(found.created)}`, plural(found.slices, "slice"), `weights ${found.weights}`, `deleted on ${when(found.expires)}`,
+    `dropped by ${shownCase.owner}, ${when(shownCase.created)}`, plural(shownCase.slices, "slice"), `weights ${shownCase.weights}`, `deleted on ${when(shownCase.expires)}`,
   ].join(" · ");
   const state = byId("state");
-  if (found.status === "failed") {
-    state.replaceChildren(h("div", { class: "notice bad" }, h("h2", {}, "It could not be read"), h("p", {}, capital(found.error)),
+  if (shownCase.status === "failed") {
+    state.replaceChildren(h("div", { class: "notice bad" }, h("h2", {}, "It could not be read"), h("p", {}, capital(shownCase.error)),
       h("button", { type: "button", onclick: again }, "Try again")));
-  } else if (found.status === "done") state.replaceChildren();
+  } else if (shownCase.status === "done") state.replaceChildren();
   else {
-    const words = { uploading: "The files are being uploaded.", waiting: "Waiting to be read.", reading: "Being read" }[found.status];
-    const about = found.status === "reading" && found.total ? `: ${found.slices} of about ${Math.max(found.total, found.slices)} slices` : "";
-    state.replaceChildren(h("div", { class: "panel" }, h("p", {}, words + about), found.status === "reading" && found.total ? h("progress", { max: Math.max(found.total, found.slices), value: found.slices, "aria-label": "Slices read" }) : h("progress", { "aria-label": words })));
+    const words = { uploading: "The files are being uploaded.", waiting: "Waiting to be read.", reading: "Being read" }[shownCase.status];
+    const about = shownCase.status === "reading" && shownCase.total ? `: ${shownCase.slices} of about ${Math.max(shownCase.total, shownCase.slices)} slices` : "";
+    state.replaceChildren(h("div", { class: "panel" }, h("p", {}, words + about), shownCase.status === "reading" && shownCase.total ? h("progress", { max: Math.max(shownCase.total, shownCase.slices), value: shownCase.slices, "aria-label": "Slices read" }) : h("progress", { "aria-label": words })));
   }
-  for (const report of ["report-pdf", "report-html"]) byId(report).hidden = found.status !== "done";
-  byId("failures").hidden = !found.failures.length;
-  byId("failures").querySelector("ul").replaceChildren(...found.failures.slice(0, 100).map((f) => h("li", {}, `${f.name}: ${f.error}`)));
-  const study = found.study;
+  for (const report of ["report-pdf", "report-html"]) byId(report).hidden = shownCase.status !== "done";
+  byId("failures").hidden = !shownCase.failures.length;
+  byId("failures").querySelector("ul").replaceChildren(...shownCase.failures.slice(0, 100).map((f) => h("li", {}, `${f.name}: ${f.error}`)));
+  const study = shownCase.study;
   byId("study").textContent = study && study.slices > 1
-    ? `The case: ${found.unknown ? "every slice is unlike those of the training, so there is no finding" : found.headline}. Slices: ` +
+    ? `The case: ${shownCase.headline}. Slices: ` +
       [...classes.filter((k) => study.counts[k]).map((k) => `${study.counts[k]} ${names[k]}`), ...(study.unknown_slices ? [`${study.unknown_slices} unknown`] : [])].join(", ") + "."
     : "";
 }
@@ -92,7 +92,7 @@ async function go(number, byReader = true) {
   byId("slice").setAttribute("aria-valuetext", `slice ${current} of ${slices.length}, ${slice().words}`);
   strip.set(slices, current);
   showFinding();
-  showSaid();
+  showAssessments();
   showWindow();
   await show();
 }
@@ -117,7 +117,7 @@ function inVolume() {
   const [x0, y0, x1, y1] = regions[key()]?.box ?? [0, 0, width, height];
   const [across, down] = [1 - (x0 + x1) / 2 / width, 1 - (y0 + y1) / 2 / height];
   const depth = (finding.frame + 0.5) / (slices.filter((s) => s.volume === slice().volume).at(-1).finding.frame + 1);
-  return { axial: [across, down, depth], coronal: [across, depth, down], sagittal: [depth, across, down] }[found.axis];
+  return { axial: [across, down, depth], coronal: [across, depth, down], sagittal: [depth, across, down] }[shownCase.axis];
 }
 
 function showFinding() {
@@ -296,33 +296,33 @@ function showOutline() {
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const step = Math.ceil(viewer.outline.length / 500) || 1;
-  const word = {
+  const assessment = {
     slice: current, verdict: form.verdict.value, label: form.verdict.value === "other" ? byId("other").value : "",
     comment: byId("comment").value, outline: viewer.outline.filter((_, i) => i % step === 0),
   };
   try {
-    said.push(await ask("POST", `/cases/${id}/feedback`, word));
+    assessments.push(await ask("POST", `/cases/${id}/feedback`, assessment));
     form.reset();
     byId("other-field").hidden = true;
     viewer.outline = [];
     viewer.paint();
     showOutline();
     byId("saved").textContent = "Saved.";
-    showSaid();
+    showAssessments();
   } catch (error) {
     byId("saved").textContent = error.message;
   }
 });
-function showSaid() {
+function showAssessments() {
   showOutline();
-  const here = said.filter((word) => word.slice === current);
-  byId("said").replaceChildren(...here.map((word) =>
-    h("li", {}, `${word.reader} ${{ agree: `agrees: ${names[word.label]}`, other: `says ${names[word.label]}`, unsure: "is unsure" }[word.verdict]}`, word.outline ? ", with an outline" : "", word.comment ? h("div", {}, word.comment) : null, h("div", { class: "soft small" }, when(word.said)))));
+  const here = assessments.filter((one) => one.slice === current);
+  byId("said").replaceChildren(...here.map((one) =>
+    h("li", {}, `${one.reader} ${{ agree: `agrees: ${names[one.label]}`, other: `says ${names[one.label]}`, unsure: "is unsure" }[one.verdict]}`, one.outline ? ", with an outline" : "", one.comment ? h("div", {}, one.comment) : null, h("div", { class: "soft small" }, when(one.said)))));
 }
 
 // renaming, deleting
 
-byId("rename").addEventListener("click", () => { byId("new-title").value = found?.title ?? ""; byId("naming").showModal(); });
+byId("rename").addEventListener("click", () => { byId("new-title").value = shownCase?.title ?? ""; byId("naming").showModal(); });
 byId("naming").addEventListener("close", async () => {
   if (byId("naming").returnValue !== "yes") return;
   await ask("PATCH", `/cases/${id}`, { title: byId("new-title").value });

@@ -38,15 +38,15 @@ export class Pictures {
   }
 
   keep(key, load) {
-    let found = this.cache.get(key);
-    if (!found) {
-      found = load();
-      found.catch(() => this.cache.delete(key));
+    let picture = this.cache.get(key);
+    if (!picture) {
+      picture = load();
+      picture.catch(() => this.cache.delete(key));
     }
     this.cache.delete(key);
-    this.cache.set(key, found);
+    this.cache.set(key, picture);
     while (this.cache.size > KEPT * 2) this.cache.delete(this.cache.keys().next().value);
-    return found;
+    return picture;
   }
 }
 

@@ -1,6 +1,6 @@
 // The reading room: dropping scans, and the worklist.
 
-import { ask, byId, capital, colourOf, h, names, percent, plural, watch, when } from "./common.js";
+import { ask, byId, capital, colourOf, h, plural, watch, when } from "./common.js";
 import { Upload, filesOf } from "./uploads.js";
 
 const PAGE = 50;
@@ -115,7 +115,7 @@ async function refresh() {
   }
   if (mine !== asked) return; // another was asked for meanwhile
   const focused = document.activeElement?.closest?.("[data-case]")?.dataset.case;
-  list.replaceChildren(...answer.cases.map((found) => h("li", {}, row(found))));
+  list.replaceChildren(...answer.cases.map((entry) => h("li", {}, row(entry))));
   if (focused) list.querySelector(`[data-case="${focused}"]`)?.focus();
   byId("count").textContent = answer.total ? plural(answer.total, "case") : "";
   byId("more").hidden = answer.cases.length >= answer.total;
@@ -127,28 +127,27 @@ async function refresh() {
 
 const VERDICTS = { agree: "agreed", other: "other class", unsure: "unsure" };
 
-function row(found) {
-  const key = found.study?.key_slices?.[0];
+function row(entry) {
+  const key = entry.study?.key_slices?.[0];
   const thumb = key
-    ? h("img", { class: "thumb", src: `/api/v1/cases/${found.id}/slices/${key}/scan.png`, alt: "", loading: "lazy" })
+    ? h("img", { class: "thumb", src: `/api/v1/cases/${entry.id}/slices/${key}/scan.png`, alt: "", loading: "lazy" })
     : h("span", { class: "thumb" });
-  return h("a", { class: "case", href: `/cases/${found.id}`, "data-case": found.id }, thumb,
-    h("span", { class: "what" }, h("span", { class: "title" }, found.title || "New case"), h("span", { class: "soft small" }, `${when(found.created)} · ${plural(found.slices, "slice")}`)),
-    h("span", { class: "what" }, state(found)),
-    h("span", { class: "meter" }, found.status === "done" ? [h("span", {}, "uncertain"), h("span", { class: "bar", "aria-hidden": "true" }, h("span", { "width%": percent(found.uncertainty) })), h("span", {}, percent(found.uncertainty))] : null),
-    h("span", {}, found.verdict ? h("span", { class: "chip" }, VERDICTS[found.verdict]) : null));
+  return h("a", { class: "case", href: `/cases/${entry.id}`, "data-case": entry.id }, thumb,
+    h("span", { class: "what" }, h("span", { class: "title" }, entry.title || "New case"), h("span", { class: "soft small" }, `${when(entry.created)} · ${plural(entry.slices, "slice")}`)),
+    h("span", { class: "what" }, state(entry)),
+    h("span", {}, entry.verdict ? h("span", { class: "chip" }, VERDICTS[entry.verdict]) : null));
 }
 
-function state(found) {
-  if (found.status === "failed") return h("span", {}, "Failed: ", found.error);
-  if (found.status === "uploading") return h("span", { class: "soft" }, "being uploaded");
-  if (found.status === "waiting") return h("span", { class: "soft" }, "waiting to be read");
-  if (found.status === "reading") {
-    return [h("span", { class: "soft" }, `being read: ${found.slices}${found.total ? ` of about ${Math.max(found.total, found.slices)}` : ""}`),
-      h("progress", { max: Math.max(found.total, found.slices, 1), value: found.slices, "aria-label": "Slices read" })];
+function state(entry) {
+  if (entry.status === "failed") return h("span", {}, "Failed: ", entry.error);
+  if (entry.status === "uploading") return h("span", { class: "soft" }, "being uploaded");
+  if (entry.status === "waiting") return h("span", { class: "soft" }, "waiting to be read");
+  if (entry.status === "reading") {
+    return [h("span", { class: "soft" }, `being read: ${entry.slices}${entry.total ? ` of about ${Math.max(entry.total, entry.slices)}` : ""}`),
+      h("progress", { max: Math.max(entry.total, entry.slices, 1), value: entry.slices, "aria-label": "Slices read" })];
   }
-  if (found.unknown) return h("span", { class: "chip" }, h("span", { class: "dot" }), "unknown scan");
-  return h("span", {}, h("span", { class: "chip" }, h("span", { class: `dot ${colourOf(found.label)}` }), capital(found.words)));
+  if (entry.unknown) return h("span", { class: "chip" }, h("span", { class: "dot" }), "unknown scan");
+  return h("span", {}, h("span", { class: "chip" }, h("span", { class: entry.study.uncertain ? "dot" : `dot ${colourOf(entry.label)}` }), capital(entry.words)));
 }
 
 let timer;

@@ -6,9 +6,9 @@ const AT_ONCE = 3;
 const TRIES = 6;
 
 export class Upload {
-  // files: [{file, name}]; told: called with (bytes done, bytes in all, files done).
-  constructor(caseId, files, told) {
-    Object.assign(this, { caseId, files, told });
+  // files: [{file, name}]; progress: called with (bytes done, bytes in all, files done).
+  constructor(caseId, files, progress) {
+    Object.assign(this, { caseId, files, progress });
     this.total = files.reduce((sum, { file }) => sum + file.size, 0);
     this.sent = new Map();
     this.done = 0;
@@ -70,7 +70,7 @@ export class Upload {
 
   tell() {
     const sent = [...this.sent.values()].reduce((sum, n) => sum + n, 0);
-    this.told(Math.min(sent, this.total), this.total, this.done);
+    this.progress(Math.min(sent, this.total), this.total, this.done);
   }
 }
 
@@ -78,21 +78,21 @@ export class Upload {
 export async function filesOf(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) return [...transfer.files].map((file) => ({ file, name: file.name }));
-  const found = [];
-  for (const entry of entries) await walk(entry, found);
-  return found;
+  const files = [];
+  for (const entry of entries) await walk(entry, files);
+  return files;
 }
 
-async function walk(entry, found) {
+async function walk(entry, files) {
   if (entry.isFile) {
     const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-    if (!file.name.startsWith(".")) found.push({ file, name: entry.fullPath.replace(/^\//, "") });
+    if (!file.name.startsWith(".")) files.push({ file, name: entry.fullPath.replace(/^\//, "") });
     return;
   }
   const reader = entry.createReader();
   for (;;) {
     const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
     if (!some.length) return;
-    for (const inside of some) await walk(inside, found);
+    for (const inside of some) await walk(inside, files);
   }
 }

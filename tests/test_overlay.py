@@ -6,8 +6,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tumorlens.explain.overlay import colour, draw_heatmap, draw_overlay, draw_scan
 from tumorlens.explain.region import find_region
+from tumorlens.overlay import colour, draw_heatmap, draw_overlay, draw_scan
 from tumorlens.scan import Scan
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from tumorlens.finding import Region
+from tumorlens.evidence import Region
+from tumorlens.picture import to_picture
 from tumorlens.scan import Scan
 
 _CONTOUR = (64, 224, 255)
@@ -33,7 +34,7 @@ def colour(heatmap: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def draw_scan(scan: Scan) -> Image.Image:
     """The scan as it is, RGB, at its own size."""
-    return Image.fromarray(np.round(scan.rgb * 255).clip(0, 255).astype(np.uint8))
+    return to_picture(scan.rgb)
 
 
 def draw_overlay(

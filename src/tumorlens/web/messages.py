@@ -1,0 +1,160 @@
+"""What the page and its workers say to each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter
+
+from tumorlens.finding import FindingRecord, Region
+from tumorlens.formats import Axis
+from tumorlens.place import SlicePlace
+from tumorlens.processes import Failed, Message
+
+
+class Rules(BaseModel):
+    """How files are received.
+
+    Attributes:
+        files: How many there may be.
+        size: Bytes they may have together.
+        key: Secret that DICOM files are de-identified with, in hexadecimal; None leaves them as they are.
+    """
+
+    files: int
+    size: int
+    key: str | None = None
+
+
+class Start(Message):
+    """The first command: which weights answer, and the bytes the worker may take beyond what it holds then."""
+
+    kind: Literal["start"] = "start"
+    weights: str
+    memory: int = 0
+
+
+class FindInFile(Message):
+    """Say what a file shows, at once.
+
+    Attributes:
+        path: The file.
+        name: What it is called.
+        axis: The plane to cut a volume in.
+        target: Class to explain; None takes the most probable one.
+        pictures: Whether to embed overlay and heat map.
+    """
+
+    kind: Literal["find"] = "find"
+    path: Path
+    name: str
+    axis: Axis = "axial"
+    target: str | None = None
+    pictures: bool = False
+
+
+class ReadCase(Message):
+    """Read a case.
+
+    Attributes:
+        folder: Its folder: `uploads` in; `files`, `slices` and `volumes` come out.
+        uploads: Number and name of what was uploaded.
+        axis: The plane to cut volumes in.
+        rules: How files are received.
+    """
+
+    kind: Literal["case"] = "case"
+    folder: Path
+    uploads: tuple[tuple[int, str], ...]
+    axis: Axis
+    rules: Rules
+
+
+class ValuesView(BaseModel):
+    """What the numbers behind a picture mean: of their steps, 0 is `low` and 65,535 is `high`.
+
+    Attributes:
+        low: Least value.
+        high: Greatest value.
+        black: What the file's window shows as black.
+        white: What it shows as white.
+        inverted: Whether large values are dark.
+    """
+
+    low: float
+    high: float
+    black: float
+    white: float
+    inverted: bool
+
+
+class SliceContent(BaseModel):
+    """A slice and its finding.
+
+    Attributes:
+        number: From 1.
+        series: From 1; neighbours in a series are neighbours in the head.
+        width: Of the scan, in pixels; regions are in these.
+        height: Of the scan.
+        spacing: mm between pixels, down and along the rows, where the file says.
+        depth: How far the slice lies along the line across its plane, in mm, where the file says.
+        values: What the numbers behind the picture mean; None where the file holds no more than the picture.
+        volume: Number of the volume it is a part of, where that is shown in three planes.
+        uncertainty: 1 - the probability of the most probable class; 1 for an unknown scan.
+        finding: As `tumorlens predict --json` gives it, for the most probable class.
+        regions: Where the evidence is, by class: empty for an unknown scan, and without the class that means nothing
+            was found.
+        evidence: Whether there is any, by the same classes.
+    """
+
+    number: int
+    series: int
+    width: int
+    height: int
+    spacing: tuple[float, float] | None
+    depth: float | None
+    values: ValuesView | None
+    volume: int | None
+    uncertainty: float
+    finding: FindingRecord
+    regions: dict[str, Region | None]
+    evidence: dict[str, bool]
+
+
+class Total(Message):
+    """How many files a case has."""
+
+    kind: Literal["total"] = "total"
+    total: int
+
+
+class FileFailed(Message):
+    """A file of a case that could not be read."""
+
+    kind: Literal["file failed"] = "file failed"
+    name: str
+    error: str
+
+
+class SliceRead(Message):
+    """A slice of a case, its finding, and where it lies in the patient."""
+
+    kind: Literal["slice"] = "slice"
+    content: SliceContent
+    place: SlicePlace
+
+
+class Done(Message):
+    """The end of a command that was done; with the document of a file's findings, where it was to find them."""
+
+    kind: Literal["done"] = "done"
+    document: dict[str, Any] | None = None
+
+
+Reply = Total | FileFailed | SliceRead | Done | Failed
+
+COMMANDS: TypeAdapter[Start | FindInFile | ReadCase] = TypeAdapter(
+    Annotated[Start | FindInFile | ReadCase, Field(discriminator="kind")]
+)
+REPLIES: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="kind")])
