@@ -1,6 +1,7 @@
 """Errors: one line that names file and remedy, in one tree, whole after a trip between processes."""
 
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,22 @@ def test_one_except_catches_everything() -> None:
     classes = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, Exception)]
     assert len(classes) > 8
     assert all(issubclass(e, TumorLensError) for e in classes)
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    drawn: dict[str, str] = {}
+    above = {0: "TumorLensError"}  # names by how far they are indented
+    for branch, name in re.findall(r"^ {4}([│ ]*[├└]── )(\w+)", errors.__doc__ or "", re.M):
+        drawn[name] = above[len(branch) - 4]
+        above[len(branch)] = name
+    classes = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, TumorLensError)]
+    assert drawn == {c.__name__: c.__mro__[1].__name__ for c in classes if c is not TumorLensError}
+
+
+def test_no_error_of_ours_stands_outside_the_tree() -> None:
+    modules = [p for p in Path(errors.__file__).parent.rglob("*.py") if p.name != "errors.py"]
+    pattern = re.compile(r"^class \w+\(\w*(?:Error|Exception)\)", re.M)
+    assert [(p.name, found) for p in modules if (found := pattern.findall(p.read_text("utf-8")))] == []
 
 
 def test_a_message_is_one_line_with_file_problem_and_remedy() -> None:

@@ -12,8 +12,8 @@
     ├── ModelError             a network or its weights cannot be used
     │   └── ChecksumMismatch   weights differ from what their card says
     ├── ConfigError            a setting is unknown or out of range
-    ├── DeliveryError          results could not be handed to another system
     ├── PeerError              another system refused, failed or did not answer
+    │   └── RequestRefused     the page refused a request
     ├── AnalysisFailed         a file or study could not be analysed, within its limits
     └── MissingExtra           an optional dependency is not installed
 
@@ -103,6 +103,18 @@ class ConfigError(TumorLensError):
 
 class PeerError(TumorLensError):
     """Another system (a PACS, a DICOMweb server) refused, failed or did not answer. Trying again may help."""
+
+
+class RequestRefused(PeerError):
+    """The page refused a request.
+
+    Attributes:
+        status: HTTP status, or 0 if the page was not reached.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class AnalysisFailed(TumorLensError):

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from tests.web.conftest import Page
-from tumorlens.web.client import Client, RequestRefused
+from tumorlens.errors import RequestRefused
+from tumorlens.web.client import Client
 
 
 @pytest.fixture

@@ -10,22 +10,10 @@ from typing import Any
 
 import httpx
 
-from tumorlens.errors import TumorLensError
+from tumorlens.errors import RequestRefused
 from tumorlens.finding import FindingsDocument
 
 FINISHED = ("done", "failed")
-
-
-class RequestRefused(TumorLensError):
-    """The page refused a request.
-
-    Attributes:
-        status: HTTP status, or 0 if the page was not reached.
-    """
-
-    def __init__(self, message: str, status: int = 0) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class Client:
