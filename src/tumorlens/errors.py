@@ -27,9 +27,11 @@ Every message is one line that names the file and the remedy, and none holds pat
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
+from pathlib import Path
 
 
 class TumorLensError(Exception):
@@ -147,6 +149,13 @@ class MissingExtra(TumorLensError):
 
     def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
         return type(self), (self.what, self.extra)
+
+
+def trace_of(error: BaseException) -> str:
+    """Kinds of an error and its causes, and where they happened. What they say may quote a file, so it stays out."""
+    frames = traceback.extract_tb(error.__traceback__)[::-1][:12]
+    trace = f"{type(error).__name__} at " + " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in frames)
+    return trace if error.__cause__ is None else f"{trace}; from {trace_of(error.__cause__)}"
 
 
 @contextmanager

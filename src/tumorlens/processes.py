@@ -13,14 +13,13 @@ import os
 import signal
 import threading
 import time
-import traceback
 import warnings
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from tumorlens.errors import InputError, TumorLensError
+from tumorlens.errors import InputError, TumorLensError, trace_of
 from tumorlens.files import NO_ROOM
 
 Kind = TypeVar("Kind")
@@ -63,8 +62,6 @@ class Failed(Message):
     @classmethod
     def of(cls, error: Exception) -> Failed:
         """What an error comes to. The text of others' errors may quote the file; their kind and place may not."""
-        frames = traceback.extract_tb(error.__traceback__)[::-1][:6]
-        trace = f"{type(error).__name__} at " + " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in frames)
         match error:
             case InputError():
                 return cls(problem=error.problem, remedy=error.remedy)
@@ -75,9 +72,8 @@ class Failed(Message):
             case OSError() if error.errno in NO_ROOM:
                 return cls(problem="the disk is full", remedy="its keeper must make room, then try again")
             case _:
-                return cls(
-                    problem="it could not be analysed", remedy="export it again, or convert it to PNG", trace=trace
-                )
+                remedy = "export it again, or convert it to PNG"
+                return cls(problem="it could not be analysed", remedy=remedy, trace=trace_of(error))
 
     @property
     def reason(self) -> str:

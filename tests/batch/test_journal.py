@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -161,3 +162,16 @@ def test_items_alone_and_in_chunks_are_the_same(folder_of: Folder, tiny_weights:
         assert one.failures == other.failures
         for a, b in zip(one.findings, other.findings, strict=True):
             assert a.probabilities == pytest.approx(b.probabilities, abs=1e-5)
+
+
+def test_a_study_that_was_cut_off_in_its_midst_has_one_whole_finding(
+    make_study: Callable[..., Path], tiny_weights: Path, tmp_path: Path
+) -> None:
+    study, job = make_study(), Job(output=tmp_path / "out", pictures=False)
+    with pytest.raises(Cut):
+        run([study], Computing(str(tiny_weights)), job, pool=Counting(tiny_weights, job, chunks=5))
+    outcome = run([study], Computing(str(tiny_weights)), job)
+    (record,) = outcome.kept_studies
+
+    assert (record.slices, outcome.studies) == (11, 1)
+    assert json.loads((tmp_path / "out" / DOCUMENT).read_text("ascii"))["studies"] == [record.model_dump(mode="json")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
@@ -13,6 +14,7 @@ from tumorlens.cli.console import Console
 from tumorlens.evidence import Region
 from tumorlens.finding import FailureRecord, Finding, FindingsDocument, WeightsId
 from tumorlens.preprocess import Preprocessing
+from tumorlens.study_record import Answer, KeySlice, StudyRecord
 
 WEIGHTS = WeightsId(name="tiny", sha256="0" * 64)
 CARD = WeightsCard(
@@ -120,6 +122,42 @@ def test_one_finding_needs_no_count(capsys: pytest.CaptureFixture[str]) -> None:
     outcome = Outcome(CARD, Tally(Counter(glioma=1)), kept=list(_document().findings))
     Console(quiet=True).outcome(outcome, None)
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def _study(text: str, sources: Sequence[tuple[str, int]], answer: Answer = "present") -> StudyRecord:
+    return StudyRecord(
+        source="study",
+        answer=answer,
+        text=text,
+        label=None,
+        probabilities={},
+        uncertain=answer != "present",
+        unknown=answer == "not assessable",
+        key_slices=tuple(KeySlice(source=source, frame=frame) for source, frame in sources),
+        slices=20,
+        unknown_slices=0,
+        counts={},
+        series=(),
+    )
+
+
+def test_studies_have_a_line_each_after_the_slices(capsys: pytest.CaptureFixture[str]) -> None:
+    volume = _study("glioma suspected, 90%", [("a.nii", i) for i in (2, 3, 4, 9)])
+    series = _study("uncertain: no tumour 50%, glioma 45%", [("s/1.dcm", 0), ("s/2.dcm", 0)], "uncertain")
+    unknown = _study("not assessable: localiser", [("s/1.dcm", 0)], "not assessable")
+    outcome = Outcome(CARD, Tally(Counter(glioma=1)), kept=list(_document().findings), studies=50)
+    outcome.kept_studies += [volume, series, unknown]
+    Console().outcome(outcome, None)
+    out, err = capsys.readouterr()
+    _, first, second, third = (line.split("  ") for line in out.splitlines()[-4:])
+
+    assert [cell.strip() for cell in first if cell] == ["study", "20", "glioma suspected, 90%", "3–5, 10"]
+    assert [cell.strip() for cell in second if cell][2:] == [
+        "uncertain: no tumour 50%, glioma 45%",
+        "2 of them, 1.dcm to 2.dcm",
+    ]
+    assert [cell.strip() for cell in third if cell][2:4] == ["not assessable: localiser", "–"]
+    assert "… and 47 more" in err
 
 
 def test_square_brackets_in_names_are_not_taken_for_markup(capsys: pytest.CaptureFixture[str]) -> None:

@@ -271,3 +271,13 @@ def test_a_record_names_its_key_slices_and_nothing_that_identifies() -> None:
 def test_no_slices_is_an_error() -> None:
     with pytest.raises(ValueError, match="without slices"):
         together([])
+
+
+def test_a_notebook_shows_the_answer_and_why_series_do_not_count() -> None:
+    tumour, localiser = series([answer("glioma", 0.9)] * 6, name="t"), series([NOTHING] * 3, name="l", flaw="localiser")
+    study = together(tumour + localiser)
+
+    assert repr(study) == "<StudyFinding of 'scan', 9 slices: glioma suspected, 90%>"
+    assert "<b>glioma suspected, 90%</b>" in study._repr_html_()
+    assert "<td>localiser</td>" in study._repr_html_()
+    assert "not assessable" in together(series([UNKNOWN]))._repr_html_()

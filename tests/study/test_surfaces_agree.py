@@ -14,7 +14,7 @@ import pytest
 from tumorlens import batch
 from tumorlens.classifier import Classifier
 from tumorlens.cli import main
-from tumorlens.phantoms.files import write_dicom
+from tumorlens.phantoms.files import write_dicom, write_nifti
 from tumorlens.phantoms.phantom import make_study
 from tumorlens.processes import Message, parse
 from tumorlens.results.analysis import analyse
@@ -28,7 +28,7 @@ WEIGHTS = "cnn_lstm"  # they know phantoms
 
 @pytest.fixture
 def two_stacks(tmp_path: Path) -> Path:
-    """A study of one series that holds an axial and a coronal stack, in turns."""
+    """A study of a series that holds an axial and a coronal stack, in turns; of T2, of a localiser, of a file twice."""
     folder = tmp_path / "study"
     common: dict[str, str] = {}
     for place, plane in enumerate(("axial", "coronal")):
@@ -39,6 +39,13 @@ def two_stacks(tmp_path: Path) -> Path:
                 setattr(ds, keyword, common.setdefault(keyword, ds[keyword].value))
             ds.InstanceNumber = 1 + 2 * number + place
             ds.save_as(path)
+    for description, slices in (("t2 sagittal", 10), ("3-plane localizer", 5)):
+        phantoms = make_study(4, label="no_tumor", plane="sagittal", contrast="t2", slices=slices, size=96, seed=7)
+        for path in write_dicom(phantoms, folder / description):
+            ds = pydicom.dcmread(path)
+            ds.StudyInstanceUID, ds.SeriesDescription = common["StudyInstanceUID"], description
+            ds.save_as(path)
+    (folder / "again.dcm").write_bytes((folder / "axial" / "0006.dcm").read_bytes())
     return folder
 
 
@@ -65,7 +72,7 @@ def by_page(study: Path, folder: Path, key: str | None) -> Any:
     store = Store(database, folder, classifier.card)
     case = store.create("", "somebody", "axial")
     uploads = []
-    for number, path in enumerate(sorted(study.rglob("*.dcm"))):
+    for number, path in enumerate(sorted(p for p in study.rglob("*") if p.is_file())):
         (store.folder_of(case.id) / "uploads" / f"{number:05d}").write_bytes(path.read_bytes())
         uploads.append((number, f"study/{path.name}"))
     messages: list[Message] = []
@@ -100,9 +107,28 @@ def test_every_surface_gives_a_study_the_same_finding(
         "probabilities": lambda study: study["probabilities"],
         "answer": lambda study: (study["answer"], study["uncertain"], study["text"]),
         "slices": lambda study: (study["slices"], study["unknown_slices"], study["counts"], len(study["key_slices"])),
-        "series": lambda study: [{**s, "description": ""} for s in study["series"]],
+        "series": lambda study: sorted(({**s, "description": ""} for s in study["series"]), key=str),
     }
     for what, value in same.items():
         values = {surface: value(study) for surface, study in answers.items()}
         assert all(v == values["Python"] for v in values.values()), (what, values)
-    assert [(s["plane"], s["slices"]) for s in answers["Python"]["series"]] == [("axial", 12), ("coronal", 12)]
+    assert sorted((s["plane"], s["slices"], s["reason"]) for s in answers["Python"]["series"]) == [
+        ("axial", 12, ""),
+        ("coronal", 12, ""),
+        ("sagittal", 5, "localiser"),
+        ("sagittal", 10, "T1 post-contrast decides"),
+    ]
+
+
+def test_volumes_of_a_patient_are_told_apart_by_name_on_the_page_too(tmp_path: Path) -> None:
+    for contrast, label in (("t1c", "glioma"), ("flair", "no_tumor")):
+        phantoms = make_study(4, label=label, plane="axial", contrast=contrast, slices=16, size=96, seed=7)
+        (tmp_path / "patient").mkdir(exist_ok=True)
+        write_nifti(phantoms, tmp_path / "patient" / f"p_{contrast}.nii.gz")
+    (tmp_path / "page").mkdir()
+    page = by_page(tmp_path / "patient", tmp_path / "page", b"secret".hex())
+    study = Classifier.load(WEIGHTS).find_study(tmp_path / "patient").record().model_dump(mode="json")
+
+    assert page["probabilities"] == study["probabilities"]
+    assert [s["sequence"] for s in page["series"] if s["counted"]] == ["T1 post-contrast"]
+    assert {s["description"] for s in page["series"]} == {"p_t1c", "p_flair"}

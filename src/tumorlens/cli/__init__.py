@@ -115,9 +115,9 @@ def predict(
 ) -> None:
     """Say what scans show, how sure that is, and where the evidence lies.
 
-    Reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI and Cheng's MATLAB files, known by their content; paths may be URLs, such
-    as s3://bucket/scans, with the extra `batch`. With --output, results.csv, findings.json and, with that extra,
-    results.parquet hold every scan; after Ctrl-C or a kill, the same command goes on where it was.
+    Reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI and, with the extra `train`, Cheng's MATLAB files, known by their content.
+    With the extra `batch`, paths may be URLs, such as s3://bucket/scans. With --output, results.csv, findings.json and,
+    with that extra, results.parquet hold every scan; after Ctrl-C or a kill, the same command goes on where it was.
 
     Exits with 0 if all were read, 1 if some could not be (the others are still done), 2 for wrong usage, unusable
     weights or an output folder that cannot be written.

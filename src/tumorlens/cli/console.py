@@ -180,8 +180,8 @@ class Console:
         rows = [
             [
                 row.name,
-                f"{row.label} {row.probability:.0%}",
-                "yes" if row.label == row.truth else "no",
+                "–" if row.probability is None else f"{row.label} {row.probability:.0%}",
+                "uncertain" if row.uncertain else "yes" if row.label == row.truth else "no",
                 f"{row.missed} of {row.tumour_slices}",
                 f"{row.false_alarms} of {row.free_slices}",
                 "" if row.pointing is None else f"{row.pointing:.2f}",

@@ -62,7 +62,7 @@ def read(path: str, axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
     """
     volume = load_volume(path)
     across, rows, columns = _axes(volume.data.shape, axis)
-    info = _info(path)
+    info = volume_info(path)
     for frame, values in enumerate(cut(volume.data, axis)):
         yield Scan(
             stretch(values, *volume.window),
@@ -79,10 +79,10 @@ def read(path: str, axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
         )
 
 
-def _info(path: str) -> SeriesInfo:
-    """What a volume's name says of it: the header says nothing."""
-    name = re.sub(r"\.nii(\.gz)?$", "", PurePath(path).name, flags=re.IGNORECASE)
-    return SeriesInfo(description=name, sequence=name_sequence(name))
+def volume_info(name: str) -> SeriesInfo:
+    """What a volume's file name says of its sequence; its header says nothing."""
+    stem = re.sub(r"\.nii(\.gz)?$", "", PurePath(name).name, flags=re.IGNORECASE)
+    return SeriesInfo(description=stem, sequence=name_sequence(stem))
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,7 +74,7 @@ class StudyFinding:
             to 1. Means of slices, and not calibrated for studies. Empty where the study is not assessable.
         key_slices: Places of the slices that decided: of each series that counted, neighbours that together are the
             most probable to show something; the more, the thinner they are. Where nothing decided, those in the middle.
-        slices: Every slice with its finding, as they were given.
+        slices: Every slice with its finding, as they were given; one that is given twice is counted once elsewhere.
         series: What each stack of slices says.
         counts: Slices by their own most probable class, unknown ones left out.
         counted: Places of all slices of the series that counted.
@@ -97,7 +97,7 @@ class StudyFinding:
         return self.text
 
     def __repr__(self) -> str:
-        return f"<StudyFinding of {self.source!r}, {len(self.slices)} slices: {self.text}>"
+        return f"<StudyFinding of {self.source!r}, {sum(s.slices for s in self.series)} slices: {self.text}>"
 
     def _repr_html_(self) -> str:
         names = ("series", "description", "sequence", "plane", "slices", "finding", "why it does not count")
@@ -115,8 +115,9 @@ class StudyFinding:
         ]
         rows = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in cells)
         head = "".join(f"<th>{name}</th>" for name in names)
-        middle = self.slices[self.key_slices[len(self.key_slices) // 2]].finding
-        show = getattr(middle, "_repr_html_", None)
+        key = [self.slices[i].finding for i in self.key_slices]
+        surest = max(key, key=lambda finding: finding.probabilities.get(self.label or "", 0.0))
+        show = getattr(surest, "_repr_html_", None)
         picture = "" if show is None or self.unknown else show()
         return f"<b>{escape(self.text)}</b><table><tr>{head}</tr>{rows}</table>{picture}"
 
@@ -133,7 +134,7 @@ class StudyFinding:
     @property
     def unknown_slices(self) -> int:
         """How many slices are unlike those of the training."""
-        return sum(s.finding.unknown for s in self.slices)
+        return sum(s.unknown_slices for s in self.series)
 
     @property
     def confidence(self) -> float | None:
@@ -152,7 +153,7 @@ class StudyFinding:
             uncertain=self.uncertain,
             unknown=self.unknown,
             key_slices=tuple(KeySlice(source=f.source, frame=f.frame) for f in key),
-            slices=len(self.slices),
+            slices=sum(s.slices for s in self.series),
             unknown_slices=self.unknown_slices,
             counts=self.counts,
             series=self.series,
@@ -188,7 +189,7 @@ def find_in_study(
         raise ValueError("a study without slices has no finding")
     rule = rule or StudyRule()
     vote = _Vote(slices, classes, rule)
-    labels = Counter(s.finding.label for s in slices if not s.finding.unknown)
+    labels = Counter(slices[i].finding.label for i in vote.distinct)
     probabilities = _mean([vote.mean(row) for row in vote.rows])
     answer, label = _answer(probabilities, classes, rule)
     return StudyFinding(
@@ -222,7 +223,8 @@ class _Vote:
 
     Attributes:
         rows: Of each stack that counts, the neighbours that speak for it; none where nothing counts.
-        counted: All slices of those stacks.
+        distinct: All slices, without images that were given twice.
+        counted: All slices of the stacks that count.
         series: What each stack says.
         middle: The slices in the middle of the largest stack.
     """
@@ -237,6 +239,7 @@ class _Vote:
         loudest = [self._loudest(stack) for stack in stacks]
         reasons = _reasons(stacks, loudest, [rule.length(stack.spacing) for stack in stacks])
         self.rows = [row for row, reason in zip(loudest, reasons, strict=True) if not reason]
+        self.distinct = [i for stack in stacks for i in stack.slices]
         counting = (stack.slices for stack, reason in zip(stacks, reasons, strict=True) if not reason)
         self.counted = tuple(sorted(i for members in counting for i in members))
         self.series = tuple(self._finding(*each) for each in zip(stacks, loudest, reasons, strict=True))

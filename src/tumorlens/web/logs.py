@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import logging
-import traceback
-from pathlib import Path
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
+from tumorlens.errors import trace_of
+
 
 class _Formatter(JsonFormatter):
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
-        """Kinds of errors and where they happened. What they say may quote a file, so it stays out."""
-        chain, error = [], ei[1]
-        while error is not None:
-            frames = traceback.extract_tb(error.__traceback__)
-            where = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in frames[::-1][:12])
-            chain.append(f"{type(error).__name__} at {where}")
-            error = error.__cause__
-        return "; from ".join(chain)
+        """Where it happened, without what it says."""
+        return trace_of(ei[1])
 
 
 def set_up(level: str = "INFO") -> None:

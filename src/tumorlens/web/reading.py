@@ -15,6 +15,7 @@ from tumorlens.errors import InputError
 from tumorlens.evidence import Evidence
 from tumorlens.finding import Finding
 from tumorlens.formats import Failure, find_sources, read_source
+from tumorlens.formats.nifti import volume_info
 from tumorlens.place import SlicePlace
 from tumorlens.processes import Message
 from tumorlens.scan import Scan
@@ -127,7 +128,7 @@ class _Case:
         volume = self._add_to_volume(scan, series, finding, evidence)
         finding = replace(finding, source=name, warnings=(*finding.warnings, *arrived.doubts))
         content = _describe(self._number, series, scan, finding, evidence, values, volume)
-        self._tell(SliceRead(content=content, place=SlicePlace.of(scan)))
+        self._tell(SliceRead(content=content, place=place_of(scan, arrived.name)))
 
     def _add_to_volume(self, scan: Scan, series: int, finding: Finding, evidence: dict[str, Evidence]) -> int | None:
         """The number of the volume a slice is a part of, if it is shown in three planes."""
@@ -159,6 +160,11 @@ class _Case:
         if self._volume[1] is not None:
             self._volume[1].write()
         self._volume = ("", None)
+
+
+def place_of(scan: Scan, name: str) -> SlicePlace:
+    """Where a slice belongs. A volume has another name here than where it came from, and that tells its sequence."""
+    return SlicePlace.of(replace(scan, info=volume_info(name)) if scan.study == scan.source else scan)
 
 
 def _describe(

@@ -15,12 +15,11 @@ from tumorlens.finding import SCHEMA, FailureRecord, FindingsDocument
 from tumorlens.formats import Failure, Source, read_source
 from tumorlens.overlay import draw_heatmap, draw_overlay
 from tumorlens.picture import embedded
-from tumorlens.place import SlicePlace
 from tumorlens.processes import Failed, Message, begin, limit_memory, parse
 from tumorlens.scan import Scan
 from tumorlens.study import SliceFinding, find_in_studies
 from tumorlens.web.messages import COMMANDS, Done, FindInFile, ReadCase, Start
-from tumorlens.web.reading import read_case
+from tumorlens.web.reading import place_of, read_case
 
 AT_ONCE = 64
 """Slices of a file that is answered at once; more are a case."""
@@ -76,7 +75,7 @@ def _find(command: FindInFile, classifier: Classifier) -> dict[str, Any]:
             heat = embedded(draw_heatmap(finding.heatmap))
             over = embedded(draw_overlay(scan, finding.heatmap, finding.region))
         records.append(finding.record(heat, over).model_copy(update={"source": name}))
-        slices.append(SliceFinding(records[-1], SlicePlace.of(scan)))
+        slices.append(SliceFinding(records[-1], place_of(scan, name)))
     studies = [study.record(name) for study in find_in_studies(slices, classifier.card.classes, classifier.card.study)]
     document = FindingsDocument.of(classifier.weights, records, failures, studies)
     return {"schema": SCHEMA, **document.model_dump(mode="json")}
