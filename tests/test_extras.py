@@ -50,7 +50,7 @@ def _requirements(name: str, extras: set[str]) -> list[str]:
 @pytest.mark.parametrize(
     ("extra", "modules"),
     [
-        ("", "cli classifier batch formats.dicom.decoders explain.overlay results.analysis"),
+        ("", "cli classifier batch formats.dicom.decoders overlay results.analysis"),
         ("batch", "batch.store"),
         ("web", "web.app web.worker web.report_pdf formats.dicom.deidentify"),
         ("hospital", "node.node results.make results.capture results.maps results.report results.fhir"),

@@ -1,7 +1,11 @@
 """Findings in words."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+import tumorlens
 from tumorlens.card import Calibration, WeightsCard
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.finding import Finding, WeightsId
@@ -53,3 +57,12 @@ def test_a_prediction_set_has_the_cards_coverage_and_excludes_nothing(
 )
 def test_runs_are_folded(numbers: list[int], text: str) -> None:
     assert ranges(numbers) == text
+
+
+def test_no_surface_says_that_a_class_is_ruled_out() -> None:
+    files = [
+        p for p in Path(tumorlens.__file__).parent.rglob("*") if p.suffix in (".py", ".js", ".html", ".j2", ".json")
+    ]
+    texts = {p.name: p.read_text("utf-8") for p in files if p.name != "niivue.js"}
+    assert {"common.js", "report.html", "capture.py", "cnn_lstm.json"} <= texts.keys()
+    assert [name for name, text in texts.items() if re.search(r"ruled\s+out|excluded\s+class", text, re.I)] == []

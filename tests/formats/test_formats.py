@@ -13,7 +13,7 @@ from pydicom import dcmread
 from pydicom.uid import RLELossless
 
 from tumorlens.errors import ConfigError, InputError
-from tumorlens.formats import Failure, find_sources, iter_scans, read_scans, read_source
+from tumorlens.formats import Failure, find_sources, iter_scans, read_frame, read_scans, read_source
 from tumorlens.scan import Scan
 
 
@@ -35,6 +35,19 @@ def test_one_source_after_another(tmp_path, picture):
     paths[1].unlink()  # it was not read ahead
     assert [type(s) for s in scans] == [Failure, Scan]
     assert [type(s) for source in sources for s in read_source(source)] == [Scan, Failure, Scan]
+
+
+def test_one_frame_is_read_and_nothing_after_it(tmp_path, picture):
+    frames = [Image.fromarray(picture + shade) for shade in range(3)]
+    frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
+    assert [read_frame(tmp_path / "a.tif", k).frame for k in (None, 0, 2, 7)] == [0, 0, 2, 0]
+    content = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "cut.tif").write_bytes(content[: len(content) * 5 // 6])  # within the last frame
+    assert read_frame(tmp_path / "cut.tif", 1).frame == 1
+    with pytest.raises(InputError):
+        read_scans(tmp_path / "cut.tif")
+    with pytest.raises(InputError, match="no such file"):
+        read_frame(tmp_path / "none.tif")
 
 
 def test_scans_before_the_fault_are_given(tmp_path):

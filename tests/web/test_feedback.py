@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.web.conftest import Page
 from tumorlens.data.manifest import read_manifest
@@ -126,3 +127,14 @@ def test_a_word_that_makes_no_sense_is_refused(
 
 def test_nothing_said_is_nothing_to_export(page: Page) -> None:
     assert page.get("/feedback/export").status_code == 409
+
+
+def test_with_an_unknown_scan_nobody_can_agree(page: Page) -> None:
+    file = io.BytesIO()
+    Image.effect_noise((128, 128), 80).save(file, "PNG")
+    case = page.read({"noise.png": file.getvalue()})["id"]
+    refused = page.post(f"/cases/{case}/feedback", json={"slice": 1, "verdict": "agree"})
+    assert refused.status_code == 400
+    assert "no class to agree with" in refused.json()["error"]
+    other = page.post(f"/cases/{case}/feedback", json={"slice": 1, "verdict": "other", "label": "glioma"})
+    assert other.status_code == 201

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tumorlens.data.manifest import Entry, Manifest, pseudonym
 from tumorlens.errors import DataError, InputError
-from tumorlens.formats import Failure, read_scans
+from tumorlens.formats import Failure, read_frame, read_scans
 from tumorlens.preprocess import Preprocessing
 from tumorlens.scan import Scan
 
@@ -118,9 +118,8 @@ def load_slices(
 
 def read_scan(entry: Entry) -> Scan:
     """Reads the scan of one entry as it came; the name ends in "#frame" where the file holds several."""
-    scans = read_scans(entry.path)
     _, _, frame = entry.name.rpartition("#")
-    return next((s for s in scans if str(s.frame) == frame), scans[0])
+    return read_frame(entry.path, int(frame) if frame.isdecimal() else None)
 
 
 def _grouped(entry: Entry, scan: Scan, several: bool) -> Entry:

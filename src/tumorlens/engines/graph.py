@@ -47,17 +47,17 @@ class Graph:
         return Answers(*(None if column[0] is None else np.concatenate(column) for column in columns))  # type: ignore[arg-type]
 
     def _run(self, images: NDArray[np.float32], explain: bool, target: Target) -> Answers:
-        found = dict(zip(self._outputs, self._session.run(None, {"image": images}), strict=True))
-        probabilities = found["probabilities"].astype(np.float64)
+        outputs = dict(zip(self._outputs, self._session.run(None, {"image": images}), strict=True))
+        probabilities = outputs["probabilities"].astype(np.float64)
         probabilities /= probabilities.sum(1, keepdims=True)
         heat = None
         if explain and target == "all":
-            heat = found["heat_maps"]
+            heat = outputs["heat_maps"]
         elif explain:
-            heat = found["heat_maps"][np.arange(len(images)), probabilities.argmax(1) if target is None else target]
-        if "strangeness" not in found:
+            heat = outputs["heat_maps"][np.arange(len(images)), probabilities.argmax(1) if target is None else target]
+        if "strangeness" not in outputs:
             return Answers(probabilities, heat)
-        strangeness = found["strangeness"].astype(np.float64)
+        strangeness = outputs["strangeness"].astype(np.float64)
         return Answers(probabilities, heat, strangeness[:, :2], strangeness[:, 2:])
 
 

@@ -127,8 +127,8 @@ class Predictions:
                 present = list(reader.fieldnames or ())
         except (OSError, csv.Error) as error:
             raise DataError(f"{path}: not a readable table; write it with Predictions.write_csv") from error
-        known = _columns(classes)
-        if missing := [name for name in known if name not in present and name != "predicted"]:
+        columns = _columns(classes)
+        if missing := [name for name in columns if name not in present and name != "predicted"]:
             raise DataError(f"{path}: there is no column {missing[0]!r}; was it written for other classes?")
         if any(None in row or None in row.values() for row in rows):
             raise DataError(f"{path}: a row has more or fewer cells than the header; is the file whole?")
@@ -145,7 +145,7 @@ class Predictions:
             probabilities=np.array(probabilities, np.float64).reshape(len(rows), len(classes)),
             names=[row["path"] for row in rows],
             groups=np.array([row["group"] for row in rows], dtype=str),
-            extra={name: [row[name] for row in rows] for name in present if name not in known},
+            extra={name: [row[name] for row in rows] for name in present if name not in columns},
         )
 
 

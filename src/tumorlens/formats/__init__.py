@@ -24,7 +24,7 @@ from tumorlens.formats.nifti import Axis
 from tumorlens.formats.sources import Source, find_sources, reader_of
 from tumorlens.scan import Scan
 
-__all__ = ["Axis", "Failure", "Source", "find_sources", "iter_scans", "read_scans", "read_source"]
+__all__ = ["Axis", "Failure", "Source", "find_sources", "iter_scans", "read_frame", "read_scans", "read_source"]
 
 Paths = str | PathLike[str] | Iterable[str | PathLike[str]]
 
@@ -66,6 +66,21 @@ def read_scans(paths: Paths, *, axis: Axis = "axial") -> list[Scan]:
     """
     _check_axis(axis)
     return [scan for source in find_sources(paths) for scan in _read(source, axis)]
+
+
+def read_frame(path: str | PathLike[str], frame: int | None = None) -> Scan:
+    """Reads one slice of a file, and nothing after it.
+
+    Args:
+        path: The file.
+        frame: Its number in the file; the first slice is given where there is none of that number.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    scans = (scan for source in find_sources(path) for scan in _read(source, "axial"))
+    first = next(scans)
+    return first if frame in (None, first.frame) else next((s for s in scans if s.frame == frame), first)
 
 
 def iter_scans(paths: Paths, *, axis: Axis = "axial") -> Iterator[Scan | Failure]:

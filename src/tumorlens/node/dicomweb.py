@@ -134,8 +134,8 @@ class DicomWeb(Web):
         Raises:
             PeerError: If the server fails.
         """
-        found = self._search(f"studies/{study}/instances", {})
-        return [(value(item, SERIES), value(item, INSTANCE)) for item in found]
+        items = self._search(f"studies/{study}/instances", {})
+        return [(value(item, SERIES), value(item, INSTANCE)) for item in items]
 
     def _search(self, path: str, filters: dict[str, str]) -> Iterator[Item]:
         offset = 0
@@ -275,8 +275,8 @@ def value(item: Item, tag: str) -> str:
 def _failure_reasons(answer: httpx.Response) -> list[int]:
     """Of the failed SOP sequence of a Store Instances response (PS3.18 I.2.2)."""
     try:
-        said = TypeAdapter(Item | list[Item]).validate_json(answer.content)
-        response = said if isinstance(said, dict) else said[0]
+        content = TypeAdapter(Item | list[Item]).validate_json(answer.content)
+        response = content if isinstance(content, dict) else content[0]
         items = TypeAdapter(list[Item]).validate_python(response[_FAILED].Value) if _FAILED in response else []
         return [int(value(item, "00081197") or 0) for item in items]
     except (ValueError, IndexError):

@@ -182,8 +182,8 @@ class Ledger:
 
     def value(self, sql: str, *values: Any) -> Any:
         """The first value that a query finds, or None."""
-        found = self.rows(sql, *values)
-        return found[0][0] if found else None
+        rows = self.rows(sql, *values)
+        return rows[0][0] if rows else None
 
     def counts(self, sql: str, *values: Any) -> dict[str, int]:
         """What a query of two columns finds, the first the key."""
@@ -198,8 +198,8 @@ class Ledger:
 
     def instance(self, sop: str) -> sqlite3.Row | None:
         """The row of an instance that was received."""
-        found = self.rows("SELECT * FROM instances WHERE sop = ?", sop)
-        return found[0] if found else None
+        rows = self.rows("SELECT * FROM instances WHERE sop = ?", sop)
+        return rows[0] if rows else None
 
     def is_result(self, sop: str) -> bool:
         """Whether an instance is one of our own results."""
@@ -264,8 +264,8 @@ class Ledger:
         Studies are analysed one at a time; one that is marked so when the next is asked for was left behind.
         """
         sql = "SELECT * FROM revisions WHERE state IN ('waiting', 'analysing') AND next_try <= ? ORDER BY id LIMIT 1"
-        found = self.rows(sql, time.time())
-        return _revision(found[0]) if found else None
+        rows = self.rows(sql, time.time())
+        return _revision(rows[0]) if rows else None
 
     def resume(self) -> int:
         """After a start: what was being analysed waits again. Gives the number of revisions.

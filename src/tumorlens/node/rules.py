@@ -157,12 +157,12 @@ def _apply(rule: SeriesRule, members: list[Header]) -> tuple[list[Header], list[
         counted.update(reasons)
         if not reasons:
             left.append(instance)
-    told = [r if n == len(members) else f"{r} ({n} of {len(members)} instances)" for r, n in counted.items()]
+    reasons = [r if n == len(members) else f"{r} ({n} of {len(members)} instances)" for r, n in counted.items()]
     slices = sum(i.frames or 1 for i in left)
     low, high = rule.slices
     if left and not low <= slices <= high:
-        return [], [*told, f"{slices} slices, and {low} to {high} are wanted"]
-    return left, told
+        return [], [*reasons, f"{slices} slices, and {low} to {high} are wanted"]
+    return left, reasons
 
 
 def _against(rule: SeriesRule, instance: Header) -> Iterable[str]:

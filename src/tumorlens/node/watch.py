@@ -141,19 +141,19 @@ class QidoServer:
 
     def _note(self, study: str, size: int) -> None:
         with self._ledger.transaction():
-            found = self._ledger.rows("SELECT * FROM pulls WHERE feed = ? AND study = ?", self._feed.name, study)
-            if not found:
+            pulls = self._ledger.rows("SELECT * FROM pulls WHERE feed = ? AND study = ?", self._feed.name, study)
+            if not pulls:
                 self._ledger.write(
                     "INSERT INTO pulls (feed, study, size, state) VALUES (?, ?, ?, 'growing')",
                     *(self._feed.name, study, size),
                 )
-            elif found[0]["size"] != size:
+            elif pulls[0]["size"] != size:
                 self._ledger.write(
                     "UPDATE pulls SET size = ?, state = 'growing', tries = 0, next_try = 0 WHERE id = ?",
-                    *(size, found[0]["id"]),
+                    *(size, pulls[0]["id"]),
                 )
-            elif found[0]["state"] == "growing":
-                self._ledger.write("UPDATE pulls SET state = 'waiting' WHERE id = ?", found[0]["id"])
+            elif pulls[0]["state"] == "growing":
+                self._ledger.write("UPDATE pulls SET state = 'waiting' WHERE id = ?", pulls[0]["id"])
 
     def pull(self, study: str) -> Iterator[bytes]:
         """Retrieves what we do not have; see `Server`."""

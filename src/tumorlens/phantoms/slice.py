@@ -229,12 +229,12 @@ def _box(coarse: Floats, lesion: Lesion, size: int) -> tuple[slice, slice] | Non
     near = distance < lesion.reach + 8
     if not near.any():
         return None
-    found = []
+    slices = []
     for axis in (1, 0):
         hit = np.flatnonzero(near.any(axis))
         low, high = hit[0] / (_NODES - 1) * size, hit[-1] / (_NODES - 1) * size
-        found.append(slice(max(0, int(low) - 1), min(size, int(high) + 2)))
-    return found[0], found[1]
+        slices.append(slice(max(0, int(low) - 1), min(size, int(high) + 2)))
+    return slices[0], slices[1]
 
 
 _STRIDES = (SHAPE[1] * SHAPE[2], SHAPE[2], 1)

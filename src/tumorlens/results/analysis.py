@@ -63,8 +63,8 @@ def analyse(
         findings = list(classifier.find_each(reading.scans(), explain=False))
         if not findings or reading.identity is None:
             raise reading.nothing()
-        found = [each(finding=finding) for each, finding in zip(reading.slices, findings, strict=True)]
-        slices = [s for stack in stacks_of(found, lambda s: s.place) for s in stack.slices]
+        all_slices = [each(finding=finding) for each, finding in zip(reading.slices, findings, strict=True)]
+        slices = [s for stack in stacks_of(all_slices, lambda s: s.place) for s in stack.slices]
         classes = classifier.card.classes
         study = find_in_study([SliceFinding(s.finding, s.place) for s in slices], classes, classifier.card.study)
         analysed = AnalysedStudy(

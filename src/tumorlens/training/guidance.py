@@ -28,14 +28,14 @@ def guidance_loss(attention: Tensor, coverage: Tensor, outlined: Tensor, nothing
     Returns:
         The mean over the scans that say something, (); 0 where none does.
     """
-    told = outlined | nothing
-    if not told.any():
+    guided = outlined | nothing
+    if not guided.any():
         return attention.sum() * 0
-    attention, tumour = attention[told], outlined[told].float()
+    attention, tumour = attention[guided], outlined[guided].float()
     # An average, so that a place partly inside is partly to be attended.
-    wanted = F.adaptive_avg_pool2d(coverage[told][:, None], (attention.shape[1], attention.shape[2]))[:, 0]
+    wanted = F.adaptive_avg_pool2d(coverage[guided][:, None], (attention.shape[1], attention.shape[2]))[:, 0]
     entropy = F.binary_cross_entropy_with_logits(attention, wanted)
-    found = attention.sigmoid()
-    common, both = (found * wanted).sum((1, 2)), found.sum((1, 2)) + wanted.sum((1, 2))
+    predicted = attention.sigmoid()
+    common, both = (predicted * wanted).sum((1, 2)), predicted.sum((1, 2)) + wanted.sum((1, 2))
     dice = 1 - (2 * common + 1) / (both + 1)
     return _BALANCE * entropy + (dice * tumour).sum() / tumour.sum().clamp_min(1)

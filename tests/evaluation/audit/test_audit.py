@@ -475,7 +475,7 @@ def test_what_is_not_installed_is_missed_before_the_reading(
 ) -> None:
     made.add(heads[0])
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(MissingExtra, match=r"tumorlens\[train\]"):
+    with pytest.raises(MissingExtra, match=r"pip install '\.\[train\]'"):
         audit(made.manifest(), tmp_path / "audit")
     assert not (tmp_path / "audit").exists()
 

@@ -298,7 +298,7 @@ def test_a_case_of_an_unknown_class_is_refused(tmp_path, predictions, scores):
 @pytest.mark.parametrize("missing", ["jinja2", "sklearn.metrics"])
 def test_a_missing_extra_says_what_to_install(tmp_path, predictions, scores, monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(MissingExtra, match=r"tumorlens\[train\]"):
+    with pytest.raises(MissingExtra, match=r"pip install '\.\[train\]'"):
         write(tmp_path, scores, predictions)
 
 

@@ -107,9 +107,9 @@ def write_manifest(report: AuditReport, manifest: Manifest, path: Path, *, seed:
         raise DataError("the audit is of another manifest; audit this one")
     entry_of = np.array([p.entry for p in report.table])
     duplicates = np.array([p.group or 0 for p in report.table])
-    told = [e.duplicate_group for e in manifest.entries]
-    copies = joined(len(manifest), entry_of, duplicates, told)
-    groups = joined(len(manifest), entry_of, duplicates, told, [e.group for e in manifest.entries])
+    listed = [e.duplicate_group for e in manifest.entries]
+    copies = joined(len(manifest), entry_of, duplicates, listed)
+    groups = joined(len(manifest), entry_of, duplicates, listed, [e.group for e in manifest.entries])
     kept = np.unique(entry_of)
     own = [manifest.entries[i].fold for i in kept]
     folds = (
@@ -176,12 +176,12 @@ def _check(manifest: Manifest) -> None:
 def _series(manifest: Manifest, pictures: Pictures) -> NDArray[np.intp]:
     """Number of each picture's patient or series: by the table, by what its file says, or the file itself."""
     names: list[str] = []
-    told = manifest.unit.startswith(("patient", "series"))
+    has_groups = manifest.unit.startswith(("patient", "series"))
     several = pictures.column("places") > 1
     for index, series, many in zip(pictures.entries, pictures.column("series"), several, strict=True):
         entry = manifest.entries[index]
-        known = (entry.group if told else None) or series.decode() or (str(index) if many else "")
-        names.append(known)
+        name = (entry.group if has_groups else None) or series.decode() or (str(index) if many else "")
+        names.append(name)
     unique, numbers = np.unique(names, return_inverse=True)
     return np.where(unique[numbers] == "", -1, numbers)
 

@@ -69,8 +69,8 @@ def descriptors(patterns: NDArray[np.int8]) -> NDArray[np.float32]:
     across = low.swapaxes(1, 2)
     upper = np.triu_indices(_ORDER, 1)
     both = np.maximum(low, across)[:, *upper], np.minimum(low, across)[:, *upper]
-    found = np.concatenate([low[:, range(1, _ORDER), range(1, _ORDER)], *both], axis=1)
-    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    coefficients = np.concatenate([low[:, range(1, _ORDER), range(1, _ORDER)], *both], axis=1)
+    return coefficients / np.maximum(np.linalg.norm(coefficients, axis=1, keepdims=True), 1e-12)
 
 
 def find_groups(pictures: Pictures, series: Integers, progress: Callable[[float], None]) -> Integers:
@@ -143,8 +143,8 @@ def relations(pictures: Pictures, labels: Integers) -> tuple[Integers, list[str]
     for part in _chunks(len(copies)):
         these = copies[part]
         same = digest[these] == digest[first[these]]
-        found, score, small = fit(pictures, first[these], these)
-        forms[these], scores[these] = np.where(same, 0, found), np.where(same, 1, score)
+        form, score, small = fit(pictures, first[these], these)
+        forms[these], scores[these] = np.where(same, 0, form), np.where(same, 1, score)
         for k, i in enumerate(these):
             near = scores[i] >= (SMALL_LEAST if small[k] else FINE_LEAST)
             words[i] = "identical" if same[k] else _in_words(pictures, int(first[i]), int(i), int(forms[i]), bool(near))
@@ -205,8 +205,8 @@ def _same(pictures: Pictures, series: Integers, first: Integers, second: Integer
 
 
 def _normalised(patterns: NDArray[np.int8]) -> NDArray[np.float32]:
-    found = patterns.astype(np.float32)
-    return found / np.maximum(np.sqrt(np.einsum("nij,nij->n", found, found)), 1e-12)[:, None, None]
+    values = patterns.astype(np.float32)
+    return values / np.maximum(np.sqrt(np.einsum("nij,nij->n", values, values)), 1e-12)[:, None, None]
 
 
 def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:

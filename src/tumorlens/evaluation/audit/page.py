@@ -140,12 +140,12 @@ def _reading(shortcut: Shortcut, names: dict[str, str]) -> str:
         "histogram": "how bright the pixels are, wherever they lie",
     }[shortcut.name]
     key, area = max(shortcut.auc.items(), key=lambda item: item[1])
-    told = (
+    summary = (
         f"Shown nothing but {what}, a simple classifier finds the class in {shortcut.balanced_accuracy:.0%} of the "
         f"pictures, each class counting the same; guessing finds {shortcut.chance:.0%}."
     )
     if shortcut.strength == "none":
-        return f"{told} That is no more than guessing, or hardly: no shortcut here."
+        return f"{summary} That is no more than guessing, or hardly: no shortcut here."
     most = (
         f"It tells {names.get(key, key)} best: of two pictures, one of it and one not, it picks the right one "
         f"{area:.0%} of the time."
@@ -155,4 +155,4 @@ def _reading(shortcut: Shortcut, names: dict[str, str]) -> str:
         "clear": "A clear shortcut: part of any score on this set may come from it.",
         "strong": "A strong shortcut: a network may score well on this set without looking at the tumour.",
     }[shortcut.strength]
-    return f"{told} {most} {verdict}"
+    return f"{summary} {most} {verdict}"

@@ -151,8 +151,8 @@ def describe_all(manifest: Manifest, folder: Path, progress: Callable[[int, int]
     """
     keys = [_key(e) for e in manifest.entries]
     path = folder / CACHE
-    known = _known(path)
-    unread = [i for i, key in enumerate(keys) if key not in known]
+    cached = _known(path)
+    unread = [i for i, key in enumerate(keys) if key not in cached]
     count = _cut_tail(path)
     failures: list[Failure] = []
     with path.open("ab", buffering=0) as file:  # unbuffered: a kill loses the files being read, no more
@@ -163,13 +163,13 @@ def describe_all(manifest: Manifest, folder: Path, progress: Callable[[int, int]
                 failures.append(result)
             else:
                 file.write(result.tobytes())
-                known[keys[index]] = (count, len(result))
+                cached[keys[index]] = (count, len(result))
                 count += len(result)
             done += 1
             progress(done, len(keys))
-    if not count or not any(key in known for key in keys):
+    if not count or not any(key in cached for key in keys):
         raise DataError(f"none of the {len(keys)} files could be read; the first: {failures[0]}")
-    places = [known.get(key, (0, 0)) for key in keys]
+    places = [cached.get(key, (0, 0)) for key in keys]
     rows = np.concatenate([np.arange(start, start + length) for start, length in places]).astype(np.intp)
     entries = np.repeat(np.arange(len(keys)), [length for _, length in places])
     return Pictures(np.memmap(path, RECORD, mode="r"), rows, entries, tuple(failures), len(unread))
@@ -220,10 +220,10 @@ def _known(path: Path) -> dict[int, tuple[int, int]]:
     count = path.stat().st_size // RECORD.itemsize
     records = np.memmap(path, RECORD, mode="r", shape=(count,))
     keys, place, places = (records[name].tolist() for name in ("key", "place", "places"))
-    known = {}
+    places_by_key = {}
     for last in range(count):
         start = last - place[last]
         # A kill may leave the beginning of a file's pictures; another run then appends all of them.
         if place[last] == places[last] - 1 and start >= 0 and keys[start] == keys[last] and place[start] == 0:
-            known[keys[last]] = (start, places[last])
-    return known
+            places_by_key[keys[last]] = (start, places[last])
+    return places_by_key

@@ -215,29 +215,29 @@ def measure_faithfulness(
 
     original = maps(network, scans)
     listener.say("checking heat maps: noise, shifts, mirror")
-    found: dict[str, dict[str, NDArray[np.float64]]] = {key: {} for key in keys}
+    figures: dict[str, dict[str, NDArray[np.float64]]] = {key: {} for key in keys}
     noisy = [maps(network, add_noise(scans, [seed, i])) for i in range(_REPEATS)]
     mirrored = maps(network, scans.flip(3))
     shifts = corner_shifts(scans.shape[3])
     moved = [maps(network, move(scans, *shift)) for shift in shifts]
     for key in keys:
         before = original[key]
-        found[key]["noise"] = _mean([correlate(before, n[key]) for n in noisy])
-        found[key]["mirror"] = correlate(before, mirrored[key][..., ::-1])
+        figures[key]["noise"] = _mean([correlate(before, n[key]) for n in noisy])
+        figures[key]["mirror"] = correlate(before, mirrored[key][..., ::-1])
         pairs = [align(before, m[key], *shift, scans.shape[3]) for m, shift in zip(moved, shifts, strict=True)]
-        found[key]["shift"] = _mean([correlate(a, b) for a, b in pairs])
-        found[key]["shift_peak"] = _mean([displacement(a, b, scans.shape[3]) for a, b in pairs])
+        figures[key]["shift"] = _mean([correlate(a, b) for a, b in pairs])
+        figures[key]["shift_peak"] = _mean([displacement(a, b, scans.shape[3]) for a, b in pairs])
     listener.say("checking heat maps: randomised networks")
     for check, parts in (("random_head", ("head",)), ("random_network", ("features", "head"))):
         after = [maps(randomize(network, parts, seed + i), scans) for i in range(_REPEATS)]
         for key in keys:
-            found[key][check] = _mean([correlate(original[key], a[key]) for a in after])
+            figures[key][check] = _mean([correlate(original[key], a[key]) for a in after])
     listener.say("checking heat maps: pixels in and out")
     fineness = original[keys[0]].shape[1:]
     random_map = insert_and_delete(classifier, scans, None, target, fineness, seed)
     random_pixels = insert_and_delete(classifier, scans, None, target, scans.shape[2:], seed)
     for key in keys:
-        found[key].update(insert_and_delete(classifier, scans, original[key], target, fineness, seed))
+        figures[key].update(insert_and_delete(classifier, scans, original[key], target, fineness, seed))
     chosen = [groups[i] for i in drawn]
     return Faithfulness(
         n=len(drawn),
@@ -249,8 +249,8 @@ def measure_faithfulness(
             MethodFaithfulness(
                 key=key,
                 title=METHODS[key].title,
-                figures=_estimates({check: found[key][check] for check in CHECKS}, chosen),
-                flags=_flags(found[key], random_map, chosen),
+                figures=_estimates({check: figures[key][check] for check in CHECKS}, chosen),
+                flags=_flags(figures[key], random_map, chosen),
             )
             for key in keys
         ],
@@ -271,9 +271,9 @@ def _maps(
 def _mean(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Mean of several measurements of the same scans, without those that are NaN."""
     stacked = np.stack(values)
-    known = np.isfinite(stacked)
-    count = known.sum(0)
-    return np.divide(np.where(known, stacked, 0).sum(0), count, out=np.full(count.shape, np.nan), where=count > 0)
+    finite = np.isfinite(stacked)
+    count = finite.sum(0)
+    return np.divide(np.where(finite, stacked, 0).sum(0), count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
 def _estimates(values: Mapping[str, NDArray[np.float64]], groups: Sequence[str]) -> dict[str, Estimate]:
@@ -281,7 +281,7 @@ def _estimates(values: Mapping[str, NDArray[np.float64]], groups: Sequence[str])
 
 
 def _flags(
-    found: Mapping[str, NDArray[np.float64]], random_map: Mapping[str, NDArray[np.float64]], groups: Sequence[str]
+    figures: Mapping[str, NDArray[np.float64]], random_map: Mapping[str, NDArray[np.float64]], groups: Sequence[str]
 ) -> dict[str, str]:
     """What is wrong, by check.
 
@@ -291,7 +291,7 @@ def _flags(
     flags = {}
     for key, check in CHECKS.items():
         sign = 1 if check.better == "higher" else -1
-        values = found[key]
+        values = figures[key]
         if not np.isfinite(values).any():
             continue
         if key in _AGAINST_CHANCE:

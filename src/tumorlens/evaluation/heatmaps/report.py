@@ -94,10 +94,10 @@ def measure_heatmaps(
         OSError: If a file cannot be written.
     """
     load_template("heatmaps.html.j2", __package__)  # what is not installed is missed before minutes of work
-    found: list[Localization | None] = [None, None]
+    localizations: list[Localization | None] = [None, None]
     if any(slices.manifest.entries[i].outline for i in test):
         listener.say("holding heat maps against outlines")
-        found = [
+        localizations = [
             localize(classifier, slices, validation, test, target="predicted"),
             localize(classifier, slices, validation, test, target="true"),
         ]
@@ -111,11 +111,11 @@ def measure_heatmaps(
         weights=classifier.card.name,
         weights_sha256=classifier.card.sha256,
         shown=classifier.heat_map.method,
-        localization=found[0],
-        localization_true=found[1],
+        localization=localizations[0],
+        localization_true=localizations[1],
         counterfactual=None if asked is None else summarize_asked([asked]),
         faithfulness=faithfulness,
-        notes=_notes(found[0]),
+        notes=_notes(localizations[0]),
     )
     listener.say("drawing cases")
     write_heatmap_page(folder, scores, classifier, slices)

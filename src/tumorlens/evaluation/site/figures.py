@@ -174,14 +174,14 @@ def subgroups(predictions: Predictions, facts: Sequence[Mapping[str, str]], over
     Returns:
         The subgroups, fact by fact; a fact that no scan has makes none.
     """
-    found = []
+    subgroups = []
     for fact in (*FACTS, "source"):
         values = np.array([f.get(fact) or NOT_GIVEN for f in facts])
         given = sorted(set(values.tolist()) - {NOT_GIVEN}, key=lambda v: (v != "<40", v))
         if given and NOT_GIVEN in values:
             given.append(NOT_GIVEN)
-        found += [_subgroup(fact, v, predictions.pick(np.flatnonzero(values == v)), overall) for v in given]
-    return found
+        subgroups += [_subgroup(fact, v, predictions.pick(np.flatnonzero(values == v)), overall) for v in given]
+    return subgroups
 
 
 def compare(scores: Scores, promised: Mapping[str, Any]) -> list[Comparison]:
@@ -193,12 +193,12 @@ def compare(scores: Scores, promised: Mapping[str, Any]) -> list[Comparison]:
         scores: Of the site.
         promised: The card's scores: by figure, mappings with value, low and high.
     """
-    found = []
+    comparisons = []
     for key, name in PROMISED.items():
         if isinstance(given := promised.get(key), Mapping) and given.get("value") is not None:
             there = Estimate(**{k: given.get(k) for k in ("value", "low", "high")})
-            found.append(compare_one(key, name, getattr(scores, key), there))
-    return found
+            comparisons.append(compare_one(key, name, getattr(scores, key), there))
+    return comparisons
 
 
 def compare_one(key: str, name: str, here: Estimate, promised: Estimate) -> Comparison:

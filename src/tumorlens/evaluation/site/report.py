@@ -38,7 +38,7 @@ def write_validation(
 
     Args:
         folder: Where to; made if it is missing.
-        validation: What was found.
+        validation: The results.
         predictions: What was scored, under case numbers.
         gallery: Wrong cases by kind, as `choose_failures` names them.
 
@@ -84,7 +84,7 @@ def write_validation(
 
 def by_fact(subgroups: Sequence[Subgroup]) -> dict[str, list[Subgroup]]:
     """The subgroups of each fact."""
-    return {fact: found for fact in FACT_NAMES if (found := [s for s in subgroups if s.fact == fact])}
+    return {fact: group for fact in FACT_NAMES if (group := [s for s in subgroups if s.fact == fact])}
 
 
 def describe(validation: Validation) -> dict[str, str]:
@@ -183,60 +183,68 @@ def _step(step: Any) -> str:
 
 
 def _detection(validation: Validation) -> str:
-    found = validation.scores.detection
-    if found is None:
+    detection = validation.scores.detection
+    if detection is None:
         return "no class means nothing"
-    return f"tumour against none: sensitivity {_share(found.sensitivity)}, specificity {_share(found.specificity)}"
+    return (
+        f"tumour against none: sensitivity {_share(detection.sensitivity)}, specificity {_share(detection.specificity)}"
+    )
 
 
 def _failures(validation: Validation) -> str:
     scores = validation.scores
     wrong = scores.n - sum(scores.confusion[i][i] for i in range(len(scores.confusion)))
     text = f"{wrong:,} of {scores.n:,} slices were wrong"
-    if found := scores.detection:
-        text += f"; tumours missed: {found.missed:,}, false alarms: {found.false_alarms:,}"
+    if detection := scores.detection:
+        text += f"; tumours missed: {detection.missed:,}, false alarms: {detection.false_alarms:,}"
     return text
 
 
 def _doubts(validation: Validation) -> str:
-    said = []
+    doubts = []
     if validation.coverage is not None and validation.set_size is not None:
-        said.append(
+        doubts.append(
             f"{_share(validation.coverage)} of the prediction sets hold the true class; "
             f"a set holds {validation.set_size.value:.2f} classes in the mean"
         )
     if validation.unknown is not None:
-        said.append(
+        doubts.append(
             f"the network's gate calls {validation.unknown:,} of {validation.scores.n:,} slices unlike its training "
             "scans; they are analysed all the same"
         )
-    return "; ".join(said) or "the weights have neither prediction sets nor a gate for unknown scans"
+    return "; ".join(doubts) or "the weights have neither prediction sets nor a gate for unknown scans"
 
 
 def _warnings(subgroups: Sequence[Subgroup]) -> str:
-    said = [f"{FACT_NAMES[s.fact]} {s.value}: {s.warning}" for s in subgroups if s.warning]
-    return "; ".join(said) + "." if said else "No subgroup stands out." if subgroups else "There are no subgroups."
+    sentences = [f"{FACT_NAMES[s.fact]} {s.value}: {s.warning}" for s in subgroups if s.warning]
+    return (
+        "; ".join(sentences) + "."
+        if sentences
+        else "No subgroup stands out."
+        if subgroups
+        else "There are no subgroups."
+    )
 
 
 def _missing(groups: Mapping[str, Sequence[Subgroup]], n: int) -> str:
-    said = []
+    gaps = []
     for fact in FACTS:
         lacking = sum(s.n for s in groups.get(fact, ()) if s.value == NOT_GIVEN) if fact in groups else n
         if lacking:
-            said.append(f"{FACT_NAMES[fact]} for {lacking:,} of {n:,}")
-    return ", ".join(said) or "none"
+            gaps.append(f"{FACT_NAMES[fact]} for {lacking:,} of {n:,}")
+    return ", ".join(gaps) or "none"
 
 
 def _distribution(fact: str, groups: Sequence[Subgroup]) -> str:
-    said = ", ".join(f"{s.value} ({s.n:,})" for s in groups)
-    return f"{FACT_NAMES[fact]}: {said}" if fact and said else said
+    values = ", ".join(f"{s.value} ({s.n:,})" for s in groups)
+    return f"{FACT_NAMES[fact]}: {values}" if fact and values else values
 
 
 def _versions() -> list[str]:
-    found = []
+    versions = []
     for name in _LIBRARIES:
         try:
-            found.append(f"{name} {metadata.version(name)}")
+            versions.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:  # built from source under another name
             continue
-    return found
+    return versions

@@ -138,22 +138,22 @@ def read_site(data: Sequence[Path], classes: ClassSet, listener: Listener = SILE
     Raises:
         DataError: If there are none.
     """
-    manifests, found, excluded, strange = [], 0, Counter[str](), set()
+    manifests, files_found, excluded, strange = [], 0, Counter[str](), set()
     for path in data:
         manifest = read_manifest(path)
         listed = {e.path for e in manifest.entries} | {Path(f.source).absolute() for f in manifest.failures}
         files = {Path(s.path).absolute() for s in find_sources(path) if s.error is None} if path.is_dir() else set()
         excluded[_UNLABELLED] += len(files - listed)
-        found += len(files | listed)
-        known = []
+        files_found += len(files | listed)
+        kept = []
         for entry in manifest.entries:
             index = classes.match(entry.label)
             if index is None:
                 excluded[_UNKNOWN] += 1
                 strange.add(entry.label)
             else:
-                known.append(replace(entry, label=classes[index].key))
-        manifests.append(replace(manifest, entries=tuple(known), classes=classes))
+                kept.append(replace(entry, label=classes[index].key))
+        manifests.append(replace(manifest, entries=tuple(kept), classes=classes))
     if strange:
         listener.say(f"left out: {excluded[_UNKNOWN]} files of other classes ({', '.join(sorted(strange))})")
     whole = merge(manifests)
@@ -161,7 +161,7 @@ def read_site(data: Sequence[Path], classes: ClassSet, listener: Listener = SILE
         raise DataError(f"no file is labelled as one of {', '.join(classes.keys)}; name the class folders so")
     labelled = len(whole) + len(whole.failures)
     return whole, [
-        Step(name="found", count=found, unit="files"),
+        Step(name="found", count=files_found, unit="files"),
         Step(name="labelled with a known class", count=labelled, unit="files", excluded=+excluded),
     ]
 
@@ -237,8 +237,8 @@ def _unreadable(slices: Slices) -> tuple[list[Unreadable], dict[str, int]]:
     for number, failure in enumerate(slices.failures, 1):
         reason = failure.error
         for name in (paths.get(failure.source, ""), failure.source):
-            _, found, rest = reason.rpartition(f"{name}: ") if name else ("", "", "")
-            reason = rest if found else reason
+            _, prefix, rest = reason.rpartition(f"{name}: ") if name else ("", "", "")
+            reason = rest if prefix else reason
         listed.append(Unreadable(name=f"file {number:04d}", reason=reason))
         reasons[reason.partition(";")[0]] += 1
     return listed, dict(reasons)
@@ -247,20 +247,22 @@ def _unreadable(slices: Slices) -> tuple[list[Unreadable], dict[str, int]]:
 def _cautions(
     card: WeightsCard, scores: Scores, comparisons: Sequence[Comparison], facts: Sequence[dict[str, str]]
 ) -> list[str]:
-    found = [f"The network itself: {caution}" for caution in card.cautions]
-    found.append(
+    cautions = [f"The network itself: {caution}" for caution in card.cautions]
+    cautions.append(
         "Whether a scan here stood in the network's training data is not checked. The card says: "
         f"trained on {card.data or 'unnamed data'}."
     )
     if any(c.verdict == "above" for c in comparisons):
-        found.append("Better than promised is a reason to look: shared patients, or easier cases, would do the same.")
+        cautions.append(
+            "Better than promised is a reason to look: shared patients, or easier cases, would do the same."
+        )
     if absent := [c.name for c in scores.classes if not c.support]:
-        found.append(f"There is no scan of {', '.join(absent)} here: the card's figures are over other classes.")
-    found.append("Pictures that are the same bit for bit were counted once; near copies were not looked for.")
+        cautions.append(f"There is no scan of {', '.join(absent)} here: the card's figures are over other classes.")
+    cautions.append("Pictures that are the same bit for bit were counted once; near copies were not looked for.")
     missing = [FACT_NAMES[name] for name in FACTS if not any(name in f for f in facts)]
     if missing:
-        found.append(f"Neither files nor table give {', '.join(missing)}: there are no subgroups by it.")
-    return found
+        cautions.append(f"Neither files nor table give {', '.join(missing)}: there are no subgroups by it.")
+    return cautions
 
 
 def _write_key(folder: Path, slices: Slices, kept: NDArray[np.intp], predictions: Predictions) -> None:

@@ -236,18 +236,18 @@ def measure_corruptions(
         raise DataError("there are no scans to corrupt; name some with a label")
     probabilities = np.concatenate(rows, 1)
     names = [str(i) for i in range(len(truth))]
-    found = []
+    results = []
     for (kind, severity), p in zip(conditions, probabilities, strict=True):
         predictions = Predictions(classifier.card.classes, np.array(truth), p, names, np.array(groups))
         scores = score(predictions)
         confidence = float(predictions.confidence.mean())
-        found.append(
+        results.append(
             Condition(kind=kind, severity=severity, accuracy=scores.accuracy, ece=scores.ece, confidence=confidence)
         )
-    return Robustness(weights=classifier.card.name, data=data, n=len(truth), seed=seed, conditions=tuple(found))
+    return Robustness(weights=classifier.card.name, data=data, n=len(truth), seed=seed, conditions=tuple(results))
 
 
-def corruption_figure(found: Robustness, theme: plots.Theme = plots.LIGHT) -> Figure:
+def corruption_figure(robustness: Robustness, theme: plots.Theme = plots.LIGHT) -> Figure:
     """Accuracy, and below it the calibration error, over the severities; a curve for each corruption."""
     figure = Figure(figsize=(7.2, 6.4), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
@@ -256,8 +256,8 @@ def corruption_figure(found: Robustness, theme: plots.Theme = plots.LIGHT) -> Fi
         plots.dress(axes, theme)
         axes.set_ylabel(name)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        for i, (kind, conditions) in enumerate(found.kinds.items()):
-            shown = (found.clean, *conditions)
+        for i, (kind, conditions) in enumerate(robustness.kinds.items()):
+            shown = (robustness.clean, *conditions)
             values = [c.accuracy.value if axes is upper else c.ece for c in shown]
             axes.plot(
                 [c.severity for c in shown],
@@ -276,7 +276,7 @@ def corruption_figure(found: Robustness, theme: plots.Theme = plots.LIGHT) -> Fi
     return figure
 
 
-def write_corruptions(folder: Path, found: Robustness) -> Path:
+def write_corruptions(folder: Path, robustness: Robustness) -> Path:
     """Writes corruptions.json, corruptions.md, corruptions.png, and corruptions.html last, whose path it returns.
 
     Raises:
@@ -285,11 +285,11 @@ def write_corruptions(folder: Path, found: Robustness) -> Path:
     """
     template = load_template("corruptions.html.j2", __package__)
     folder.mkdir(parents=True, exist_ok=True)
-    figures = save_figures(folder, {"corruptions": lambda theme: corruption_figure(found, theme)})
-    write_atomically(folder / "corruptions.json", found.model_dump_json(indent=1).encode() + b"\n")
-    write_atomically(folder / "corruptions.md", found.markdown().encode())
+    figures = save_figures(folder, {"corruptions": lambda theme: corruption_figure(robustness, theme)})
+    write_atomically(folder / "corruptions.json", robustness.model_dump_json(indent=1).encode() + b"\n")
+    write_atomically(folder / "corruptions.md", robustness.markdown().encode())
     page = folder / "corruptions.html"
-    write_atomically(page, template.render(found=found, figures=figures, severities=SEVERITIES).encode())
+    write_atomically(page, template.render(found=robustness, figures=figures, severities=SEVERITIES).encode())
     return page
 
 
