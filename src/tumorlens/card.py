@@ -92,6 +92,8 @@ class WeightsCard(BaseModel):
         network: Name of the network, as `build_network` knows it.
         options: The network's own settings.
         preprocessing: The rule that makes its input.
+        half: Whether the weights are stored in half precision: half the size, computed with in single precision.
+        pretrained: What the training began with, and its licence; empty where it began with random numbers.
         mirrored: Whether answers are the mean over a scan and its mirror image.
         classes: What its outputs mean, in order.
         temperature: Divides the logits before the softmax; 1 where none was fitted.
@@ -115,6 +117,8 @@ class WeightsCard(BaseModel):
     network: str
     options: dict[str, Any] = {}
     preprocessing: Preprocessing
+    half: bool = False
+    pretrained: str = ""
     mirrored: bool = False
     classes: ClassSet
     temperature: float = Field(1.0, gt=0)

@@ -39,6 +39,7 @@ KINDS = {
         {"widths": [4, 6, 8], "depth": 1, "hidden": 6, "readout": "last", "bidirectional": False},
     ),
     "cnn": ("cnn", {"widths": [4, 6], "depth": 1}),
+    "pretrained": ("cnn_lstm_efficientnet", {"maps": 8, "hidden": 5, "dense": 6, "block": 2}),
 }
 
 
@@ -49,13 +50,14 @@ def pictures(count: int, seed: int) -> np.ndarray:
     return coarse * rng.random((count, 1, 1, 1), np.float32)
 
 
-def make(kind: str, folder: Path, *, mirrored: bool = False, gated: bool = True) -> Path:
+def make(kind: str, folder: Path, *, mirrored: bool = False, gated: bool = True, half: bool = False) -> Path:
     """Untrained weights with random statistics, a gate, and a temperature."""
     name, options = KINDS[kind]
     torch.manual_seed(0)
     network = build_network(name, channels=1, classes=4, **options).eval()
+    pretrained = network.begin()
     for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
+        if isinstance(module, torch.nn.BatchNorm2d) and not pretrained:
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.normal_(module.bias, std=0.3)
     card = WeightsCard(
@@ -65,6 +67,7 @@ def make(kind: str, folder: Path, *, mirrored: bool = False, gated: bool = True)
         preprocessing=Preprocessing(size=32),
         classes=BRAIN_TUMORS,
         mirrored=mirrored,
+        half=half,
         temperature=1.7,
     )
     path = folder / "w.safetensors"
@@ -199,3 +202,15 @@ def test_a_picture_is_read_without_pytorch(tmp_path: Path) -> None:
     done = subprocess.run([*command, "--heat-map", "gradcam"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "pip install '.[train]'" in done.stderr
+
+
+def test_half_precision_halves_weights_and_graph_and_both_still_agree(tmp_path: Path) -> None:
+    sizes = {}
+    for half in (False, True):
+        (tmp_path / str(half)).mkdir()
+        weights = make("pretrained", tmp_path / str(half), half=half)
+        graph, difference = export_graph(weights)
+        assert difference < TOLERANCE
+        sizes[half] = weights.stat().st_size, graph.stat().st_size
+    for single, halved in zip(sizes[False], sizes[True], strict=True):
+        assert halved < 0.6 * single

@@ -34,6 +34,22 @@ def test_what_was_saved_is_loaded(tiny_classifier: Classifier, tiny_weights: Pat
     assert torch.equal(network(images), tiny_classifier.network(images))
 
 
+def test_weights_in_half_precision_are_half_as_large_and_loaded_as_single(
+    tiny_classifier: Classifier, tmp_path: Path
+) -> None:
+    whole, half = tmp_path / "whole.safetensors", tmp_path / "half.safetensors"
+    save_weights(tiny_classifier.network, tiny_classifier.card, whole)
+    save_weights(tiny_classifier.network, tiny_classifier.card.model_copy(update={"half": True}), half)
+    assert half.stat().st_size < 0.75 * whole.stat().st_size
+    network, card = load_weights(half)
+    assert card.half
+    assert {p.dtype for p in network.parameters()} == {torch.float32}
+    images = torch.rand(2, 1, 32, 32)
+    assert torch.allclose(network(images), tiny_classifier.network(images), atol=2e-2)
+    save_weights(network, card, whole)
+    assert whole.read_bytes() == half.read_bytes()
+
+
 def _gate() -> Gate:
     rng = np.random.default_rng(0)
     images, pooled = rng.random((20, 1, 32, 32), np.float32), rng.random((20, 8), np.float32)

@@ -230,5 +230,5 @@ def test_settings_out_of_range_are_said(call):
 
 def test_without_nilearn_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "nilearn", None)
-    with pytest.raises(MissingExtra, match="tumorlens\\[train\\]"):
+    with pytest.raises(MissingExtra, match=r"\.\[train\]"):
         head.__wrapped__()

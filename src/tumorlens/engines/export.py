@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from copy import deepcopy
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from tumorlens.engines.explaining import OUTPUTS, ExplainingNetwork
 from tumorlens.engines.graph import Graph
 from tumorlens.errors import ConfigError, ModelError, needs_extra
 from tumorlens.files import writing
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 TOLERANCE = 1e-4
 """Largest difference between the graph's answers and PyTorch's that an export may have."""
@@ -106,6 +110,7 @@ def _onnx(network: ExplainingNetwork, card: WeightsCard) -> bytes:
             opset_version=_OPSET,
             dynamo=True,
             external_data=False,
+            optimize=not card.half,  # which would merge normalisation into weights that half precision holds
         )
     assert program is not None
     program.model.producer_name, program.model.producer_version = "tumorlens", card.version
@@ -115,7 +120,34 @@ def _onnx(network: ExplainingNetwork, card: WeightsCard) -> bytes:
     for node in program.model.graph.all_nodes():  # traces of the source code, half a megabyte of them
         node.metadata_props.clear()
         node.doc_string = None
-    return program.model_proto.SerializeToString()
+    model = program.model_proto
+    if card.half:
+        _halve(model)
+    return model.SerializeToString()
+
+
+def _halve(model: ModelProto) -> None:
+    """Stores what half precision holds exactly in half precision; a runtime widens it once, when it loads the file."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in list(model.graph.initializer):
+        if tensor.data_type != TensorProto.FLOAT:
+            continue
+        values = numpy_helper.to_array(tensor)
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
+        if values.size < _WORTH_HALVING or not np.array_equal(half.astype(np.float32), values):
+            continue
+        model.graph.initializer.remove(tensor)
+        model.graph.initializer.append(numpy_helper.from_array(half, f"{tensor.name}.half"))
+        casts.append(helper.make_node("Cast", [f"{tensor.name}.half"], [tensor.name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+_WORTH_HALVING = 64  # values
 
 
 def _with_entries_merged(network: ExplainingNetwork) -> ExplainingNetwork:

@@ -301,6 +301,7 @@ def _card(run: Run, slices: Slices, split: Split) -> WeightsCard:
         network=config.model,
         options=config.options,
         preprocessing=config.preprocessing,
+        half=config.half,
         mirrored=config.mirrored,
         classes=slices.manifest.classes,
         data=f"{_names(run.data)}: {len(slices)} scans ({counts}){_drawn(slices)}",

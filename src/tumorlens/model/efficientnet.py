@@ -202,8 +202,10 @@ class CnnLstmEfficientNet(AttentiveNetwork):
             background=background,
         )
 
-    def begin(self) -> None:
+    def begin(self) -> str:
         """Loads the pretrained features."""
-        if self.pretrained:
-            features: Any = self.features
-            features.load_pretrained()
+        if not self.pretrained:
+            return ""
+        features: Any = self.features
+        features.load_pretrained()
+        return f"EfficientNet-Lite0 trained on ImageNet, of the package {PRETRAINED_PACKAGE} (Apache-2.0)"

@@ -30,8 +30,13 @@ class Network(nn.Module):
         logits: Tensor = self.head(self.features(x))
         return logits
 
-    def begin(self) -> None:
-        """Makes the network ready for its first training step: features learnt elsewhere, where it has some."""
+    def begin(self) -> str:
+        """Makes the network ready for its first training step: loads features learnt elsewhere, where it has some.
+
+        Returns:
+            What they are and their licence, for the card; empty where there are none.
+        """
+        return ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,6 +35,8 @@ def save_weights(network: Network, card: WeightsCard, path: Path, gate: Gate | N
         The card as written.
     """
     tensors = {k: v.detach().cpu().contiguous() for k, v in unmirrored(network).state_dict().items()}
+    if card.half:
+        tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
     if gate is not None:
         tensors |= {_GATE + name: torch.from_numpy(value) for name, value in gate.tensors().items()}
     data = save_tensors(tensors)
@@ -59,7 +61,7 @@ def load_weights(name_or_path: str | Path) -> tuple[Network, WeightsCard]:
         network = build_network(
             card.network, channels=card.preprocessing.channels, classes=len(card.classes), **card.options
         )
-        network.load_state_dict({k: v for k, v in load_tensors(data).items() if not k.startswith(_GATE)})
+        network.load_state_dict({k: v for k, v in load_tensors(data).items() if not k.startswith(_GATE)})  # widens
     except (SafetensorError, RuntimeError, ConfigError) as error:
         raise _misfit(path, error) from error
     return (mirror(network) if card.mirrored else network).eval(), card

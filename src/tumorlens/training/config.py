@@ -39,8 +39,13 @@ RECIPES: dict[str, dict[str, Any]] = {
         "patience": 18,
         "batch_size": 32,
         "learning_rate": 1e-3,
-        "twins": 0.66,
+        "half": True,
+        "augmentation": 1.0,
+        "warp": 0.02,
+        "weight_decay": 0.05,
+        "twins": 1.0,
         "patched": 0.5,
+        "transplants": 0.6,
     },
 }
 """Settings that a network has by default where they differ from the general ones, by its name."""
@@ -62,6 +67,8 @@ class TrainConfig(BaseModel):
     mirrored: bool = Field(
         False, description="answer with the mean over a scan and its mirror image, in twice the time"
     )
+
+    half: bool = Field(False, description="store the weights in half precision: half the size")
 
     name: str = Field("", description="name of the weights; the run folder's by default")
     cautions: tuple[str, ...] = Field((), description="what is known to speak against the data, for card and report")

@@ -122,7 +122,7 @@ def _train(
     network = build_network(
         config.model, channels=config.preprocessing.channels, classes=len(card.classes), **config.options
     )
-    network.begin()
+    pretrained = network.begin()
     batches = training_batches(slices, split.train, config)
     scans = batches.dataset
     assert isinstance(scans, TrainingSet)
@@ -187,7 +187,9 @@ def _train(
         "settings": config.model_dump(mode="json", exclude={"preprocessing", "model", "options"}),
     }
     rule = HeatMapRule(method=shown_method(network))
-    card = card.model_copy(update={"training": facts, "heat_map": rule, "version": __version__})
+    card = card.model_copy(
+        update={"training": facts, "pretrained": pretrained, "heat_map": rule, "version": __version__}
+    )
     save_weights(network, card, run.weights)
 
 
