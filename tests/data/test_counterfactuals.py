@@ -117,11 +117,22 @@ def test_a_transplant_is_anothers_tumour_in_a_twin_with_its_outline(heads):
     assert 0.8 < max(sizes) <= 1.1
 
 
-def test_what_is_bound_to_its_place_is_not_transplanted(heads):
+def test_what_is_bound_to_its_place_stays_there(heads):
     images, coverage, patients = heads
     twins = make_twins(images, coverage, patients)
     movable = np.arange(12) >= 6
-    transplants = make_transplants(images, coverage, patients, twins, movable, variants=2)
-    assert len(transplants)
-    assert movable[transplants.tumour].all()
-    assert len(make_transplants(images, coverage, patients, twins, np.zeros(12, bool))) == 0
+    transplants = make_transplants(images, coverage, patients, twins, movable, variants=4)
+
+    def centre(mask):
+        return np.argwhere(mask > 127).mean(0)
+
+    strays = np.array(
+        [
+            np.hypot(*(centre(transplants.coverage[k]) - centre(coverage[source])))
+            for k, source in enumerate(transplants.tumour)
+        ]
+    )
+    bound = ~movable[transplants.tumour]
+    assert bound.sum() > 10
+    assert strays[bound].max() < 0.1 * S
+    assert strays[~bound].max() > 0.15 * S

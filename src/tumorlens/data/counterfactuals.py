@@ -141,35 +141,40 @@ def make_transplants(
 ) -> Transplants:
     """Puts tumours into tumour-free twins of other patients, at a third of their size up to all of it.
 
-    Benchmarks hold slices that show a tumour well; in a study most of its slices show little of it. A tumour goes where
-    a scan like the twin's has one, so that every level of the head is seen with tumours and without.
+    Benchmarks hold slices that show a tumour well; in a study most of its slices show little of it. A tumour that could
+    lie anywhere goes where a scan like the twin's has one of its kind, so that every level of the head is seen with
+    tumours and without. One that is bound to its place, such as a pituitary tumour or a meningioma on its membrane,
+    stays there, in the twin of a scan like its own.
 
     Args:
         images: (N, S, S) float32 in [0, 1].
         coverage: (N, S, S) uint8, share of each pixel inside the scan's outline, in 255ths; all zero without one.
         groups: N names; a tumour goes to another group.
         twins: Tumour-free twins of some of the scans.
-        movable: (N,), scans whose tumour could lie elsewhere in the head; a pituitary tumour could not.
+        movable: (N,), scans whose tumour could lie elsewhere in the head.
         variants: How many of each tumour.
         seed: Another seed, other hosts, places and sizes.
     """
     rng = np.random.default_rng((seed, 2))
     size = images.shape[1]
-    outlined = coverage.reshape(len(images), -1).any(1) & movable
-    sources = np.flatnonzero(outlined)
-    hosts = np.flatnonzero(outlined[twins.scan]) if len(twins) else np.array([], np.intp)
+    sources = np.flatnonzero(coverage.reshape(len(images), -1).any(1))
+    wandering = sources[movable[sources]]
     tumour, made, covered = [], [], []
-    if len(hosts):
-        faces = _thumbnails(images)
+    if len(twins) and len(sources):
+        faces, healthy = _thumbnails(images), _thumbnails(twins.images.astype(np.float32) / np.float32(255))
         everywhere = np.ones_like(faces[:1], bool)
-    for source in sources.tolist():
-        for host in rng.choice(hosts, variants) if len(hosts) else ():
-            owner = int(twins.scan[host])
-            if groups[owner] == groups[source]:
-                continue
-            face = _thumbnails(twins.images[host][None].astype(np.float32) / 255)
-            alike = sources[np.argsort(_distances(face, everywhere, faces[sources])[0])[:_PLACES]]
-            at = _centre(coverage[int(rng.choice(alike))]) + rng.normal(0, _JITTER * size, 2)
+        foreign = np.asarray(groups)[:, None] != np.asarray(groups)[twins.scan]
+    for source in sources.tolist() if len(twins) else ():
+        hosts = np.flatnonzero(foreign[source])
+        if not movable[source] and len(hosts) > _PLACES:
+            apart = _distances(faces[source : source + 1], everywhere, healthy[hosts])[0]
+            hosts = hosts[np.argsort(apart)[:_PLACES]]
+        for host in rng.choice(hosts, variants).tolist() if len(hosts) else ():
+            face, place = healthy[host : host + 1], source
+            if movable[source]:
+                apart = _distances(face, everywhere, faces[wandering])[0]
+                place = int(rng.choice(wandering[np.argsort(apart)[:_PLACES]]))
+            at = _centre(coverage[place]) + rng.normal(0, _JITTER * size, 2)
             moved = _moved(images[source], coverage[source], at, float(rng.uniform(*_SCALES)))
             if moved is None or not (face[0][_thumbnails(moved[1][None].astype(np.float32))[0] > 0] > _FAINT).all():
                 continue

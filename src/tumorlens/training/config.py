@@ -121,10 +121,11 @@ class TrainConfig(BaseModel):
         ge=0,
         le=1,
         description="tumours put into other patients' twins an epoch, smaller or as they are, as a share of the "
-        "outlined scans whose tumour could lie elsewhere; needs twins; 0 is none",
+        "outlined scans; needs twins; 0 is none",
     )
     bound: tuple[str, ...] = Field(
-        ("pituitary",), description="classes whose tumours lie in one place only, and are not transplanted"
+        ("meningioma", "pituitary"),
+        description="classes whose tumours are bound to their place: transplanted to the same place only",
     )
     augmentation: float = Field(1.0, ge=0, le=3, description="strength of the random changes; 0 is none")
     warp: float = Field(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +107,7 @@ def train(
     machines = machines or Machines()
     if (size := run.config.batch_size) < 2 * machines.count:
         raise ConfigError(f"batches of {size} scans are too small for {machines.count} devices; raise batch_size")
+    _keep_freed_memory()
     with _own_torch(run.config, machines), _quiet(), _interruptible(run.folder):
         _train(run, slices, split, card, listener, loggers, machines)
 
@@ -213,6 +216,22 @@ def _own_torch(config: TrainConfig, machines: Machines) -> Iterator[None]:
             yield
         finally:
             torch.set_num_threads(threads)
+
+
+def _keep_freed_memory() -> None:
+    """Has the C library keep what a step frees for the next one: fetched anew from the system, it takes a fifth longer.
+
+    Only glibc hands it back at all; elsewhere nothing is to be done.
+    """
+    if sys.platform != "linux":
+        return
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+            mallopt(parameter, 2**31 - 1)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
 
 
 @contextmanager
