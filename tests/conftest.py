@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from tests.studies import GRIDS, BrightEngine, Grid, classic, save
 from tumorlens.scan import Scan
+
+# No test measures time: on a busy machine Hypothesis' own limits would fail what is right.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 if TYPE_CHECKING:
     from tumorlens.classifier import Classifier
