@@ -94,9 +94,7 @@ def measure_heatmaps(
         MissingExtra: If Jinja2 is not installed.
         OSError: If a file cannot be written.
     """
-    load_template(
-        _TEMPLATE
-    )  # what is not installed is missed before minutes of work
+    load_template(_TEMPLATE)  # what is not installed is missed before minutes of work
     localizations: list[Localization | None] = [None, None]
     if any(slices.manifest.entries[i].outline for i in test):
         listener.say("holding heat maps against outlines")
