@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices, read_scan
@@ -45,7 +45,7 @@ _SIDE = 640  # pixels; lines are drawn at this size, then scaled down with the p
 _OUTLINE, _REGION = (255, 255, 255), (64, 224, 255)
 
 
-class HeatmapScores(BaseModel):
+class HeatmapScores(BaseModel, frozen=True):
     """What heatmaps.json holds.
 
     Attributes:
@@ -59,7 +59,6 @@ class HeatmapScores(BaseModel):
         notes: What was left out, and what speaks against trusting single figures.
     """
 
-    model_config = ConfigDict(frozen=True)
     version: str
     weights: str
     weights_sha256: str
