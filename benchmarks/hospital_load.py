@@ -31,6 +31,7 @@ from pydicom import dcmread
 sys.path.insert(0, str(Path(__file__).parents[1]))  # where rehearsal/ is
 
 from rehearsal.archive import Archive, send
+from rehearsal.files import write_dicom
 from rehearsal.kills import STAGES, NodeProcess, free_port, kill_at, wait_for
 from rehearsal.orthanc import TITLE, Orthanc, installed
 from rehearsal.phantoms import make_instance, write_study
@@ -39,7 +40,6 @@ from tumorlens.node.config import NodeConfig
 from tumorlens.node.flow import prepare_analysis
 from tumorlens.node.node import Node, open_ledger
 from tumorlens.node.status import study_states, totals
-from tumorlens.phantoms.files import write_dicom
 from tumorlens.phantoms.phantom import make_study
 
 NO_DELAY = os.environ | {"TCP_NODELAY": "1"}  # without, DCMTK waits 40 ms for each acknowledgement

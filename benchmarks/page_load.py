@@ -29,8 +29,10 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # where rehearsal/ is
+
+from rehearsal.files import write_dicom
 from tumorlens.defaults import DEFAULT_WEIGHTS
-from tumorlens.phantoms.files import write_dicom
 from tumorlens.phantoms.phantom import make_phantoms, make_study
 
 AT_ONCE = 3

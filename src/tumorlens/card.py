@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from tumorlens.classes import ClassSet
 from tumorlens.errors import ChecksumMismatch, ModelError
@@ -17,7 +17,7 @@ from tumorlens.preprocess import Preprocessing
 SHIPPED = Path(__file__).parent / "model" / "weights"
 
 
-class Calibration(BaseModel):
+class Calibration(BaseModel, frozen=True):
     """What was fitted on scans that trained nothing, beside the temperature.
 
     Attributes:
@@ -30,7 +30,6 @@ class Calibration(BaseModel):
             their names beginning with "unknown.".
     """
 
-    model_config = ConfigDict(frozen=True)
     scans: dict[str, int]
     fitted_on: Literal["validation", "out-of-fold"] = "validation"
     coverage: float = Field(gt=0, lt=1)
@@ -38,7 +37,7 @@ class Calibration(BaseModel):
     accepted: float = Field(gt=0, le=1)
 
 
-class HeatMapRule(BaseModel):
+class HeatMapRule(BaseModel, frozen=True):
     """Which heat map findings carry, and where its region ends.
 
     Attributes:
@@ -47,13 +46,12 @@ class HeatMapRule(BaseModel):
         scans: Scans with an outline that the threshold was chosen on, for the highest Dice; 0 where it is a convention.
     """
 
-    model_config = ConfigDict(frozen=True)
     method: str
     threshold: float = Field(0.5, gt=0, lt=1)
     scans: int = Field(0, ge=0)
 
 
-class StudyRule(BaseModel):
+class StudyRule(BaseModel, frozen=True):
     """How the slices of a study become one answer. benchmarks/study.py compares it with other rules.
 
     Attributes:
@@ -67,7 +65,6 @@ class StudyRule(BaseModel):
         studies: Studies that the numbers were fitted on; 0 where they are a convention.
     """
 
-    model_config = ConfigDict(frozen=True)
     extent: float = Field(30.0, gt=0)
     neighbours: int = Field(4, ge=1)
     absent_below: float = Field(0.4, ge=0, le=1)
@@ -84,7 +81,7 @@ class StudyRule(BaseModel):
         return self.neighbours if spacing is None else max(2, round(self.extent / spacing))
 
 
-class WeightsCard(BaseModel):
+class WeightsCard(BaseModel, frozen=True):
     """What one must know to use weights, and to judge them.
 
     Attributes:
@@ -111,7 +108,6 @@ class WeightsCard(BaseModel):
         graph_sha256: Of the graph beside it that `tumorlens export` made of these weights; empty where there is none.
     """
 
-    model_config = ConfigDict(frozen=True)
     schema_version: Literal[1] = 1
     name: str
     network: str

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 
-class Code(BaseModel):
+class Code(BaseModel, frozen=True):
     """A terminology code.
 
     Attributes:
@@ -21,13 +21,12 @@ class Code(BaseModel):
         meaning: Its text in that terminology.
     """
 
-    model_config = ConfigDict(frozen=True)
     scheme: str
     value: str
     meaning: str
 
 
-class ScanClass(BaseModel):
+class ScanClass(BaseModel, frozen=True):
     """One class.
 
     Attributes:
@@ -38,7 +37,6 @@ class ScanClass(BaseModel):
         codes: Terminology codes.
     """
 
-    model_config = ConfigDict(frozen=True)
     key: str = Field(min_length=1)
     name: str
     nothing: bool = False
@@ -51,10 +49,9 @@ def _plain(text: str) -> str:
     return re.sub(r"[\W_]+", "", text.casefold())
 
 
-class ClassSet(BaseModel):
+class ClassSet(BaseModel, frozen=True):
     """The classes of a network, in the order of its outputs."""
 
-    model_config = ConfigDict(frozen=True)
     classes: tuple[ScanClass, ...] = Field(min_length=2)
 
     @model_validator(mode="after")

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 Point = tuple[float, float]
 
 
-class Region(BaseModel):
+class Region(BaseModel, frozen=True):
     """Region of interest of a heat map: where the evidence is strongest. It is no outline of a tumour.
 
     Attributes:
@@ -23,7 +23,6 @@ class Region(BaseModel):
         area_mm2: The area in mm²; None where the scan has no spacing.
     """
 
-    model_config = ConfigDict(frozen=True)
     box: tuple[int, int, int, int]
     contour: tuple[Point, ...]
     area: int

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from tumorlens.errors import ConfigError
 from tumorlens.evidence import Region
@@ -29,10 +29,9 @@ CLOSE_CALL = 0.6
 """Below this probability of its most probable class, a finding is a close call."""
 
 
-class WeightsId(BaseModel):
+class WeightsId(BaseModel, frozen=True):
     """Name and checksum of the weights that made a finding."""
 
-    model_config = ConfigDict(frozen=True)
     name: str
     sha256: str
 
@@ -202,7 +201,7 @@ def _named(file: Path | str | None) -> str | None:
     return file.as_posix() if isinstance(file, Path) else file
 
 
-class FindingRecord(BaseModel):
+class FindingRecord(BaseModel, frozen=True):
     """A `Finding` in JSON, field for field; arrays are named as files. The columns of results.csv have the same names.
 
     Attributes:
@@ -212,7 +211,6 @@ class FindingRecord(BaseModel):
         overlay: The same of the picture of both.
     """
 
-    model_config = ConfigDict(frozen=True)
     source: str
     frame: int
     unknown: bool
@@ -231,18 +229,16 @@ class FindingRecord(BaseModel):
     warnings: tuple[str, ...]
 
 
-class FailureRecord(BaseModel):
+class FailureRecord(BaseModel, frozen=True):
     """A file that could not be read."""
 
-    model_config = ConfigDict(frozen=True)
     source: str
     error: str
 
 
-class FindingsDocument(BaseModel):
+class FindingsDocument(BaseModel, frozen=True):
     """Findings and failures of one call."""
 
-    model_config = ConfigDict(frozen=True)
     version: str
     weights: WeightsId
     findings: tuple[FindingRecord, ...]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from tumorlens.scan import Orientation, Scan
 from tumorlens.sequence import SeriesInfo
 
 
-class SlicePlace(BaseModel):
+class SlicePlace(BaseModel, frozen=True):
     """Where a slice belongs, without anything that identifies a patient.
 
     Attributes:
@@ -23,7 +23,6 @@ class SlicePlace(BaseModel):
         info: What the file says of the series.
     """
 
-    model_config = ConfigDict(frozen=True)
     study: str = ""
     series: str = ""
     instance: str = ""

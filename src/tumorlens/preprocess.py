@@ -10,13 +10,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from tumorlens.outline import Outline
 from tumorlens.scan import Scan
 
 
-class Preprocessing(BaseModel):
+class Preprocessing(BaseModel, frozen=True, extra="forbid"):
     """The rule that turns a scan into a network's input.
 
     The scan is scaled to fit a square, keeping its proportions in mm where its spacing is known and in pixels
@@ -31,7 +31,6 @@ class Preprocessing(BaseModel):
         percentiles: The two percentiles of "stretch", over the whole scan.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     size: int = Field(64, ge=16, le=1024)
     channels: Literal[1, 3] = 1
     intensity: Literal["unit", "stretch"] = "unit"

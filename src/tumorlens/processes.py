@@ -17,7 +17,7 @@ import warnings
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from tumorlens.errors import InputError, TumorLensError, trace_of
 from tumorlens.files import NO_ROOM
@@ -25,10 +25,8 @@ from tumorlens.files import NO_ROOM
 Kind = TypeVar("Kind")
 
 
-class Message(BaseModel):
+class Message(BaseModel, frozen=True):
     """What a worker is told, or tells."""
-
-    model_config = ConfigDict(frozen=True)
 
     def line(self) -> bytes:
         """The message as a line of JSON."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 Sequence = Literal["T1 post-contrast", "T1", "T2", "FLAIR", "diffusion", "perfusion", "susceptibility", "angiography"]
 
@@ -35,7 +35,7 @@ _WITH = re.compile(
 _NONE = ("", "none", "no", "na", "without", "unknown", "0")
 
 
-class SeriesInfo(BaseModel):
+class SeriesInfo(BaseModel, frozen=True):
     """What the files say of a series of images.
 
     Attributes:
@@ -45,7 +45,6 @@ class SeriesInfo(BaseModel):
         flaw: Why it is no series of slices to judge one by one, such as a localiser; None where it is one.
     """
 
-    model_config = ConfigDict(frozen=True)
     number: int | None = None
     description: str = ""
     sequence: Sequence | None = None

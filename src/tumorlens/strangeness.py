@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 _SALIENT = 2.3  # standard deviations from which a check is named: one scan in a hundred lies beyond, on either side
 
@@ -46,7 +46,7 @@ _CONTENT = "what it shows differs, by the network's own features"
 _STRANGE = "its brightness, edges and shape do not go together"
 
 
-class Strangeness(BaseModel):
+class Strangeness(BaseModel, frozen=True):
     """How far a scan lies from the training scans.
 
     Attributes:
@@ -54,7 +54,6 @@ class Strangeness(BaseModel):
         reason: Why it is beyond the limit, in words; empty where it is not.
     """
 
-    model_config = ConfigDict(frozen=True)
     score: float
     reason: str = ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from tumorlens.sequence import Sequence
 
@@ -12,7 +12,7 @@ Answer = Literal["present", "absent", "uncertain", "not assessable"]
 """Whether a study shows a tumour. "not assessable": nothing in it is like what the network was trained on."""
 
 
-class SeriesFinding(BaseModel):
+class SeriesFinding(BaseModel, frozen=True):
     """What one stack of slices of a study says.
 
     Attributes:
@@ -28,7 +28,6 @@ class SeriesFinding(BaseModel):
         reason: Why it did not; else empty.
     """
 
-    model_config = ConfigDict(frozen=True)
     number: int | None
     description: str
     sequence: Sequence | None
@@ -41,15 +40,14 @@ class SeriesFinding(BaseModel):
     reason: str
 
 
-class KeySlice(BaseModel):
+class KeySlice(BaseModel, frozen=True):
     """A slice that decided: file, and place in it from 0."""
 
-    model_config = ConfigDict(frozen=True)
     source: str
     frame: int
 
 
-class StudyRecord(BaseModel):
+class StudyRecord(BaseModel, frozen=True):
     """The finding of a study or volume, in JSON.
 
     Attributes:
@@ -67,7 +65,6 @@ class StudyRecord(BaseModel):
         series: What each stack of slices says.
     """
 
-    model_config = ConfigDict(frozen=True)
     source: str
     answer: Answer
     text: str

@@ -20,6 +20,7 @@ import pytest
 from dicomweb_client import DICOMwebClient
 from PIL import Image
 
+from rehearsal.files import write_dicom
 from rehearsal.kills import free_port, wait_for
 from rehearsal.orthanc import TITLE, Orthanc, installed
 from rehearsal.phantoms import make_instance, write_study
@@ -28,7 +29,6 @@ from tumorlens.node.dicomweb import DicomWeb
 from tumorlens.node.flow import prepare_analysis
 from tumorlens.node.node import Node, pull_study
 from tumorlens.node.status import study_states, totals
-from tumorlens.phantoms.files import write_dicom
 from tumorlens.phantoms.phantom import make_study as make_phantom_study
 from tumorlens.results.make import KINDS
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rehearsal.files import write_nifti
 from tests.studies import GRIDS, classic, save
 from tumorlens.errors import NotOneStudy, UnreadableFile
-from tumorlens.phantoms.files import write_nifti
 from tumorlens.phantoms.phantom import make_study as make_phantoms
 from tumorlens.scan import Scan
 from tumorlens.study import Study, read_study

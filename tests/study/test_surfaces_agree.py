@@ -11,10 +11,10 @@ from typing import Any
 import pydicom
 import pytest
 
+from rehearsal.files import write_dicom, write_nifti
 from tumorlens import batch
 from tumorlens.classifier import Classifier
 from tumorlens.cli import main
-from tumorlens.phantoms.files import write_dicom, write_nifti
 from tumorlens.phantoms.phantom import make_study
 from tumorlens.processes import Message, parse
 from tumorlens.results.analysis import analyse

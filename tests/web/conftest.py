@@ -25,7 +25,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from tumorlens.phantoms.files import write_dicom, write_nifti
+from rehearsal.files import write_dicom, write_nifti
 from tumorlens.phantoms.phantom import Phantom, make_phantoms, make_study
 from tumorlens.web.app import create_app
 from tumorlens.web.settings import Limits, Settings

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from scipy import optimize, special
 
 from tumorlens.card import Calibration
@@ -37,11 +37,7 @@ COVERAGE = 0.95
 _COLDEST, _HOTTEST = 0.5, 20.0
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Errors(_Frozen):
+class Errors(BaseModel, frozen=True):
     """How far probabilities are from frequencies; all as in `Scores`, smaller is better.
 
     Attributes:
@@ -57,7 +53,7 @@ class Errors(_Frozen):
     reliability: list[Bin]
 
 
-class SetScores(_Frozen):
+class SetScores(BaseModel, frozen=True):
     """What prediction sets hold, over the test scans or over those of one class.
 
     Attributes:
@@ -80,7 +76,7 @@ class SetScores(_Frozen):
     single: float
 
 
-class CalibrationScores(_Frozen):
+class CalibrationScores(BaseModel, frozen=True):
     """What calibration did to the test scans; stands in metrics.json as "calibration".
 
     Attributes:

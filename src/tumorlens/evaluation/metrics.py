@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from tumorlens.errors import ConfigError, DataError
 from tumorlens.evaluation.predictions import Predictions
@@ -27,11 +27,7 @@ _CHUNK = 2_000_000  # weights held at a time, about 16 MB
 Figures = dict[str, NDArray[np.float64]]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Estimate(_Frozen):
+class Estimate(BaseModel, frozen=True):
     """A figure with its interval.
 
     Attributes:
@@ -45,7 +41,7 @@ class Estimate(_Frozen):
     high: float | None = None
 
 
-class ClassScores(_Frozen):
+class ClassScores(BaseModel, frozen=True):
     """One class against the others; all figures in [0, 1].
 
     Attributes:
@@ -73,7 +69,7 @@ class ClassScores(_Frozen):
     auc: Estimate
 
 
-class Detection(_Frozen):
+class Detection(BaseModel, frozen=True):
     """Something found against nothing found, whichever class it was called; for sets with a "nothing" class.
 
     Attributes:
@@ -89,7 +85,7 @@ class Detection(_Frozen):
     false_alarms: int
 
 
-class Bin(_Frozen):
+class Bin(BaseModel, frozen=True):
     """Scans of similar confidence: how sure the network was, and how often it was right.
 
     Attributes:
@@ -107,7 +103,7 @@ class Bin(_Frozen):
     accuracy: float | None
 
 
-class Scores(_Frozen):
+class Scores(BaseModel, frozen=True):
     """What `metrics.json` holds.
 
     Averages run over the classes that were tested. A class that was tested but never predicted has no precision; it

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from tumorlens.data.loader import Slices
 from tumorlens.data.manifest import Entry
@@ -29,7 +29,7 @@ Trainer = Callable[[Sequence[Experiment], Listener], None]
 """Trains several experiments, so that nothing but calibrating and testing is left to do."""
 
 
-class CrossValidation(BaseModel):
+class CrossValidation(BaseModel, frozen=True):
     """What a cross-validation found, as in crossvalidation.json.
 
     Attributes:
@@ -41,7 +41,6 @@ class CrossValidation(BaseModel):
         leakage: The publisher's figures less the pooled ones.
     """
 
-    model_config = ConfigDict(frozen=True)
     folds: dict[int, Scores]
     pooled: Scores
     spread: dict[str, tuple[float, float]]

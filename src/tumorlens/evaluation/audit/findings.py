@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +33,14 @@ class AuditedPicture:
     form: int
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Failed(_Frozen):
+class Failed(BaseModel, frozen=True):
     """A file that gave no picture, and why."""
 
     path: str
     error: str
 
 
-class Member(_Frozen):
+class Member(BaseModel, frozen=True):
     """A picture of a contradictory group. Attributes as in `AuditedPicture`."""
 
     path: str
@@ -53,7 +49,7 @@ class Member(_Frozen):
     relation: str
 
 
-class Contradiction(_Frozen):
+class Contradiction(BaseModel, frozen=True):
     """A duplicate group with more than one label.
 
     Attributes:
@@ -65,7 +61,7 @@ class Contradiction(_Frozen):
     members: tuple[Member, ...]
 
 
-class Share(_Frozen):
+class Share(BaseModel, frozen=True):
     """How many test pictures stand in the training part too.
 
     Attributes:
@@ -91,7 +87,7 @@ class Share(_Frozen):
         return self.mirrored / self.found if self.found else None
 
 
-class ClassCount(_Frozen):
+class ClassCount(BaseModel, frozen=True):
     """The pictures of a class.
 
     Attributes:
@@ -109,7 +105,7 @@ class ClassCount(_Frozen):
     testing: int
 
 
-class Kind(_Frozen):
+class Kind(BaseModel, frozen=True):
     """A size and mode, and how many pictures of each class have it.
 
     Attributes:
@@ -127,7 +123,7 @@ class Kind(_Frozen):
     labels: dict[str, int]
 
 
-class Shortcut(_Frozen):
+class Shortcut(BaseModel, frozen=True):
     """How well the label can be told from something that is not the tumour.
 
     Attributes:
@@ -151,7 +147,7 @@ class Shortcut(_Frozen):
         return "none" if above < 0.1 else "weak" if above < 0.3 else "clear" if above < 0.6 else "strong"
 
 
-class AuditReport(_Frozen):
+class AuditReport(BaseModel, frozen=True):
     """What an audit found. `model_dump_json` leaves out the table, which duplicates.csv has.
 
     Attributes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def render_page(report: AuditReport, manifest: Manifest) -> str:
     """
     from tumorlens.evaluation.pages.page import load_template
 
-    template = load_template("audit.html.j2", __package__)
+    template = load_template(Path(__file__).with_name("audit.html.j2"))
     groups = members_of(report.table)
     names = {c.key: c.name for c in manifest.classes}
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from tumorlens.classifier import Classifier
 from tumorlens.data.counterfactuals import make_patched, make_twins
@@ -23,7 +23,7 @@ from tumorlens.evaluation.intervals import estimate_means
 from tumorlens.evaluation.metrics import Estimate
 
 
-class CounterfactualFigures(BaseModel):
+class CounterfactualFigures(BaseModel, frozen=True):
     """Shares of some scans with an outlined tumour.
 
     Attributes:
@@ -35,7 +35,6 @@ class CounterfactualFigures(BaseModel):
         unchanged: With the patch, called as without it; the more the better.
     """
 
-    model_config = ConfigDict(frozen=True)
     n: int
     recall: Estimate
     gone: Estimate
@@ -44,10 +43,9 @@ class CounterfactualFigures(BaseModel):
     unchanged: Estimate
 
 
-class Counterfactual(BaseModel):
+class Counterfactual(BaseModel, frozen=True):
     """What a network says of counterfactuals, over all scans and by the key of their class."""
 
-    model_config = ConfigDict(frozen=True)
     overall: CounterfactualFigures
     classes: dict[str, CounterfactualFigures]
 

@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from torch import Tensor
 
 from tumorlens.classifier import Classifier
@@ -138,11 +138,7 @@ CHECKS: dict[str, Check] = {
 _AGAINST_CHANCE = ("insertion", "deletion")
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class MethodFaithfulness(_Frozen):
+class MethodFaithfulness(BaseModel, frozen=True):
     """One method.
 
     Attributes:
@@ -158,7 +154,7 @@ class MethodFaithfulness(_Frozen):
     flags: dict[str, str]
 
 
-class Faithfulness(_Frozen):
+class Faithfulness(BaseModel, frozen=True):
     """What the checks found, for the maps of the predicted class.
 
     Attributes:

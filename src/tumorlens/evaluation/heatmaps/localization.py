@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices, read_scan
@@ -32,11 +32,7 @@ Target = Literal["predicted", "true"]
 _BATCH = 64
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class MapFigures(_Frozen):
+class MapFigures(BaseModel, frozen=True):
     """Means over some scans; all in [0, 1].
 
     Attributes:
@@ -61,7 +57,7 @@ class MapFigures(_Frozen):
     blank: Estimate
 
 
-class MethodLocalization(_Frozen):
+class MethodLocalization(BaseModel, frozen=True):
     """One method.
 
     Attributes:
@@ -85,7 +81,7 @@ class MethodLocalization(_Frozen):
     sizes: dict[str, MapFigures]
 
 
-class ScanLocalization(_Frozen):
+class ScanLocalization(BaseModel, frozen=True):
     """One scan under the method that findings use.
 
     Attributes:
@@ -109,7 +105,7 @@ class ScanLocalization(_Frozen):
     blank: bool
 
 
-class Localization(_Frozen):
+class Localization(BaseModel, frozen=True):
     """How well heat maps meet outlines.
 
     Attributes:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices, read_scan
@@ -40,11 +40,12 @@ CASES = 6
 
 NO_OUTLINES = "No test scan has a radiologist's outline, so nothing is said about whether maps lie on tumours."
 
+_TEMPLATE = Path(__file__).with_name("heatmaps.html.j2")
 _SIDE = 640  # pixels; lines are drawn at this size, then scaled down with the picture, which smooths them
 _OUTLINE, _REGION = (255, 255, 255), (64, 224, 255)
 
 
-class HeatmapScores(BaseModel):
+class HeatmapScores(BaseModel, frozen=True):
     """What heatmaps.json holds.
 
     Attributes:
@@ -58,7 +59,6 @@ class HeatmapScores(BaseModel):
         notes: What was left out, and what speaks against trusting single figures.
     """
 
-    model_config = ConfigDict(frozen=True)
     version: str
     weights: str
     weights_sha256: str
@@ -93,7 +93,7 @@ def measure_heatmaps(
         MissingExtra: If Jinja2 is not installed.
         OSError: If a file cannot be written.
     """
-    load_template("heatmaps.html.j2", __package__)  # what is not installed is missed before minutes of work
+    load_template(_TEMPLATE)  # what is not installed is missed before minutes of work
     localizations: list[Localization | None] = [None, None]
     if any(slices.manifest.entries[i].outline for i in test):
         listener.say("holding heat maps against outlines")
@@ -138,7 +138,7 @@ def write_heatmap_page(folder: Path, scores: HeatmapScores, classifier: Classifi
         MissingExtra: If Jinja2 is not installed.
         OSError: If a file cannot be written.
     """
-    template = load_template("heatmaps.html.j2", __package__)
+    template = load_template(_TEMPLATE)
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "heatmaps.html"
     page.unlink(missing_ok=True)  # where it is, it belongs to the heatmaps.json beside it

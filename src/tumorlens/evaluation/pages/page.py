@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tumorlens.errors import needs_extra
@@ -39,19 +40,17 @@ def interval(estimate: Estimate, form: Callable[[float | None], str] = per_cent)
     return f"{low} – {high}" if {low[0], high[0]} & {"<", ">"} else f"{low}–{high}"
 
 
-def load_template(name: str, room: str) -> Any:
-    """A page's template, with the filters its figures need.
+def load_template(path: Path) -> Any:
+    """A page's template, with the filters its figures need; what it includes lies beside it, or here.
 
-    Args:
-        name: Of the file.
-        room: The package that it lies in; what it includes lies there too, or here.
+    Raises:
+        MissingExtra: If Jinja2 is not installed.
     """
     with needs_extra("reports", "train"):
         import jinja2
 
-    rooms = (room, "tumorlens.evaluation.pages")
     environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package, "") for package in rooms]),
+        loader=jinja2.FileSystemLoader([path.parent, Path(__file__).parent]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -64,4 +63,4 @@ def load_template(name: str, room: str) -> Any:
         decimal_interval=lambda estimate: interval(estimate, decimal),
         thousands=lambda number: f"{number:,}",
     )
-    return environment.get_template(name)
+    return environment.get_template(path.name)

@@ -12,13 +12,13 @@ from itertools import groupby
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 FORMS = ("claim_2024", "tripod_ai", "model_card")
 TO_DO = "TO DO"
 
 
-class Item(BaseModel):
+class Item(BaseModel, frozen=True, extra="forbid"):
     """One item of a form.
 
     Attributes:
@@ -29,7 +29,6 @@ class Item(BaseModel):
         todo: What only people know.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     section: str
     number: str
     title: str
@@ -42,7 +41,7 @@ class Item(BaseModel):
         return "to do" if not self.filled else "in part" if self.todo else "filled"
 
 
-class Form(BaseModel):
+class Form(BaseModel, frozen=True, extra="forbid"):
     """A form.
 
     Attributes:
@@ -51,7 +50,6 @@ class Form(BaseModel):
         items: In the published order.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     title: str
     citation: str
     items: tuple[Item, ...]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from tumorlens.evaluation.intervals import estimate_means
 from tumorlens.evaluation.metrics import CONFIDENCE, Estimate, Scores, score
@@ -27,11 +27,7 @@ _STEEPEST = 20.0  # a slope beyond this means that the class is told apart witho
 Verdict = Literal["within", "below", "above", "unknown"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class CalibrationLine(_Frozen):
+class CalibrationLine(BaseModel, frozen=True):
     """How one class's probabilities relate to how often it is so (Cox 1958; Van Calster et al. 2019).
 
     Attributes:
@@ -46,7 +42,7 @@ class CalibrationLine(_Frozen):
     intercept: Estimate
 
 
-class Subgroup(_Frozen):
+class Subgroup(BaseModel, frozen=True):
     """How the network does on scans that share a fact.
 
     Attributes:
@@ -72,7 +68,7 @@ class Subgroup(_Frozen):
     warning: str
 
 
-class Comparison(_Frozen):
+class Comparison(BaseModel, frozen=True):
     """A figure here against the one in the weights card.
 
     Attributes:

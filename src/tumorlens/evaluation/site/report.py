@@ -50,7 +50,7 @@ def write_validation(
         OSError: If a file cannot be written.
     """
     # What is not installed is missed before anything is removed.
-    template = load_template("validation.html.j2", __package__)
+    template = load_template(Path(__file__).with_name("validation.html.j2"))
     (folder / "plots").mkdir(parents=True, exist_ok=True)
     for name in ("validation.html", "validation.json"):
         (folder / name).unlink(missing_ok=True)

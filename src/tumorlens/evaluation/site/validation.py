@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from tumorlens.card import WeightsCard
 from tumorlens.evaluation.metrics import Estimate, Scores
 from tumorlens.evaluation.site.figures import CalibrationLine, Comparison, Subgroup
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Step(_Frozen):
+class Step(BaseModel, frozen=True):
     """A step of the flow of cases.
 
     Attributes:
@@ -29,7 +25,7 @@ class Step(_Frozen):
     excluded: dict[str, int] = {}
 
 
-class Unreadable(_Frozen):
+class Unreadable(BaseModel, frozen=True):
     """A file that could not be read, without its name.
 
     Attributes:
@@ -41,7 +37,7 @@ class Unreadable(_Frozen):
     reason: str
 
 
-class Validation(_Frozen):
+class Validation(BaseModel, frozen=True):
     """What a validation found, as in validation.json. It names no patient and no file.
 
     Attributes:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from tumorlens.classes import ClassSet, ScanClass
 from tumorlens.classifier import Classifier
@@ -36,7 +36,7 @@ _DETECTION = ClassSet(
 )
 
 
-class StudyRow(BaseModel):
+class StudyRow(BaseModel, frozen=True):
     """One study.
 
     Attributes:
@@ -53,7 +53,6 @@ class StudyRow(BaseModel):
         pointing: Share of the slices with tumour whose heat map's peak lies on it; None where there are none.
     """
 
-    model_config = ConfigDict(frozen=True)
     name: str
     patient: str
     truth: str
@@ -67,7 +66,7 @@ class StudyRow(BaseModel):
     pointing: float | None
 
 
-class StudyScores(BaseModel):
+class StudyScores(BaseModel, frozen=True):
     """A classifier on whole studies; intervals are resampled by patient.
 
     Attributes:
@@ -87,7 +86,6 @@ class StudyScores(BaseModel):
         studies: Each study.
     """
 
-    model_config = ConfigDict(frozen=True)
     weights: str
     patients: int
     margin: int

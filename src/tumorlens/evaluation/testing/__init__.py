@@ -1,1 +1,1 @@
-"""Tests weights on labelled scans: scores, report, corruptions."""
+"""Tests weights on labelled scans: scores and report."""

@@ -97,7 +97,7 @@ def write_report(
     if scores.n != len(predictions) or len(scores.classes) != len(predictions.classes):
         raise DataError("the scores are of other predictions; score these")
     # What is not installed is missed before anything is removed.
-    template = load_template("report.html.j2", __package__)
+    template = load_template(Path(__file__).with_name("report.html.j2"))
     folder = Path(folder)
     (folder / "plots").mkdir(parents=True, exist_ok=True)
     for name in ("report.html", "metrics.json"):

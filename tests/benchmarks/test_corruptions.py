@@ -3,15 +3,15 @@ import json
 import numpy as np
 import pytest
 
-from tumorlens.classes import BRAIN_TUMORS
-from tumorlens.errors import ConfigError, DataError
-from tumorlens.evaluation.testing.corruptions import (
+from benchmarks.corruptions import (
     CORRUPTIONS,
     SEVERITIES,
     corrupt,
     measure_corruptions,
     write_corruptions,
 )
+from tumorlens.classes import BRAIN_TUMORS
+from tumorlens.errors import ConfigError, DataError
 from tumorlens.phantoms.phantom import make_phantoms
 from tumorlens.scan import Scan
 
