@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, SecondaryCaptureImageStorage, generate_uid
 
@@ -128,8 +129,9 @@ def _uid(*parts: object) -> UID:
     return generate_uid(entropy_srcs=[str(part) for part in ("rehearsal", *parts)])
 
 
-def _slice(size: int, number: int) -> np.ndarray:
+def _slice(size: int, number: int) -> NDArray[np.uint16]:
     rows, columns = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
     head = (rows / 0.9) ** 2 + (columns / 0.7) ** 2 < 1
     noise = np.random.default_rng(number).normal(0, 40, (size, size))
-    return np.clip(head * (1200 + 400 * rows) + noise + 60, 0, 4095).astype("<u2")
+    pixels: NDArray[np.uint16] = np.clip(head * (1200 + 400 * rows) + noise + 60, 0, 4095).astype("<u2")
+    return pixels

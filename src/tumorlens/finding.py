@@ -46,7 +46,8 @@ def prediction_sets(probabilities: NDArray[np.float64], thresholds: Sequence[flo
     Returns:
         (N, C) bool, no row without a class.
     """
-    return (probabilities >= np.asarray(thresholds)) | (probabilities == probabilities.max(1, keepdims=True))
+    most: NDArray[np.bool_] = probabilities == probabilities.max(1, keepdims=True)
+    return most | (probabilities >= np.asarray(thresholds))
 
 
 @dataclass(frozen=True, eq=False)

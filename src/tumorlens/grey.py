@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ Number = TypeVar("Number", bound=np.generic)
 _SAMPLE = 4_000_000  # values that percentiles are taken of
 
 
-def grey_of(source: str, values: NDArray) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def grey_of(source: str, values: NDArray[Any]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Grey of numbers of which nobody says what is black and what is white.
 
     Bytes are divided by 255. Other whole numbers up to 65,535 are divided by the least 2ⁿ − 1 (n from 8 to 16) that is
@@ -43,7 +43,7 @@ def grey_of(source: str, values: NDArray) -> tuple[NDArray[np.float32], tuple[st
     return stretch(values, *robust_range(values)), (*warnings, doubt)
 
 
-def finite(source: str, values: NDArray) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def finite(source: str, values: NDArray[Any]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Replaces values that are no numbers (NaN, infinity) by 0.
 
     Args:
@@ -67,7 +67,7 @@ def finite(source: str, values: NDArray) -> tuple[NDArray[np.float32], tuple[str
     return np.where(good, values, np.float32(0)), (f"{share:.1%} of the values are no numbers; shown as 0",)
 
 
-def robust_range(values: NDArray, *, ignore_zero: bool = False) -> tuple[float, float]:
+def robust_range(values: NDArray[Any], *, ignore_zero: bool = False) -> tuple[float, float]:
     """The 0.5th and 99.5th percentile: the range without a few hot or dead pixels.
 
     Args:
@@ -85,13 +85,13 @@ def robust_range(values: NDArray, *, ignore_zero: bool = False) -> tuple[float, 
     return (low, high) if high > low else (float(values.min()), float(values.max()))
 
 
-def divide(values: NDArray, white: float) -> NDArray[np.float32]:
+def divide(values: NDArray[Any], white: float) -> NDArray[np.float32]:
     """Values / white, clipped to [0, 1], as float32."""
     quotient: NDArray[np.float32] = np.divide(values, np.float32(white), dtype=np.float32)
     return quotient if values.dtype == np.uint8 and white >= 255 else quotient.clip(0, 1)
 
 
-def stretch(values: NDArray, low: float, high: float) -> NDArray[np.float32]:
+def stretch(values: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
     """Maps low to 0 and high to 1, and clips; all 0 if high is not above low.
 
     Args:

@@ -132,12 +132,12 @@ class Scan:
     @property
     def height(self) -> int:
         """Number of rows."""
-        return self.pixels.shape[0]
+        return int(self.pixels.shape[0])
 
     @property
     def width(self) -> int:
         """Number of columns."""
-        return self.pixels.shape[1]
+        return int(self.pixels.shape[1])
 
     @property
     def grey(self) -> NDArray[np.float32]:

@@ -334,7 +334,8 @@ def _thumbnails(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
     step = max(1, size // _COARSE)
     side = size // step
     whole = pictures[:, : side * step, : side * step]
-    return whole.reshape(-1, side, step, side, step).mean((2, 4))
+    means: NDArray[np.float32] = whole.reshape(-1, side, step, side, step).mean((2, 4))
+    return means
 
 
 def _widened(shape: NDArray[np.bool_]) -> NDArray[np.bool_]:

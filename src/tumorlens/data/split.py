@@ -57,7 +57,7 @@ def split_randomly(
 
 def split_training(
     labels: NDArray[np.int64],
-    groups: Sequence[str] | NDArray,
+    groups: Sequence[str] | NDArray[np.intp],
     training: Indices,
     test: Indices,
     *,
@@ -96,7 +96,7 @@ def shared_groups(groups: Sequence[str], split: Split) -> float:
 
 
 def _divide(
-    pool: Indices, labels: NDArray[np.int64], codes: NDArray, share: float, seed: int
+    pool: Indices, labels: NDArray[np.int64], codes: NDArray[np.intp], share: float, seed: int
 ) -> tuple[Indices, Indices]:
     """Holds back about `share` of the pool: (the rest, what is held back)."""
     with needs_extra("splitting a data set", "train"):

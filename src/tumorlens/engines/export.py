@@ -123,7 +123,8 @@ def _onnx(network: ExplainingNetwork, card: WeightsCard) -> bytes:
     model = program.model_proto
     if card.half:
         _halve(model)
-    return model.SerializeToString()
+    graph: bytes = model.SerializeToString()
+    return graph
 
 
 def _halve(model: ModelProto) -> None:

@@ -104,7 +104,7 @@ class CalibrationScores(BaseModel, frozen=True):
     accepted_classes: dict[str, float] = {}
 
 
-def fit_temperature(logits: NDArray, labels: NDArray[np.int64]) -> float:
+def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
     """The temperature that makes the labels most likely.
 
     Args:

@@ -24,6 +24,7 @@ BINS = 15
 
 _FEW_GROUPS = 30  # below this a cluster bootstrap is known to be too narrow (Cameron, Gelbach and Miller 2008)
 _CHUNK = 2_000_000  # weights held at a time, about 16 MB
+Counts = NDArray[np.float64] | NDArray[np.int64]
 Figures = dict[str, NDArray[np.float64]]
 
 
@@ -249,7 +250,7 @@ def classification_report_text(scores: Scores) -> str:
     width = max(len(str(row[0])) for row in rows + totals)
     head = " ".join([" " * width + " ", *(f"{h:>9}" for h in ("precision", "recall", "f1-score", "support"))])
 
-    def line(row: tuple) -> str:
+    def line(row: tuple[object, ...]) -> str:
         return " ".join([f"{row[0]:>{width}} ", *(f"{cell:>9}" for cell in row[1:])])
 
     return "\n".join([head, "", *map(line, rows), "", *map(line, totals), ""])
@@ -259,13 +260,14 @@ def _digits(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.4f}"
 
 
-def _ratio(above: NDArray, below: NDArray) -> NDArray[np.float64]:
+def _ratio(above: Counts, below: Counts) -> NDArray[np.float64]:
     """Quotient, NaN where `below` is 0."""
-    above, below = np.broadcast_arrays(above, below)
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+    quotient = np.full(np.broadcast_shapes(above.shape, below.shape), np.nan)
+    np.divide(above, below, out=quotient, where=below > 0)
+    return quotient
 
 
-def _mean(values: NDArray, where: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _mean(values: NDArray[np.float64], where: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Mean over the last axis of what `where` picks."""
     return _ratio(np.where(where, values, 0).sum(-1), where.sum(-1))
 
@@ -300,12 +302,12 @@ class _Sums:
         np.add.at(table, group, np.column_stack([cells, loss, brier]))
         return cls(table, np.array([k.nothing for k in predictions.classes]), group, truth, p)
 
-    def confusion(self, weights: NDArray) -> NDArray[np.float64]:
+    def confusion(self, weights: Counts) -> NDArray[np.float64]:
         """(R, C, C) weighted counts for (R, G) weights."""
         c = len(self.nothing)
         return (weights @ self.table[:, : c * c]).reshape(-1, c, c)
 
-    def figures(self, weights: NDArray) -> Figures:
+    def figures(self, weights: Counts) -> Figures:
         """Every figure for each of R weightings of the groups: (R,), or (R, C) for the figures of a class."""
         m = self.confusion(weights)
         right, true, called, n = m.diagonal(0, 1, 2), m.sum(2), m.sum(1), m.sum((1, 2))
@@ -345,7 +347,7 @@ class _Sums:
             )
         return figures
 
-    def _auc(self, weights: NDArray, values: NDArray[np.float64], positive: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def _auc(self, weights: Counts, values: NDArray[np.float64], positive: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(R,) Mann-Whitney statistic of weighted scans; `values` may hold several decisions for each scan."""
         order = np.argsort(values)
         starts = np.flatnonzero(np.diff(values[order], prepend=-1) > 0)  # equal values stand or fall together

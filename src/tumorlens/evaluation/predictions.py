@@ -74,12 +74,14 @@ class Predictions:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """(N,) int64, the most probable class; the first of equally probable ones."""
-        return self.probabilities.argmax(1).astype(np.int64)
+        classes: NDArray[np.int64] = self.probabilities.argmax(1).astype(np.int64)
+        return classes
 
     @property
     def confidence(self) -> NDArray[np.float64]:
         """(N,) float64 in [1/C, 1], the probability of the predicted class."""
-        return self.probabilities.max(1)
+        greatest: NDArray[np.float64] = self.probabilities.max(1)
+        return greatest
 
     def pick(self, rows: NDArray[np.intp]) -> Predictions:
         """Some of the rows."""
@@ -153,7 +155,7 @@ def _columns(classes: ClassSet) -> list[str]:
     return ["path", "group", "label", "predicted", *(_PROBABILITY + key for key in classes.keys)]
 
 
-def _check_truth(truth: NDArray, classes: int) -> None:
+def _check_truth(truth: NDArray[np.integer], classes: int) -> None:
     if truth.ndim != 1 or len(truth) == 0:
         raise DataError(f"predictions need a true class for one scan at least, not an array of shape {truth.shape}")
     if not np.issubdtype(truth.dtype, np.integer):

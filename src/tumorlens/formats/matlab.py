@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +92,7 @@ def read_case(path: str) -> Case:
         return Case(scan, label, mask, _outline(parts["tumorBorder"], mask))
 
 
-def _read(path: str, names: tuple[str, ...]) -> tuple[Scan, dict[str, NDArray]]:
+def _read(path: str, names: tuple[str, ...]) -> tuple[Scan, dict[str, NDArray[Any]]]:
     """The slice, and further members of `cjdata` as they are stored."""
     with open(path, "rb") as file:  # noqa: PTH123 - the path stays the string the caller gave
         if file.read(19) == b"MATLAB 5.0 MAT-file":
@@ -119,7 +119,7 @@ def _read(path: str, names: tuple[str, ...]) -> tuple[Scan, dict[str, NDArray]]:
     return Scan(pixels, path, spacing=_SPACING, patient=patient, warnings=warnings), parts
 
 
-def _member(path: str, group: Group, name: str) -> NDArray:
+def _member(path: str, group: Group, name: str) -> NDArray[Any]:
     """A data set of the group, checked before it is read."""
     import h5py
 
@@ -140,7 +140,7 @@ def _own(group: Group, name: str) -> object:
     return group.get(name) if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
 
 
-def _outline(border: NDArray, mask: NDArray[np.bool_]) -> Outline | None:
+def _outline(border: NDArray[Any], mask: NDArray[np.bool_]) -> Outline | None:
     """The border as fractions of the picture, in the order that agrees better with the mask."""
     if border.size % 2 or not 6 <= border.size <= _MAX_POINTS:
         return None

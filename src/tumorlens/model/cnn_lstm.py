@@ -67,7 +67,8 @@ class SequenceHead(nn.Module):
         return logits
 
     def _steps(self, maps: Tensor) -> Tensor:
-        return self.pool(maps).flatten(2).transpose(1, 2)  # (B, h/2 * w/2, F), row by row
+        pooled: Tensor = self.pool(maps)
+        return pooled.flatten(2).transpose(1, 2)  # (B, h/2 * w/2, F), row by row
 
     def _read_out(self, states: Tensor) -> Tensor:
         return states[:, -1] if self.readout == "last" else states.mean(1)
@@ -129,7 +130,8 @@ class SequenceHead(nn.Module):
             at_cell = at_state * to_cell[:, None, t] + at_cell
             at_gates = torch.cat([at_cell, at_cell, at_cell, at_state], 2) * to_gates[:, None, t]
             total = total + at_gates
-        return total @ w_in
+        gradient: Tensor = total @ w_in
+        return gradient
 
 
 def dense_layers(inputs: int, classes: int, dropout: float) -> nn.Sequential:

@@ -158,9 +158,9 @@ class PlacesHead(nn.Module):
         batch, _, high, wide = blocks.shape
         states, _ = self.rows(blocks.permute(0, 2, 3, 1).reshape(batch * high, wide, -1))
         states = states.reshape(batch, high, wide, -1).transpose(1, 2).reshape(batch * wide, high, -1)
-        states, _ = self.columns(states)
+        seen: Tensor = self.columns(states)[0]
         # channels-last, as the maps are: dense layers and sums over mixed layouts are several times slower
-        return states.reshape(batch, wide, high, -1).permute(0, 3, 2, 1).contiguous(memory_format=torch.channels_last)
+        return seen.reshape(batch, wide, high, -1).permute(0, 3, 2, 1).contiguous(memory_format=torch.channels_last)
 
     def _rest(self, attended: Tensor) -> Tensor:
         """The share left to the background, (B, 1, 1, 1): all of it where nothing is attended."""

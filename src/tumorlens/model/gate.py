@@ -62,7 +62,7 @@ class Distance:
         return Distance(self.centre, self.scale, (self.whitening / limit).astype(np.float32))
 
     @classmethod
-    def fit(cls, values: NDArray) -> Distance:
+    def fit(cls, values: NDArray[np.floating]) -> Distance:
         """The distance to (N, K) values, their covariance shrunk by Chen et al.'s oracle approximation."""
         centre, scale = values.mean(0), values.std(0)
         # A value that hardly varies in training, such as a dead feature map, must not decide alone.

@@ -7,7 +7,7 @@ import os
 import re
 import ssl
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import (
@@ -24,6 +24,8 @@ from pydantic import (
 
 from tumorlens.errors import ConfigError
 from tumorlens.node.rules import SeriesRule
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def _title(value: str) -> str:
@@ -315,7 +317,7 @@ def _problem(error: Any) -> str:
     return "there is no such setting" if error["type"] == "extra_forbidden" else str(error["msg"])
 
 
-def _resolved(model: Any, base: Path) -> Any:
+def _resolved(model: Model, base: Path) -> Model:
     """A copy in which every relative path starts at `base`."""
     changes: dict[str, Any] = {}
     for name in type(model).model_fields:

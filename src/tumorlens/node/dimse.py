@@ -11,8 +11,9 @@ from typing import Any
 
 from pydicom import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, Association, build_context, build_role, evt
+from pynetdicom import AE, build_context, build_role, evt
 from pynetdicom import sop_class as sop
+from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
 from tumorlens.errors import PeerError

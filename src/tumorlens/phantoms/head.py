@@ -104,12 +104,13 @@ def _noise(rng: np.random.Generator, size: float) -> Floats:
     """Smooth noise of unit variance on the head's grid, with grains of about `size` mm."""
     coarse = rng.standard_normal([n // 2 + 1 for n in SHAPE], dtype=np.float32)
     fine = _finer(ndimage.gaussian_filter(coarse, size / 2 / STEP / 2))
-    return fine / fine.std()
+    noise: Floats = fine / fine.std()
+    return noise
 
 
 def _distance(inside: NDArray[np.bool_]) -> Floats:
     """Signed distance to the border of a mask on the coarse grid, in mm, negative inside."""
-    outer = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)
+    outer: NDArray[np.float64] = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)
     return (outer * 2 * STEP).astype(np.float32)
 
 
@@ -118,7 +119,8 @@ def _closed(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
     edge = int(radius / 2 / STEP) + 1
     grown = ndimage.distance_transform_edt(~np.pad(mask, edge)) * 2 * STEP < radius
     shrunk = ndimage.distance_transform_edt(grown) * 2 * STEP >= radius
-    return shrunk[edge:-edge, edge:-edge, edge:-edge]
+    cut: NDArray[np.bool_] = shrunk[edge:-edge, edge:-edge, edge:-edge]
+    return cut
 
 
 def _surfaces(brain: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:

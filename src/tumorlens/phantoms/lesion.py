@@ -15,6 +15,8 @@ from scipy import ndimage
 from tumorlens.phantoms.head import Head
 from tumorlens.phantoms.tissue import BRAIN_LEVELS, ORIGIN, STEP, Floats
 
+Doubles = NDArray[np.float64]
+
 _TAIL = 9.0  # mm that a dural tail reaches
 _YIELDS = 1.4  # the brain gives way up to this many radii from a lesion's border
 
@@ -71,7 +73,8 @@ class Lesion:
         for other in distance[1:]:
             h = (np.float32(0.5) + (other - union) / 8).clip(0, 1)
             union = other + (union - other) * h - 4 * h * (1 - h)
-        return union - np.float32(self.bumps) * ripple(self.waves, points)
+        distances: Floats = union - np.float32(self.bumps) * ripple(self.waves, points)
+        return distances
 
     def displace(self, points: Floats) -> Floats:
         """Where the tissue that is now at (3, N) points was before the lesion pushed it: (3, N) float32."""
@@ -83,12 +86,14 @@ class Lesion:
         if self.inward is not None:
             # The skull does not give way.
             shift = shift * ((self.inward @ offset) / distance).clip(0, 1)
-        return points - offset * shift
+        before: Floats = points - offset * shift
+        return before
 
 
 def ripple(waves: Floats, points: Floats) -> Floats:
     """Sum of (W, 4) waves at (3, N) points, of about unit variance: (N,) float32."""
-    return np.sin(waves[:, :3] @ points + waves[:, 3:]).sum(0) * np.float32((2 / len(waves)) ** 0.5)
+    heights: Floats = np.sin(waves[:, :3] @ points + waves[:, 3:]).sum(0) * np.float32((2 / len(waves)) ** 0.5)
+    return heights
 
 
 def grow(kind: str, head: Head, rng: np.random.Generator) -> Lesion:
@@ -206,18 +211,20 @@ def _pituitary(head: Head, rng: np.random.Generator) -> Lesion:
     )
 
 
-def _depth(head: Head, points: NDArray) -> NDArray:
+def _depth(head: Head, points: Doubles) -> Floats:
     """Depth below the skull's inner table at (N, 3) points, mm."""
-    return ndimage.map_coordinates(head.depth, ((points - ORIGIN) / (2 * STEP)).T, order=1, mode="nearest")
+    depth: Floats = ndimage.map_coordinates(head.depth, ((points - ORIGIN) / (2 * STEP)).T, order=1, mode="nearest")
+    return depth
 
 
-def _meet_skull(head: Head, start: NDArray, direction: NDArray) -> NDArray:
+def _meet_skull(head: Head, start: Doubles, direction: Doubles) -> Doubles:
     """The first point of a ray that lies on the skull's inner table."""
-    ray = start + direction * np.arange(0, 120, 1.0)[:, None]
-    return ray[int(np.argmax(_depth(head, ray) <= 0))]
+    ray: Doubles = start + direction * np.arange(0, 120, 1.0)[:, None]
+    first: Doubles = ray[int(np.argmax(_depth(head, ray) <= 0))]
+    return first
 
 
-def _inward(head: Head, root: NDArray) -> NDArray:
+def _inward(head: Head, root: Doubles) -> Floats:
     """The direction in which the skull's inner table is left fastest."""
     steps = 4.0 * np.vstack([np.eye(3), -np.eye(3)])
     depth = _depth(head, root + steps)

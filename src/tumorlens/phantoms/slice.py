@@ -61,9 +61,10 @@ class Anatomy:
 
     def to_head(self, points: Floats) -> Floats:
         """Where (3, N) places of the patient, in mm, lie in the common head: (3, N) float32."""
-        return self.matrix @ points + self.heights @ np.sin(self.waves @ points + self.phases)
+        places: Floats = self.matrix @ points + self.heights @ np.sin(self.waves @ points + self.phases)
+        return places
 
-    def from_head(self, point: NDArray) -> Floats:
+    def from_head(self, point: NDArray[np.floating]) -> Floats:
         """The patient's place, (3,) float32, of a place in the common head."""
         inverse = np.linalg.inv(self.matrix)
         place = np.zeros((3, 1), np.float32)
@@ -178,7 +179,8 @@ def expose(image: Floats, scanner: Scanner, rng: np.random.Generator) -> Floats:
     imaginary *= imaginary
     real += imaginary
     # The square root of the magnitude and the grey scale's exponent in one.
-    return np.minimum(real ** np.float32(scanner.gamma / 2), np.float32(1))
+    grey: Floats = np.minimum(real ** np.float32(scanner.gamma / 2), np.float32(1))
+    return grey
 
 
 _INSIDE, _WHITE = intracranial(), white_matter()
@@ -220,7 +222,8 @@ def _sensitivity(scanner: Scanner, nodes: Floats) -> Floats:
     vectors, phases, heights = scanner.shading[:, :3], scanner.shading[:, 3:4], scanner.shading[:, 4]
     smooth = np.exp(heights @ np.sin(vectors @ nodes + phases))
     fade = ((nodes[2] + 134) / 36).clip(0, 1)
-    return (smooth * fade * fade * (3 - 2 * fade)).reshape(_NODES, _NODES)
+    sensitivity: Floats = (smooth * fade * fade * (3 - 2 * fade)).reshape(_NODES, _NODES)
+    return sensitivity
 
 
 def _box(coarse: Floats, lesion: Lesion, size: int) -> tuple[slice, slice] | None:
@@ -251,7 +254,8 @@ def _sample(head: Head, table: Floats, points: Floats) -> Floats:
     voxels = head.material.reshape(-1)
 
     def value(offset: int) -> Floats:
-        return table.take(voxels.take(start + offset))
+        values: Floats = table.take(voxels.take(start + offset))
+        return values
 
     def along_z(offset: int) -> Floats:
         low, high = value(offset), value(offset + 1)

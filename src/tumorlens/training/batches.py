@@ -180,14 +180,14 @@ def _one_each(
     return unique[chosen], first[chosen] + rng.integers(count[chosen])
 
 
-def training_batches(slices: Slices, indices: NDArray[np.intp], config: TrainConfig) -> DataLoader:
+def training_batches(slices: Slices, indices: NDArray[np.intp], config: TrainConfig) -> DataLoader[list[Tensor]]:
     """Batches of the training part. Decoded slices lie in memory, so no worker processes are needed."""
     scans = TrainingSet(slices, indices, config)
     batches = ShuffledBatches(scans.draw, config.batch_size, config.seed)
     return DataLoader(scans, batch_size=None, sampler=batches)
 
 
-def validation_batches(slices: Slices, indices: NDArray[np.intp]) -> DataLoader:
+def validation_batches(slices: Slices, indices: NDArray[np.intp]) -> DataLoader[tuple[Tensor, ...]]:
     """Batches of the validation part, in order."""
     batches = [list(range(i, min(i + 256, len(indices)))) for i in range(0, len(indices), 256)]
     scans = TensorDataset(torch.from_numpy(slices.images[indices]), torch.from_numpy(slices.labels[indices]))

@@ -200,7 +200,7 @@ def _half_precision(config: TrainConfig) -> bool:
     if config.precision != "auto":
         return config.precision == "bf16"
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 

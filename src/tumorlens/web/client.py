@@ -83,7 +83,7 @@ class Client:
         Raises:
             RequestRefused: If the page refuses, or the case fails or takes longer.
         """
-        case = self._ask("POST", "/cases", json={"title": title, "axis": axis})
+        case: dict[str, Any] = self._ask("POST", "/cases", json={"title": title, "axis": axis})
         for path in paths:
             file = Path(path)
             with file.open("rb") as content:

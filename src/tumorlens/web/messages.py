@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from tumorlens.finding import FindingRecord, Region
+from tumorlens.evidence import Region
+from tumorlens.finding import FindingRecord
 from tumorlens.formats import Axis
 from tumorlens.place import SlicePlace
 from tumorlens.processes import Failed, Message

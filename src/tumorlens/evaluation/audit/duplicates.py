@@ -25,6 +25,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from tumorlens.evaluation.audit.pictures import Pictures
+from tumorlens.grey import Number
 
 Integers = NDArray[np.intp]
 
@@ -52,7 +53,7 @@ _ORDER = 12  # cosine coefficients along each side
 _CHUNK = 2048
 
 
-def turn(images: NDArray, form: int) -> NDArray:
+def turn(images: NDArray[Number], form: int) -> NDArray[Number]:
     """Images (..., S, S) in one of the eight forms, as a view."""
     if form & 4:
         images = images.swapaxes(-1, -2)
@@ -70,7 +71,8 @@ def descriptors(patterns: NDArray[np.int8]) -> NDArray[np.float32]:
     upper = np.triu_indices(_ORDER, 1)
     both = np.maximum(low, across)[:, *upper], np.minimum(low, across)[:, *upper]
     coefficients = np.concatenate([low[:, range(1, _ORDER), range(1, _ORDER)], *both], axis=1)
-    return coefficients / np.maximum(np.linalg.norm(coefficients, axis=1, keepdims=True), 1e-12)
+    coefficients /= np.maximum(np.linalg.norm(coefficients, axis=1, keepdims=True), 1e-12)
+    return coefficients
 
 
 def find_groups(pictures: Pictures, series: Integers, progress: Callable[[float], None]) -> Integers:
@@ -206,11 +208,13 @@ def _same(pictures: Pictures, series: Integers, first: Integers, second: Integer
 
 def _normalised(patterns: NDArray[np.int8]) -> NDArray[np.float32]:
     values = patterns.astype(np.float32)
-    return values / np.maximum(np.sqrt(np.einsum("nij,nij->n", values, values)), 1e-12)[:, None, None]
+    values /= np.maximum(np.sqrt(np.einsum("nij,nij->n", values, values)), 1e-12)[:, None, None]
+    return values
 
 
 def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.einsum("nij,nij->n", a, b)
+    products: NDArray[np.float32] = np.einsum("nij,nij->n", a, b)
+    return products
 
 
 def _chunks(count: int) -> Iterator[slice]:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +90,7 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def column(self, name: str, pictures: NDArray[np.intp] | slice = slice(None)) -> NDArray:
+    def column(self, name: str, pictures: NDArray[np.intp] | slice = slice(None)) -> NDArray[Any]:
         """A field of some pictures, copied into memory."""
         return self.records[name][self.rows[pictures]]
 
@@ -113,7 +114,8 @@ def local_pattern(image: NDArray[np.float32], sigma: float) -> NDArray[np.int8]:
     pattern = rest / (np.sqrt(gaussian_filter(rest**2, sigma)) + _FLOOR)
     pattern -= pattern.mean()
     pattern *= _SCALE / max(float(pattern.std()), 1e-12)
-    return pattern.round().clip(-127, 127).astype(np.int8)
+    steps: NDArray[np.int8] = pattern.round().clip(-127, 127).astype(np.int8)
+    return steps
 
 
 def describe(scan: Scan, key: int, place: int, places: int) -> NDArray[np.void]:

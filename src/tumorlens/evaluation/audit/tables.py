@@ -57,7 +57,8 @@ def joined(
     links += [(e, node(f"known {i}", g)) for i, groups in enumerate(known) for e, g in enumerate(groups) if g]
     a, b = np.array(links, int).reshape(-1, 2).T
     graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(count + len(node_of),) * 2)
-    return connected_components(graph, directed=False)[1][:count]
+    numbers: NDArray[np.intp] = connected_components(graph, directed=False)[1][:count]
+    return numbers
 
 
 def make_table(manifest: Manifest, pictures: Pictures, labels: NDArray[np.intp]) -> tuple[AuditedPicture, ...]:

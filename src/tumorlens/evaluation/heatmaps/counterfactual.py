@@ -88,7 +88,9 @@ def ask(classifier: Classifier, slices: Slices, test: NDArray[np.intp], *, seed:
     patched = make_patched(images, part.coverage, groups, seed=seed)
 
     def called(pictures: NDArray[np.uint8]) -> NDArray[np.intp]:
-        return classifier.probabilities(pictures[:, None].astype(np.float32) / np.float32(255)).argmax(1)
+        inputs = pictures[:, None].astype(np.float32) / np.float32(255)
+        classes: NDArray[np.intp] = classifier.probabilities(inputs).argmax(1)
+        return classes
 
     figures = np.full((len(part), 4), np.nan)
     before = np.full(len(part), -1)

@@ -269,7 +269,9 @@ def _mean(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     stacked = np.stack(values)
     finite = np.isfinite(stacked)
     count = finite.sum(0)
-    return np.divide(np.where(finite, stacked, 0).sum(0), count, out=np.full(count.shape, np.nan), where=count > 0)
+    mean = np.full(count.shape, np.nan)
+    np.divide(np.where(finite, stacked, 0).sum(0), count, out=mean, where=count > 0)
+    return mean
 
 
 def _estimates(values: Mapping[str, NDArray[np.float64]], groups: Sequence[str]) -> dict[str, Estimate]:

@@ -131,7 +131,8 @@ def _centre(scan: Scan) -> NDArray[np.float32]:
 
 
 def _brightest(scan: Scan) -> NDArray[np.float32]:
-    return ndimage.gaussian_filter(scan.grey, scan.width / 20)
+    blurred: NDArray[np.float32] = ndimage.gaussian_filter(scan.grey, scan.width / 20)
+    return blurred
 
 
 @dataclass(frozen=True)

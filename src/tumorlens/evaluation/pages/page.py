@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tumorlens.errors import needs_extra
 from tumorlens.evaluation.metrics import Estimate
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 NOTHING = "–"
 """Stands for a figure that is undefined."""
@@ -40,7 +43,7 @@ def interval(estimate: Estimate, form: Callable[[float | None], str] = per_cent)
     return f"{low} – {high}" if {low[0], high[0]} & {"<", ">"} else f"{low}–{high}"
 
 
-def load_template(path: Path) -> Any:
+def load_template(path: Path) -> Template:
     """A page's template, with the filters its figures need; what it includes lies beside it, or here.
 
     Raises:

@@ -104,7 +104,7 @@ def roc_figure(predictions: Predictions, scores: Scores, theme: Theme = LIGHT) -
         from sklearn.metrics import roc_curve
 
     truth = predictions.truth[:, None] == np.arange(len(predictions.classes))
-    curves: list[tuple[str, float | None, NDArray, NDArray]] = []
+    curves: list[tuple[str, float | None, NDArray[np.float64], NDArray[np.float64]]] = []
     for i, c in enumerate(scores.classes):
         if c.auc.value is not None:
             x, y, _ = roc_curve(truth[:, i], predictions.probabilities[:, i])

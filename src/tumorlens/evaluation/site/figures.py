@@ -24,6 +24,7 @@ PROMISED = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "macro_auc": "Macro 
 _Z = 1.959964  # of the normal distribution, for CONFIDENCE
 _RESAMPLES = 200  # for calibration lines, whose fits are slow
 _STEEPEST = 20.0  # a slope beyond this means that the class is told apart without error, and has no slope
+Floats = NDArray[np.float64]
 Verdict = Literal["within", "below", "above", "unknown"]
 
 
@@ -230,7 +231,7 @@ def _nothing(predictions: Predictions) -> NDArray[np.bool_]:
     return np.array([c.nothing for c in predictions.classes])
 
 
-def _fit(x: NDArray, y: NDArray, weights: NDArray, *, free: bool) -> tuple[NDArray, NDArray]:
+def _fit(x: Floats, y: Floats, weights: Floats, *, free: bool) -> tuple[Floats, Floats]:
     """Logistic regression of y on x for each of R weightings, by Newton's method; the slope stays 1 unless `free`.
 
     Returns:
@@ -257,7 +258,7 @@ def _fit(x: NDArray, y: NDArray, weights: NDArray, *, free: bool) -> tuple[NDArr
     return np.where(settled, a, np.nan), np.where(settled, b, np.nan)
 
 
-def _interval(drawn: NDArray) -> Estimate:
+def _interval(drawn: Floats) -> Estimate:
     """The first value, with the interval the others make."""
     value, others = float(drawn[0]), drawn[1:][np.isfinite(drawn[1:])]
     if not np.isfinite(value):

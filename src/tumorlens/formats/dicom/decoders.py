@@ -111,7 +111,9 @@ def is_available(syntax: str) -> bool:
 
 
 def _delegate(name: str) -> Callable[[bytes, DecodeRunner], bytes | bytearray]:
-    return import_module(f"pydicom.pixels.decoders.{name}")._decode_frame
+    decoder = import_module(f"pydicom.pixels.decoders.{name}")
+    decode: Callable[[bytes, DecodeRunner], bytes | bytearray] = decoder._decode_frame
+    return decode
 
 
 def _segments(src: bytes) -> Iterator[tuple[int, bytes]]:

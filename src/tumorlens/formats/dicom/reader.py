@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,14 +127,15 @@ def _count(header: Header) -> int:
 
 def _check(header: Header, ds: FileDataset) -> None:
     """Checks that the file holds pixels, and of a kind and size that can be decoded."""
-    from pydicom.uid import UID_dictionary
+    from pydicom.config import IGNORE
+    from pydicom.uid import UID
 
     path, samples, allocated, stored = header.path, header.samples, header.bits_allocated, header.bits_stored
     if not any(keyword in ds for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         if "Rows" in ds or not ds:  # pydicom returns nothing at all if compressed pixels are cut off
             raise UnreadableFile(path, "the file is truncated or without its pixels", "export it again, with pixels")
-        uid = header.sop_class or str(ds.file_meta.get("MediaStorageSOPClassUID") or "")
-        kind = f" ({UID_dictionary[uid][0]})" if uid in UID_dictionary else ""
+        uid = UID(header.sop_class or str(ds.file_meta.get("MediaStorageSOPClassUID") or ""), IGNORE)
+        kind = f" ({uid.name})" if uid.name != uid else ""
         raise UnsupportedFile(path, f"a DICOM file without a picture{kind}", "give the files of an image series")
     check_size(path, header.rows, header.columns, _count(header))
     if samples not in (1, 3) or allocated not in (1, 8, 16, 32, 64) or not 1 <= stored <= allocated:
@@ -146,7 +147,7 @@ def _check(header: Header, ds: FileDataset) -> None:
         raise UnsupportedFile(path, f"pixels of kind {kind!r} are not supported", "export it as greyscale or RGB")
 
 
-def _decoded(header: Header, ds: FileDataset) -> Iterator[NDArray]:
+def _decoded(header: Header, ds: FileDataset) -> Iterator[NDArray[Any]]:
     """The frames as stored, except that YBR has become RGB."""
     from pydicom.pixels.utils import as_pixel_options
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGExtended12Bit
@@ -172,8 +173,7 @@ def _decoded(header: Header, ds: FileDataset) -> Iterator[NDArray]:
 
 def _decoder(syntax: UID) -> Decoder | None:
     """What decodes a transfer syntax: our checked decoders, or else pydicom's own (uncompressed, RLE)."""
-    from pydicom.pixels import get_decoder
-    from pydicom.pixels.decoders.base import Decoder
+    from pydicom.pixels.decoders.base import Decoder, get_decoder
 
     from tumorlens.formats.dicom.decoders import decoder_name
 
@@ -190,9 +190,9 @@ def _decoder(syntax: UID) -> Decoder | None:
 _Shown = tuple[NDArray[np.float32], tuple[str, ...], Values | None]
 
 
-def _pixels(header: Header, frame: Frame, ds: FileDataset, stored: NDArray) -> _Shown:
+def _pixels(header: Header, frame: Frame, ds: FileDataset, stored: NDArray[Any]) -> _Shown:
     """One frame as it is meant to be shown."""
-    from pydicom.pixels import apply_color_lut
+    from pydicom.pixels.processing import apply_color_lut
 
     if header.photometric == _PALETTE:
         stored = apply_color_lut(stored, ds)[..., :3]
@@ -205,9 +205,9 @@ def _pixels(header: Header, frame: Frame, ds: FileDataset, stored: NDArray) -> _
     return 1 - shown, warnings, None if values is None else replace(values, inverted=True)
 
 
-def _grey(path: str, frame: Frame, ds: FileDataset, stored: NDArray) -> _Shown:
+def _grey(path: str, frame: Frame, ds: FileDataset, stored: NDArray[Any]) -> _Shown:
     """Modality transform, then VOI transform (PS3.3 C.11.1 and C.11.2)."""
-    from pydicom.pixels import apply_modality_lut, apply_voi
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
     if ds.get("ModalityLUTSequence"):
         values = apply_modality_lut(stored, ds)
@@ -230,7 +230,7 @@ def _grey(path: str, frame: Frame, ds: FileDataset, stored: NDArray) -> _Shown:
     return stretch(numbers, low, high), warnings, Values(numbers, low, high)
 
 
-def window(values: NDArray, center: float, width: float, function: str = "LINEAR") -> NDArray[np.float32]:
+def window(values: NDArray[Any], center: float, width: float, function: str = "LINEAR") -> NDArray[np.float32]:
     """Applies a window as PS3.3 C.11.2.1.2 and C.11.2.1.3 define it.
 
     Args:
