@@ -37,7 +37,7 @@ def test_what_are_mostly_no_numbers_is_no_scan() -> None:
         grey_of("x", np.full((4, 4), np.nan))
 
 
-def test_robust_range_ignores_outliers_and_background():
+def test_robust_range_ignores_outliers_and_background() -> None:
     values = np.random.default_rng(0).uniform(100, 200, 10_000)
     values[0] = 1e9
     low, high = robust_range(values)
@@ -48,19 +48,19 @@ def test_robust_range_ignores_outliers_and_background():
     assert robust_range(values, ignore_zero=True)[0] > 100
 
 
-def test_robust_range_of_a_few_bright_pixels_is_the_whole_range():
+def test_robust_range_of_a_few_bright_pixels_is_the_whole_range() -> None:
     values = np.zeros(10_000)
     values[3] = 5
     assert robust_range(values) == (0, 5)
     assert robust_range(np.zeros(100), ignore_zero=True) == (0, 0)
 
 
-def test_robust_range_of_many_values_is_that_of_a_sample():
+def test_robust_range_of_many_values_is_that_of_a_sample() -> None:
     values = np.random.default_rng(0).normal(size=9_000_000).astype(np.float32)
     assert robust_range(values) == pytest.approx((-2.576, 2.576), abs=0.02)
 
 
-def test_stretch():
+def test_stretch() -> None:
     assert stretch(np.array([0.0, 5, 10, 20]), 0, 10).tolist() == [0, 0.5, 1, 1]
     assert stretch(np.array([3.0, 4]), 3, 3).tolist() == [0, 0]
     extremes = np.array([-3e38, 0, 3e38], np.float32)

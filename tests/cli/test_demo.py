@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,9 @@ from tumorlens.cli.console import Console
 from tumorlens.errors import ConfigError
 
 
-def test_the_demo_makes_what_it_says(tmp_path, monkeypatch, capsys):
+def test_the_demo_makes_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "demo"
     if demo.READER not in shipped_weights():
         monkeypatch.setattr(demo, "READER", str(folder / "run"))
@@ -27,7 +30,7 @@ def test_the_demo_makes_what_it_says(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("held", [["notes.txt"], ["phantoms/SYNTHETIC", "notes.txt"], ["run/weights.json"]])
-def test_a_folder_with_other_files_is_left_alone(tmp_path, held):
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, held: list[str]) -> None:
     for name in held:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("mine")
@@ -36,12 +39,12 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path, held):
     assert all((tmp_path / name).read_text() == "mine" for name in held)
 
 
-def test_an_earlier_demo_is_made_anew(tmp_path, monkeypatch):
+def test_an_earlier_demo_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("phantoms/SYNTHETIC", "run/config.yaml", "report.html"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("old")
 
-    def stop(folder, *_, **__):
+    def stop(folder: Path, *_: object, **__: object) -> None:
         assert list(tmp_path.iterdir()) == []
         raise KeyboardInterrupt
 

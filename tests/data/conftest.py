@@ -1,6 +1,8 @@
 """Builders of small data sets. No real scan comes near these tests."""
 
 import csv
+from collections.abc import Callable
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -11,10 +13,10 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 
 @pytest.fixture
-def make_scan(tmp_path):
+def make_scan(tmp_path: Path) -> Callable[..., Path]:
     """Writes a picture of 20 x 20 pixels, another one for another number, below tmp_path."""
 
-    def make(name, number=0):
+    def make(name: str, number: int = 0) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.random.default_rng(number).integers(0, 256, (20, 20), np.uint8)).save(path, "PNG")
@@ -24,10 +26,10 @@ def make_scan(tmp_path):
 
 
 @pytest.fixture
-def make_table(tmp_path):
+def make_table(tmp_path: Path) -> Callable[..., Path]:
     """Writes a CSV table below tmp_path."""
 
-    def make(rows, name="table.csv", encoding="utf-8"):
+    def make(rows: list[list[str]], name: str = "table.csv", encoding: str = "utf-8") -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding=encoding) as file:
@@ -38,10 +40,10 @@ def make_table(tmp_path):
 
 
 @pytest.fixture
-def make_mat(tmp_path):
+def make_mat(tmp_path: Path) -> Callable[..., Path]:
     """Writes a slice as Cheng's release has it."""
 
-    def make(name, label=2, patient="100360"):
+    def make(name: str, label: int = 2, patient: str = "100360") -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         mask = np.zeros((24, 24), np.uint8)
@@ -64,10 +66,10 @@ def make_mat(tmp_path):
 
 
 @pytest.fixture
-def make_dicom(tmp_path):
+def make_dicom(tmp_path: Path) -> Callable[..., Path]:
     """Writes a DICOM file of one or more frames below tmp_path."""
 
-    def make(name, patient="", series="", frames=1, seed=0):
+    def make(name: str, patient: str = "", series: str = "", frames: int = 1, seed: int = 0) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(seed).integers(0, 900, (frames, 20, 20), np.uint16)

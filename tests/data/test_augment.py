@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor
@@ -6,7 +8,7 @@ from tumorlens.data.augment import augment, augment_with
 
 
 @pytest.fixture(autouse=True)
-def _seeded():
+def _seeded() -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         yield
@@ -30,7 +32,7 @@ def centre(images: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("shape", [(5, 1, 64, 64), (3, 3, 32, 32), (1, 1, 17, 17)])
 @pytest.mark.parametrize("strength", [0.3, 1, 3])
-def test_shape_range_and_type_stay(shape, strength):
+def test_shape_range_and_type_stay(shape: tuple[int, int, int, int], strength: float) -> None:
     changed = augment(torch.rand(shape), strength)
     assert changed.shape == shape
     assert changed.dtype == torch.float32
@@ -40,24 +42,24 @@ def test_shape_range_and_type_stay(shape, strength):
     assert not changed.requires_grad
 
 
-def test_strength_0_changes_nothing():
+def test_strength_0_changes_nothing() -> None:
     images = torch.rand(4, 1, 32, 32)
     assert torch.equal(augment(images, 0), images)
 
 
-def test_the_batch_given_is_left_as_it_is():
+def test_the_batch_given_is_left_as_it_is() -> None:
     images = torch.rand(4, 1, 32, 32)
     before = images.clone()
     augment(images)
     assert torch.equal(images, before)
 
 
-def test_every_picture_changes_in_its_own_way():
+def test_every_picture_changes_in_its_own_way() -> None:
     changed = augment(blobs(16, 0.4, 0.4)).flatten(1)
     assert (torch.cdist(changed, changed) + torch.eye(16)).min() > 0.05
 
 
-def test_same_seed_same_changes():
+def test_same_seed_same_changes() -> None:
     images = torch.rand(4, 1, 32, 32)
     results = []
     for seed in (1, 1, 2):
@@ -67,18 +69,18 @@ def test_same_seed_same_changes():
     assert not torch.equal(results[0], results[2])
 
 
-def test_nothing_is_turned_upside_down():
+def test_nothing_is_turned_upside_down() -> None:
     rows = centre(augment(blobs(500, row=0.2, column=0.5)))[:, 0]
     assert rows.max() < 0.5
 
 
-def test_half_of_the_pictures_are_mirrored():
+def test_half_of_the_pictures_are_mirrored() -> None:
     columns = centre(augment(blobs(1000, row=0.5, column=0.2)))[:, 1]
     assert 0.44 < (columns > 0.5).float().mean() < 0.56
     assert ((columns < 0.4) | (columns > 0.6)).all()  # the others stay on their side
 
 
-def test_strength_sets_how_far_pictures_move():
+def test_strength_sets_how_far_pictures_move() -> None:
     def spread(strength: float) -> float:
         places = centre(augment(blobs(500, 0.3, 0.5), strength))
         return float(places[:, 0].std())
@@ -86,7 +88,7 @@ def test_strength_sets_how_far_pictures_move():
     assert 0 < spread(0.3) < spread(1)
 
 
-def test_colours_of_a_picture_change_together():
+def test_colours_of_a_picture_change_together() -> None:
     grey = torch.rand(64, 1, 32, 32).expand(64, 3, 32, 32)
     changed = augment(grey)
     colour = (changed.amax(1) - changed.amin(1)).mean((1, 2))
@@ -94,7 +96,7 @@ def test_colours_of_a_picture_change_together():
 
 
 @pytest.mark.parametrize("warp", [0, 0.1])
-def test_an_outline_moves_with_its_picture(warp):
+def test_an_outline_moves_with_its_picture(warp: float) -> None:
     images = blobs(200, 0.3, 0.35)
     coverage = images[:, 0].clone()
     changed, moved = augment_with(images, coverage, 1.0, warp)
@@ -103,11 +105,11 @@ def test_an_outline_moves_with_its_picture(warp):
     assert moved.max() <= 1
 
 
-def test_every_other_picture_is_bent():
+def test_every_other_picture_is_bent() -> None:
     changed, _ = augment_with(blobs(400, 0.3, 0.3), None, 0.001, 0.1)
     moved = (centre(changed)[:, 0] - centre(blobs(1, 0.3, 0.3))[0, 0]).abs() > 0.005
     assert 0.3 < moved.float().mean() < 0.55  # every other picture, and few of these not at this place
 
 
-def test_without_outlines_there_are_none():
+def test_without_outlines_there_are_none() -> None:
     assert augment_with(torch.rand(2, 1, 16, 16), None)[1] is None

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tumorlens.data.counterfactuals import make_patched, make_transplants, make_twins
 
@@ -7,7 +8,7 @@ S = 64
 
 
 @pytest.fixture(scope="module")
-def heads():
+def heads() -> tuple[NDArray[np.float32], NDArray[np.uint8], list[str]]:
     """Twelve heads of two shapes, smooth inside; a bright tumour at one of three places of each, with its outline."""
     y, x = np.mgrid[:S, :S] / S - 0.5
     rng = np.random.default_rng(0)
@@ -24,7 +25,9 @@ def heads():
     return np.array(images, np.float32), np.array(coverage, np.uint8), [f"patient {i}" for i in range(12)]
 
 
-def test_a_twin_has_no_tumour_and_is_the_same_elsewhere(heads):
+def test_a_twin_has_no_tumour_and_is_the_same_elsewhere(
+    heads: tuple[NDArray[np.float32], NDArray[np.uint8], list[str]],
+) -> None:
     images, coverage, patients = heads
     twins = make_twins(images, coverage, patients)
     assert twins.scan.tolist() == list(range(12))
@@ -38,7 +41,9 @@ def test_a_twin_has_no_tumour_and_is_the_same_elsewhere(heads):
         assert np.abs(twin - images[i])[untouched].max() <= 0.5 / 255 + 1e-6
 
 
-def test_donors_are_other_patients_alike_with_no_tumour_there(heads):
+def test_donors_are_other_patients_alike_with_no_tumour_there(
+    heads: tuple[NDArray[np.float32], NDArray[np.uint8], list[str]],
+) -> None:
     images, coverage, _ = heads
     patients = [f"patient {i // 4}" for i in range(12)]
     twins = make_twins(images, coverage, patients, variants=3)
@@ -49,7 +54,7 @@ def test_donors_are_other_patients_alike_with_no_tumour_there(heads):
         assert not ((coverage[donor] > 0) & (coverage[i] > 0)).any()
 
 
-def test_intensities_are_matched_at_the_seam(heads):
+def test_intensities_are_matched_at_the_seam(heads: tuple[NDArray[np.float32], NDArray[np.uint8], list[str]]) -> None:
     images, coverage, patients = heads
     darker = images * np.where(np.arange(12) % 4 < 2, 1.0, 0.6)[:, None, None].astype(np.float32)
     twins = make_twins(darker, coverage, patients)
@@ -59,7 +64,9 @@ def test_intensities_are_matched_at_the_seam(heads):
         assert inside.mean() == pytest.approx(around.mean(), abs=0.06)
 
 
-def test_variants_come_from_several_donors_and_a_seed_chooses_them(heads):
+def test_variants_come_from_several_donors_and_a_seed_chooses_them(
+    heads: tuple[NDArray[np.float32], NDArray[np.uint8], list[str]],
+) -> None:
     images, coverage, patients = heads
     one = make_twins(images, coverage, patients, variants=3, seed=1)
     assert len(one) == 36
@@ -69,7 +76,7 @@ def test_variants_come_from_several_donors_and_a_seed_chooses_them(heads):
     assert not np.array_equal(one.donor, make_twins(images, coverage, patients, variants=3, seed=2).donor)
 
 
-def test_a_patch_lies_off_the_scans_own_tumour(heads):
+def test_a_patch_lies_off_the_scans_own_tumour(heads: tuple[NDArray[np.float32], NDArray[np.uint8], list[str]]) -> None:
     images, coverage, patients = heads
     patched = make_patched(images, coverage, patients)
     assert len(patched) >= 10
@@ -80,7 +87,9 @@ def test_a_patch_lies_off_the_scans_own_tumour(heads):
         assert patched.images[k].max() <= 255 * images[i].max() + 1, "a tumour was pasted"
 
 
-def test_scans_without_outlines_get_patches_and_no_twins(heads):
+def test_scans_without_outlines_get_patches_and_no_twins(
+    heads: tuple[NDArray[np.float32], NDArray[np.uint8], list[str]],
+) -> None:
     images, coverage, patients = heads
     some = coverage.copy()
     some[:4] = 0
@@ -89,18 +98,22 @@ def test_scans_without_outlines_get_patches_and_no_twins(heads):
     assert len(make_patched(images, np.zeros_like(some), patients)) == 0
 
 
-def test_without_another_patient_there_is_no_donor(heads):
+def test_without_another_patient_there_is_no_donor(
+    heads: tuple[NDArray[np.float32], NDArray[np.uint8], list[str]],
+) -> None:
     images, coverage, _ = heads
     assert len(make_twins(images, coverage, ["one"] * 12)) == 0
 
 
-def test_growing_replaces_more(heads):
+def test_growing_replaces_more(heads: tuple[NDArray[np.float32], NDArray[np.uint8], list[str]]) -> None:
     images, coverage, patients = heads
     narrow, wide = (make_twins(images, coverage, patients, grow=g).replaced.sum() for g in (0.0, 0.06))
     assert wide > 1.5 * narrow
 
 
-def test_a_transplant_is_anothers_tumour_in_a_twin_with_its_outline(heads):
+def test_a_transplant_is_anothers_tumour_in_a_twin_with_its_outline(
+    heads: tuple[NDArray[np.float32], NDArray[np.uint8], list[str]],
+) -> None:
     images, coverage, patients = heads
     twins = make_twins(images, coverage, patients)
     transplants = make_transplants(images, coverage, patients, twins, np.ones(12, bool), variants=4)
@@ -117,13 +130,15 @@ def test_a_transplant_is_anothers_tumour_in_a_twin_with_its_outline(heads):
     assert 0.8 < max(sizes) <= 1.1
 
 
-def test_what_is_bound_to_its_place_stays_there(heads):
+def test_what_is_bound_to_its_place_stays_there(
+    heads: tuple[NDArray[np.float32], NDArray[np.uint8], list[str]],
+) -> None:
     images, coverage, patients = heads
     twins = make_twins(images, coverage, patients)
     movable = np.arange(12) >= 6
     transplants = make_transplants(images, coverage, patients, twins, movable, variants=4)
 
-    def centre(mask):
+    def centre(mask: NDArray[np.uint8]) -> NDArray[np.float64]:
         return np.argwhere(mask > 127).mean(0)
 
     strays = np.array(

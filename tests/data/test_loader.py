@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,7 +15,7 @@ from tumorlens.preprocess import Preprocessing
 SMALL = Preprocessing(size=16)
 
 
-def test_slices_come_in_the_manifests_order(tmp_path, make_scan):
+def test_slices_come_in_the_manifests_order(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     for number in range(30):
         make_scan(f"{BRAIN_TUMORS.keys[number % 4]}/{number}.png", number)
     manifest = read_manifest(tmp_path)
@@ -27,12 +30,14 @@ def test_slices_come_in_the_manifests_order(tmp_path, make_scan):
         assert np.array_equal(image, SMALL(scan))
 
 
-def test_colour_and_size_follow_the_rule(tmp_path, make_scan):
+def test_colour_and_size_follow_the_rule(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     make_scan("glioma/1.png")
     assert load_slices(read_manifest(tmp_path), Preprocessing(size=24, channels=3)).images.shape == (1, 3, 24, 24)
 
 
-def test_files_that_cannot_be_read_are_reported_and_the_others_go_on(tmp_path, make_scan, make_table):
+def test_files_that_cannot_be_read_are_reported_and_the_others_go_on(
+    tmp_path: Path, make_scan: Callable[..., Path], make_table: Callable[..., Path]
+) -> None:
     make_scan("a.png")
     make_scan("d.png")
     (tmp_path / "c.png").write_bytes(b"no picture")
@@ -44,7 +49,7 @@ def test_files_that_cannot_be_read_are_reported_and_the_others_go_on(tmp_path, m
     assert "c.png" in slices.failures[1].error
 
 
-def test_failures_of_the_manifest_are_kept(tmp_path, make_mat):
+def test_failures_of_the_manifest_are_kept(tmp_path: Path, make_mat: Callable[..., Path]) -> None:
     make_mat("1.mat")
     (tmp_path / "2.mat").write_bytes(b"MATLAB 7.3 MAT-file")
     slices = load_slices(read_manifest(tmp_path), SMALL)
@@ -52,13 +57,13 @@ def test_failures_of_the_manifest_are_kept(tmp_path, make_mat):
     assert [f.source for f in slices.failures] == [str(tmp_path / "2.mat")]
 
 
-def test_if_no_file_can_be_read_it_says_so(make_table):
+def test_if_no_file_can_be_read_it_says_so(make_table: Callable[..., Path]) -> None:
     table = make_table([["path", "label"], ["a.png", "glioma"], ["b.png", "glioma"]])
     with pytest.raises(DataError, match=r"none of the 2 scans could be read; the first: .*a\.png"):
         load_slices(read_manifest(table), SMALL)
 
 
-def test_progress_is_told_file_by_file(tmp_path, make_scan):
+def test_progress_is_told_file_by_file(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     for number in range(3):
         make_scan(f"glioma/{number}.png", number)
     told = []
@@ -66,7 +71,7 @@ def test_progress_is_told_file_by_file(tmp_path, make_scan):
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_scans_without_identifiers_stand_alone(tmp_path, make_scan):
+def test_scans_without_identifiers_stand_alone(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     make_scan("glioma/1.png", 1)
     make_scan("glioma/2.png", 2)
     slices = load_slices(read_manifest(tmp_path), SMALL)
@@ -74,7 +79,9 @@ def test_scans_without_identifiers_stand_alone(tmp_path, make_scan):
     assert slices.manifest.unit == "scan"
 
 
-def test_dicom_files_are_grouped_by_pseudonyms_of_their_patients(tmp_path, make_dicom):
+def test_dicom_files_are_grouped_by_pseudonyms_of_their_patients(
+    tmp_path: Path, make_dicom: Callable[..., Path]
+) -> None:
     make_dicom("glioma/1.dcm", patient="MRN-1", series="1.2.1", seed=1)
     make_dicom("glioma/2.dcm", patient="MRN-1", series="1.2.2", seed=2)
     make_dicom("notumor/3.dcm", patient="MRN-2", series="1.2.3", seed=3)
@@ -89,14 +96,16 @@ def test_dicom_files_are_grouped_by_pseudonyms_of_their_patients(tmp_path, make_
     assert "MRN" not in repr(slices.manifest)
 
 
-def test_the_tables_groups_go_before_the_files(make_dicom, make_table):
+def test_the_tables_groups_go_before_the_files(
+    make_dicom: Callable[..., Path], make_table: Callable[..., Path]
+) -> None:
     make_dicom("1.dcm", patient="MRN-1")
     slices = load_slices(read_manifest(make_table([["path", "label", "patient"], ["1.dcm", "glioma", "p"]])), SMALL)
     assert slices.groups == ["p"]
     assert slices.manifest.unit == "patient"
 
 
-def test_frames_of_a_file_stay_together(tmp_path, make_dicom):
+def test_frames_of_a_file_stay_together(tmp_path: Path, make_dicom: Callable[..., Path]) -> None:
     make_dicom("glioma/many.dcm", frames=3)
     make_dicom("notumor/one.dcm")
     slices = load_slices(read_manifest(tmp_path), SMALL)
@@ -109,10 +118,10 @@ def test_frames_of_a_file_stay_together(tmp_path, make_dicom):
     assert slices.groups[3] != slices.groups[0]
 
 
-def test_few_results_wait_in_memory():
+def test_few_results_wait_in_memory() -> None:
     begun = []
 
-    def work(item):
+    def work(item: int) -> int:
         begun.append(item)
         return item
 
@@ -124,7 +133,9 @@ def test_few_results_wait_in_memory():
     assert taken == list(range(1000))
 
 
-def test_outlines_are_laid_over_the_input(tmp_path, make_scan, make_table):
+def test_outlines_are_laid_over_the_input(
+    tmp_path: Path, make_scan: Callable[..., Path], make_table: Callable[..., Path]
+) -> None:
     for name in "ab":
         make_scan(f"{name}.png")
     square = "0.25,0.25 0.75,0.25 0.75,0.75 0.25,0.75"
@@ -138,7 +149,7 @@ def test_outlines_are_laid_over_the_input(tmp_path, make_scan, make_table):
     assert np.array_equal(slices.pick(np.array([1, 0])).coverage, slices.coverage[::-1])
 
 
-def test_without_any_outline_none_are_kept(tmp_path, make_scan):
+def test_without_any_outline_none_are_kept(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     make_scan("glioma/1.png")
     slices = load_slices(read_manifest(tmp_path), SMALL)
     assert slices.coverage is None

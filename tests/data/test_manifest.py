@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from tumorlens.outline import Outline
 SQUARE = "0.1000,0.2000 0.5000,0.2000 0.5000,0.6000 0.1000,0.6000"
 
 
-def only(manifest):
+def only(manifest: Manifest) -> Entry:
     (entry,) = manifest.entries
     return entry
 
@@ -32,12 +33,14 @@ def only(manifest):
         ("glioma_tumor", "glioma"),
     ],
 )
-def test_class_folders_in_the_usual_spellings(tmp_path, make_scan, folder, key):
+def test_class_folders_in_the_usual_spellings(
+    tmp_path: Path, make_scan: Callable[..., Path], folder: str, key: str
+) -> None:
     make_scan(f"{folder}/1.png")
     assert only(read_manifest(tmp_path)).label == key
 
 
-def test_class_folders(tmp_path, make_scan):
+def test_class_folders(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     for name in ("glioma/10.png", "glioma/2.png", "notumor/a.png"):
         make_scan(name)
     manifest = read_manifest(tmp_path)
@@ -49,27 +52,29 @@ def test_class_folders(tmp_path, make_scan):
     assert (manifest.unit, manifest.synthetic) == ("scan", False)
 
 
-def test_classes_keep_the_built_in_order_whatever_the_folders(tmp_path, make_scan):
+def test_classes_keep_the_built_in_order_whatever_the_folders(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     for folder in ("no", "pituitary", "glioma", "meningioma"):
         make_scan(f"{folder}/1.png")
     assert read_manifest(tmp_path).classes == BRAIN_TUMORS
 
 
 @pytest.mark.parametrize(("training", "testing"), [("Training", "Testing"), ("train", "test")])
-def test_training_and_testing_folders_are_the_publishers_split(tmp_path, make_scan, training, testing):
+def test_training_and_testing_folders_are_the_publishers_split(
+    tmp_path: Path, make_scan: Callable[..., Path], training: str, testing: str
+) -> None:
     make_scan(f"{training}/glioma/1.png")
     make_scan(f"{testing}/notumor/1.png")
     assert {e.label: e.split for e in read_manifest(tmp_path).entries} == {"glioma": "training", "no_tumor": "testing"}
 
 
-def test_folders_below_a_class_folder_do_not_change_the_class(tmp_path, make_scan):
+def test_folders_below_a_class_folder_do_not_change_the_class(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     make_scan("glioma/patient 7/1.png")
     make_scan("meningioma/test/1.png")
     found = {e.name: (e.label, e.split) for e in read_manifest(tmp_path).entries}
     assert found == {"glioma/patient 7/1.png": ("glioma", None), "meningioma/test/1.png": ("meningioma", "testing")}
 
 
-def test_other_classes_are_taken_as_they_are(tmp_path, make_scan):
+def test_other_classes_are_taken_as_they_are(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     for folder in ("covid_19", "normal lung"):
         make_scan(f"{folder}/1.png")
     classes = read_manifest(tmp_path).classes
@@ -79,45 +84,45 @@ def test_other_classes_are_taken_as_they_are(tmp_path, make_scan):
     ]
 
 
-def test_finding_nothing_keeps_its_meaning_beside_other_classes(tmp_path, make_scan):
+def test_finding_nothing_keeps_its_meaning_beside_other_classes(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     for folder in ("notumor", "metastasis"):
         make_scan(f"{folder}/1.png")
     classes = read_manifest(tmp_path).classes
     assert [(c.key, c.nothing) for c in classes] == [("metastasis", False), ("notumor", True)]
 
 
-def test_classes_spelt_alike_are_refused(tmp_path, make_scan):
+def test_classes_spelt_alike_are_refused(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     for folder in ("Grade 2", "grade-2"):
         make_scan(f"{folder}/1.png")
     with pytest.raises(DataError, match=r"Grade 2, grade-2 are spelt alike; rename one"):
         read_manifest(tmp_path)
 
 
-def test_one_class_only_is_one_of_the_built_in_ones(tmp_path, make_scan):
+def test_one_class_only_is_one_of_the_built_in_ones(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     make_scan("glioma/1.png")
     assert read_manifest(tmp_path).classes == BRAIN_TUMORS
 
 
-def test_one_unknown_class_only_is_refused(tmp_path, make_scan):
+def test_one_unknown_class_only_is_refused(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     make_scan("dataset/1.png")
     with pytest.raises(DataError, match="'dataset' is none of glioma, meningioma"):
         read_manifest(tmp_path)
 
 
-def test_labels_must_be_among_the_given_classes(tmp_path, make_scan):
+def test_labels_must_be_among_the_given_classes(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     make_scan("glioma/1.png")
     make_scan("metastasis/1.png")
     with pytest.raises(DataError, match="'metastasis' is none of glioma"):
         read_manifest(tmp_path, BRAIN_TUMORS)
 
 
-def test_given_classes_are_kept_where_the_folder_has_fewer(tmp_path, make_scan):
+def test_given_classes_are_kept_where_the_folder_has_fewer(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     make_scan("glioma/1.png")
     make_scan("notumor/1.png")
     assert read_manifest(tmp_path, BRAIN_TUMORS).classes is BRAIN_TUMORS
 
 
-def test_what_is_no_scan_is_passed_over(tmp_path, make_scan):
+def test_what_is_no_scan_is_passed_over(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     make_scan("glioma/1.png")
     make_scan("glioma/.hidden.png")
     make_scan("glioma/.cache/2.png")
@@ -130,31 +135,33 @@ def test_what_is_no_scan_is_passed_over(tmp_path, make_scan):
     assert manifest.synthetic
 
 
-def test_a_damaged_picture_stays_so_that_it_is_reported(tmp_path, make_scan):
+def test_a_damaged_picture_stays_so_that_it_is_reported(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     make_scan("glioma/1.png")
     (tmp_path / "glioma" / "2.png").write_bytes(b"")
     assert [e.name for e in read_manifest(tmp_path).entries] == ["glioma/1.png", "glioma/2.png"]
 
 
-def test_a_relative_folder_gives_absolute_files(tmp_path, make_scan, monkeypatch):
+def test_a_relative_folder_gives_absolute_files(
+    tmp_path: Path, make_scan: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_scan("set/glioma/1.png")
     monkeypatch.chdir(tmp_path)
     entry = only(read_manifest(Path("set")))
     assert (entry.path, entry.name) == (tmp_path / "set/glioma/1.png", "glioma/1.png")
 
 
-def test_an_empty_folder_says_what_it_needs(tmp_path):
+def test_an_empty_folder_says_what_it_needs(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no scans in it; it needs class folders such as glioma/"):
         read_manifest(tmp_path)
 
 
-def test_pictures_without_class_folders_are_refused(tmp_path, make_scan):
+def test_pictures_without_class_folders_are_refused(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     make_scan("1.png")
     with pytest.raises(DataError, match="it needs class folders"):
         read_manifest(tmp_path)
 
 
-def test_a_path_that_is_not_there(tmp_path):
+def test_a_path_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere: no such file or folder"):
         read_manifest(tmp_path / "nowhere")
 
@@ -162,7 +169,7 @@ def test_a_path_that_is_not_there(tmp_path):
 # Tables
 
 
-def test_a_table_with_everything(tmp_path, make_table):
+def test_a_table_with_everything(tmp_path: Path, make_table: Callable[..., Path]) -> None:
     rows = [
         ["path", "label", "patient", "split", "fold", "outline", "source", "remark"],
         ["a/1.png", "Glioma", "p1", "Training", "3", SQUARE, "hospital A", "left"],
@@ -180,7 +187,9 @@ def test_a_table_with_everything(tmp_path, make_table):
 
 
 @pytest.mark.parametrize("name", ["manifest.csv", "slices.csv"])
-def test_a_table_in_a_folder_goes_before_class_folders(tmp_path, make_scan, make_table, name):
+def test_a_table_in_a_folder_goes_before_class_folders(
+    tmp_path: Path, make_scan: Callable[..., Path], make_table: Callable[..., Path], name: str
+) -> None:
     make_scan("glioma/1.png")
     make_table([["path", "label"], ["glioma/1.png", "meningioma"]], name)
     assert only(read_manifest(tmp_path)).label == "meningioma"
@@ -196,7 +205,7 @@ def test_a_table_in_a_folder_goes_before_class_folders(tmp_path, make_scan, make
         ([], "scan"),
     ],
 )
-def test_the_widest_column_groups(make_table, columns, unit):
+def test_the_widest_column_groups(make_table: Callable[..., Path], columns: dict[str, str], unit: str) -> None:
     rows = [["path", "label", *columns], ["1.png", "glioma", *(f"{c}-1" for c in columns)]]
     manifest = read_manifest(make_table(rows))
     entry = only(manifest)
@@ -206,7 +215,7 @@ def test_the_widest_column_groups(make_table, columns, unit):
     assert entry.unit == (entry.group or ("copies of duplicate_group-1" if columns else None))
 
 
-def test_patients_and_copies_are_two_things(make_table):
+def test_patients_and_copies_are_two_things(make_table: Callable[..., Path]) -> None:
     head = ["path", "label", "patient", "duplicate_group"]
     rows = [
         ["1.png", "glioma", "p1", "1"],
@@ -220,19 +229,19 @@ def test_patients_and_copies_are_two_things(make_table):
     assert [e.unit for e in manifest.entries] == ["p1", "p1", "p1", "copies of 3", "copies of 4"]
 
 
-def test_patients_that_share_a_picture_are_kept_together(make_table):
+def test_patients_that_share_a_picture_are_kept_together(make_table: Callable[..., Path]) -> None:
     head = ["path", "label", "patient", "duplicate_group"]
     rows = [[f"{i}.png", "glioma", p, d] for i, (p, d) in enumerate(["b1", "a1", "a2", "c2", "d3"])]
     groups = [e.group for e in read_manifest(make_table([head, *rows])).entries]
     assert groups == ["a", "a", "a", "a", "d"]
 
 
-def test_a_column_without_values_does_not_group(make_table):
+def test_a_column_without_values_does_not_group(make_table: Callable[..., Path]) -> None:
     rows = [["path", "label", "patient", "series"], ["1.png", "glioma", "", "s1"]]
     assert read_manifest(make_table(rows)).unit == "series"
 
 
-def test_chengs_pictures_are_numbered(tmp_path, make_table):
+def test_chengs_pictures_are_numbered(tmp_path: Path, make_table: Callable[..., Path]) -> None:
     manifest = read_manifest(make_table([["number", "label", "fold", "outline"], ["7", "pituitary", "4", SQUARE]]))
     entry = only(manifest)
     assert (entry.path, entry.name) == (tmp_path / "images/0007.jpg", "images/0007.jpg")
@@ -240,7 +249,7 @@ def test_chengs_pictures_are_numbered(tmp_path, make_table):
     assert isinstance(entry.outline, Outline)
 
 
-def test_masouds_table(make_table):
+def test_masouds_table(make_table: Callable[..., Path]) -> None:
     head = ["path", "split", "label", "duplicate_group", "cheng_number", "mirrored", "fold"]
     rows = [
         ["Training/glioma/a.jpg", "training", "glioma", "12", "2546", "0", "0"],
@@ -254,7 +263,7 @@ def test_masouds_table(make_table):
     ]
 
 
-def test_what_spreadsheets_do_to_tables(make_table):
+def test_what_spreadsheets_do_to_tables(make_table: Callable[..., Path]) -> None:
     rows = [[" Path", "LABEL "], [" 1.png ", " glioma"], [], ["2.png", "glioma"]]
     manifest = read_manifest(make_table(rows, encoding="utf-8-sig"))
     assert [(e.name, e.label) for e in manifest.entries] == [("1.png", "glioma"), ("2.png", "glioma")]
@@ -276,7 +285,7 @@ def test_what_spreadsheets_do_to_tables(make_table):
         (["folder", "glioma", "0", ""], "folder is a folder; give each file a row"),
     ],
 )
-def test_a_wrong_row_is_named(tmp_path, make_table, row, problem):
+def test_a_wrong_row_is_named(tmp_path: Path, make_table: Callable[..., Path], row: list[str], problem: str) -> None:
     (tmp_path / "folder").mkdir()
     table = make_table([["path", "label", "fold", "outline"], ["a.png", "glioma", "0", ""], [], row])
     with pytest.raises(DataError) as caught:
@@ -287,31 +296,31 @@ def test_a_wrong_row_is_named(tmp_path, make_table, row, problem):
     assert "\n" not in message
 
 
-def test_an_unknown_split_is_named(make_table):
+def test_an_unknown_split_is_named(make_table: Callable[..., Path]) -> None:
     with pytest.raises(DataError, match="row 2: the split 'holdout' is neither training nor testing"):
         read_manifest(make_table([["path", "label", "split"], ["a.png", "glioma", "holdout"]]))
 
 
 @pytest.mark.parametrize("head", [["file", "label"], ["path", "class"], ["path;label"], []])
-def test_missing_columns(make_table, head):
+def test_missing_columns(make_table: Callable[..., Path], head: list[str]) -> None:
     with pytest.raises(DataError, match="needs the columns path and label; it has"):
         read_manifest(make_table([head, ["a.png"] * len(head)]))
 
 
-def test_a_table_without_rows(make_table):
+def test_a_table_without_rows(make_table: Callable[..., Path]) -> None:
     with pytest.raises(DataError, match="no scans in it"):
         read_manifest(make_table([["path", "label"]]))
 
 
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\xff\xfe\x00", "path,label\nü.png,glioma\n".encode("latin-1")])
-def test_what_is_no_table(tmp_path, content):
+def test_what_is_no_table(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"table.csv: cannot be read as a CSV table .*save it as CSV in UTF-8"):
         read_manifest(path)
 
 
-def test_write_and_read_again(tmp_path, make_scan):
+def test_write_and_read_again(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     entries = (
         Entry(make_scan("set/a.png"), "a.png", "glioma", "p, 1", "training", 2, "site A", Outline.parse(SQUARE)),
         Entry(make_scan("ü.png"), "b.png", "no_tumor"),
@@ -328,14 +337,16 @@ def test_write_and_read_again(tmp_path, make_scan):
         assert str(read.outline) == str(written.outline)
 
 
-def test_groups_of_any_unit_survive_writing(tmp_path, make_scan):
+def test_groups_of_any_unit_survive_writing(tmp_path: Path, make_scan: Callable[..., Path]) -> None:
     entries = (Entry(make_scan("a.png"), "a.png", "glioma", "1/p"),)
     for unit in ("series", "group", "patient or series", "patient or duplicate group"):
         Manifest(entries, BRAIN_TUMORS, unit).write(tmp_path / "manifest.csv")
         assert only(read_manifest(tmp_path)).group == "1/p"
 
 
-def test_writing_with_relative_paths(tmp_path, make_scan, monkeypatch):
+def test_writing_with_relative_paths(
+    tmp_path: Path, make_scan: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_scan("set/glioma/1.png")
     monkeypatch.chdir(tmp_path)
     entries = (Entry(Path("set/glioma/1.png"), "1.png", "glioma"),)
@@ -346,7 +357,7 @@ def test_writing_with_relative_paths(tmp_path, make_scan, monkeypatch):
 # Cheng's release
 
 
-def test_chengs_release(tmp_path, make_mat):
+def test_chengs_release(tmp_path: Path, make_mat: Callable[..., Path]) -> None:
     make_mat("part 1/2.mat", label=1, patient="P-1")
     make_mat("part 1/10.mat", label=2, patient="P-1")
     make_mat("part 2/11.mat", label=3, patient="P-2")
@@ -365,7 +376,7 @@ def test_chengs_release(tmp_path, make_mat):
     assert all(e.outline.mask(24, 24)[5:15, 8:20].mean() > 0.7 for e in manifest.entries)
 
 
-def test_chengs_release_with_files_that_are_no_slices(tmp_path, make_mat):
+def test_chengs_release_with_files_that_are_no_slices(tmp_path: Path, make_mat: Callable[..., Path]) -> None:
     make_mat("1.mat", label=1)
     make_mat("._2.mat")
     (tmp_path / "cvind.mat").write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
@@ -376,7 +387,7 @@ def test_chengs_release_with_files_that_are_no_slices(tmp_path, make_mat):
     assert failure.source == os.fspath(tmp_path / "3.mat")
 
 
-def test_a_release_without_a_readable_slice(tmp_path):
+def test_a_release_without_a_readable_slice(tmp_path: Path) -> None:
     (tmp_path / "1.mat").write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
     with pytest.raises(DataError, match=r"no scans in it.*1\.mat: it is a MATLAB v5 file"):
         read_manifest(tmp_path)
@@ -385,17 +396,17 @@ def test_a_release_without_a_readable_slice(tmp_path):
 # Merging
 
 
-def manifest_of(classes, unit="scan", synthetic=False, group=None):
+def manifest_of(classes: ClassSet, unit: str = "scan", synthetic: bool = False, group: str | None = None) -> Manifest:
     entries = (Entry(Path("/x/a.png"), "a.png", classes.keys[0], group),)
     return Manifest(entries, classes, unit, synthetic)
 
 
-def test_one_set_is_left_as_it_is():
+def test_one_set_is_left_as_it_is() -> None:
     manifest = manifest_of(BRAIN_TUMORS)
     assert merge([manifest]) is manifest
 
 
-def test_merged_names_and_groups_stay_apart():
+def test_merged_names_and_groups_stay_apart() -> None:
     one = manifest_of(BRAIN_TUMORS, "patient", group="p1")
     merged = merge([one, one, manifest_of(BRAIN_TUMORS)])
     assert [(e.name, e.group) for e in merged.entries] == [("1/a.png", "1/p1"), ("2/a.png", "2/p1"), ("3/a.png", None)]
@@ -403,17 +414,17 @@ def test_merged_names_and_groups_stay_apart():
     assert merged.classes == BRAIN_TUMORS
 
 
-def test_merged_is_synthetic_only_if_all_are():
+def test_merged_is_synthetic_only_if_all_are() -> None:
     real, drawn = manifest_of(BRAIN_TUMORS), manifest_of(BRAIN_TUMORS, synthetic=True)
     assert merge([drawn, drawn]).synthetic
     assert not merge([drawn, real]).synthetic
 
 
-def part(*keys):
+def part(*keys: str) -> ClassSet:
     return ClassSet(classes=tuple(c for c in BRAIN_TUMORS if c.key in keys))
 
 
-def test_sets_complete_each_others_built_in_classes():
+def test_sets_complete_each_others_built_in_classes() -> None:
     tumours, two = part("glioma", "meningioma", "pituitary"), part("glioma", "no_tumor")
     assert merge([manifest_of(tumours), manifest_of(BRAIN_TUMORS)]).classes == BRAIN_TUMORS
     assert merge([manifest_of(tumours), manifest_of(two)]).classes == BRAIN_TUMORS
@@ -424,20 +435,20 @@ def test_sets_complete_each_others_built_in_classes():
     )
 
 
-def test_sets_of_other_classes_do_not_merge():
+def test_sets_of_other_classes_do_not_merge() -> None:
     lungs = ClassSet(classes=(ScanClass(key="covid", name="covid"), ScanClass(key="healthy", name="healthy")))
     with pytest.raises(DataError, match=r"the data sets have different classes \(glioma.*; covid, healthy\)"):
         merge([manifest_of(BRAIN_TUMORS), manifest_of(lungs)])
 
 
-def test_a_pseudonym_is_steady_and_tells_nothing():
+def test_a_pseudonym_is_steady_and_tells_nothing() -> None:
     names = [pseudonym(str(number)) for number in np.arange(200)]
     assert len(set(names)) == 200
     assert pseudonym("Doe^Jane") == pseudonym("Doe^Jane") != pseudonym("Doe^John")
     assert "doe" not in pseudonym("Doe^Jane").casefold()
 
 
-def test_a_set_is_found_by_its_name_in_the_folder_of_sets(tmp_path, monkeypatch):
+def test_a_set_is_found_by_its_name_in_the_folder_of_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tumorlens.data.manifest import find_set
 
     (tmp_path / "sets" / "mine").mkdir(parents=True)

@@ -5,7 +5,9 @@ import io
 import logging
 import threading
 import zipfile
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 
 import kagglehub
@@ -24,13 +26,13 @@ BODY = np.random.default_rng(0).bytes(1_000_000)
 
 
 @pytest.fixture
-def server(monkeypatch):
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     """An HTTP server that honours Range, counts the bytes it serves, and can cut an answer off."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     state = SimpleNamespace(files={"/file.bin": BODY}, sent=0, cut=None, ranges=True, asked=[])
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             body = state.files.get(self.path)
             asked = self.headers.get("Range")
             state.asked.append(asked)
@@ -48,7 +50,7 @@ def server(monkeypatch):
             self.wfile.write(sent)
             state.sent += len(sent)
 
-        def log_message(self, *_):
+        def log_message(self, *_: object) -> None:
             pass
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -62,7 +64,7 @@ def server(monkeypatch):
 
 
 @pytest.fixture
-def cheng(server, monkeypatch):
+def cheng(server: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Cheng's record at figshare, with one zip file, served here."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
@@ -79,21 +81,21 @@ def cheng(server, monkeypatch):
 
 
 @pytest.fixture
-def offline(monkeypatch):
-    def fail(*_, **__):
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise requests.ConnectionError("HTTPSConnectionPool(host='doi.org', port=443): Max retries exceeded")
 
     monkeypatch.setattr(requests.Session, "request", fail)
 
 
-def test_a_file_is_downloaded(tmp_path, server, capsys):
+def test_a_file_is_downloaded(tmp_path: Path, server: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     resume_download(f"{server.url}/file.bin", tmp_path / "got", None)
     assert (tmp_path / "got").read_bytes() == BODY
     assert [p.name for p in tmp_path.iterdir()] == ["got"]
     assert capsys.readouterr().out == ""  # progress belongs on stderr
 
 
-def test_a_download_that_was_cut_off_goes_on_where_it_stopped(tmp_path, server):
+def test_a_download_that_was_cut_off_goes_on_where_it_stopped(tmp_path: Path, server: SimpleNamespace) -> None:
     server.cut = 600_000
     with pytest.raises((requests.RequestException, ConnectionError)):
         resume_download(f"{server.url}/file.bin", tmp_path / "a", None)
@@ -108,7 +110,7 @@ def test_a_download_that_was_cut_off_goes_on_where_it_stopped(tmp_path, server):
     assert not part.exists()
 
 
-def test_a_server_that_cannot_resume_sends_all_again(tmp_path, server):
+def test_a_server_that_cannot_resume_sends_all_again(tmp_path: Path, server: SimpleNamespace) -> None:
     server.cut = 600_000
     with pytest.raises((requests.RequestException, ConnectionError)):
         resume_download(f"{server.url}/file.bin", tmp_path / "a", None)
@@ -117,7 +119,7 @@ def test_a_server_that_cannot_resume_sends_all_again(tmp_path, server):
     assert (tmp_path / "a").read_bytes() == BODY
 
 
-def test_a_part_that_is_complete_is_not_fetched_again(tmp_path, server):
+def test_a_part_that_is_complete_is_not_fetched_again(tmp_path: Path, server: SimpleNamespace) -> None:
     server.cut = 600_000
     with pytest.raises((requests.RequestException, ConnectionError)):
         resume_download(f"{server.url}/file.bin", tmp_path / "a", None)
@@ -129,7 +131,7 @@ def test_a_part_that_is_complete_is_not_fetched_again(tmp_path, server):
     assert server.sent == 0
 
 
-def test_two_files_do_not_share_a_part(tmp_path, server):
+def test_two_files_do_not_share_a_part(tmp_path: Path, server: SimpleNamespace) -> None:
     server.files["/other.bin"] = BODY[::-1]
     server.cut = 600_000
     for name in ("file", "other"):
@@ -141,7 +143,9 @@ def test_two_files_do_not_share_a_part(tmp_path, server):
         assert (tmp_path / name).read_bytes() == server.files[f"/{name}.bin"]
 
 
-def test_cheng_is_fetched_unpacked_and_not_fetched_again(tmp_path, server, cheng):
+def test_cheng_is_fetched_unpacked_and_not_fetched_again(
+    tmp_path: Path, server: SimpleNamespace, cheng: dict[str, str]
+) -> None:
     folder = tmp_path / "data" / "cheng"
     assert get("cheng", folder) == folder
     assert (folder / "1.mat").read_bytes() == BODY
@@ -151,7 +155,9 @@ def test_cheng_is_fetched_unpacked_and_not_fetched_again(tmp_path, server, cheng
     assert server.sent == sent
 
 
-def test_a_cut_off_set_says_to_run_it_again_and_then_goes_on(tmp_path, server, cheng):
+def test_a_cut_off_set_says_to_run_it_again_and_then_goes_on(
+    tmp_path: Path, server: SimpleNamespace, cheng: dict[str, str]
+) -> None:
     server.cut = 600_000
     with pytest.raises(DownloadError, match=r"cheng: no connection.*run this again, it goes on where it stopped"):
         get("cheng", tmp_path)
@@ -161,7 +167,9 @@ def test_a_cut_off_set_says_to_run_it_again_and_then_goes_on(tmp_path, server, c
     assert server.sent < 700_000
 
 
-def test_a_file_that_came_out_wrong_is_refused_and_thrown_away(tmp_path, server, cheng):
+def test_a_file_that_came_out_wrong_is_refused_and_thrown_away(
+    tmp_path: Path, server: SimpleNamespace, cheng: dict[str, str]
+) -> None:
     cheng["part.zip"] = "md5:" + "0" * 32
     with pytest.raises(DownloadError, match=r"cheng: could not be fetched \(.*hash.*https://doi.org") as caught:
         get("cheng", tmp_path)
@@ -169,14 +177,16 @@ def test_a_file_that_came_out_wrong_is_refused_and_thrown_away(tmp_path, server,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_gone_is_no_network_problem(tmp_path, server, cheng):
+def test_a_file_that_is_gone_is_no_network_problem(
+    tmp_path: Path, server: SimpleNamespace, cheng: dict[str, str]
+) -> None:
     del server.files["/part.zip"]
     with pytest.raises(DownloadError, match=r"cheng: could not be fetched \(404.*or fetch it from https://doi.org"):
         get("cheng", tmp_path)
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_without_network_there_is_one_clear_line(tmp_path, offline, name):
+def test_without_network_there_is_one_clear_line(tmp_path: Path, offline: None, name: str) -> None:
     with pytest.raises(DownloadError, match=f"{name}: no connection to its server") as caught:
         get(name, tmp_path / name)
     message = str(caught.value)
@@ -185,15 +195,15 @@ def test_without_network_there_is_one_clear_line(tmp_path, offline, name):
     assert "Max retries" not in message
 
 
-def test_masoud_goes_through_kagglehub(tmp_path, monkeypatch):
+def test_masoud_goes_through_kagglehub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(kagglehub, "dataset_download", lambda handle, output_dir: asked.append((handle, output_dir)))
     get("masoud", tmp_path)
     assert asked == [("masoudnickparvar/brain-tumor-mri-dataset", str(tmp_path))]
 
 
-def test_what_kaggle_says_is_passed_on(tmp_path, monkeypatch):
-    def fail(handle, output_dir):
+def test_what_kaggle_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(handle: object, output_dir: object) -> None:
         raise DataCorruptionError("the archive\nis damaged")
 
     monkeypatch.setattr(kagglehub, "dataset_download", fail)
@@ -201,18 +211,18 @@ def test_what_kaggle_says_is_passed_on(tmp_path, monkeypatch):
         get("masoud", tmp_path)
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DownloadError, match="could not be fetched"):
         get("masoud", tmp_path / "file" / "masoud")
 
 
-def test_an_unknown_set_names_the_known_ones(tmp_path):
+def test_an_unknown_set_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no data set is called 'brats'; there are cheng, masoud"):
         get("brats", tmp_path)
 
 
-def test_the_list_says_what_each_set_is():
+def test_the_list_says_what_each_set_is() -> None:
     shown = CliRunner().invoke(app, ["data", "list"])
     assert shown.exit_code == 0
     text = " ".join(shown.stdout.split())

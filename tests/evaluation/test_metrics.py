@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from tests.evaluation.conftest import MakePredictions
 from tumorlens.classes import BRAIN_TUMORS, ClassSet
 from tumorlens.errors import ConfigError, DataError
 from tumorlens.evaluation.metrics import Scores, classification_report_text, score
@@ -12,7 +13,9 @@ from tumorlens.evaluation.predictions import Predictions
 
 @pytest.mark.parametrize("decimals", [None, 1], ids=["distinct", "tied"])
 @pytest.mark.parametrize("groups", [None, 40])
-def test_values_are_those_of_scikit_learn(make_predictions, groups, decimals):
+def test_values_are_those_of_scikit_learn(
+    make_predictions: MakePredictions, groups: int | None, decimals: int | None
+) -> None:
     p = make_predictions(groups=groups, decimals=decimals)
     s = score(p, resamples=0)
     truth, predicted, probabilities = p.truth, p.predicted, p.probabilities
@@ -43,13 +46,13 @@ def test_values_are_those_of_scikit_learn(make_predictions, groups, decimals):
         assert c.specificity.value == pytest.approx(sk.recall_score(truth != i, predicted != i))
 
 
-def test_the_text_is_the_one_scikit_learn_prints(make_predictions):
+def test_the_text_is_the_one_scikit_learn_prints(make_predictions: MakePredictions) -> None:
     p = make_predictions()
     expected = sk.classification_report(p.truth, p.predicted, target_names=[c.name for c in BRAIN_TUMORS], digits=4)
     assert classification_report_text(score(p, resamples=0)) == expected
 
 
-def test_detection_is_something_against_nothing(make_predictions):
+def test_detection_is_something_against_nothing(make_predictions: MakePredictions) -> None:
     p = make_predictions()
     tumour, found = p.truth != 3, p.predicted != 3
     detection = score(p, resamples=0).detection
@@ -60,7 +63,7 @@ def test_detection_is_something_against_nothing(make_predictions):
     assert score(make_predictions(classes=ClassSet.of("abcd")), resamples=0).detection is None
 
 
-def test_calibration_error_by_hand():
+def test_calibration_error_by_hand() -> None:
     p = Predictions(
         classes=ClassSet.of("ab"),
         truth=np.array([0, 1, 0, 1]),
@@ -74,7 +77,7 @@ def test_calibration_error_by_hand():
     assert not s.calibrated
 
 
-def test_resampling_a_group_twice_is_having_it_twice(make_predictions):
+def test_resampling_a_group_twice_is_having_it_twice(make_predictions: MakePredictions) -> None:
     # An interval from groups equals one from data in which every scan is repeated within its group.
     p = make_predictions(120, groups=30)
     doubled = Predictions(
@@ -91,7 +94,9 @@ def test_resampling_a_group_twice_is_having_it_twice(make_predictions):
 
 
 @pytest.mark.parametrize("figure", ["accuracy", "macro_f1", "macro_auc", "micro_auc", "mcc", "log_loss"])
-def test_intervals_hold_the_value_and_are_wider_with_fewer_groups(make_predictions, figure):
+def test_intervals_hold_the_value_and_are_wider_with_fewer_groups(
+    make_predictions: MakePredictions, figure: str
+) -> None:
     p = make_predictions(600, groups=40)
     alone = Predictions(classes=p.classes, truth=p.truth, probabilities=p.probabilities, names=p.names)
     by_group, by_scan = getattr(score(p), figure), getattr(score(alone), figure)
@@ -99,7 +104,7 @@ def test_intervals_hold_the_value_and_are_wider_with_fewer_groups(make_predictio
     assert by_group.high - by_group.low > 1.5 * (by_scan.high - by_scan.low)
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_say(make_predictions):
+def test_intervals_cover_the_truth_about_as_often_as_they_say(make_predictions: MakePredictions) -> None:
     truth = score(make_predictions(40_000), resamples=0).accuracy.value
     inside = 0
     for seed in range(1, 101):
@@ -109,26 +114,28 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(make_predictions):
     assert inside >= 86
 
 
-def test_intervals_are_repeatable_and_follow_the_seed(make_predictions):
+def test_intervals_are_repeatable_and_follow_the_seed(make_predictions: MakePredictions) -> None:
     p = make_predictions(100)
     assert score(p, resamples=50) == score(p, resamples=50)
     assert score(p, resamples=50).accuracy != score(p, resamples=50, seed=1).accuracy
 
 
-def test_intervals_do_not_depend_on_the_portions_they_are_computed_in(make_predictions, monkeypatch):
+def test_intervals_do_not_depend_on_the_portions_they_are_computed_in(
+    make_predictions: MakePredictions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     p = make_predictions(100)
     whole = score(p, resamples=60)
     monkeypatch.setattr("tumorlens.evaluation.metrics._CHUNK", 3000)
     assert score(p, resamples=60) == whole
 
 
-def test_no_resamples_no_intervals(make_predictions):
+def test_no_resamples_no_intervals(make_predictions: MakePredictions) -> None:
     s = score(make_predictions(), resamples=0)
     assert s.accuracy.low is None
     assert s.classes[0].auc.high is None
 
 
-def test_an_absent_class_is_undefined_and_said(make_predictions):
+def test_an_absent_class_is_undefined_and_said(make_predictions: MakePredictions) -> None:
     rng = np.random.default_rng(0)
     s = score(make_predictions(truth=rng.integers(3, size=300)), resamples=50)  # nothing of "no tumour"
     absent = s.classes[3]
@@ -143,7 +150,7 @@ def test_an_absent_class_is_undefined_and_said(make_predictions):
     assert "n/a" in classification_report_text(s)
 
 
-def test_a_class_never_predicted_counts_as_nought_and_is_said(make_predictions):
+def test_a_class_never_predicted_counts_as_nought_and_is_said(make_predictions: MakePredictions) -> None:
     p = make_predictions()
     probabilities = p.probabilities * [1, 1, 0, 1]
     probabilities /= probabilities.sum(1, keepdims=True)
@@ -157,7 +164,7 @@ def test_a_class_never_predicted_counts_as_nought_and_is_said(make_predictions):
     assert any("pituitary tumour" in note and "never predicted" in note for note in s.notes)
 
 
-def test_always_the_same_answer_has_no_correlation():
+def test_always_the_same_answer_has_no_correlation() -> None:
     p = Predictions(
         classes=ClassSet.of("ab"), truth=np.array([0, 1]), probabilities=np.array([[0.9, 0.1]] * 2), names=["x", "y"]
     )
@@ -166,13 +173,13 @@ def test_always_the_same_answer_has_no_correlation():
     assert s.classes[0].auc.value == 0.5
 
 
-def test_perfect_predictions_do_not_claim_certainty(make_predictions):
+def test_perfect_predictions_do_not_claim_certainty(make_predictions: MakePredictions) -> None:
     s = score(make_predictions(skill=50), resamples=50)
     assert s.accuracy.value == s.macro_f1.value == s.macro_auc.value == s.mcc.value == 1
     assert any("rule of three" in note and "1.0%" in note for note in s.notes)
 
 
-def test_a_class_of_one_patient_has_no_interval(make_predictions):
+def test_a_class_of_one_patient_has_no_interval(make_predictions: MakePredictions) -> None:
     p = make_predictions(200)
     groups = np.where(p.truth == 0, "one", p.groups)
     s = score(Predictions(p.classes, p.truth, p.probabilities, p.names, groups), resamples=50)
@@ -182,30 +189,30 @@ def test_a_class_of_one_patient_has_no_interval(make_predictions):
     assert any("glioma" in note and "one group" in note for note in s.notes)
 
 
-def test_one_group_has_no_interval(make_predictions):
+def test_one_group_has_no_interval(make_predictions: MakePredictions) -> None:
     p = make_predictions(50)
     s = score(Predictions(p.classes, p.truth, p.probabilities, p.names, np.array(["all"] * 50)))
     assert s.accuracy.value is not None
     assert s.accuracy.low is None
 
 
-def test_few_groups_and_groups_of_one_are_said(make_predictions):
+def test_few_groups_and_groups_of_one_are_said(make_predictions: MakePredictions) -> None:
     assert any("too narrow" in note for note in score(make_predictions(100, groups=10), resamples=0).notes)
     assert any("its own group" in note for note in score(make_predictions(100), resamples=0).notes)
     assert score(make_predictions(200, groups=50), resamples=0).notes == []
 
 
-def test_one_class_cannot_be_scored(make_predictions):
+def test_one_class_cannot_be_scored(make_predictions: MakePredictions) -> None:
     with pytest.raises(DataError, match="one class"):
         score(make_predictions(truth=np.zeros(300, int)))
 
 
-def test_a_negative_number_of_resamples_is_refused(make_predictions):
+def test_a_negative_number_of_resamples_is_refused(make_predictions: MakePredictions) -> None:
     with pytest.raises(ConfigError, match="resamples"):
         score(make_predictions(), resamples=-1)
 
 
-def test_json_round_trip(make_predictions):
+def test_json_round_trip(make_predictions: MakePredictions) -> None:
     s = score(make_predictions(), resamples=20)
     text = s.model_dump_json()
     assert Scores.model_validate_json(text) == s

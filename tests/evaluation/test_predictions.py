@@ -1,6 +1,10 @@
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+from tests.evaluation.conftest import MakePredictions
 from tumorlens.classes import BRAIN_TUMORS, ClassSet
 from tumorlens.errors import DataError
 from tumorlens.evaluation.predictions import Predictions
@@ -8,7 +12,7 @@ from tumorlens.evaluation.predictions import Predictions
 TWO = ClassSet.of(["cat", "dog"])
 
 
-def two(**changes):
+def two(**changes: Any) -> Predictions:
     columns = {
         "classes": TWO,
         "truth": np.array([0, 1]),
@@ -18,20 +22,22 @@ def two(**changes):
     return Predictions(**(columns | changes))
 
 
-def test_the_most_probable_class_is_predicted():
+def test_the_most_probable_class_is_predicted() -> None:
     predictions = two()
     assert predictions.predicted.tolist() == [0, 0]
     assert predictions.confidence.tolist() == [0.9, 0.6]
     assert len(predictions) == 2
 
 
-def test_a_scan_without_a_group_is_its_own():
+def test_a_scan_without_a_group_is_its_own() -> None:
     assert len(set(two().groups)) == 2
     assert two(groups=np.array(["patient", ""])).groups.tolist() == ["patient", "b.png"]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_csv_round_trip_keeps_everything(tmp_path, make_predictions, dtype):
+def test_csv_round_trip_keeps_everything(
+    tmp_path: Path, make_predictions: MakePredictions, dtype: type[np.floating]
+) -> None:
     made = make_predictions(50, groups=9)
     hostile = [
         "<script>.png",
@@ -59,7 +65,7 @@ def test_csv_round_trip_keeps_everything(tmp_path, make_predictions, dtype):
     assert after.extra == before.extra
 
 
-def test_csv_columns_are_named_as_promised(tmp_path):
+def test_csv_columns_are_named_as_promised(tmp_path: Path) -> None:
     two().write_csv(tmp_path / "p.csv")
     lines = (tmp_path / "p.csv").read_text().splitlines()
     assert lines == [
@@ -87,7 +93,9 @@ def test_csv_columns_are_named_as_promised(tmp_path):
         ({"extra": {"label": ["1", "2"]}}, "label"),
     ],
 )
-def test_columns_that_cannot_be_are_refused(changes, problem):
+def test_columns_that_cannot_be_are_refused(
+    changes: dict[str, Any] | dict[str, list[str]] | dict[str, dict[str, list[str]]], problem: str
+) -> None:
     with pytest.raises(DataError, match=problem):
         two(**changes)
 
@@ -104,12 +112,12 @@ def test_columns_that_cannot_be_are_refused(changes, problem):
         ("path,group,label,p_cat,p_dog\n", "one scan at least"),
     ],
 )
-def test_a_table_that_is_none_of_ours_is_refused(tmp_path, text, problem):
+def test_a_table_that_is_none_of_ours_is_refused(tmp_path: Path, text: str, problem: str) -> None:
     (tmp_path / "p.csv").write_text(text)
     with pytest.raises(DataError, match=problem):
         Predictions.read_csv(tmp_path / "p.csv", TWO)
 
 
-def test_a_missing_table_is_refused(tmp_path):
+def test_a_missing_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere\.csv"):
         Predictions.read_csv(tmp_path / "nowhere.csv", TWO)

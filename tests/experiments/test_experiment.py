@@ -2,8 +2,10 @@
 
 import csv
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from tumorlens.data.loader import Slices, load_slices
 from tumorlens.data.manifest import Entry, Manifest, pseudonym, read_manifest
 from tumorlens.data.split import Split
 from tumorlens.errors import DataError, ModelError
+from tumorlens.evaluation.metrics import Scores
 from tumorlens.experiments.experiment import Experiment, cautions, evaluate_weights, make_split
 from tumorlens.formats import read_scans
 from tumorlens.listener import Listener
@@ -62,12 +65,12 @@ def write_set(folder: Path, keys: tuple[str, ...] = BRAIN_TUMORS.keys, *, colour
 
 
 @pytest.fixture(scope="module")
-def easy(tmp_path_factory):
+def easy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_set(tmp_path_factory.mktemp("data") / "easy")
 
 
 @pytest.fixture(scope="module")
-def done(easy, tmp_path_factory):
+def done(easy: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Scores, list[str]]:
     """A run that was done, its scores, and what it said. Do not change it."""
     run, said = Run.create(tmp_path_factory.mktemp("done") / "run", read_config(None, QUICK), [easy]), []
     return run, Experiment.load(run, Listener(say=said.append)).complete(), said
@@ -76,7 +79,7 @@ def done(easy, tmp_path_factory):
 # A whole experiment
 
 
-def test_scores_are_those_of_the_test_part(done):
+def test_scores_are_those_of_the_test_part(done: tuple[Run, Scores, list[str]]) -> None:
     run, scores, _ = done
     tested = {name for name, part in run.read_parts().items() if part == "test"}
     with (run.folder / "evaluation" / "predictions.csv").open() as file:
@@ -85,7 +88,7 @@ def test_scores_are_those_of_the_test_part(done):
     assert scores.groups == len({f"{int(n.split('/')[1][:-4]) // 8}-{n[0]}" for n in tested})
 
 
-def test_the_card_carries_data_split_and_scores(done):
+def test_the_card_carries_data_split_and_scores(done: tuple[Run, Scores, list[str]]) -> None:
     run, scores, _ = done
     card = read_card(run.weights)
     assert card.name == "quick"
@@ -100,7 +103,7 @@ def test_the_card_carries_data_split_and_scores(done):
         assert card.scores[name] == getattr(scores, name).model_dump()
 
 
-def test_the_report_is_written_and_figures_agree(done):
+def test_the_report_is_written_and_figures_agree(done: tuple[Run, Scores, list[str]]) -> None:
     run, scores, said = done
     folder = run.folder / "evaluation"
     assert json.loads((folder / "metrics.json").read_text())["n"] == scores.n
@@ -110,7 +113,9 @@ def test_the_report_is_written_and_figures_agree(done):
     assert any(s.startswith("training on ") for s in said)
 
 
-def test_calibration_and_gate_come_from_the_validation_part_and_are_measured_on_the_test_part(done):
+def test_calibration_and_gate_come_from_the_validation_part_and_are_measured_on_the_test_part(
+    done: tuple[Run, Scores, list[str]],
+) -> None:
     run, scores, _ = done
     card, classifier = read_card(run.weights), Classifier.load(run.folder)
     parts = list(run.read_parts().values())
@@ -130,12 +135,14 @@ def test_calibration_and_gate_come_from_the_validation_part_and_are_measured_on_
 
 
 @pytest.mark.parametrize("killed_in", ["save_weights", "write_card"])
-def test_a_run_killed_while_it_is_calibrated_goes_on_to_the_same_end(done, easy, tmp_path, monkeypatch, killed_in):
+def test_a_run_killed_while_it_is_calibrated_goes_on_to_the_same_end(
+    done: tuple[Run, Scores, list[str]], easy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_in: str
+) -> None:
     run = Run.create(tmp_path / "run", read_config(None, QUICK), [easy])
     place = "tumorlens.experiments.experiment" if killed_in == "save_weights" else "tumorlens.model.weights"
     calls = []
 
-    def kill(*arguments):
+    def kill(*arguments: Any) -> object:
         calls.append(arguments)
         if killed_in == "write_card" and len(calls) == 1:  # the training's own
             return write_card(*arguments)
@@ -152,7 +159,7 @@ def test_a_run_killed_while_it_is_calibrated_goes_on_to_the_same_end(done, easy,
     assert resumed.sha256 == whole.sha256
 
 
-def test_done_already_is_not_done_again(done):
+def test_done_already_is_not_done_again(done: tuple[Run, Scores, list[str]]) -> None:
     run, scores, _ = done
     before, epochs = run.weights.read_bytes(), []
     again = Experiment.load(run, Listener(epoch=lambda row, total: epochs.append(row))).complete()
@@ -161,14 +168,14 @@ def test_done_already_is_not_done_again(done):
     assert again == scores
 
 
-def test_no_patient_is_in_two_parts(done):
+def test_no_patient_is_in_two_parts(done: tuple[Run, Scores, list[str]]) -> None:
     run, _, _ = done
     with (run.folder / "split.csv").open() as file:
         parts = {(row["group"], row["part"]) for row in csv.DictReader(file)}
     assert len(parts) == len({group for group, _ in parts})
 
 
-def test_colour_and_other_classes_take_the_same_path(tmp_path):
+def test_colour_and_other_classes_take_the_same_path(tmp_path: Path) -> None:
     keys = ("covid", "healthy", "other lung")
     folder = write_set(tmp_path / "lungs", keys, colour=True)
     settings = QUICK | {"preprocessing": {"size": 16, "channels": 3}, "epochs": 1, "split": "random"}
@@ -183,7 +190,7 @@ def test_colour_and_other_classes_take_the_same_path(tmp_path):
     assert "share their patient" in page
 
 
-def test_a_test_part_that_lacks_a_class(tmp_path, easy):
+def test_a_test_part_that_lacks_a_class(tmp_path: Path, easy: Path) -> None:
     run = Run.create(tmp_path / "run", read_config(None, QUICK | {"epochs": 1, "split": "publisher"}), [easy])
     scores = Experiment.load(run).complete()
     assert [c.support for c in scores.classes] == [8, 8, 0, 0]
@@ -207,7 +214,7 @@ def write_dicom(path: Path, patient: str, pixels: np.ndarray) -> None:
     ds.save_as(path, enforce_file_format=True)
 
 
-def test_no_patient_is_named_anywhere(tmp_path):
+def test_no_patient_is_named_anywhere(tmp_path: Path) -> None:
     rng, folder = np.random.default_rng(0), tmp_path / "dicom"
     for number in range(48):
         kind = number % 2
@@ -229,10 +236,10 @@ def test_no_patient_is_named_anywhere(tmp_path):
 
 
 @pytest.fixture
-def make_slices():
+def make_slices() -> Callable[..., Slices]:
     """Makes slices of nothing: only entries and labels matter."""
 
-    def make(groups, unit="patient", synthetic=False):
+    def make(groups: Sequence[str], unit: str = "patient", synthetic: bool = False) -> Slices:
         entries = tuple(
             Entry(Path(f"/x/{i}.png"), f"{i}.png", BRAIN_TUMORS.keys[i % 4], group=g) for i, g in enumerate(groups)
         )
@@ -246,17 +253,17 @@ def make_slices():
 HALVES = Split(np.arange(4), np.arange(4, 6), np.arange(6, 10))
 
 
-def test_nothing_speaks_against_a_split_that_was_checked(make_slices):
+def test_nothing_speaks_against_a_split_that_was_checked(make_slices: Callable[..., Slices]) -> None:
     assert cautions(make_slices([str(i) for i in range(10)]), HALVES, TrainConfig()) == []
 
 
-def test_the_share_of_leaked_scans_is_named(make_slices):
+def test_the_share_of_leaked_scans_is_named(make_slices: Callable[..., Slices]) -> None:
     groups = ["a", "b", "c", "d", "e", "f", "a", "f", "a", "z"]
     (caution,) = cautions(make_slices(groups, "duplicate group"), HALVES, TrainConfig())
     assert caution.startswith("75% of the test scans share their duplicate group with a scan the network was trained")
 
 
-def test_scans_of_unknown_patients_are_named(make_slices):
+def test_scans_of_unknown_patients_are_named(make_slices: Callable[..., Slices]) -> None:
     (caution,) = cautions(make_slices([None] * 10, "scan"), HALVES, TrainConfig())
     assert caution.startswith("Nothing in the data says which scans belong to one patient")
     mixed = ["a", *[None] * 4, "f", "a", "f", "h", "i"]
@@ -265,30 +272,30 @@ def test_scans_of_unknown_patients_are_named(make_slices):
     assert leaked.startswith("50% of the test scans")
 
 
-def test_synthetic_data_and_the_users_own_cautions(make_slices):
+def test_synthetic_data_and_the_users_own_cautions(make_slices: Callable[..., Slices]) -> None:
     slices = make_slices([str(i) for i in range(10)], synthetic=True)
     found = cautions(slices, HALVES, TrainConfig(cautions=("Mixed sources.",)))
     assert found == ["Mixed sources.", "Made of phantoms: the figures say nothing about real patients."]
 
 
 @pytest.fixture(scope="module")
-def slices(easy):
+def slices(easy: Path) -> Slices:
     return load_slices(read_manifest(easy), Preprocessing(size=16))
 
 
-def test_the_publishers_split(slices):
+def test_the_publishers_split(slices: Slices) -> None:
     split = make_split(slices, TrainConfig(split="publisher"))
     assert {slices.manifest.entries[i].split for i in split.test} == {"testing"}
     assert {slices.manifest.entries[i].split for i in (*split.train, *split.validation)} == {"training"}
 
 
-def test_a_fold_is_the_test(slices):
+def test_a_fold_is_the_test(slices: Slices) -> None:
     tested = [set(make_split(slices, TrainConfig(split=f"fold:{k}")).test.tolist()) for k in range(5)]
     assert sorted(i for part in tested for i in part) == list(range(80))
 
 
-def test_random_tears_patients_apart_and_grouped_does_not(slices):
-    def torn(kind):
+def test_random_tears_patients_apart_and_grouped_does_not(slices: Slices) -> None:
+    def torn(kind: str) -> set[str]:
         split = make_split(slices, TrainConfig(split=kind))
         return {slices.groups[i] for i in split.test} & {slices.groups[i] for i in split.train}
 
@@ -297,7 +304,7 @@ def test_random_tears_patients_apart_and_grouped_does_not(slices):
 
 
 @pytest.mark.parametrize("kind", ["publisher", "fold:9"])
-def test_a_split_the_data_do_not_have(slices, kind):
+def test_a_split_the_data_do_not_have(slices: Slices, kind: str) -> None:
     entries = tuple(replace(e, split=None) for e in slices.manifest.entries)
     bare = replace(slices, manifest=replace(slices.manifest, entries=entries))
     with pytest.raises(DataError, match=f"no scan belongs to the test part of the split '{kind}'; try --split grouped"):
@@ -307,7 +314,9 @@ def test_a_split_the_data_do_not_have(slices, kind):
 # Testing weights on other data
 
 
-def test_weights_are_tested_on_all_scans_or_a_part(tmp_path, easy, done):
+def test_weights_are_tested_on_all_scans_or_a_part(
+    tmp_path: Path, easy: Path, done: tuple[Run, Scores, list[str]]
+) -> None:
     run, _, _ = done
     for split, count in (("all", 80), ("fold:1", 16)):
         scores = evaluate_weights(str(run.folder), [easy], split, tmp_path / split[:4], Listener())
@@ -318,19 +327,19 @@ def test_weights_are_tested_on_all_scans_or_a_part(tmp_path, easy, done):
     assert f"--data {easy} --split all" in page
 
 
-def test_a_part_that_is_empty(tmp_path, easy, done):
+def test_a_part_that_is_empty(tmp_path: Path, easy: Path, done: tuple[Run, Scores, list[str]]) -> None:
     with pytest.raises(DataError, match="no scan belongs to --split fold:7; try --split all"):
         evaluate_weights(str(done[0].folder), [easy], "fold:7", tmp_path / "out", Listener())
     assert not (tmp_path / "out").exists()
 
 
-def test_labels_the_weights_do_not_know(tmp_path, done):
+def test_labels_the_weights_do_not_know(tmp_path: Path, done: tuple[Run, Scores, list[str]]) -> None:
     folder = write_set(tmp_path / "lungs", ("covid", "healthy"))
     with pytest.raises(DataError, match="the class 'covid' is none of glioma, meningioma, pituitary, no_tumor"):
         evaluate_weights(str(done[0].folder), [folder], "all", tmp_path / "out", Listener())
 
 
-def test_scans_of_one_class_cannot_be_scored(tmp_path, easy, done):
+def test_scans_of_one_class_cannot_be_scored(tmp_path: Path, easy: Path, done: tuple[Run, Scores, list[str]]) -> None:
     folder = tmp_path / "one"
     (folder / "glioma").mkdir(parents=True)
     for path in sorted((easy / "glioma").iterdir())[:4]:
@@ -339,6 +348,6 @@ def test_scans_of_one_class_cannot_be_scored(tmp_path, easy, done):
         evaluate_weights(str(done[0].folder), [folder], "all", tmp_path / "out", Listener())
 
 
-def test_weights_that_are_not_there(tmp_path, easy):
+def test_weights_that_are_not_there(tmp_path: Path, easy: Path) -> None:
     with pytest.raises(ModelError, match="no such weights"):
         evaluate_weights(str(tmp_path / "none"), [easy], "all", tmp_path / "out", Listener())

@@ -2,17 +2,21 @@
 
 import struct
 import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import h5py
 import nibabel as nib
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 
 @pytest.fixture
-def picture():
+def picture() -> NDArray[np.uint8]:
     """(40, 32) uint8: a smooth gradient with one bright corner, the top left, so no turn or flip looks alike."""
     rows, columns = np.mgrid[:40, :32]
     values = (3 * rows + 2 * columns + 10).astype(np.uint8)
@@ -21,10 +25,16 @@ def picture():
 
 
 @pytest.fixture
-def make_dicom(tmp_path):
+def make_dicom(tmp_path: Path) -> Callable[..., Path]:
     """Writes a DICOM file. Keywords set or (None) remove elements; the data set is passed to `change` last."""
 
-    def make(pixels, name="slice.dcm", syntax=ExplicitVRLittleEndian, change=None, **elements):
+    def make(
+        pixels: ArrayLike,
+        name: str = "slice.dcm",
+        syntax: str = ExplicitVRLittleEndian,
+        change: Callable[[Dataset], object] | None = None,
+        **elements: object,
+    ) -> Path:
         pixels = np.asarray(pixels)
         colour = pixels.ndim >= 3 and pixels.shape[-1] == 3
         frames = pixels.shape[0] if pixels.ndim == (4 if colour else 3) else None
@@ -65,10 +75,15 @@ def make_dicom(tmp_path):
 
 
 @pytest.fixture
-def make_nifti(tmp_path):
+def make_nifti(tmp_path: Path) -> Callable[..., Path]:
     """Writes a NIfTI file of an array and an affine (default: RAS, 1 mm)."""
 
-    def make(data, affine=None, name="volume.nii.gz", kind=nib.Nifti1Image):
+    def make(
+        data: NDArray[Any],
+        affine: NDArray[np.float64] | None = None,
+        name: str = "volume.nii.gz",
+        kind: type[nib.Nifti1Image] = nib.Nifti1Image,
+    ) -> Path:
         path = tmp_path / name
         nib.save(kind(data, np.eye(4) if affine is None else affine), path)
         return path
@@ -77,10 +92,10 @@ def make_nifti(tmp_path):
 
 
 @pytest.fixture
-def make_mat(tmp_path):
+def make_mat(tmp_path: Path) -> Callable[..., Path]:
     """Writes a file as Cheng's: HDF5 behind MATLAB's block of text, every array transposed."""
 
-    def make(image, /, name="1.mat", **members):
+    def make(image: NDArray[Any], /, name: str = "1.mat", **members: Any) -> Path:
         path = tmp_path / name
         mask = np.zeros(image.shape, np.uint8)
         mask[10:20, 12:28] = 1
@@ -104,11 +119,11 @@ def make_mat(tmp_path):
 
 
 @pytest.fixture
-def make_png_header():
+def make_png_header() -> Callable[[int, int], bytes]:
     """The bytes of a PNG that announces a size, and whose pixels inflate to zeros without end."""
 
-    def make(width, height):
-        def chunk(kind, body):
+    def make(width: int, height: int) -> bytes:
+        def chunk(kind: bytes, body: bytes) -> bytes:
             return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
         header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)

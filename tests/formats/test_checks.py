@@ -8,7 +8,7 @@ from tumorlens.errors import TooLarge, UnreadableFile
 from tumorlens.formats.checks import parsing
 
 
-def test_parsing_turns_any_error_into_ours_and_keeps_the_cause():
+def test_parsing_turns_any_error_into_ours_and_keeps_the_cause() -> None:
     cause = KeyError("Doe^Jane")
     with pytest.raises(UnreadableFile) as caught, parsing("a.dcm"):
         raise cause
@@ -16,17 +16,17 @@ def test_parsing_turns_any_error_into_ours_and_keeps_the_cause():
     assert "Doe" not in str(caught.value)
 
 
-def test_out_of_memory_is_too_large():
+def test_out_of_memory_is_too_large() -> None:
     with pytest.raises(TooLarge, match="memory"), parsing("a.dcm"):
         raise MemoryError
 
 
-def test_our_own_errors_pass():
+def test_our_own_errors_pass() -> None:
     with pytest.raises(TooLarge, match="big"), parsing("a.dcm"):
         raise TooLarge("a.dcm", "big", "shrink it")
 
 
-def test_parsers_are_silent_only_while_parsing(caplog):
+def test_parsers_are_silent_only_while_parsing(caplog: pytest.LogCaptureFixture) -> None:
     warn = compile("warnings.warn('Doe^Jane')", "misc.py", "exec")
     module = {"__name__": "pydicom.misc", "warnings": warnings}
     with parsing("a.dcm"):
@@ -39,17 +39,17 @@ def test_parsers_are_silent_only_while_parsing(caplog):
     assert "heard again" in caplog.text
 
 
-def test_threads_that_overlap_leave_warnings_as_they_were():
+def test_threads_that_overlap_leave_warnings_as_they_were() -> None:
     before = list(warnings.filters)
     first_in, second_in, first_out = threading.Event(), threading.Event(), threading.Event()
 
-    def first():
+    def first() -> None:
         with parsing("a"):
             first_in.set()
             second_in.wait(5)
         first_out.set()
 
-    def second():
+    def second() -> None:
         first_in.wait(5)
         with parsing("b"):
             second_in.set()

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 from pydicom import dcmread
 from pydicom.uid import RLELossless
@@ -17,14 +19,14 @@ from tumorlens.formats import Failure, find_sources, iter_scans, read_frame, rea
 from tumorlens.scan import Scan
 
 
-def test_importing_loads_nothing_heavy():
+def test_importing_loads_nothing_heavy() -> None:
     heavy = {"torch", "pydicom", "gdcm", "nibabel", "h5py"}
     code = f"import sys, tumorlens.formats; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_one_source_after_another(tmp_path, picture):
+def test_one_source_after_another(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     paths = [tmp_path / f"{i}.png" for i in range(3)]
     for path in paths:
         Image.fromarray(picture).save(path)
@@ -37,7 +39,7 @@ def test_one_source_after_another(tmp_path, picture):
     assert [type(s) for source in sources for s in read_source(source)] == [Scan, Failure, Scan]
 
 
-def test_one_frame_is_read_and_nothing_after_it(tmp_path, picture):
+def test_one_frame_is_read_and_nothing_after_it(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     frames = [Image.fromarray(picture + shade) for shade in range(3)]
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
     assert [read_frame(tmp_path / "a.tif", k).frame for k in (None, 0, 2, 7)] == [0, 0, 2, 0]
@@ -50,7 +52,7 @@ def test_one_frame_is_read_and_nothing_after_it(tmp_path, picture):
         read_frame(tmp_path / "none.tif")
 
 
-def test_scans_before_the_fault_are_given(tmp_path):
+def test_scans_before_the_fault_are_given(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (2, 64, 64), np.uint8)
     pages = [Image.fromarray(p) for p in noise]
     path = tmp_path / "a.tif"
@@ -63,14 +65,14 @@ def test_scans_before_the_fault_are_given(tmp_path):
         read_scans(path)
 
 
-def test_failure_is_one_line_and_frozen(tmp_path):
+def test_failure_is_one_line_and_frozen(tmp_path: Path) -> None:
     (failure,) = iter_scans(tmp_path / "nowhere")
     assert str(failure) == f"{tmp_path / 'nowhere'}: there is no such file or folder; check the path"
     with pytest.raises(FrozenInstanceError):
         failure.error = ""
 
 
-def test_an_unknown_axis_is_refused_at_once():
+def test_an_unknown_axis_is_refused_at_once() -> None:
     with pytest.raises(ConfigError, match="oblique"):
         iter_scans([], axis="oblique")
     with pytest.raises(ConfigError, match="oblique"):
@@ -81,7 +83,14 @@ KINDS = ("png", "jpg", "tif", "bmp", "dcm", "rle", "nii", "nii.gz", "mat")
 
 
 @pytest.fixture(params=KINDS)
-def valid(request, picture, make_dicom, make_nifti, make_mat, tmp_path):
+def valid(
+    request: pytest.FixtureRequest,
+    picture: NDArray[np.uint8],
+    make_dicom: Callable[..., Path],
+    make_nifti: Callable[..., Path],
+    make_mat: Callable[..., Path],
+    tmp_path: Path,
+) -> bytes:
     """The bytes of a valid file of each kind."""
     kind = request.param
     if kind in ("dcm", "rle"):
@@ -103,7 +112,7 @@ def valid(request, picture, make_dicom, make_nifti, make_mat, tmp_path):
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_damaged_files_never_raise_anything_else(valid, tmp_path, data):
+def test_damaged_files_never_raise_anything_else(valid: bytes, tmp_path: Path, data: st.DataObject) -> None:
     damaged = bytearray(valid)
     places = st.one_of(st.integers(0, len(valid) - 1), st.integers(0, min(len(valid), 700) - 1))
     for place, value in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=8)):
@@ -120,7 +129,7 @@ def test_damaged_files_never_raise_anything_else(valid, tmp_path, data):
 
 @pytest.mark.real
 @pytest.mark.parametrize("folder", ["cheng", "masoud"])
-def test_the_public_sets_can_be_read(folder):
+def test_the_public_sets_can_be_read(folder: str) -> None:
     data = os.environ.get("TUMORLENS_DATA")
     if not data or not (Path(data) / folder).is_dir():
         pytest.skip("TUMORLENS_DATA does not name the folder of the real scans")

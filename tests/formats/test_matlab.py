@@ -1,7 +1,12 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import h5py
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from numpy.typing import NDArray
 
 from tumorlens.errors import NotAScan, TooLarge, UnreadableFile, UnsupportedFile
 from tumorlens.formats import read_scans
@@ -9,12 +14,12 @@ from tumorlens.formats.matlab import read_case
 
 
 @pytest.fixture
-def image(picture):
+def image(picture: NDArray[np.uint8]) -> NDArray[np.int16]:
     """(40, 32) int16, as Cheng's slices."""
     return picture.astype(np.int16) * 30 - 200
 
 
-def test_slice(make_mat, image):
+def test_slice(make_mat: Callable[..., Path], image: NDArray[np.int16]) -> None:
     path = make_mat(image)
     (scan,) = read_scans(path)
     assert_allclose(scan.pixels, (image - image.min()) / np.ptp(image), atol=1e-6)
@@ -23,11 +28,11 @@ def test_slice(make_mat, image):
 
 
 @pytest.mark.parametrize(("number", "key"), [(1, "meningioma"), (2, "glioma"), (3, "pituitary")])
-def test_labels(make_mat, image, number, key):
+def test_labels(make_mat: Callable[..., Path], image: NDArray[np.int16], number: int, key: str) -> None:
     assert read_case(make_mat(image, label=np.array([[float(number)]]))).label == key
 
 
-def test_mask(make_mat, image):
+def test_mask(make_mat: Callable[..., Path], image: NDArray[np.int16]) -> None:
     case = read_case(make_mat(image))
     assert case.mask.shape == image.shape
     assert np.argwhere(case.mask).min(0).tolist() == [10, 12]
@@ -35,7 +40,9 @@ def test_mask(make_mat, image):
 
 
 @pytest.mark.parametrize("first", ["row", "column"])
-def test_outline_fits_the_mask_whichever_coordinate_comes_first(make_mat, image, first):
+def test_outline_fits_the_mask_whichever_coordinate_comes_first(
+    make_mat: Callable[..., Path], image: NDArray[np.int16], first: str
+) -> None:
     corners = np.array([[11, 13], [11, 28], [20, 28], [20, 13]], float)
     if first == "column":
         corners = corners[:, ::-1]
@@ -47,24 +54,26 @@ def test_outline_fits_the_mask_whichever_coordinate_comes_first(make_mat, image,
 
 
 @pytest.mark.parametrize("border", [[[1, 2, 3]], [[1, 2, 3, 4]], [[1, 1, 1, 5, 5, 5]], [[np.nan] * 8]])
-def test_a_broken_outline_is_none(make_mat, image, border):
+def test_a_broken_outline_is_none(
+    make_mat: Callable[..., Path], image: NDArray[np.int16], border: list[list[float]]
+) -> None:
     assert read_case(make_mat(image, tumorBorder=np.array(border, float))).outline is None
 
 
-def test_missing_outline_or_mask(make_mat, image):
+def test_missing_outline_or_mask(make_mat: Callable[..., Path], image: NDArray[np.int16]) -> None:
     with pytest.raises(UnreadableFile, match="tumorMask"):
         read_case(make_mat(image, tumorMask=None))
     assert len(read_scans(make_mat(image, tumorMask=None, PID=None))) == 1
 
 
-def test_a_label_or_mask_that_is_not_chengs(make_mat, image):
+def test_a_label_or_mask_that_is_not_chengs(make_mat: Callable[..., Path], image: NDArray[np.int16]) -> None:
     with pytest.raises(UnsupportedFile):
         read_case(make_mat(image, label=np.array([[9.0]])))
     with pytest.raises(UnsupportedFile):
         read_case(make_mat(image, tumorMask=np.ones((5, 5), np.uint8)))
 
 
-def test_blank(make_mat):
+def test_blank(make_mat: Callable[..., Path]) -> None:
     path = make_mat(np.full((32, 32), 3, np.int16))
     with pytest.raises(NotAScan):
         read_scans(path)
@@ -72,7 +81,7 @@ def test_blank(make_mat):
         read_case(path)
 
 
-def test_matlab_5(tmp_path):
+def test_matlab_5(tmp_path: Path) -> None:
     path = tmp_path / "a.mat"
     path.write_bytes(b"MATLAB 5.0 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x01IM" + bytes(500))
     with pytest.raises(UnsupportedFile, match=r"-v7\.3"):
@@ -81,14 +90,14 @@ def test_matlab_5(tmp_path):
         read_case(path)
 
 
-def test_hdf5_without_cjdata(tmp_path):
+def test_hdf5_without_cjdata(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["image"] = np.eye(20)
     with pytest.raises(UnsupportedFile, match="cjdata"):
         read_scans(tmp_path / "a.h5")
 
 
-def test_too_large_is_found_before_reading(make_mat, image):
+def test_too_large_is_found_before_reading(make_mat: Callable[..., Path], image: NDArray[np.int16]) -> None:
     path = make_mat(image, image=None)
     with h5py.File(path, "r+") as file:
         file["cjdata"].create_dataset("image", (50_000, 50_000), "i2", chunks=(100, 100))  # nothing is written
@@ -97,13 +106,15 @@ def test_too_large_is_found_before_reading(make_mat, image):
 
 
 @pytest.mark.parametrize("image", [np.zeros((20, 20, 20)), np.array([[b"a"]]), np.zeros((0, 5))])
-def test_images_of_another_kind(make_mat, image):
+def test_images_of_another_kind(make_mat: Callable[..., Path], image: NDArray[Any]) -> None:
     with pytest.raises((UnsupportedFile, UnreadableFile)):
         read_scans(make_mat(np.zeros((20, 20)), image=image))
 
 
 @pytest.mark.parametrize("pointer", ["group", "member", "storage"])
-def test_pointers_into_other_files_are_not_followed(make_mat, image, tmp_path, pointer):
+def test_pointers_into_other_files_are_not_followed(
+    make_mat: Callable[..., Path], image: NDArray[np.int16], tmp_path: Path, pointer: str
+) -> None:
     target = make_mat(image, "target.mat")
     path = make_mat(image, "sent.mat", image=None)
     with h5py.File(path, "r+") as file:
@@ -121,7 +132,7 @@ def test_pointers_into_other_files_are_not_followed(make_mat, image, tmp_path, p
 
 
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.05])
-def test_truncated(make_mat, image, share):
+def test_truncated(make_mat: Callable[..., Path], image: NDArray[np.int16], share: float) -> None:
     path = make_mat(image)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(UnreadableFile, match="truncated"):

@@ -1,18 +1,24 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from numpy.typing import NDArray
 from PIL import Image
 
 from tumorlens.errors import NotAScan, TooLarge, UnreadableFile
 from tumorlens.formats import read_scans
+from tumorlens.scan import Scan
 
 
-def save(path, values, **options):
+def save(path: Path, values: NDArray[Any], **options: Any) -> Path:
     Image.fromarray(values).save(path, **options)
     return path
 
 
-def read_one(path):
+def read_one(path: Path) -> Scan:
     (scan,) = read_scans(path)
     assert scan.pixels.dtype == np.float32
     assert 0 <= scan.pixels.min() < scan.pixels.max() <= 1
@@ -22,60 +28,62 @@ def read_one(path):
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
-def test_8_bit_grey_is_divided_by_255(tmp_path, picture, suffix):
+def test_8_bit_grey_is_divided_by_255(tmp_path: Path, picture: NDArray[np.uint8], suffix: str) -> None:
     scan = read_one(save(tmp_path / f"a.{suffix}", picture))
     assert_allclose(scan.pixels, picture / 255, atol=1e-6)
 
 
-def test_jpeg(tmp_path, picture):
+def test_jpeg(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     scan = read_one(save(tmp_path / "a.jpg", picture, quality=95))
     assert_allclose(scan.pixels, picture / 255, atol=0.05)
 
 
-def test_format_is_told_by_content_not_by_name(tmp_path, picture):
+def test_format_is_told_by_content_not_by_name(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     wrong = save(tmp_path / "a.png", picture).rename(tmp_path / "a.dcm")
     assert_allclose(read_one(wrong).pixels, picture / 255, atol=1e-6)
 
 
-def test_1_bit(tmp_path, picture):
+def test_1_bit(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     scan = read_one(save(tmp_path / "a.png", picture > 100))
     assert_allclose(scan.pixels, picture > 100)
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 @pytest.mark.parametrize(("brightest", "white"), [(4000, 4095), (4095, 4095), (4096, 8191), (65535, 65535), (100, 255)])
-def test_16_bit_is_divided_by_the_bits_it_uses(tmp_path, picture, suffix, brightest, white):
+def test_16_bit_is_divided_by_the_bits_it_uses(
+    tmp_path: Path, picture: NDArray[np.uint8], suffix: str, brightest: int, white: int
+) -> None:
     values = (picture.astype(float) / 255 * brightest).astype(np.uint16)
     scan = read_one(save(tmp_path / f"a.{suffix}", values))
     assert_allclose(scan.pixels, values / white, atol=1e-6)
     assert scan.warnings == ()
 
 
-def test_float_in_range_stays(tmp_path, picture):
+def test_float_in_range_stays(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     values = picture.astype(np.float32) / 300
     assert_allclose(read_one(save(tmp_path / "a.tif", values)).pixels, values)
 
 
-def test_float_out_of_range_is_stretched_and_warned_of(tmp_path, picture):
+def test_float_out_of_range_is_stretched_and_warned_of(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     values = picture.astype(np.float32) * 10 - 500
     scan = read_one(save(tmp_path / "a.tif", values))
     assert np.corrcoef(scan.pixels.ravel(), values.ravel())[0, 1] > 0.99
     assert "stretched" in scan.warnings[0]
 
 
-def test_one_hot_pixel_does_not_darken_a_float_picture(tmp_path):
+def test_one_hot_pixel_does_not_darken_a_float_picture(tmp_path: Path) -> None:
     values = np.random.default_rng(0).uniform(10, 20, (64, 64)).astype(np.float32)
     values[5, 5] = 1e6
     assert read_one(save(tmp_path / "a.tif", values)).pixels.mean() > 0.4
 
 
-def test_signed_32_bit(tmp_path, picture):
+def test_signed_32_bit(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     values = picture.astype(np.int32) - 100
     scan = read_one(save(tmp_path / "a.tif", values))
     assert np.corrcoef(scan.pixels.ravel(), values.ravel())[0, 1] > 0.99
 
 
-def test_few_values_that_are_no_numbers_become_0(tmp_path, picture):
+def test_few_values_that_are_no_numbers_become_0(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     values = picture.astype(np.float32) / 255
     values[0, :5] = np.nan
     scan = read_one(save(tmp_path / "a.tif", values))
@@ -83,24 +91,24 @@ def test_few_values_that_are_no_numbers_become_0(tmp_path, picture):
     assert "no numbers" in scan.warnings[0]
 
 
-def test_all_nan(tmp_path):
+def test_all_nan(tmp_path: Path) -> None:
     path = save(tmp_path / "a.tif", np.full((32, 32), np.nan, np.float32))
     with pytest.raises(NotAScan, match="no numbers"):
         read_scans(path)
 
 
-def test_grey_saved_as_rgb_becomes_grey(tmp_path, picture):
+def test_grey_saved_as_rgb_becomes_grey(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     scan = read_one(save(tmp_path / "a.png", np.stack([picture] * 3, -1)))
     assert scan.pixels.shape == picture.shape
 
 
-def test_colour_stays_colour(tmp_path, picture):
+def test_colour_stays_colour(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     colour = np.stack([picture, picture[::-1], picture[:, ::-1]], -1)
     assert_allclose(read_one(save(tmp_path / "a.png", colour)).pixels, colour / 255, atol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-def test_transparency_is_laid_on_black(tmp_path, picture, mode):
+def test_transparency_is_laid_on_black(tmp_path: Path, picture: NDArray[np.uint8], mode: str) -> None:
     image = Image.fromarray(picture).convert(mode)
     alpha = np.full(picture.shape, 255, np.uint8)
     alpha[20:], alpha[30:] = 128, 0
@@ -110,7 +118,7 @@ def test_transparency_is_laid_on_black(tmp_path, picture, mode):
     assert_allclose(read_one(tmp_path / "a.png").pixels, expected, atol=1e-6)
 
 
-def test_palette(tmp_path, picture):
+def test_palette(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     image = Image.fromarray(picture).convert("P")
     image.putpalette([v for i in range(256) for v in (i, 255 - i, 0)])
     image.save(tmp_path / "a.png")
@@ -118,14 +126,14 @@ def test_palette(tmp_path, picture):
     assert_allclose(read_one(tmp_path / "a.png").pixels, expected, atol=1e-6)
 
 
-def test_palette_with_transparency(tmp_path, picture):
+def test_palette_with_transparency(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     image = Image.fromarray(picture).convert("P")
     image.save(tmp_path / "a.png", transparency=255)  # the bright corner's index
     expected = np.where(picture == 255, 0, picture / 255)
     assert_allclose(read_one(tmp_path / "a.png").pixels, expected, atol=1e-6)
 
 
-def test_cmyk_jpeg(tmp_path, picture):
+def test_cmyk_jpeg(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     colour = Image.fromarray(np.stack([picture, 255 - picture, 0 * picture], -1))
     colour.convert("CMYK").save(tmp_path / "a.jpg", quality=95)
     scan = read_one(tmp_path / "a.jpg")
@@ -134,7 +142,9 @@ def test_cmyk_jpeg(tmp_path, picture):
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied_once(tmp_path, picture, suffix, orientation):
+def test_exif_orientation_is_applied_once(
+    tmp_path: Path, picture: NDArray[np.uint8], suffix: str, orientation: int
+) -> None:
     turned = {
         1: picture,
         2: picture[:, ::-1],
@@ -151,14 +161,14 @@ def test_exif_orientation_is_applied_once(tmp_path, picture, suffix, orientation
     assert_allclose(read_one(tmp_path / f"a.{suffix}").pixels, picture / 255, atol=0.15)
 
 
-def test_white_is_zero_tiff(tmp_path, picture):
+def test_white_is_zero_tiff(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     deep = (picture.astype(np.uint16) << 4) + 15
     save(tmp_path / "a.tif", deep, tiffinfo={262: 0})
     save(tmp_path / "b.tif", deep)
     assert_allclose(read_one(tmp_path / "a.tif").pixels, 1 - read_one(tmp_path / "b.tif").pixels, atol=1e-6)
 
 
-def test_pages_of_a_tiff_are_frames_and_blank_ones_are_left_out(tmp_path, picture):
+def test_pages_of_a_tiff_are_frames_and_blank_ones_are_left_out(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     pages = [Image.fromarray(p) for p in (picture, 0 * picture, picture[::-1])]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     scans = read_scans(tmp_path / "a.tif")
@@ -166,12 +176,14 @@ def test_pages_of_a_tiff_are_frames_and_blank_ones_are_left_out(tmp_path, pictur
     assert_allclose(scans[1].pixels, picture[::-1] / 255, atol=1e-6)
 
 
-def test_print_resolution_is_no_spacing(tmp_path, picture):
+def test_print_resolution_is_no_spacing(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     assert read_one(save(tmp_path / "a.tif", picture, dpi=(300, 300))).spacing is None
 
 
 @pytest.mark.parametrize(("width", "height"), [(20_000, 20_000), (12_000, 8_000), (2**31 - 1, 2**31 - 1)])
-def test_too_large_is_found_before_decoding(tmp_path, make_png_header, width, height):
+def test_too_large_is_found_before_decoding(
+    tmp_path: Path, make_png_header: Callable[[int, int], bytes], width: int, height: int
+) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(make_png_header(width, height))
     with pytest.raises(TooLarge):
@@ -179,7 +191,7 @@ def test_too_large_is_found_before_decoding(tmp_path, make_png_header, width, he
 
 
 @pytest.mark.parametrize("size", [(0, 0), (0, 40)])
-def test_zero_sized(tmp_path, make_png_header, size):
+def test_zero_sized(tmp_path: Path, make_png_header: Callable[[int, int], bytes], size: tuple[int, int]) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(make_png_header(*size))
     with pytest.raises(UnreadableFile):
@@ -188,7 +200,7 @@ def test_zero_sized(tmp_path, make_png_header, size):
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp"])
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.02])
-def test_truncated(tmp_path, suffix, share):
+def test_truncated(tmp_path: Path, suffix: str, share: float) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
     path = save(tmp_path / f"a.{suffix}", noise)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])

@@ -1,22 +1,23 @@
 import sys
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import pytest
 import torch
 
 from tumorlens.errors import ChecksumMismatch, MissingExtra
-from tumorlens.model import AttentiveNetwork, build_network, efficientnet
+from tumorlens.model import AttentiveNetwork, Network, build_network, efficientnet
 
 
 @pytest.fixture(scope="module")
-def network():
+def network() -> Network:
     torch.manual_seed(0)
     made = build_network("cnn_lstm_efficientnet", channels=1, classes=4)
     made.begin()
     return made.eval()
 
 
-def test_its_maps_are_a_quarter_as_fine_as_the_input_and_its_answer_is_their_sum(network):
+def test_its_maps_are_a_quarter_as_fine_as_the_input_and_its_answer_is_their_sum(network: Network) -> None:
     assert isinstance(network, AttentiveNetwork)
     x = torch.rand(2, 1, 64, 64)
     maps = network.features(x)
@@ -25,7 +26,7 @@ def test_its_maps_are_a_quarter_as_fine_as_the_input_and_its_answer_is_their_sum
     assert torch.allclose(reading.contributions.sum((2, 3)), network(x), atol=1e-5)
 
 
-def test_a_grey_picture_is_the_same_in_one_channel_as_in_three(network):
+def test_a_grey_picture_is_the_same_in_one_channel_as_in_three(network: Network) -> None:
     three = build_network("cnn_lstm_efficientnet", channels=3, classes=4)
     three.begin()
     x = (torch.rand(1, 1, 64, 64) * 255 - 127) / 128
@@ -33,14 +34,14 @@ def test_a_grey_picture_is_the_same_in_one_channel_as_in_three(network):
     assert torch.allclose(stem(x), wide(x.expand(-1, 3, -1, -1)), atol=1e-4)
 
 
-def test_an_ablation_begins_without_pretrained_features():
+def test_an_ablation_begins_without_pretrained_features() -> None:
     fresh = build_network("cnn_lstm_efficientnet", channels=1, classes=4, pretrained=False)
     before = fresh.features.stages[0][0].layers[0].weight.clone()
     assert fresh.begin() == ""
     assert torch.equal(before, fresh.features.stages[0][0].layers[0].weight)
 
 
-def test_every_pretrained_tensor_up_to_the_last_maps_is_used(network, monkeypatch):
+def test_every_pretrained_tensor_up_to_the_last_maps_is_used(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     given = {}
     real = torch.load
     monkeypatch.setattr(torch, "load", lambda *a, **k: given.setdefault("state", real(*a, **k)))
@@ -52,7 +53,7 @@ def test_every_pretrained_tensor_up_to_the_last_maps_is_used(network, monkeypatc
     assert all(float(v.double().sum()) in own for v in body.values())
 
 
-def test_half_precision_training_keeps_the_channelwise_convolutions_single(network):
+def test_half_precision_training_keeps_the_channelwise_convolutions_single(network: Network) -> None:
     layer = efficientnet.Depthwise(8, 3)
     x = torch.rand(1, 8, 16, 16)
     with torch.autocast("cpu", torch.bfloat16):
@@ -61,13 +62,13 @@ def test_half_precision_training_keeps_the_channelwise_convolutions_single(netwo
     assert torch.allclose(half.float(), layer(x.bfloat16().float()), atol=2e-2)
 
 
-def test_without_the_package_the_extra_is_named(monkeypatch):
+def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(efficientnet, "find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match="train"):
         build_network("cnn_lstm_efficientnet", channels=1, classes=4).begin()
 
 
-def test_another_file_is_refused(monkeypatch, tmp_path):
+def test_another_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "efficientnet-lite0-57934424.pth").write_bytes(b"something else")
     spec = ModuleSpec("x", None, origin=str(tmp_path / "__init__.py"))
@@ -76,6 +77,6 @@ def test_another_file_is_refused(monkeypatch, tmp_path):
         build_network("cnn_lstm_efficientnet", channels=1, classes=4).begin()
 
 
-def test_loading_weights_needs_no_pretrained_file():
+def test_loading_weights_needs_no_pretrained_file() -> None:
     build_network("cnn_lstm_efficientnet", channels=1, classes=4)
     assert efficientnet.PRETRAINED_PACKAGE not in sys.modules

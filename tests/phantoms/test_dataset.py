@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,17 +11,17 @@ from tumorlens.phantoms.dataset import write_phantoms
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("phantoms") / "set"
     write_phantoms(folder, 24, size=64, seed=5)
     return folder
 
 
-def content(folder):
+def content(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_the_folder_is_a_data_set(folder):
+def test_the_folder_is_a_data_set(folder: Path) -> None:
     manifest = read_manifest(folder)
     assert manifest.counts == dict.fromkeys(BRAIN_TUMORS.keys, 6)
     assert manifest.classes == BRAIN_TUMORS
@@ -33,33 +35,33 @@ def test_the_folder_is_a_data_set(folder):
         assert np.ptp(scan.pixels) > 0.3
 
 
-def test_everything_says_that_it_is_synthetic(folder):
+def test_everything_says_that_it_is_synthetic(folder: Path) -> None:
     assert "synthetic" in (folder / SYNTHETIC).read_text()
     assert read_manifest(folder).synthetic
     assert all(e.group.startswith("phantom") for e in read_manifest(folder).entries)
 
 
-def test_what_is_returned_is_what_was_written(tmp_path):
+def test_what_is_returned_is_what_was_written(tmp_path: Path) -> None:
     manifest, read = write_phantoms(tmp_path / "set", 4, size=64), read_manifest(tmp_path / "set")
     assert [(e.path, e.name, e.label, e.group, str(e.outline)) for e in manifest.entries] == [
         (e.path, e.name, e.label, e.group, str(e.outline)) for e in read.entries
     ]
 
 
-def test_same_seed_same_files(tmp_path, folder):
+def test_same_seed_same_files(tmp_path: Path, folder: Path) -> None:
     write_phantoms(tmp_path / "again", 24, size=64, seed=5)
     write_phantoms(tmp_path / "other", 24, size=64, seed=6)
     assert content(tmp_path / "again") == content(folder)
     assert content(tmp_path / "other") != content(folder)
 
 
-def test_progress_is_told(tmp_path):
+def test_progress_is_told(tmp_path: Path) -> None:
     told = []
     write_phantoms(tmp_path, 4, size=64, progress=lambda *numbers: told.append(numbers))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-def test_phantoms_do_not_mix_with_other_files(tmp_path):
+def test_phantoms_do_not_mix_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "scan.png").write_bytes(b"")
     with pytest.raises(DataError, match="holds other files; phantoms must not mix with real scans"):
         write_phantoms(tmp_path, 4)
@@ -68,16 +70,16 @@ def test_phantoms_do_not_mix_with_other_files(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["scan.png"]
 
 
-def test_phantoms_may_be_made_anew(tmp_path):
+def test_phantoms_may_be_made_anew(tmp_path: Path) -> None:
     write_phantoms(tmp_path, 8, size=64, seed=1)
     write_phantoms(tmp_path, 4, size=64, seed=2)
     assert len(read_manifest(tmp_path)) == 4
 
 
-def test_a_set_that_was_not_finished_has_no_table_of_an_earlier_one(tmp_path):
+def test_a_set_that_was_not_finished_has_no_table_of_an_earlier_one(tmp_path: Path) -> None:
     write_phantoms(tmp_path, 4, size=64)
 
-    def stop(done, total):
+    def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

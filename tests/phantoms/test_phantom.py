@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -35,7 +36,7 @@ def inside(phantom: Phantom) -> np.ndarray:
     return polygon.contains_points(np.column_stack([columns.ravel(), rows.ravel()])).reshape(size, size)
 
 
-def test_same_seed_same_phantoms_whatever_the_count(phantoms):
+def test_same_seed_same_phantoms_whatever_the_count(phantoms: list[Phantom]) -> None:
     again = list(make_phantoms(10, seed=3))
     assert len(again) == 10
     for a, b in zip(again, phantoms, strict=False):
@@ -44,19 +45,19 @@ def test_same_seed_same_phantoms_whatever_the_count(phantoms):
         assert str(a.outline) == str(b.outline)
 
 
-def test_another_seed_is_another_patient(phantoms):
+def test_another_seed_is_another_patient(phantoms: list[Phantom]) -> None:
     other = next(make_phantoms(1, seed=4))
     assert not np.array_equal(other.scan.pixels, phantoms[0].scan.pixels)
     assert other.scan.patient != phantoms[0].scan.patient
 
 
-def test_workers_can_share_the_patients(phantoms):
+def test_workers_can_share_the_patients(phantoms: list[Phantom]) -> None:
     whole = {p.scan.source: p for p in phantoms}
     for part in make_patient(6, seed=3):
         assert np.array_equal(part.scan.pixels, whole[part.scan.source].scan.pixels)
 
 
-def test_size_changes_the_pixels_not_the_patient():
+def test_size_changes_the_pixels_not_the_patient() -> None:
     small, large = (next(make_phantoms(1, seed=1, size=size)) for size in (64, 160))
     assert small.scan.pixels.shape == (64, 64)
     assert large.scan.pixels.shape == (160, 160)
@@ -65,7 +66,7 @@ def test_size_changes_the_pixels_not_the_patient():
     assert small.outline.points.mean(0) == pytest.approx(large.outline.points.mean(0), abs=0.02)
 
 
-def test_pixels_are_a_scan_and_say_they_are_synthetic(phantoms):
+def test_pixels_are_a_scan_and_say_they_are_synthetic(phantoms: list[Phantom]) -> None:
     for p in phantoms:
         pixels = p.scan.pixels
         assert pixels.dtype == np.float32
@@ -78,17 +79,17 @@ def test_pixels_are_a_scan_and_say_they_are_synthetic(phantoms):
         assert 1.5 < p.scan.spacing[0] < 2.1
 
 
-def test_any_prefix_is_balanced(phantoms):
+def test_any_prefix_is_balanced(phantoms: list[Phantom]) -> None:
     for n in (3, 50, 111, 480):
         counts = Counter(p.label for p in phantoms[:n])
         assert max(counts.values()) - min(counts[k] for k in BRAIN_TUMORS.keys) <= 1
 
 
-def test_labels_choose_the_classes():
+def test_labels_choose_the_classes() -> None:
     assert {p.label for p in make_phantoms(12, labels=["pituitary", "no_tumor"])} == {"pituitary", "no_tumor"}
 
 
-def test_contrast_and_plane_do_not_give_the_class_away():
+def test_contrast_and_plane_do_not_give_the_class_away() -> None:
     # One slice a series: as many patients as the counts below need.
     phantoms = list(make_phantoms(480, size=64, seed=3, slices_per_series=1))
     for of in (lambda p: p.contrast, lambda p: p.plane):
@@ -101,7 +102,7 @@ def test_contrast_and_plane_do_not_give_the_class_away():
     assert max(brightness) / min(brightness) < 1.25
 
 
-def test_a_series_is_one_patient_in_one_plane_and_neighbouring_slices(phantoms):
+def test_a_series_is_one_patient_in_one_plane_and_neighbouring_slices(phantoms: list[Phantom]) -> None:
     series: dict[str, list[Phantom]] = {}
     for p in phantoms:
         series.setdefault(p.scan.series, []).append(p)
@@ -113,7 +114,7 @@ def test_a_series_is_one_patient_in_one_plane_and_neighbouring_slices(phantoms):
     assert set(patients.values()) == {1, 2}
 
 
-def test_every_tumour_is_seen_and_outlined_and_nothing_else_is(phantoms):
+def test_every_tumour_is_seen_and_outlined_and_nothing_else_is(phantoms: list[Phantom]) -> None:
     for p in phantoms:
         if p.label == "no_tumor":
             assert p.outline is None
@@ -122,7 +123,7 @@ def test_every_tumour_is_seen_and_outlined_and_nothing_else_is(phantoms):
             assert inside(p).sum() * p.scan.spacing[0] ** 2 > 100, p.scan.source
 
 
-def test_outlines_agree_with_what_was_painted(monkeypatch):
+def test_outlines_agree_with_what_was_painted(monkeypatch: pytest.MonkeyPatch) -> None:
     shares = []
     original = module._outline
     monkeypatch.setattr(module, "_outline", lambda share: shares.append(share) or original(share))
@@ -132,7 +133,7 @@ def test_outlines_agree_with_what_was_painted(monkeypatch):
 
 
 @pytest.mark.parametrize("label", ["meningioma", "pituitary"])
-def test_contrast_agent_lights_tumours_up(label):
+def test_contrast_agent_lights_tumours_up(label: str) -> None:
     brighter = []
     for number in range(12):
         study = make_study(number, label=label, contrast="t1c", slices=16, seed=2)
@@ -144,7 +145,7 @@ def test_contrast_agent_lights_tumours_up(label):
     assert np.median(brighter) > 0.15
 
 
-def test_gliomas_grow_in_white_matter():
+def test_gliomas_grow_in_white_matter() -> None:
     rng = np.random.default_rng(0)
     for _ in range(40):
         lesion = grow("glioma", head(), rng)
@@ -152,7 +153,7 @@ def test_gliomas_grow_in_white_matter():
         assert lesion.field(lesion.centre[:, None])[0] < -4
 
 
-def test_meningiomas_sit_on_dura():
+def test_meningiomas_sit_on_dura() -> None:
     rng = np.random.default_rng(0)
     index = np.indices(head().depth.shape).reshape(3, -1)
     places = (index * 3.0 + np.array([[-96], [-132], [-132]])).astype(np.float32)
@@ -164,7 +165,7 @@ def test_meningiomas_sit_on_dura():
         assert depth[mass].min() < 2 or abs(places[0, mass]).min() < 2  # the skull or the falx
 
 
-def test_pituitary_tumours_sit_in_the_sella(phantoms):
+def test_pituitary_tumours_sit_in_the_sella(phantoms: list[Phantom]) -> None:
     rng = np.random.default_rng(0)
     for _ in range(40):
         lesion = grow("pituitary", head(), rng)
@@ -174,7 +175,7 @@ def test_pituitary_tumours_sit_in_the_sella(phantoms):
     assert np.abs(np.array(across) - 0.5).max() < 0.1  # on the midline of the picture
 
 
-def test_study_covers_the_head_around_its_lesion():
+def test_study_covers_the_head_around_its_lesion() -> None:
     study = make_study(1, label="meningioma", plane="coronal", contrast="t2", size=64, slices=24)
     positions = [p.position for p in study]
     assert len(study) == 24
@@ -186,12 +187,12 @@ def test_study_covers_the_head_around_its_lesion():
     assert all(p.label == ("meningioma" if p.outline else "no_tumor") for p in study)
 
 
-def test_study_without_tumour():
+def test_study_without_tumour() -> None:
     assert {p.label for p in make_study(label="no_tumor", size=48, slices=6)} == {"no_tumor"}
 
 
 @pytest.mark.parametrize("contrast", CONTRASTS)
-def test_fluid_is_dark_in_t1_and_bright_in_t2(contrast):
+def test_fluid_is_dark_in_t1_and_bright_in_t2(contrast: str) -> None:
     # The ventricles lie near the middle; eyes and marrow are elsewhere.
     study = make_study(3, label="no_tumor", contrast=contrast, slices=40)
     shown = min(study, key=lambda p: abs(p.position - 14)).scan.pixels[44:84, 54:74]
@@ -199,7 +200,7 @@ def test_fluid_is_dark_in_t1_and_bright_in_t2(contrast):
     assert (high - middle > middle - low) == (contrast == "t2")
 
 
-def test_contact_sheet_holds_every_phantom(phantoms):
+def test_contact_sheet_holds_every_phantom(phantoms: list[Phantom]) -> None:
     sheet = contact_sheet(phantoms[:5], columns=2, outlines=False)
     assert sheet.mode == "RGB"
     assert sheet.width >= 2 * 128
@@ -223,12 +224,12 @@ def test_contact_sheet_holds_every_phantom(phantoms):
         lambda: contact_sheet([]),
     ],
 )
-def test_settings_out_of_range_are_said(call):
+def test_settings_out_of_range_are_said(call: Callable[[], object]) -> None:
     with pytest.raises(ConfigError):
         call()
 
 
-def test_without_nilearn_the_extra_is_named(monkeypatch):
+def test_without_nilearn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nilearn", None)
     with pytest.raises(MissingExtra, match=r"\.\[train\]"):
         head.__wrapped__()

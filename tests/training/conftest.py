@@ -1,18 +1,23 @@
 """A data set that a tiny network learns in seconds, and runs on it."""
 
 import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from lightning.pytorch.loggers import Logger
+from numpy.typing import NDArray
 from PIL import Image
 
 from tumorlens.card import WeightsCard
 from tumorlens.classes import BRAIN_TUMORS
-from tumorlens.data.loader import load_slices
+from tumorlens.data.loader import Slices, load_slices
 from tumorlens.data.manifest import read_manifest
 from tumorlens.experiments.experiment import make_split
-from tumorlens.listener import Listener
-from tumorlens.training.config import read_config
+from tumorlens.listener import Epoch, Listener
+from tumorlens.training.config import TrainConfig, read_config
 from tumorlens.training.fit import train
 from tumorlens.training.run import Run
 
@@ -27,7 +32,7 @@ TINY = {
 }
 
 
-def draw(kind, rng, size=24):
+def draw(kind: int, rng: np.random.Generator, size: int = 24) -> NDArray[np.uint8]:
     """(size, size) uint8: one of four patterns that a mirror does not change, in noise."""
     y, x = np.mgrid[:size, :size]
     pattern = [y < size / 2, y >= size / 2, y % 6 < 3, x % 6 < 3][kind]
@@ -35,7 +40,7 @@ def draw(kind, rng, size=24):
 
 
 @pytest.fixture(scope="session")
-def easy(tmp_path_factory):
+def easy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """96 pictures of 48 patients in four class folders, with a table."""
     folder, rng = tmp_path_factory.mktemp("easy") / "easy", np.random.default_rng(0)
     rows = [["path", "label", "patient", "split", "fold"]]
@@ -52,42 +57,42 @@ def easy(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tiny():
+def tiny() -> Callable[..., TrainConfig]:
     """Makes settings: tiny ones, with changes."""
 
-    def make(**changes):
+    def make(**changes: Any) -> TrainConfig:
         return read_config(None, {**TINY, **changes})
 
     return make
 
 
 @pytest.fixture(scope="session")
-def slices(easy, tiny):
+def slices(easy: Path, tiny: Callable[..., TrainConfig]) -> Slices:
     return load_slices(read_manifest(easy), tiny().preprocessing)
 
 
 @pytest.fixture
-def begin(tmp_path, easy, tiny):
+def begin(tmp_path: Path, easy: Path, tiny: Callable[..., TrainConfig]) -> Callable[..., Run]:
     """Makes a run's folder."""
 
-    def make(name="run", data=easy, **changes):
+    def make(name: str = "run", data: Path = easy, **changes: Any) -> Run:
         return Run.create(tmp_path / name, tiny(**changes), [data])
 
     return make
 
 
 @pytest.fixture(scope="session")
-def fit_run(slices):
+def fit_run(slices: Slices) -> Callable[..., list[int]]:
     """Trains a run, or goes on with it, without testing it; gives the numbers of the epochs it trained."""
 
-    def fit(run, epoch=lambda row: None, loggers=()):
+    def fit(run: Run, epoch: Callable[[Epoch], object] = lambda row: None, loggers: Sequence[Logger] = ()) -> list[int]:
         split = run.read_split(slices)
         if split is None:
             split = make_split(slices, run.config)
             run.write_split(slices, split)
         trained = []
 
-        def tell(row, _total):
+        def tell(row: Epoch, _total: int) -> None:
             trained.append(row.epoch)
             epoch(row)
 
@@ -106,10 +111,10 @@ def fit_run(slices):
 
 
 @pytest.fixture
-def train_run(begin, fit_run):
+def train_run(begin: Callable[..., Run], fit_run: Callable[..., list[int]]) -> Callable[..., Run]:
     """Makes a run and trains it."""
 
-    def make(name="run", **changes):
+    def make(name: str = "run", **changes: Any) -> Run:
         run = begin(name, **changes)
         fit_run(run)
         return run
@@ -118,7 +123,12 @@ def train_run(begin, fit_run):
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, easy, tiny, fit_run):
+def finished(
+    tmp_path_factory: pytest.TempPathFactory,
+    easy: Path,
+    tiny: Callable[..., TrainConfig],
+    fit_run: Callable[..., list[int]],
+) -> tuple[Run, list[Epoch]]:
     """A run of four epochs that was trained in one go, with the epochs it told. Do not change it."""
     run, told = Run.create(tmp_path_factory.mktemp("finished") / "run", tiny(epochs=4), [easy]), []
     fit_run(run, told.append)

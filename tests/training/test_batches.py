@@ -1,10 +1,13 @@
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
+from tumorlens.data.loader import Slices
 from tumorlens.errors import ConfigError
 from tumorlens.training.batches import (
     ShuffledBatches,
@@ -13,13 +16,14 @@ from tumorlens.training.batches import (
     training_batches,
     validation_batches,
 )
+from tumorlens.training.config import TrainConfig
 
 
-def numbers(count):
+def numbers(count: int) -> Callable[[int], NDArray[np.int64]]:
     return lambda _: np.arange(count)
 
 
-def test_an_epoch_sees_every_scan_once_in_an_order_of_its_own():
+def test_an_epoch_sees_every_scan_once_in_an_order_of_its_own() -> None:
     sampler = ShuffledBatches(numbers(32), 8, seed=0)
     orders = []
     for epoch in (0, 1, 0):
@@ -32,13 +36,13 @@ def test_an_epoch_sees_every_scan_once_in_an_order_of_its_own():
     assert list(chain.from_iterable(ShuffledBatches(numbers(32), 8, seed=1))) != orders[0]
 
 
-def test_the_last_small_batch_is_dropped_but_never_the_only_one():
+def test_the_last_small_batch_is_dropped_but_never_the_only_one() -> None:
     assert [len(b) for b in ShuffledBatches(numbers(33), 8, seed=0)] == [8] * 4
     assert [len(b) for b in ShuffledBatches(numbers(5), 8, seed=0)] == [5]
     assert len(ShuffledBatches(numbers(33), 8, seed=0)) == 4
 
 
-def test_batches_hold_the_part_they_were_made_for(slices, tiny):
+def test_batches_hold_the_part_they_were_made_for(slices: Slices, tiny: Callable[..., TrainConfig]) -> None:
     indices = np.arange(10, 60)
     seen = [labels for _, labels in training_batches(slices, indices, tiny(batch_size=10))]
     assert np.bincount(torch.cat(seen)).tolist() == np.bincount(slices.labels[indices]).tolist()
@@ -47,19 +51,19 @@ def test_batches_hold_the_part_they_were_made_for(slices, tiny):
     assert np.array_equal(labels, slices.labels[indices])
 
 
-def test_rare_classes_weigh_more_and_scans_weigh_1_on_average():
+def test_rare_classes_weigh_more_and_scans_weigh_1_on_average() -> None:
     labels = np.array([0] * 60 + [1] * 30 + [2] * 10)
     weights = balanced_weights(np.bincount(labels)).numpy()
     assert weights == pytest.approx([100 / 180, 100 / 90, 100 / 30])
     assert weights[labels].mean() == pytest.approx(1)
 
 
-def test_a_class_without_scans_has_a_finite_weight():
+def test_a_class_without_scans_has_a_finite_weight() -> None:
     assert balanced_weights(np.array([2.0, 1, 0])).isfinite().all()
 
 
 @pytest.fixture
-def outlined(slices):
+def outlined(slices: Slices) -> Slices:
     """Scans whose tumours have outlines in one of two places, of patients of their own."""
     tumours = slices.labels != slices.manifest.classes.keys.index("no_tumor")
     here = np.arange(len(slices)) % 2 == 0
@@ -70,7 +74,9 @@ def outlined(slices):
     return replace(slices, images=bright, coverage=coverage)
 
 
-def test_an_epoch_shows_each_scan_or_its_patched_control_and_as_many_twins_as_asked_for(outlined, tiny):
+def test_an_epoch_shows_each_scan_or_its_patched_control_and_as_many_twins_as_asked_for(
+    outlined: Slices, tiny: Callable[..., TrainConfig]
+) -> None:
     config = tiny(twins=0.5, patched=0.5)
     scans = TrainingSet(outlined, np.arange(len(outlined)), config)
     count, patched, twins = len(outlined), scans.patched, scans.twins
@@ -88,7 +94,9 @@ def test_an_epoch_shows_each_scan_or_its_patched_control_and_as_many_twins_as_as
     assert not np.array_equal(drawn, scans.draw(np.random.default_rng(2)))
 
 
-def test_a_twin_is_shown_as_nothing_without_an_outline_and_a_control_as_its_scan(outlined, tiny):
+def test_a_twin_is_shown_as_nothing_without_an_outline_and_a_control_as_its_scan(
+    outlined: Slices, tiny: Callable[..., TrainConfig]
+) -> None:
     scans = TrainingSet(outlined, np.arange(len(outlined)), tiny(twins=1.0, patched=1.0))
     nothing = outlined.manifest.classes.keys.index("no_tumor")
     count, patched = len(outlined), scans.patched
@@ -103,7 +111,9 @@ def test_a_twin_is_shown_as_nothing_without_an_outline_and_a_control_as_its_scan
     assert scans.seen(4)[nothing] == (outlined.labels == nothing).sum() + len(np.unique(scans.twins.scan))
 
 
-def test_a_transplant_is_shown_as_its_tumours_class_with_an_outline(outlined, tiny):
+def test_a_transplant_is_shown_as_its_tumours_class_with_an_outline(
+    outlined: Slices, tiny: Callable[..., TrainConfig]
+) -> None:
     config = tiny(twins=0.5, transplants=0.5)
     scans = TrainingSet(outlined, np.arange(len(outlined)), config)
     assert scans.transplants is not None
@@ -118,12 +128,12 @@ def test_a_transplant_is_shown_as_its_tumours_class_with_an_outline(outlined, ti
     assert scans.seen(4).sum() == pytest.approx(len(drawn), abs=1)
 
 
-def test_without_outlines_there_are_no_counterfactuals(slices, tiny):
+def test_without_outlines_there_are_no_counterfactuals(slices: Slices, tiny: Callable[..., TrainConfig]) -> None:
     scans = TrainingSet(replace(slices, coverage=None), np.arange(40), tiny(twins=1.0, patched=1.0))
     assert len(scans) == 40
 
 
-def test_counterfactuals_of_colour_pictures_are_refused(outlined, tiny):
+def test_counterfactuals_of_colour_pictures_are_refused(outlined: Slices, tiny: Callable[..., TrainConfig]) -> None:
     colour = replace(outlined, images=outlined.images.repeat(3, 1))
     with pytest.raises(ConfigError, match="greyscale"):
         TrainingSet(colour, np.arange(40), tiny(twins=1.0))

@@ -4,15 +4,21 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from tumorlens.card import read_card
+from tumorlens.data.loader import Slices
 from tumorlens.errors import ConfigError
+from tumorlens.listener import Epoch
 from tumorlens.model import build_network
 from tumorlens.model.weights import load_weights
 from tumorlens.phantoms.dataset import write_phantoms
@@ -26,26 +32,28 @@ from tumorlens.training.run import Run
 FROZEN = {"learning_rate": 1e-12, "averaging": 0}  # so small that no weight changes: no epoch is better than the first
 
 
-def weights(run):
+def weights(run: Run) -> bytes:
     return run.weights.read_bytes()
 
 
-def stop_at(number):
+def stop_at(number: int) -> Callable[[Epoch], None]:
     """Interrupts the run when it tells an epoch, so before that epoch's checkpoint."""
 
-    def epoch(row):
+    def epoch(row: Epoch) -> None:
         if row.epoch == number:
             raise KeyboardInterrupt
 
     return epoch
 
 
-def figures(run):
+def figures(run: Run) -> list[tuple[float | None, ...]]:
     """The run's log without the seconds."""
     return [(e.epoch, e.train_loss, e.val_loss, e.val_accuracy, e.learning_rate) for e in read_log(run.log)]
 
 
-def test_a_run_writes_everything_and_nothing_elsewhere(tmp_path, train_run, monkeypatch):
+def test_a_run_writes_everything_and_nothing_elsewhere(
+    tmp_path: Path, train_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     run = train_run()
@@ -57,7 +65,7 @@ def test_a_run_writes_everything_and_nothing_elsewhere(tmp_path, train_run, monk
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_the_card_says_what_was_trained(finished):
+def test_the_card_says_what_was_trained(finished: tuple[Run, list[Epoch]]) -> None:
     run, _ = finished
     card, config = read_card(run.weights), run.config
     assert (card.name, card.network, card.options) == ("tiny", "cnn_lstm", config.options)
@@ -71,7 +79,7 @@ def test_the_card_says_what_was_trained(finished):
     assert not network.training
 
 
-def test_the_epochs_are_told_and_logged(finished):
+def test_the_epochs_are_told_and_logged(finished: tuple[Run, list[Epoch]]) -> None:
     run, told = finished
     assert told == read_log(run.log)
     assert [row.epoch for row in told] == [1, 2, 3, 4]
@@ -79,14 +87,14 @@ def test_the_epochs_are_told_and_logged(finished):
 
 
 @pytest.mark.parametrize("averaging", [0, 0.7])
-def test_it_learns(train_run, averaging):
+def test_it_learns(train_run: Callable[..., Run], averaging: float) -> None:
     run = train_run(epochs=20, learning_rate=0.02, averaging=averaging, augmentation=0.5)
     log = read_log(run.log)
     assert log[-1].train_loss < 0.5 * log[0].train_loss
     assert max(e.val_accuracy for e in log) > 0.9
 
 
-def test_same_seed_same_weights(finished, train_run):
+def test_same_seed_same_weights(finished: tuple[Run, list[Epoch]], train_run: Callable[..., Run]) -> None:
     run, _ = finished
     again, other = train_run("again", epochs=4), train_run("other", epochs=4, seed=1)
     assert weights(again) == weights(run)
@@ -95,7 +103,9 @@ def test_same_seed_same_weights(finished, train_run):
 
 
 @pytest.mark.parametrize("number", [1, 3, 4])
-def test_interrupted_and_resumed_is_the_same_as_never_stopped(finished, begin, number, fit_run):
+def test_interrupted_and_resumed_is_the_same_as_never_stopped(
+    finished: tuple[Run, list[Epoch]], begin: Callable[..., Run], number: int, fit_run: Callable[..., list[int]]
+) -> None:
     run, _ = finished
     stopped = begin(epochs=4)
     with pytest.raises(Interrupted):
@@ -106,12 +116,17 @@ def test_interrupted_and_resumed_is_the_same_as_never_stopped(finished, begin, n
     assert figures(stopped) == figures(run)
 
 
-def test_interrupted_within_an_epoch_and_resumed_is_the_same(finished, begin, monkeypatch, fit_run):
+def test_interrupted_within_an_epoch_and_resumed_is_the_same(
+    finished: tuple[Run, list[Epoch]],
+    begin: Callable[..., Run],
+    monkeypatch: pytest.MonkeyPatch,
+    fit_run: Callable[..., list[int]],
+) -> None:
     run, _ = finished
     stopped = begin(epochs=4)
     step = TrainingModule.training_step
 
-    def training_step(self, batch, index):
+    def training_step(self, batch: list[Tensor], index: int) -> Tensor:
         if (self.current_epoch, index) == (2, 1):
             raise KeyboardInterrupt
         return step(self, batch, index)
@@ -124,7 +139,9 @@ def test_interrupted_within_an_epoch_and_resumed_is_the_same(finished, begin, mo
     assert weights(stopped) == weights(run)
 
 
-def test_without_averaging_and_in_bf16_resuming_is_the_same_too(begin, train_run, fit_run):
+def test_without_averaging_and_in_bf16_resuming_is_the_same_too(
+    begin: Callable[..., Run], train_run: Callable[..., Run], fit_run: Callable[..., list[int]]
+) -> None:
     changes = {"epochs": 3, "averaging": 0, "precision": "bf16"}
     whole, stopped = train_run("whole", **changes), begin("stopped", **changes)
     with pytest.raises(Interrupted):
@@ -133,7 +150,9 @@ def test_without_averaging_and_in_bf16_resuming_is_the_same_too(begin, train_run
     assert weights(stopped) == weights(whole)
 
 
-def test_killed_and_resumed_is_the_same_as_never_stopped(finished, begin, fit_run):
+def test_killed_and_resumed_is_the_same_as_never_stopped(
+    finished: tuple[Run, list[Epoch]], begin: Callable[..., Run], fit_run: Callable[..., list[int]]
+) -> None:
     run, _ = finished
     killed = begin(epochs=4)
     script = f"""
@@ -157,7 +176,9 @@ Experiment.load(Run.open(Path({str(killed.folder)!r})), Listener(epoch=epoch)).c
     assert figures(killed) == figures(run)
 
 
-def test_a_run_can_be_resumed_in_another_place(finished, begin, tmp_path, fit_run):
+def test_a_run_can_be_resumed_in_another_place(
+    finished: tuple[Run, list[Epoch]], begin: Callable[..., Run], tmp_path: Path, fit_run: Callable[..., list[int]]
+) -> None:
     run, _ = finished
     stopped = begin(epochs=4)
     with pytest.raises(Interrupted):
@@ -168,7 +189,9 @@ def test_a_run_can_be_resumed_in_another_place(finished, begin, tmp_path, fit_ru
     assert not stopped.folder.exists()
 
 
-def test_the_best_epoch_survives_moving(begin, tmp_path, fit_run):
+def test_the_best_epoch_survives_moving(
+    begin: Callable[..., Run], tmp_path: Path, fit_run: Callable[..., list[int]]
+) -> None:
     stopped = begin(epochs=4, **FROZEN)
     with pytest.raises(Interrupted):
         fit_run(stopped, stop_at(3))
@@ -179,24 +202,32 @@ def test_the_best_epoch_survives_moving(begin, tmp_path, fit_run):
     assert read_card(moved / "weights.safetensors").training["best_epoch"] == 1
 
 
-def test_no_more_than_the_last_epoch_is_lost_where_none_was_better(begin, fit_run):
+def test_no_more_than_the_last_epoch_is_lost_where_none_was_better(
+    begin: Callable[..., Run], fit_run: Callable[..., list[int]]
+) -> None:
     stopped = begin(epochs=5, **FROZEN)
     with pytest.raises(Interrupted):
         fit_run(stopped, stop_at(4))
     assert fit_run(stopped) == [4, 5]
 
 
-def test_it_stops_early(begin, fit_run):
+def test_it_stops_early(begin: Callable[..., Run], fit_run: Callable[..., list[int]]) -> None:
     run = begin(epochs=20, patience=2, **FROZEN)
     assert fit_run(run) == [1, 2, 3]
     assert read_card(run.weights).training["best_epoch"] == 1
 
 
 @pytest.mark.parametrize("changes", [{"epochs": 3}, {"epochs": 20, "patience": 2, **FROZEN}])
-def test_killed_after_its_last_epoch_it_trains_no_further(begin, train_run, changes, monkeypatch, fit_run):
+def test_killed_after_its_last_epoch_it_trains_no_further(
+    begin: Callable[..., Run],
+    train_run: Callable[..., Run],
+    changes: dict[str, int] | dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    fit_run: Callable[..., list[int]],
+) -> None:
     whole, killed = train_run("whole", **changes), begin("killed", **changes)
 
-    def die(*_):
+    def die(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -209,7 +240,7 @@ def test_killed_after_its_last_epoch_it_trains_no_further(begin, train_run, chan
     assert figures(killed) == figures(whole)
 
 
-def test_the_weights_are_the_averaged_ones_of_the_best_epoch(train_run):
+def test_the_weights_are_the_averaged_ones_of_the_best_epoch(train_run: Callable[..., Run]) -> None:
     run = train_run(averaging=0.9)
     state = torch.load(run.checkpoints / "best.ckpt", weights_only=True)
     written = load_file(run.weights)
@@ -220,12 +251,14 @@ def test_the_weights_are_the_averaged_ones_of_the_best_epoch(train_run):
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16"])
-def test_precisions_give_float32_weights(train_run, precision):
+def test_precisions_give_float32_weights(train_run: Callable[..., Run], precision: str) -> None:
     tensors = load_file(train_run(precision=precision, epochs=1).weights).values()
     assert all(t.isfinite().all() and t.dtype in (torch.float32, torch.int64) for t in tensors)
 
 
-def test_a_loss_that_leaves_the_numbers_names_the_remedy(begin, monkeypatch, fit_run):
+def test_a_loss_that_leaves_the_numbers_names_the_remedy(
+    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, fit_run: Callable[..., list[int]]
+) -> None:
     run = begin(epochs=3)
     step = TrainingModule.training_step
     monkeypatch.setattr(TrainingModule, "training_step", lambda *args: step(*args) * float("nan"))
@@ -234,7 +267,9 @@ def test_a_loss_that_leaves_the_numbers_names_the_remedy(begin, monkeypatch, fit
     assert not run.finished
 
 
-def test_ctrl_c_in_training_gives_the_signals_back(begin, fit_run):
+def test_ctrl_c_in_training_gives_the_signals_back(
+    begin: Callable[..., Run], fit_run: Callable[..., list[int]]
+) -> None:
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     with pytest.raises(Interrupted):
@@ -242,11 +277,11 @@ def test_ctrl_c_in_training_gives_the_signals_back(begin, fit_run):
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
 
 
-def test_the_callers_settings_are_left_as_they_were(train_run):
+def test_the_callers_settings_are_left_as_they_were(train_run: Callable[..., Run]) -> None:
     loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
     numpy_state = np.random.get_state()[1].tolist()  # noqa: NPY002 - the global one is what must not change
 
-    def settings():
+    def settings() -> tuple[int, list[int], list[int]]:
         return torch.get_num_threads(), torch.get_rng_state().tolist(), [logger.level for logger in loggers]
 
     before = settings()
@@ -255,13 +290,15 @@ def test_the_callers_settings_are_left_as_they_were(train_run):
     assert np.random.get_state()[1].tolist() == numpy_state  # noqa: NPY002
 
 
-def test_nothing_is_printed(train_run, capfd):
+def test_nothing_is_printed(train_run: Callable[..., Run], capfd: pytest.CaptureFixture[str]) -> None:
     train_run(epochs=1)
     printed = capfd.readouterr()
     assert printed.out + printed.err == ""
 
 
-def test_without_a_validation_part_the_last_epochs_averaged_weights_are_kept(train_run, slices):
+def test_without_a_validation_part_the_last_epochs_averaged_weights_are_kept(
+    train_run: Callable[..., Run], slices: Slices
+) -> None:
     run = train_run(validation=0, averaging=0.5, epochs=12, patience=12)
     assert set(run.read_parts().values()) == {"train", "test"}
     last = torch.load(run.checkpoints / "last.ckpt", weights_only=True)
@@ -281,7 +318,9 @@ def test_without_a_validation_part_the_last_epochs_averaged_weights_are_kept(tra
 
 
 @pytest.mark.parametrize("killed_after", [2, 3])
-def test_without_a_validation_part_resuming_is_the_same_too(begin, train_run, fit_run, killed_after):
+def test_without_a_validation_part_resuming_is_the_same_too(
+    begin: Callable[..., Run], train_run: Callable[..., Run], fit_run: Callable[..., list[int]], killed_after: int
+) -> None:
     whole, cut = train_run("whole", validation=0), begin("cut", validation=0)
     if killed_after == 3:  # after its last epoch, before its weights were written
         fit_run(cut)
@@ -294,7 +333,13 @@ def test_without_a_validation_part_resuming_is_the_same_too(begin, train_run, fi
     assert weights(cut) == weights(whole)
 
 
-def test_outlines_guide_a_network_that_attends(easy, slices, begin, fit_run, monkeypatch):
+def test_outlines_guide_a_network_that_attends(
+    easy: Path,
+    slices: Slices,
+    begin: Callable[..., Run],
+    fit_run: Callable[..., list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seen = []
     monkeypatch.setattr(
         "tumorlens.training.module.guidance_loss",
@@ -314,7 +359,7 @@ def test_outlines_guide_a_network_that_attends(easy, slices, begin, fit_run, mon
     assert len(batch) == 2
 
 
-def test_two_processes_train_as_one_does(tmp_path):
+def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     """Through the command line, as Lightning starts the second process by calling it again."""
     write_phantoms(tmp_path / "phantoms", 240, size=64)
     losses, logs = {}, {}
@@ -344,11 +389,11 @@ def test_two_processes_train_as_one_does(tmp_path):
     assert (resumed / "weights.json").is_file()
 
 
-def test_a_follower_waits_for_its_leader_and_not_for_ever(tmp_path):
+def test_a_follower_waits_for_its_leader_and_not_for_ever(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the leading process made no run here"):
         Run.follow(tmp_path / "none", seconds=0.3)
 
 
-def test_a_batch_too_small_for_the_devices_is_refused(begin):
+def test_a_batch_too_small_for_the_devices_is_refused(begin: Callable[..., Run]) -> None:
     with pytest.raises(ConfigError, match="batches of 2 scans are too small for 4 devices"):
         fit.train(begin("run", batch_size=2), None, None, None, machines=fit.Machines(devices=2, nodes=2))

@@ -1,16 +1,23 @@
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from tumorlens.data.loader import Slices
 from tumorlens.model import build_network
+from tumorlens.training.config import TrainConfig
 from tumorlens.training.module import TrainingModule
 
 
-def test_class_weights_and_smoothing_reach_the_loss(slices, tiny, monkeypatch):
+def test_class_weights_and_smoothing_reach_the_loss(
+    slices: Slices, tiny: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = torch.from_numpy(slices.images[:8])
     labels = torch.from_numpy(slices.labels[:8])
 
-    def loss(weights, **changes):
+    def loss(weights: list[float], **changes: Any) -> float:
         torch.manual_seed(0)
         config = tiny(augmentation=0, **changes)
         network = build_network("cnn_lstm", channels=1, classes=4, **config.options, dropout=0)
@@ -23,7 +30,7 @@ def test_class_weights_and_smoothing_reach_the_loss(slices, tiny, monkeypatch):
     assert loss([1.0, 1, 1, 1], label_smoothing=0.5) != pytest.approx(plain, abs=1e-4)
 
 
-def test_the_learning_rate_rises_to_its_peak_and_falls(tiny):
+def test_the_learning_rate_rises_to_its_peak_and_falls(tiny: Callable[..., TrainConfig]) -> None:
     config = tiny(learning_rate=0.01)
     network = build_network("cnn_lstm", channels=1, classes=4, **config.options)
     made = TrainingModule(network, config, torch.ones(4), steps=50).configure_optimizers()

@@ -1,23 +1,28 @@
 import sys
+from collections.abc import Callable
 
 import pytest
 
 from tumorlens.errors import MissingExtra
+from tumorlens.listener import Epoch
 from tumorlens.training.fit import Interrupted
+from tumorlens.training.run import Run
 from tumorlens.training.trackers import make_loggers
 
 
-def test_none_by_default(begin):
+def test_none_by_default(begin: Callable[..., Run]) -> None:
     assert make_loggers(begin()) == []
 
 
-def test_tensorboard_gets_the_curves_in_the_runs_folder(begin, fit_run):
+def test_tensorboard_gets_the_curves_in_the_runs_folder(
+    begin: Callable[..., Run], fit_run: Callable[..., list[int]]
+) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run = begin(epochs=3)
 
-    def stop(row):
+    def stop(row: Epoch) -> None:
         if row.epoch == 2:
             raise KeyboardInterrupt
 
@@ -32,7 +37,9 @@ def test_tensorboard_gets_the_curves_in_the_runs_folder(begin, fit_run):
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
-def test_a_missing_tracker_says_how_to_install_it(begin, monkeypatch, name):
+def test_a_missing_tracker_says_how_to_install_it(
+    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     modules = {"tensorboard": ("tensorboard", "tensorboardX"), "mlflow": ("mlflow", "mlflow_skinny")}[name]
     run = begin()
     if name == "tensorboard":

@@ -11,7 +11,7 @@ import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
@@ -135,7 +135,7 @@ def test_uploads_beyond_the_limits_are_refused(open_page: Callable[..., Page], j
 
     assert page.http.put(put, content=b"x" * 100_001).status_code == 413
 
-    def endless():  # type: ignore[no-untyped-def]
+    def endless() -> Iterator[bytes]:  # type: ignore[no-untyped-def]
         for _ in range(40):
             yield b"x" * 10_000
 
@@ -310,7 +310,7 @@ def test_a_server_killed_mid_upload_goes_on_after_its_restart(
     for path in series[:5]:
         assert api.put(f"/cases/{case}/files", params={"name": path.name}, content=path.read_bytes()).status_code == 201
 
-    def killing():  # type: ignore[no-untyped-def]
+    def killing() -> Iterator[bytes]:  # type: ignore[no-untyped-def]
         yield series[5].read_bytes()[:1000]
         time.sleep(0.2)
         server.kill()

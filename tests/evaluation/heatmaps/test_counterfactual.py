@@ -1,20 +1,22 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices
 from tumorlens.data.manifest import Entry, Manifest
-from tumorlens.evaluation.heatmaps.counterfactual import ask, summarize_asked
+from tumorlens.evaluation.heatmaps.counterfactual import Counterfactual, ask, summarize_asked
 
 SIZE, COUNT = 64, 12
 
 
 @pytest.fixture(scope="module")
-def slices():
+def slices() -> Slices:
     """Twelve heads, six with a bright glioma, six with a bright meningioma, in three places, outlined."""
     y, x = np.mgrid[:SIZE, :SIZE] / SIZE - 0.5
     head = ((x / 0.42) ** 2 + (y / 0.45) ** 2 < 1).astype(np.float32) * 0.4
@@ -33,20 +35,20 @@ def slices():
 class Fake:
     """A classifier by a rule: pictures (N, S, S) -> indices of classes."""
 
-    def __init__(self, rule):
+    def __init__(self, rule: Callable[[NDArray[np.float32]], NDArray[np.int64]]) -> None:
         self.card, self.rule = Classifier.load().card, rule
 
-    def probabilities(self, images):
+    def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.eye(4)[self.rule(images[:, 0])]
 
 
-def measured(rule, slices):
+def measured(rule: Callable[[NDArray[np.float32]], NDArray[np.int64]], slices: Slices) -> Counterfactual:
     asked = ask(Fake(rule), slices, np.arange(COUNT))
     assert asked is not None
     return summarize_asked([asked])
 
 
-def test_a_network_that_sees_the_tumour_finds_nothing_without_it(slices):
+def test_a_network_that_sees_the_tumour_finds_nothing_without_it(slices: Slices) -> None:
     found = measured(lambda x: np.where((x > 0.7).any((1, 2)), 0, 3), slices)
     assert (found.overall.gone.value, found.overall.unchanged.value) == (1, 1)
     assert found.classes["glioma"].recall.value == 1
@@ -55,16 +57,16 @@ def test_a_network_that_sees_the_tumour_finds_nothing_without_it(slices):
     assert found.overall.controls >= COUNT - 2
 
 
-def test_a_network_that_looks_elsewhere_names_the_tumour_all_the_same(slices):
+def test_a_network_that_looks_elsewhere_names_the_tumour_all_the_same(slices: Slices) -> None:
     found = measured(lambda x: np.zeros(len(x), int), slices)
     assert found.classes["glioma"].still_named.value == 1
     assert (found.overall.gone.value, found.overall.unchanged.value) == (0, 1)
 
 
-def test_a_network_that_sees_the_pasting_is_caught_by_the_control(slices):
+def test_a_network_that_sees_the_pasting_is_caught_by_the_control(slices: Slices) -> None:
     plain = slices.images[:, 0]
 
-    def pasted(x):
+    def pasted(x: NDArray[np.float32]) -> NDArray[np.int64]:
         differs = np.array([np.abs(plain - one).max((1, 2)).min() > 0.005 for one in x])
         return np.where(differs, 3, 0)
 
@@ -76,6 +78,6 @@ def test_a_network_that_sees_the_pasting_is_caught_by_the_control(slices):
     assert found.overall.unchanged.value < 0.1
 
 
-def test_without_outlines_nothing_can_be_asked(slices):
+def test_without_outlines_nothing_can_be_asked(slices: Slices) -> None:
     assert ask(Fake(None), replace(slices, coverage=None), np.arange(COUNT)) is None
     assert ask(Fake(None), replace(slices, coverage=slices.coverage * 0), np.arange(COUNT)) is None

@@ -1,7 +1,11 @@
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from scipy.stats import spearmanr
 
+from tumorlens.classifier import Classifier
+from tumorlens.data.loader import Slices
 from tumorlens.evaluation.heatmaps.perturb import (
     align,
     corner_shifts,
@@ -13,20 +17,22 @@ from tumorlens.evaluation.heatmaps.perturb import (
 )
 
 
-def test_correlation_is_spearmans():
+def test_correlation_is_spearmans() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 5, (2, 3, 8, 8)).astype(np.float32)  # with ties
     expected = [spearmanr(x.ravel(), y.ravel()).statistic for x, y in zip(a, b, strict=True)]
     np.testing.assert_allclose(correlate(a, b), expected)
 
 
-def test_correlation_of_flat_maps():
+def test_correlation_of_flat_maps() -> None:
     full, flat = np.random.default_rng(0).random((1, 4, 4)), np.zeros((1, 4, 4))
     assert np.isnan(correlate(flat, full))[0]
     assert correlate(full, flat)[0] == 0
 
 
-def test_curves_start_and_end_where_they_must(make_spotter, make_spots):
+def test_curves_start_and_end_where_they_must(
+    make_spotter: Callable[..., Classifier], make_spots: Callable[..., Slices]
+) -> None:
     slices, classifier = make_spots(3), make_spotter()
     images = torch.from_numpy(slices.images[:3])
     heat = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -40,7 +46,9 @@ def test_curves_start_and_end_where_they_must(make_spotter, make_spots):
     np.testing.assert_allclose(curves["deletion"][:, -1], nothing)
 
 
-def test_the_hottest_pixels_go_first(make_spotter, make_spots):
+def test_the_hottest_pixels_go_first(
+    make_spotter: Callable[..., Classifier], make_spots: Callable[..., Slices]
+) -> None:
     slices, classifier = make_spots(3), make_spotter()
     images, target = torch.from_numpy(slices.images[:3]), torch.zeros(3, dtype=torch.long)
     heat = images[:, 0] + 1e-3 * torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -50,7 +58,7 @@ def test_the_hottest_pixels_go_first(make_spotter, make_spots):
     np.testing.assert_allclose(curves["insertion"][:, 1], curves["insertion"][:, -1], atol=1e-6)
 
 
-def test_randomising_a_part_leaves_the_others_and_the_network_itself(tiny_classifier):
+def test_randomising_a_part_leaves_the_others_and_the_network_itself(tiny_classifier: Classifier) -> None:
     network = tiny_classifier.network
     before = {name: p.clone() for name, p in network.named_parameters()}
     copy = randomize(network, ["head"], 0)
@@ -62,7 +70,7 @@ def test_randomising_a_part_leaves_the_others_and_the_network_itself(tiny_classi
     assert all(torch.equal(p, q) for p, q in zip(copy.parameters(), again.parameters(), strict=True))
 
 
-def test_randomising_leaves_the_callers_random_numbers_alone(tiny_classifier):
+def test_randomising_leaves_the_callers_random_numbers_alone(tiny_classifier: Classifier) -> None:
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
@@ -70,9 +78,9 @@ def test_randomising_leaves_the_callers_random_numbers_alone(tiny_classifier):
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_a_layer_that_cannot_restart_is_shuffled():
+def test_a_layer_that_cannot_restart_is_shuffled() -> None:
     class Scale(torch.nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.scale = torch.nn.Parameter(torch.arange(50.0))
 
@@ -83,7 +91,7 @@ def test_a_layer_that_cannot_restart_is_shuffled():
     assert torch.equal(copy.head.scale.sort().values, network.head.scale)
 
 
-def test_a_moved_scan_aligns_with_itself():
+def test_a_moved_scan_aligns_with_itself() -> None:
     images = torch.rand(2, 1, 20, 20, generator=torch.Generator().manual_seed(0))
     for shift in corner_shifts(20):
         moved = move(images, *shift)
@@ -94,7 +102,7 @@ def test_a_moved_scan_aligns_with_itself():
         np.testing.assert_array_equal(a, b)
 
 
-def test_displacement_is_a_share_of_the_side():
+def test_displacement_is_a_share_of_the_side() -> None:
     before, after = np.zeros((2, 2, 10, 10), np.float32)
     before[0, 2, 3] = after[0, 5, 7] = before[1, 0, 0] = 1
     found = displacement(before, after, 10)

@@ -1,19 +1,22 @@
 import base64
 import io
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
+from tests.evaluation.conftest import MakePredictions
 from tumorlens.errors import DataError
 from tumorlens.evaluation.pages.gallery import choose_cases, picture_uri
 
 
-def decoded(uri):
+def decoded(uri: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
 
 
-def test_the_surest_mistakes_come_first(make_predictions):
+def test_the_surest_mistakes_come_first(make_predictions: MakePredictions) -> None:
     p = make_predictions()
     cases = choose_cases(p, wrong=10, right=0)
     mistakes = p.predicted != p.truth
@@ -21,7 +24,7 @@ def test_the_surest_mistakes_come_first(make_predictions):
     assert p.confidence[cases].tolist() == sorted(p.confidence[mistakes], reverse=True)[:10]
 
 
-def test_right_cases_are_spread_over_the_classes(make_predictions):
+def test_right_cases_are_spread_over_the_classes(make_predictions: MakePredictions) -> None:
     p = make_predictions(skill=3)
     cases = choose_cases(p, wrong=0, right=12)
     assert (p.predicted == p.truth)[cases].all()
@@ -30,23 +33,23 @@ def test_right_cases_are_spread_over_the_classes(make_predictions):
     assert cases != choose_cases(p, wrong=0, right=12, seed=1)
 
 
-def test_no_more_cases_than_there_are(make_predictions):
+def test_no_more_cases_than_there_are(make_predictions: MakePredictions) -> None:
     p = make_predictions(20, skill=50)
     assert sorted(choose_cases(p)) == list(range(20))
 
 
-def test_pictures_are_made_smaller_but_not_larger():
+def test_pictures_are_made_smaller_but_not_larger() -> None:
     assert decoded(picture_uri(np.zeros((1000, 500, 3), np.uint8))).size == (160, 320)
     assert decoded(picture_uri(np.zeros((64, 64), np.uint8))).size == (64, 64)
 
 
-def test_pictures_keep_their_colours():
+def test_pictures_keep_their_colours() -> None:
     picture = np.full((64, 64, 3), (200, 40, 90), np.uint8)
     for given in (picture, Image.fromarray(picture)):
         assert np.abs(np.asarray(decoded(picture_uri(given)), int) - picture).max() < 6
 
 
-def test_pictures_carry_nothing_else_along():
+def test_pictures_carry_nothing_else_along() -> None:
     file = io.BytesIO()
     Image.new("RGB", (64, 64)).save(file, "JPEG", comment=b"Jane Doe")
     uri = picture_uri(Image.open(file))
@@ -55,6 +58,6 @@ def test_pictures_carry_nothing_else_along():
 
 
 @pytest.mark.parametrize("picture", [np.zeros((8, 8, 3)), np.zeros((8, 8, 4), np.uint8), np.zeros(8, np.uint8)])
-def test_other_arrays_are_refused(picture):
+def test_other_arrays_are_refused(picture: NDArray[Any]) -> None:
     with pytest.raises(DataError, match="uint8"):
         picture_uri(picture)

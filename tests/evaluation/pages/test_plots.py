@@ -1,21 +1,25 @@
 import base64
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
+from tests.evaluation.conftest import MakePredictions
 from tumorlens.classes import ClassSet
 from tumorlens.errors import DataError
 from tumorlens.evaluation.metrics import score
 from tumorlens.evaluation.pages import plots
+from tumorlens.evaluation.pages.plots import Theme
 
 
-def texts(figure):
+def texts(figure: Figure) -> list[str]:
     return [t.get_text() for t in figure.findobj(lambda a: hasattr(a, "get_text"))]
 
 
-def history(n=5, **changes):
+def history(n: int = 5, **changes: list[float]) -> list[dict[str, float]]:
     return [
         {"epoch": e, "train_loss": 1 / (e + 1), "val_loss": abs(e - 3) + 0.5, "val_accuracy": 0.1 * e, "lr": 1e-3}
         | {key: column[e] for key, column in changes.items()}
@@ -23,7 +27,7 @@ def history(n=5, **changes):
     ]
 
 
-def test_the_confusion_matrix_shows_counts_and_per_cent_of_the_true_class(make_predictions):
+def test_the_confusion_matrix_shows_counts_and_per_cent_of_the_true_class(make_predictions: MakePredictions) -> None:
     s = score(make_predictions(), resamples=0)
     shown = texts(plots.confusion_matrix_figure(s))
     for row in s.confusion:
@@ -32,7 +36,7 @@ def test_the_confusion_matrix_shows_counts_and_per_cent_of_the_true_class(make_p
             assert f"{count / sum(row):.1%}" in shown
 
 
-def test_an_absent_class_can_be_plotted(make_predictions):
+def test_an_absent_class_can_be_plotted(make_predictions: MakePredictions) -> None:
     p = make_predictions(truth=np.arange(300) % 3)
     s = score(p, resamples=20)
     assert texts(plots.confusion_matrix_figure(s)).count("–") == 4
@@ -40,7 +44,7 @@ def test_an_absent_class_can_be_plotted(make_predictions):
     plots.data_uri(plots.per_class_figure(s))
 
 
-def test_the_roc_legend_tells_each_area(make_predictions):
+def test_the_roc_legend_tells_each_area(make_predictions: MakePredictions) -> None:
     p = make_predictions()
     s = score(p, resamples=0)
     shown = texts(plots.roc_figure(p, s))
@@ -52,19 +56,19 @@ def test_the_roc_legend_tells_each_area(make_predictions):
         assert f"{name}  AUC {estimate.value:.3f}" in shown
 
 
-def test_the_best_epoch_is_marked():
+def test_the_best_epoch_is_marked() -> None:
     assert "best epoch (3)" in texts(plots.loss_figure(history()))
     assert "best epoch (1)" in texts(plots.loss_figure(history(), best=1))
 
 
-def test_a_history_may_have_gaps():
+def test_a_history_may_have_gaps() -> None:
     shown = texts(plots.loss_figure(history(val_loss=[None, float("nan"), 0.2, 0.4, float("inf")])))
     assert "best epoch (2)" in shown
     without = [{"epoch": 0, "train_loss": 1.0}, {"epoch": 1, "train_loss": 0.5}]
     assert not any("best" in text for text in texts(plots.loss_figure(without)))
 
 
-def test_a_history_may_be_objects():
+def test_a_history_may_be_objects() -> None:
     @dataclass
     class Epoch:
         epoch: int
@@ -74,14 +78,16 @@ def test_a_history_may_be_objects():
     assert "best epoch (7)" in texts(plots.loss_figure([Epoch(7, 1.0, 1.0)]))
 
 
-def test_an_empty_history_is_refused():
+def test_an_empty_history_is_refused() -> None:
     with pytest.raises(DataError, match="empty"):
         plots.loss_figure([])
 
 
 @pytest.mark.parametrize("theme", [plots.LIGHT, plots.DARK], ids=["light", "dark"])
 @pytest.mark.parametrize("count", [2, 9])
-def test_every_plot_can_be_saved_and_embedded(make_predictions, tmp_path, theme, count):
+def test_every_plot_can_be_saved_and_embedded(
+    make_predictions: MakePredictions, tmp_path: Path, theme: Theme, count: int
+) -> None:
     p = make_predictions(100, classes=ClassSet.of([f"class {i}" for i in range(count)]))
     s = score(p, resamples=20)
     figures = [
@@ -101,6 +107,6 @@ def test_every_plot_can_be_saved_and_embedded(make_predictions, tmp_path, theme,
         assert base64.b64decode(data).rstrip().endswith(b"</svg>")
 
 
-def test_the_same_figure_gives_the_same_text(make_predictions):
+def test_the_same_figure_gives_the_same_text(make_predictions: MakePredictions) -> None:
     s = score(make_predictions(), resamples=20)
     assert plots.data_uri(plots.per_class_figure(s)) == plots.data_uri(plots.per_class_figure(s))

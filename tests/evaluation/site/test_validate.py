@@ -1,13 +1,17 @@
 import csv
 import json
+from collections.abc import Sequence
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from scipy.stats import binomtest
 
+from tests.evaluation.conftest import MakePredictions
 from tumorlens.classes import BRAIN_TUMORS, ClassSet
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices
@@ -25,14 +29,16 @@ from tumorlens.evaluation.site.figures import (
     wilson,
 )
 from tumorlens.evaluation.site.validate import choose_failures, each_once, read_site, validate_site
+from tumorlens.evaluation.site.validation import Validation
 from tumorlens.listener import Listener
 from tumorlens.model.weights import save_weights
 from tumorlens.phantoms.phantom import make_phantoms
+from tumorlens.scan import Scan
 
 SECRETS = ("DOE^", "DOE_", "Jane", "MRN-4711", "19600229", "2026030")
 
 
-def write_dicom(path, scan, number, **elements):
+def write_dicom(path: Path, scan: Scan, number: int, **elements: object) -> None:
     pixels = np.round(scan.pixels * 4095).astype(np.uint16)
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
@@ -51,7 +57,7 @@ def write_dicom(path, scan, number, **elements):
 
 
 @pytest.fixture(scope="module")
-def hospital(tmp_path_factory):
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """32 good slices of 8 patients, and what goes wrong in hospitals."""
     folder = tmp_path_factory.mktemp("data") / "our-hospital"
     for i, phantom in enumerate(make_phantoms(32, size=64, slices_per_series=4)):
@@ -79,7 +85,7 @@ def hospital(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def weights(tiny_classifier, tmp_path_factory):
+def weights(tiny_classifier: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Untrained weights whose card promises much."""
     promised = {"accuracy": {"value": 0.98, "low": 0.96, "high": 0.99}, "macro_auc": {"value": 0.99}}
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
@@ -88,13 +94,15 @@ def weights(tiny_classifier, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def validated(hospital, weights, tmp_path_factory):
+def validated(
+    hospital: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Validation, Path, list[str]]:
     folder = tmp_path_factory.mktemp("out") / "validation"
     said = []
     return validate_site(weights, [hospital], folder, listener=Listener(said.append)), folder, said
 
 
-def test_the_flow_accounts_for_every_file(validated):
+def test_the_flow_accounts_for_every_file(validated: tuple[Validation, Path, list[str]]) -> None:
     validation, _, _ = validated
     assert [(s.count, s.unit) for s in validation.flow] == [
         (36, "files"),
@@ -109,7 +117,9 @@ def test_the_flow_accounts_for_every_file(validated):
     assert sum(n for n, _ in validation.counts.values()) == 32
 
 
-def test_the_weights_are_locked(validated, weights, hospital, tmp_path):
+def test_the_weights_are_locked(
+    validated: tuple[Validation, Path, list[str]], weights: Path, hospital: Path, tmp_path: Path
+) -> None:
     validation, _, said = validated
     assert any(validation.card.sha256 in line for line in said)
     copy = tmp_path / "tiny.safetensors"
@@ -119,7 +129,9 @@ def test_the_weights_are_locked(validated, weights, hospital, tmp_path):
         validate_site(copy, [hospital], tmp_path / "out")
 
 
-def test_figures_are_those_of_the_classifier(validated, weights, hospital):
+def test_figures_are_those_of_the_classifier(
+    validated: tuple[Validation, Path, list[str]], weights: Path, hospital: Path
+) -> None:
     validation, _, _ = validated
     classifier = Classifier.load(weights)
     files = [p for key in BRAIN_TUMORS.keys for p in sorted((hospital / key).rglob("[0-9]*.dcm"))]
@@ -130,7 +142,7 @@ def test_figures_are_those_of_the_classifier(validated, weights, hospital):
     assert validation.scores.accuracy.value == pytest.approx(right)
 
 
-def test_only_the_key_leads_back_to_a_patient(validated):
+def test_only_the_key_leads_back_to_a_patient(validated: tuple[Validation, Path, list[str]]) -> None:
     _, folder, _ = validated
     names = {p.name for p in folder.iterdir()}
     assert {"validation.html", "validation.json", "claim.md", "tripod_ai.md", "model_card.md", "key.csv"} <= names
@@ -148,7 +160,7 @@ def test_only_the_key_leads_back_to_a_patient(validated):
     assert all(key[row["path"]].startswith(row["label"]) for row in rows)
 
 
-def test_facts_become_subgroups(validated):
+def test_facts_become_subgroups(validated: tuple[Validation, Path, list[str]]) -> None:
     validation, _, _ = validated
     found = {(s.fact, s.value): s for s in validation.subgroups}
     assert set(found) == {
@@ -162,7 +174,7 @@ def test_facts_become_subgroups(validated):
     assert "too few (4)" in found["sex", "F"].warning
 
 
-def test_a_broken_promise_is_said_in_words(validated):
+def test_a_broken_promise_is_said_in_words(validated: tuple[Validation, Path, list[str]]) -> None:
     validation, folder, _ = validated
     accuracy, auc = validation.comparisons
     assert (accuracy.key, accuracy.verdict) == ("accuracy", "below")
@@ -172,23 +184,23 @@ def test_a_broken_promise_is_said_in_words(validated):
     assert accuracy.words in (folder / "validation.html").read_text(encoding="utf-8")
 
 
-def test_the_page_is_whole_and_needs_nothing_else(validated):
+def test_the_page_is_whole_and_needs_nothing_else(validated: tuple[Validation, Path, list[str]]) -> None:
     _, folder, _ = validated
     text = (folder / "validation.html").read_text(encoding="utf-8")
 
     class Page(HTMLParser):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.stack, self.links, self.ids = [], [], set()
 
-        def handle_starttag(self, tag, attrs):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
             attrs = dict(attrs)
             self.ids.add(attrs.get("id"))
             self.links += [v for k, v in attrs.items() if k in ("src", "href")]
             if tag not in ("meta", "link", "img", "br"):
                 self.stack.append(tag)
 
-        def handle_endtag(self, tag):
+        def handle_endtag(self, tag: str) -> None:
             assert self.stack.pop() == tag
 
     page = Page()
@@ -199,7 +211,7 @@ def test_the_page_is_whole_and_needs_nothing_else(validated):
     assert "case 00" in text
 
 
-def test_json_holds_what_was_found(validated):
+def test_json_holds_what_was_found(validated: tuple[Validation, Path, list[str]]) -> None:
     validation, folder, _ = validated
     found = json.loads((folder / "validation.json").read_text(encoding="utf-8"))
     assert found["scores"]["n"] == 32
@@ -208,7 +220,7 @@ def test_json_holds_what_was_found(validated):
     assert "truncated" in found["unreadable"][0]["reason"]
 
 
-def test_a_table_may_carry_the_facts(tmp_path):
+def test_a_table_may_carry_the_facts(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"")
     text = (
         "path,label,patient,sex,age,scanner,field_strength\na.png,glioma,7,female,93,ACME X,3 T\nb.png,no,8,,40-59,,\n"
@@ -223,7 +235,7 @@ def test_a_table_may_carry_the_facts(tmp_path):
     assert "1960" not in str(caught.value)
 
 
-def test_a_site_without_a_known_class_is_refused(tmp_path):
+def test_a_site_without_a_known_class_is_refused(tmp_path: Path) -> None:
     for label in ("knee", "hip"):
         (tmp_path / label).mkdir()
         (tmp_path / label / "a.png").write_bytes(b"x")
@@ -231,7 +243,9 @@ def test_a_site_without_a_known_class_is_refused(tmp_path):
         read_site([tmp_path], BRAIN_TUMORS)
 
 
-def slices_of(images, labels, groups=None, kind="group"):
+def slices_of(
+    images: NDArray[np.float32], labels: Sequence[int], groups: Sequence[str] | None = None, kind: str = "group"
+) -> Slices:
     entries = tuple(
         Entry(path=None, name=str(i), label=BRAIN_TUMORS.keys[label], **({} if groups is None else {kind: groups[i]}))
         for i, label in enumerate(labels)
@@ -240,19 +254,19 @@ def slices_of(images, labels, groups=None, kind="group"):
     return Slices(array, np.array(labels), Manifest(entries, BRAIN_TUMORS))
 
 
-def test_a_picture_counts_once_and_one_under_two_classes_not_at_all():
+def test_a_picture_counts_once_and_one_under_two_classes_not_at_all() -> None:
     kept, excluded = each_once(slices_of([1, 2, 1, 3, 4, 4], [0, 1, 0, 2, 1, 2]))
     assert kept.tolist() == [0, 1, 3]
     assert excluded == {"the same picture as another": 1, "the same picture under two classes": 2}
 
 
-def test_of_a_duplicate_group_one_counts_but_of_a_patient_all():
+def test_of_a_duplicate_group_one_counts_but_of_a_patient_all() -> None:
     images, labels, groups = [1, 2, 3, 4], [0, 0, 1, 1], ["a", "a", "b", "c"]
     assert each_once(slices_of(images, labels, groups, "duplicate_group"))[0].tolist() == [0, 2, 3]
     assert each_once(slices_of(images, labels, groups))[0].tolist() == [0, 1, 2, 3]
 
 
-def test_failures_by_kind_the_surest_first():
+def test_failures_by_kind_the_surest_first() -> None:
     p = np.full((5, 4), 0.02)
     called, sure = [3, 3, 1, 0, 0], [0.6, 0.9, 0.7, 0.8, 0.94]
     p[np.arange(5), called] = sure
@@ -262,13 +276,13 @@ def test_failures_by_kind_the_surest_first():
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 7), (7, 7), (3, 10), (95, 100)])
-def test_wilson(k, n):
+def test_wilson(k: int, n: int) -> None:
     expected = binomtest(k, n).proportion_ci(method="wilson")
     found = wilson(k / n, n)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
-def test_a_flawless_class_gets_an_interval_by_its_patients(make_predictions):
+def test_a_flawless_class_gets_an_interval_by_its_patients(make_predictions: MakePredictions) -> None:
     truth = np.repeat([0, 1, 2, 3], 10)
     p = np.full((40, 4), 0.05)
     p[np.arange(40), truth] = 0.85
@@ -285,7 +299,7 @@ def test_a_flawless_class_gets_an_interval_by_its_patients(make_predictions):
     assert steady.detection.specificity == wilson(1.0, 5)
 
 
-def recalibrated(rng, power, n=3000):
+def recalibrated(rng: np.random.Generator, power: float, n: int = 3000) -> Predictions:
     logits = 1.5 * rng.normal(size=(n, 3))
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     truth = np.array([rng.choice(3, p=row) for row in p])
@@ -293,7 +307,7 @@ def recalibrated(rng, power, n=3000):
     return Predictions(ClassSet.of("abc"), truth, q, [str(i) for i in range(n)])
 
 
-def test_calibration_slope_tells_too_extreme_probabilities():
+def test_calibration_slope_tells_too_extreme_probabilities() -> None:
     rng = np.random.default_rng(0)
     right, extreme = recalibrated(rng, 1), recalibrated(rng, 2)
     for line in calibration_lines(right):
@@ -302,7 +316,7 @@ def test_calibration_slope_tells_too_extreme_probabilities():
     assert all(line.slope.high < 0.7 for line in calibration_lines(extreme))
 
 
-def test_calibration_agrees_with_scikit_learn():
+def test_calibration_agrees_with_scikit_learn() -> None:
     from sklearn.linear_model import LogisticRegression
 
     predictions = recalibrated(np.random.default_rng(1), 0.5, n=400)
@@ -311,7 +325,7 @@ def test_calibration_agrees_with_scikit_learn():
     assert calibration_lines(predictions)[0].slope.value == pytest.approx(oracle.coef_[0, 0], rel=1e-3)
 
 
-def test_a_class_told_apart_without_error_has_no_slope():
+def test_a_class_told_apart_without_error_has_no_slope() -> None:
     truth = np.repeat([0, 1], 50)
     p = np.where(truth[:, None] == [0, 1], 0.9, 0.1)
     lines = calibration_lines(Predictions(ClassSet.of("ab"), truth, p, [str(i) for i in range(100)]))
@@ -326,13 +340,13 @@ def test_a_class_told_apart_without_error_has_no_slope():
         ({"value": 0.99}, "below"),
     ],
 )
-def test_verdicts(make_predictions, promised, verdict):
+def test_verdicts(make_predictions: MakePredictions, promised: dict[str, float], verdict: str) -> None:
     (found,) = compare(score(make_predictions(400)), {"accuracy": promised, "n": 12})
     assert found.verdict == verdict
     assert found.difference.low <= found.difference.value <= found.difference.high
 
 
-def test_prediction_sets_are_held_against_the_truth():
+def test_prediction_sets_are_held_against_the_truth() -> None:
     p = np.full((4, 4), 0.25)
     predictions = Predictions(BRAIN_TUMORS, np.array([0, 1, 2, 3]), p, list("abcd"))
     sets = [("glioma",), ("glioma", "meningioma"), (), ("glioma", "meningioma", "pituitary")]
@@ -344,7 +358,7 @@ def test_prediction_sets_are_held_against_the_truth():
     assert set_figures([(), (), (), ()], predictions) == (None, None)
 
 
-def test_within_chance_and_without_interval(make_predictions):
+def test_within_chance_and_without_interval(make_predictions: MakePredictions) -> None:
     scores = score(make_predictions(400))
     near = {"value": scores.accuracy.value + 0.01, "low": scores.accuracy.low, "high": 0.99}
     (found,) = compare(scores, {"accuracy": near})
@@ -355,7 +369,7 @@ def test_within_chance_and_without_interval(make_predictions):
     assert compare(scores, {}) == []
 
 
-def test_subgroups_warn_where_they_say_nothing(make_predictions):
+def test_subgroups_warn_where_they_say_nothing(make_predictions: MakePredictions) -> None:
     predictions = make_predictions(300, groups=300, skill=4)
     worse = np.arange(300) < 100
     p = predictions.probabilities.copy()

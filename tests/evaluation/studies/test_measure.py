@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tumorlens.classifier import Classifier
 from tumorlens.engines import Answers
@@ -25,7 +26,9 @@ class Bright:
     card: object
     rule: object
 
-    def answer(self, images, *, explain=True, target=None):
+    def answer(
+        self, images: NDArray[np.float32], *, explain: bool = True, target: NDArray[np.int64] | None = None
+    ) -> Answers:
         spots = images[:, 0] > 0.9
         sure = np.where(spots.any((1, 2)), 0.9, 0.1)
         p = np.zeros((len(images), 4))
@@ -35,7 +38,7 @@ class Bright:
 
 
 @pytest.fixture
-def classifier():
+def classifier() -> Classifier:
     shipped = Classifier.load()
     changes = {"calibration": None, "preprocessing": Preprocessing(size=64)}  # leaves the volume's own window
     return Classifier(Bright(shipped.card.model_copy(update=changes), shipped.heat_map))

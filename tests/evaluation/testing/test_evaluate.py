@@ -1,4 +1,5 @@
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from PIL import Image
 from tumorlens.card import WeightsCard
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.classifier import Classifier
-from tumorlens.data.loader import load_slices
+from tumorlens.data.loader import Slices, load_slices
 from tumorlens.data.manifest import read_manifest
 from tumorlens.evaluation.testing.evaluate import evaluate, make_case, predict_slices
 from tumorlens.evaluation.testing.report import ReportContext
@@ -16,7 +17,7 @@ from tumorlens.preprocess import Preprocessing
 
 
 @pytest.fixture
-def classifier(tiny_classifier):
+def classifier(tiny_classifier: Classifier) -> Classifier:
     """The tiny network, at a temperature that must show in its probabilities."""
     card = tiny_classifier.card.model_copy(update={"temperature": 0.01, "preprocessing": Preprocessing(size=32)})
     assert isinstance(card, WeightsCard)
@@ -24,11 +25,11 @@ def classifier(tiny_classifier):
 
 
 @pytest.fixture
-def slices(tmp_path):
+def slices(tmp_path: Path) -> Slices:
     """Twelve pictures of 40 x 30 pixels, and two pages of a TIFF file."""
     rng = np.random.default_rng(0)
 
-    def picture():
+    def picture() -> Image.Image:
         return Image.fromarray(rng.integers(0, 256, (30, 40), np.uint8))
 
     for number in range(12):
@@ -40,11 +41,11 @@ def slices(tmp_path):
 
 
 @pytest.fixture
-def context():
+def context() -> ReportContext:
     return ReportContext(title="Test", data="made up", synthetic=True, model="cnn_lstm", date="today", version="0")
 
 
-def test_predictions_are_what_the_classifier_finds_in_the_files(classifier, slices):
+def test_predictions_are_what_the_classifier_finds_in_the_files(classifier: Classifier, slices: Slices) -> None:
     indices = np.array([3, 0, 7])
     predictions = predict_slices(classifier, slices, indices)
     entries = [slices.manifest.entries[i] for i in indices]
@@ -57,7 +58,9 @@ def test_predictions_are_what_the_classifier_finds_in_the_files(classifier, slic
         assert list(case.probabilities.values()) == pytest.approx(predictions.probabilities[row].tolist())
 
 
-def test_evaluate_scores_the_part_and_writes_its_report(tmp_path, classifier, slices, context):
+def test_evaluate_scores_the_part_and_writes_its_report(
+    tmp_path: Path, classifier: Classifier, slices: Slices, context: ReportContext
+) -> None:
     told, indices = [], np.arange(1, 9)
     scores = evaluate(classifier, slices, indices, tmp_path / "out", context, listener=Listener(told.append))
     assert scores.n == 8
@@ -72,7 +75,7 @@ def test_evaluate_scores_the_part_and_writes_its_report(tmp_path, classifier, sl
     assert (tmp_path / "out" / "report.html").exists()
 
 
-def test_the_gallery_shows_the_page_that_was_tested(classifier, slices):
+def test_the_gallery_shows_the_page_that_was_tested(classifier: Classifier, slices: Slices) -> None:
     names = [e.name for e in slices.manifest.entries]
     first, second = names.index("glioma/pages.tif#0"), names.index("glioma/pages.tif#1")
     indices = np.array([first, second])

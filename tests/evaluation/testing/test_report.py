@@ -3,11 +3,14 @@ import json
 import re
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from tests.evaluation.conftest import MakePredictions
 from tumorlens.card import Calibration
 from tumorlens.errors import DataError, MissingExtra
 from tumorlens.evaluation.calibration import CalibrationScores, score_calibration
@@ -43,31 +46,31 @@ VOID = {"meta", "link", "img", "br", "source"}
 class Page(HTMLParser):
     """Checks that tags are closed in order, and gathers what is on the page."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__()
         self.open, self.tags, self.words = [], [], []
         self.feed(text)
         self.close()
         assert not self.open
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         if "style" not in self.open:
             self.words.append(data)
 
     @property
-    def text(self):
+    def text(self) -> str:
         return " ".join(" ".join(self.words).split())
 
 
-def case(truth, predicted, confidence, name="scan.png", **more):
+def case(truth: str, predicted: str, confidence: float, name: str = "scan.png", **more: Any) -> GalleryCase:
     rest = (1 - confidence) / 3
     probabilities = dict.fromkeys(("glioma", "meningioma", "pituitary", "no_tumor"), rest) | {predicted: confidence}
     picture = np.zeros((64, 64, 3), np.uint8)
@@ -76,16 +79,16 @@ def case(truth, predicted, confidence, name="scan.png", **more):
 
 
 @pytest.fixture
-def predictions(make_predictions):
+def predictions(make_predictions: MakePredictions) -> Predictions:
     return make_predictions(300, groups=60)
 
 
 @pytest.fixture
-def scores(predictions):
+def scores(predictions: Predictions) -> Scores:
     return score(predictions, resamples=50)
 
 
-def test_all_files_are_written(tmp_path, predictions, scores):
+def test_all_files_are_written(tmp_path: Path, predictions: Predictions, scores: Scores) -> None:
     folder = tmp_path / "new" / "report"
     path = write_report(folder, scores=scores, predictions=predictions, context=CONTEXT, history=HISTORY)
     assert path == folder / "report.html"
@@ -101,7 +104,9 @@ def test_all_files_are_written(tmp_path, predictions, scores):
     assert "macro avg" in (folder / "classification_report.txt").read_text()
 
 
-def test_the_page_tells_every_headline_figure_with_its_interval(tmp_path, predictions, scores):
+def test_the_page_tells_every_headline_figure_with_its_interval(
+    tmp_path: Path, predictions: Predictions, scores: Scores
+) -> None:
     text = Page(write(tmp_path, scores, predictions)).text
     shares = [scores.accuracy, scores.macro_f1, scores.balanced_accuracy, scores.detection.sensitivity]
     for c in scores.classes:
@@ -117,7 +122,7 @@ def test_the_page_tells_every_headline_figure_with_its_interval(tmp_path, predic
     assert decimal(scores.brier.value) in text
 
 
-def test_the_page_tells_what_it_was_given(tmp_path, predictions, scores):
+def test_the_page_tells_what_it_was_given(tmp_path: Path, predictions: Predictions, scores: Scores) -> None:
     text = Page(write(tmp_path, scores, predictions, history=HISTORY)).text
     for told in (
         *("A made-up network", "Made-up scans.", "Synthetic data", "Research use only", "CNN-LSTM", "1 May 2031"),
@@ -127,7 +132,9 @@ def test_the_page_tells_what_it_was_given(tmp_path, predictions, scores):
         assert told in text
 
 
-def test_calibration_is_told_before_and_after_with_what_the_sets_keep(tmp_path, predictions, scores):
+def test_calibration_is_told_before_and_after_with_what_the_sets_keep(
+    tmp_path: Path, predictions: Predictions, scores: Scores
+) -> None:
     keys = predictions.classes.keys
     fitted = Calibration(
         scans=dict.fromkeys(keys, 50), coverage=0.9, set_thresholds=dict.fromkeys(keys, 0.2), accepted=0.95
@@ -150,12 +157,12 @@ def test_calibration_is_told_before_and_after_with_what_the_sets_keep(tmp_path, 
     assert "The gate accepts" not in Page(write(tmp_path, calibrated, predictions, calibration=without_gate)).text
 
 
-def test_synthetic_is_only_said_of_synthetic_data(tmp_path, predictions, scores):
+def test_synthetic_is_only_said_of_synthetic_data(tmp_path: Path, predictions: Predictions, scores: Scores) -> None:
     real = ReportContext(title="T", data="Scans.", synthetic=False, model="M", date="today", version="1")
     assert "synthetic" not in Page(write(tmp_path, scores, predictions, context=real)).text.lower()
 
 
-def test_notes_on_the_scores_are_among_the_cautions(tmp_path, make_predictions):
+def test_notes_on_the_scores_are_among_the_cautions(tmp_path: Path, make_predictions: MakePredictions) -> None:
     p = make_predictions(truth=np.arange(300) % 3)
     s = score(p, resamples=20)
     text = Page(write(tmp_path, s, p)).text
@@ -164,7 +171,7 @@ def test_notes_on_the_scores_are_among_the_cautions(tmp_path, make_predictions):
         assert note in text
 
 
-def test_the_page_needs_nothing_from_elsewhere(tmp_path, predictions, scores):
+def test_the_page_needs_nothing_from_elsewhere(tmp_path: Path, predictions: Predictions, scores: Scores) -> None:
     html = write(tmp_path, scores, predictions, gallery=[case("glioma", "glioma", 0.9)], history=HISTORY)
     assert not re.search(r"https?://", html)
     assert not re.search(r"@import|url\(", html)
@@ -177,7 +184,7 @@ def test_the_page_needs_nothing_from_elsewhere(tmp_path, predictions, scores):
     assert "default-src 'none'" in policy
 
 
-def test_the_page_is_accessible(tmp_path, predictions, scores):
+def test_the_page_is_accessible(tmp_path: Path, predictions: Predictions, scores: Scores) -> None:
     gallery = [case("glioma", "meningioma", 0.9), case("glioma", "glioma", 0.9)]
     page = Page(write(tmp_path, scores, predictions, gallery=gallery, history=HISTORY))
     names = [tag for tag, _ in page.tags]
@@ -193,7 +200,7 @@ def test_the_page_is_accessible(tmp_path, predictions, scores):
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
 
 
-def test_hostile_text_is_shown_and_not_run(tmp_path, make_predictions):
+def test_hostile_text_is_shown_and_not_run(tmp_path: Path, make_predictions: MakePredictions) -> None:
     evil = "<script>alert('x')</script>"
     p = make_predictions(100)
     p = Predictions(p.classes, p.truth, p.probabilities, [evil, *p.names[1:]], p.groups)
@@ -213,14 +220,18 @@ def test_hostile_text_is_shown_and_not_run(tmp_path, make_predictions):
     assert page.text.count(evil) >= 10
 
 
-def test_a_file_name_that_is_no_unicode_does_not_cost_the_report(tmp_path, make_predictions):
+def test_a_file_name_that_is_no_unicode_does_not_cost_the_report(
+    tmp_path: Path, make_predictions: MakePredictions
+) -> None:
     p = make_predictions(100)
     p = Predictions(p.classes, p.truth, p.probabilities, ["\udcff.png", *p.names[1:]], p.groups)
     html = write(tmp_path, score(p, resamples=0), p, gallery=[case("glioma", "glioma", 0.9, name="\udcff.png")])
     assert r"\udcff.png" in html
 
 
-def test_wrong_cases_come_first_and_the_surest_before_others(tmp_path, predictions, scores):
+def test_wrong_cases_come_first_and_the_surest_before_others(
+    tmp_path: Path, predictions: Predictions, scores: Scores
+) -> None:
     gallery = [
         case("glioma", "glioma", 0.99, name="right.png"),
         case("glioma", "meningioma", 0.6, name="unsure.png"),
@@ -231,7 +242,7 @@ def test_wrong_cases_come_first_and_the_surest_before_others(tmp_path, predictio
     assert "called meningioma true class: no tumour" in text
 
 
-def test_no_positive_evidence_is_said_and_not_drawn(tmp_path, predictions, scores):
+def test_no_positive_evidence_is_said_and_not_drawn(tmp_path: Path, predictions: Predictions, scores: Scores) -> None:
     gallery = [case("glioma", "glioma", 0.9, overlay=None, note="no positive evidence")]
     page = Page(write(tmp_path, scores, predictions, gallery=gallery))
     assert "no positive evidence" in page.text
@@ -239,7 +250,7 @@ def test_no_positive_evidence_is_said_and_not_drawn(tmp_path, predictions, score
     assert len(jpegs) == 1
 
 
-def test_the_page_stays_small(tmp_path, make_predictions):
+def test_the_page_stays_small(tmp_path: Path, make_predictions: MakePredictions) -> None:
     p = make_predictions(400, skill=1)
     rng = np.random.default_rng(0)
     noise = Image.fromarray(rng.integers(256, size=(512, 512), dtype=np.uint8))
@@ -262,10 +273,12 @@ def test_the_page_stays_small(tmp_path, make_predictions):
 
 
 @pytest.mark.parametrize("culprit", ["write_csv", "save_png", "picture_uri"])
-def test_a_report_that_fails_half_way_is_absent(tmp_path, predictions, scores, monkeypatch, culprit):
+def test_a_report_that_fails_half_way_is_absent(
+    tmp_path: Path, predictions: Predictions, scores: Scores, monkeypatch: pytest.MonkeyPatch, culprit: str
+) -> None:
     write(tmp_path, scores, predictions)  # an earlier, whole one
 
-    def fail(*args, **kwargs):
+    def fail(*args: object, **kwargs: object) -> None:
         raise OSError("no space left on device")
 
     home = {"write_csv": Predictions, "save_png": plots, "picture_uri": gallery}[culprit]
@@ -276,7 +289,9 @@ def test_a_report_that_fails_half_way_is_absent(tmp_path, predictions, scores, m
     assert not (tmp_path / "metrics.json").exists()
 
 
-def test_a_file_that_fails_half_way_leaves_nothing(tmp_path, predictions, monkeypatch):
+def test_a_file_that_fails_half_way_leaves_nothing(
+    tmp_path: Path, predictions: Predictions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "p.csv").write_text("earlier")
     monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("no space left on device")))
     with pytest.raises(OSError, match="no space"):
@@ -285,18 +300,22 @@ def test_a_file_that_fails_half_way_leaves_nothing(tmp_path, predictions, monkey
     assert (tmp_path / "p.csv").read_text() == "earlier"
 
 
-def test_scores_of_other_predictions_are_refused(tmp_path, make_predictions, scores):
+def test_scores_of_other_predictions_are_refused(
+    tmp_path: Path, make_predictions: MakePredictions, scores: Scores
+) -> None:
     with pytest.raises(DataError, match="other predictions"):
         write(tmp_path, scores, make_predictions(10))
 
 
-def test_a_case_of_an_unknown_class_is_refused(tmp_path, predictions, scores):
+def test_a_case_of_an_unknown_class_is_refused(tmp_path: Path, predictions: Predictions, scores: Scores) -> None:
     with pytest.raises(DataError, match="'horse'"):
         write(tmp_path, scores, predictions, gallery=[case("horse", "glioma", 0.9)])
 
 
 @pytest.mark.parametrize("missing", ["jinja2", "sklearn.metrics"])
-def test_a_missing_extra_says_what_to_install(tmp_path, predictions, scores, monkeypatch, missing):
+def test_a_missing_extra_says_what_to_install(
+    tmp_path: Path, predictions: Predictions, scores: Scores, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(MissingExtra, match=r"pip install '\.\[train\]'"):
         write(tmp_path, scores, predictions)
@@ -313,26 +332,28 @@ def test_a_missing_extra_says_what_to_install(tmp_path, predictions, scores, mon
         (0.93516, "93.5%", "0.935"),
     ],
 )
-def test_figures_are_not_rounded_to_perfection(value, share, figure):
+def test_figures_are_not_rounded_to_perfection(value: float | None, share: str, figure: str) -> None:
     assert per_cent(value) == share
     assert decimal(value) == figure
 
 
-def test_intervals_read_well():
+def test_intervals_read_well() -> None:
     assert interval(Estimate(value=0.5, low=0.4, high=0.6)) == "40.0–60.0%"
     assert interval(Estimate(value=0.9, low=0.8, high=0.9999)) == "80.0 – >99.9%"
     assert interval(Estimate(value=0.9)) == ""
 
 
-def test_metrics_json_holds_no_nan(tmp_path, make_predictions):
+def test_metrics_json_holds_no_nan(tmp_path: Path, make_predictions: MakePredictions) -> None:
     p = make_predictions(truth=np.arange(300) % 3)
     write(tmp_path, score(p, resamples=20), p)
 
-    def refuse(constant):
+    def refuse(constant: str) -> None:
         raise AssertionError(constant)
 
     json.loads((tmp_path / "metrics.json").read_text(), parse_constant=refuse)
 
 
-def write(folder, scores, predictions, *, context=CONTEXT, **more):
+def write(
+    folder: Path, scores: Scores, predictions: Predictions, *, context: ReportContext = CONTEXT, **more: Any
+) -> str:
     return write_report(folder, scores=scores, predictions=predictions, context=context, **more).read_text("utf-8")

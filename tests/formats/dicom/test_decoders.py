@@ -2,30 +2,38 @@
 
 import io
 import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import gdcm
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from numpy.typing import NDArray
 from PIL import Image
 from pydicom import dcmread, uid
 from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
+from pydicom.uid import UID
 
 from tumorlens.errors import UnreadableFile, UnsupportedFile
 from tumorlens.formats import read_scans
 
 
 @pytest.fixture
-def stored(picture):
+def stored(picture: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """(40, 32) uint16 of 12 bits."""
     return picture.astype(np.uint16) * 16
 
 
-def encapsulated(make_dicom, pixels, frames, syntax, **elements):
+def encapsulated(
+    make_dicom: Callable[..., Path], pixels: NDArray[Any], frames: list[bytes], syntax: str, **elements: object
+) -> Path:
     """A file of frames that are encoded already."""
 
-    def change(ds):
+    def change(ds: Dataset) -> None:
         ds.file_meta.TransferSyntaxUID = syntax
         ds.PixelData = encapsulate(frames)
         ds["PixelData"].VR = "OB"
@@ -34,7 +42,7 @@ def encapsulated(make_dicom, pixels, frames, syntax, **elements):
     return make_dicom(pixels, "compressed.dcm", change=change, **elements)
 
 
-def through_gdcm(path, syntax):
+def through_gdcm(path: Path, syntax: int) -> Path:
     """The file again, encoded by GDCM."""
     reader = gdcm.ImageReader()
     reader.SetFileName(str(path))
@@ -52,13 +60,15 @@ def through_gdcm(path, syntax):
     return compressed
 
 
-def pixels_of(path):
+def pixels_of(path: Path) -> list[NDArray[np.float32]]:
     return [scan.pixels for scan in read_scans(path)]
 
 
 @pytest.mark.parametrize("syntax", [uid.RLELossless, uid.JPEGLSLossless])
 @pytest.mark.parametrize("kind", ["grey", "frames", "colour"])
-def test_pydicoms_encoders(make_dicom, stored, picture, syntax, kind):
+def test_pydicoms_encoders(
+    make_dicom: Callable[..., Path], stored: NDArray[np.uint16], picture: NDArray[np.uint8], syntax: UID, kind: str
+) -> None:
     pixels = {
         "grey": stored,
         "frames": np.stack([stored, stored[::-1], stored[:, ::-1]]),
@@ -81,7 +91,14 @@ def test_pydicoms_encoders(make_dicom, stored, picture, syntax, kind):
     ],
 )
 @pytest.mark.parametrize("kind", ["12 bits", "8 bits", "signed", "frames"])
-def test_gdcms_encoders(make_dicom, stored, picture, syntax, expected, kind):
+def test_gdcms_encoders(
+    make_dicom: Callable[..., Path],
+    stored: NDArray[np.uint16],
+    picture: NDArray[np.uint8],
+    syntax: int,
+    expected: UID,
+    kind: str,
+) -> None:
     pixels = {
         "12 bits": stored,
         "8 bits": picture,
@@ -95,37 +112,37 @@ def test_gdcms_encoders(make_dicom, stored, picture, syntax, expected, kind):
 
 
 @pytest.mark.parametrize("syntax", [gdcm.TransferSyntax.JPEGLosslessProcess14_1, gdcm.TransferSyntax.JPEG2000Lossless])
-def test_lossless_colour(make_dicom, picture, syntax):
+def test_lossless_colour(make_dicom: Callable[..., Path], picture: NDArray[np.uint8], syntax: int) -> None:
     plain = make_dicom(np.stack([picture, picture[::-1], picture[:, ::-1]], -1))
     assert np.array_equal(pixels_of(through_gdcm(plain, syntax)), pixels_of(plain))
 
 
 @pytest.mark.parametrize("syntax", [uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit])
-def test_lossy_jpeg_of_8_bits(make_dicom, picture, syntax):
+def test_lossy_jpeg_of_8_bits(make_dicom: Callable[..., Path], picture: NDArray[np.uint8], syntax: UID) -> None:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=95)
     compressed = encapsulated(make_dicom, picture, [buffer.getvalue()], syntax)
     assert_allclose(pixels_of(compressed), pixels_of(make_dicom(picture)), atol=0.06)
 
 
-def test_lossy_jpeg_in_colour():
+def test_lossy_jpeg_in_colour() -> None:
     jpeg, rle = (
         pixels_of(get_testdata_file(name, download=False)) for name in ("SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_rle.dcm")
     )
     assert_allclose(jpeg, rle, atol=0.03)
 
 
-def test_jpeg_2000_whose_sign_differs_from_the_header():
+def test_jpeg_2000_whose_sign_differs_from_the_header() -> None:
     (pixels,) = pixels_of(get_testdata_file("J2K_pixelrep_mismatch.dcm", download=False))
     assert pixels.shape == (512, 512)
 
 
-def test_12_bit_jpeg_extended_is_named_as_unsupported():
+def test_12_bit_jpeg_extended_is_named_as_unsupported() -> None:
     with pytest.raises(UnsupportedFile, match=r"JPEG Extended .* 12 bits"):
         read_scans(get_testdata_file("JPGExtended.dcm", download=False))
 
 
-def damaged(path, old, new):
+def damaged(path: Path, old: bytes, new: bytes) -> Path:
     data = path.read_bytes()
     start = data.index(b"\x7f\xe0\x10\x00".replace(b"\x7f\xe0", b"\xe0\x7f"))
     at = data.index(old, start)
@@ -152,11 +169,13 @@ HUGE = struct.pack(">HH", 65500, 65500)
         (b"\xff\xda\x00\x08\x01", b"\xff\xda\x00\x08\x03"),
     ],
 )
-def test_unsound_jpeg_lossless_does_not_reach_gdcm(make_dicom, stored, old, new, monkeypatch):
+def test_unsound_jpeg_lossless_does_not_reach_gdcm(
+    make_dicom: Callable[..., Path], stored: NDArray[np.uint16], old: bytes, new: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = through_gdcm(make_dicom(stored), gdcm.TransferSyntax.JPEGLosslessProcess14_1)
     assert len(read_scans(path)) == 1
 
-    def reached(src, runner):
+    def reached(src: object, runner: object) -> None:
         pytest.exit("GDCM was reached")
 
     monkeypatch.setattr("pydicom.pixels.decoders.gdcm._decode_frame", reached)
@@ -165,7 +184,9 @@ def test_unsound_jpeg_lossless_does_not_reach_gdcm(make_dicom, stored, old, new,
 
 
 @pytest.mark.parametrize("syntax", [gdcm.TransferSyntax.JPEGLSLossless, gdcm.TransferSyntax.JPEG2000Lossless])
-def test_streams_of_another_size_are_not_decoded(make_dicom, stored, syntax):
+def test_streams_of_another_size_are_not_decoded(
+    make_dicom: Callable[..., Path], stored: NDArray[np.uint16], syntax: UID
+) -> None:
     path = through_gdcm(make_dicom(stored), syntax)
     if syntax == gdcm.TransferSyntax.JPEG2000Lossless:
         damaged(path, struct.pack(">II", 32, 40), struct.pack(">II", 12_000, 12_000))
@@ -177,7 +198,7 @@ def test_streams_of_another_size_are_not_decoded(make_dicom, stored, syntax):
 
 @pytest.mark.parametrize("syntax", [gdcm.TransferSyntax.JPEGLosslessProcess14_1, gdcm.TransferSyntax.JPEG2000Lossless])
 @pytest.mark.parametrize("cut", [20, 300])
-def test_truncated(make_dicom, stored, syntax, cut):
+def test_truncated(make_dicom: Callable[..., Path], stored: NDArray[np.uint16], syntax: UID, cut: int) -> None:
     path = through_gdcm(make_dicom(stored), syntax)
     path.write_bytes(path.read_bytes()[:-cut])
     with pytest.raises(UnreadableFile, match="truncated"):

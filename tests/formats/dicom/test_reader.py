@@ -1,9 +1,12 @@
 import logging
 import zlib
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
@@ -19,16 +22,17 @@ from pydicom.uid import (
 from tumorlens.errors import NotAScan, TooLarge, UnreadableFile, UnsupportedFile
 from tumorlens.formats import find_sources, read_scans, read_source
 from tumorlens.formats.dicom.reader import window
+from tumorlens.scan import Scan
 
 
-def item(**elements):
+def item(**elements: object) -> Dataset:
     ds = Dataset()
     for keyword, value in elements.items():
         setattr(ds, keyword, value)
     return ds
 
 
-def read_one(path):
+def read_one(path: Path) -> Scan:
     (scan,) = read_scans(path)
     assert scan.pixels.dtype == np.float32
     assert 0 <= scan.pixels.min() < scan.pixels.max() <= 1
@@ -36,7 +40,7 @@ def read_one(path):
 
 
 @pytest.fixture
-def stored(picture):
+def stored(picture: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """(40, 32) uint16 of 12 bits."""
     return picture.astype(np.uint16) * 16
 
@@ -44,7 +48,7 @@ def stored(picture):
 @pytest.mark.parametrize(
     "syntax", [None, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian], ids=["explicit", "implicit", "deflated"]
 )
-def test_what_the_file_says_arrives(make_dicom, stored, syntax):
+def test_what_the_file_says_arrives(make_dicom: Callable[..., Path], stored: NDArray[np.uint16], syntax: UID) -> None:
     options = {"syntax": syntax} if syntax else {}
     path = make_dicom(stored, PixelSpacing=[0.5, 0.75], WindowCenter=2040.5, WindowWidth=4081, **options)
     scan = read_one(path)
@@ -56,7 +60,7 @@ def test_what_the_file_says_arrives(make_dicom, stored, syntax):
     assert scan.warnings == ()
 
 
-def test_big_endian():
+def test_big_endian() -> None:
     # pydicom's own file: the same picture in three encodings.
     little, big, implicit = (
         read_one(get_testdata_file(name, download=False)).pixels
@@ -67,7 +71,9 @@ def test_big_endian():
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
-def test_without_preamble_and_file_meta(make_dicom, stored, tmp_path, syntax):
+def test_without_preamble_and_file_meta(
+    make_dicom: Callable[..., Path], stored: NDArray[np.uint16], tmp_path: Path, syntax: UID
+) -> None:
     order = "<" if syntax.is_little_endian else ">"
     whole = make_dicom(stored.astype(f"{order}u2"), syntax=syntax)
     data = whole.read_bytes()
@@ -77,7 +83,7 @@ def test_without_preamble_and_file_meta(make_dicom, stored, tmp_path, syntax):
         assert_allclose(read_one(path).pixels, read_one(make_dicom(stored, "plain.dcm")).pixels)
 
 
-def test_missing_elements_are_none(make_dicom, stored):
+def test_missing_elements_are_none(make_dicom: Callable[..., Path], stored: NDArray[np.uint16]) -> None:
     scan = read_one(make_dicom(stored, PatientID=None, SeriesInstanceUID=None))
     assert (scan.patient, scan.series, scan.spacing) == (None, None, None)
 
@@ -93,28 +99,28 @@ def test_missing_elements_are_none(make_dicom, stored):
         (0.5, 0.5, "LINEAR", [0, 1, 1, 1, 1]),
     ],
 )
-def test_window(center, width, function, expected):
+def test_window(center: float, width: float, function: str, expected: list[int | float] | list[int]) -> None:
     assert_allclose(window(np.array([0, 1, 2047, 4095, 5000]), center, width, function), expected, atol=1e-6)
 
 
-def test_several_windows_the_first_is_used(make_dicom, stored):
+def test_several_windows_the_first_is_used(make_dicom: Callable[..., Path], stored: NDArray[np.uint16]) -> None:
     several = make_dicom(stored, "a.dcm", WindowCenter=[1000, 3000], WindowWidth=[500, 10])
     first = make_dicom(stored, "b.dcm", WindowCenter=1000, WindowWidth=500)
     assert np.array_equal(read_one(several).pixels, read_one(first).pixels)
 
 
-def test_rescale_comes_before_the_window(make_dicom, stored):
+def test_rescale_comes_before_the_window(make_dicom: Callable[..., Path], stored: NDArray[np.uint16]) -> None:
     path = make_dicom(stored, RescaleSlope=2, RescaleIntercept=-100, WindowCenter=1000.5, WindowWidth=2001)
     assert_allclose(read_one(path).pixels, np.clip((stored * 2.0 - 100) / 2000, 0, 1), atol=1e-6)
 
 
-def test_signed_values(make_dicom, stored):
+def test_signed_values(make_dicom: Callable[..., Path], stored: NDArray[np.uint16]) -> None:
     signed = stored.astype(np.int16) - 2000
     path = make_dicom(signed, WindowCenter=40.5, WindowWidth=4081)
     assert_allclose(read_one(path).pixels, stored / 4080, atol=1e-6)
 
 
-def test_without_window_the_frame_is_stretched_robustly(make_dicom):
+def test_without_window_the_frame_is_stretched_robustly(make_dicom: Callable[..., Path]) -> None:
     noise = np.random.default_rng(0).integers(100, 300, (64, 64)).astype(np.uint16)
     noise[3, 3] = 60_000
     scan = read_one(make_dicom(noise))
@@ -130,17 +136,21 @@ def test_without_window_the_frame_is_stretched_robustly(make_dicom):
         {"WindowCenter": 60_000, "WindowWidth": 10},
     ],
 )
-def test_a_useless_window_is_set_aside_and_warned_of(make_dicom, stored, elements):
+def test_a_useless_window_is_set_aside_and_warned_of(
+    make_dicom: Callable[..., Path], stored: NDArray[np.uint16], elements: dict[str, int]
+) -> None:
     scan = read_one(make_dicom(stored, **elements))
     assert_allclose(scan.pixels, read_one(make_dicom(stored, "plain.dcm")).pixels)
     assert "window" in scan.warnings[0]
 
 
 @pytest.mark.parametrize("text", [b"nan ", b"inf ", b"abc ", b"\\\\"])
-def test_values_that_are_no_numbers_do_not_crash(make_dicom, stored, text):
+def test_values_that_are_no_numbers_do_not_crash(
+    make_dicom: Callable[..., Path], stored: NDArray[np.uint16], text: bytes
+) -> None:
     keywords = ("WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept", "PixelSpacing")
 
-    def change(ds):
+    def change(ds: Dataset) -> None:
         for keyword in keywords:
             setattr(ds, keyword, ["7777", "7777"] if keyword == "PixelSpacing" else "7777")
 
@@ -151,12 +161,12 @@ def test_values_that_are_no_numbers_do_not_crash(make_dicom, stored, text):
     assert np.corrcoef(scan.pixels.ravel(), stored.ravel())[0, 1] > 0.99
 
 
-def test_monochrome1_is_inverted(make_dicom, stored):
+def test_monochrome1_is_inverted(make_dicom: Callable[..., Path], stored: NDArray[np.uint16]) -> None:
     dark, bright = make_dicom(stored, "a.dcm", PhotometricInterpretation="MONOCHROME1"), make_dicom(stored)
     assert_allclose(read_one(dark).pixels, 1 - read_one(bright).pixels, atol=1e-6)
 
 
-def test_modality_lut_then_voi_lut(make_dicom, picture):
+def test_modality_lut_then_voi_lut(make_dicom: Callable[..., Path], picture: NDArray[np.uint8]) -> None:
     inverted = item(LUTDescriptor=[256, 0, 16], LUTData=list(range(255, -1, -1)), ModalityLUTType="US")
     ramp = item(LUTDescriptor=[256, 0, 8], LUTData=[min(2 * i, 255) for i in range(256)])
     inverted["LUTDescriptor"].VR = inverted["LUTData"].VR = "US"
@@ -166,14 +176,14 @@ def test_modality_lut_then_voi_lut(make_dicom, picture):
     assert_allclose(read_one(path).pixels, expected, atol=1e-6)
 
 
-def test_colour_and_grey_in_rgb(make_dicom, picture):
+def test_colour_and_grey_in_rgb(make_dicom: Callable[..., Path], picture: NDArray[np.uint8]) -> None:
     colour = np.stack([picture, picture[::-1], picture[:, ::-1]], -1)
     assert_allclose(read_one(make_dicom(colour, "a.dcm")).pixels, colour / 255, atol=1e-6)
     assert read_one(make_dicom(np.stack([picture] * 3, -1), "b.dcm")).pixels.shape == picture.shape
 
 
-def test_palette(make_dicom, picture):
-    def change(ds):
+def test_palette(make_dicom: Callable[..., Path], picture: NDArray[np.uint8]) -> None:
+    def change(ds: Dataset) -> None:
         ds.PhotometricInterpretation = "PALETTE COLOR"
         for name, values in (("Red", range(256)), ("Green", range(255, -1, -1)), ("Blue", [0] * 256)):
             setattr(ds, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 8])
@@ -183,7 +193,7 @@ def test_palette(make_dicom, picture):
     assert_allclose(read_one(path).pixels, np.stack([picture, 255 - picture, 0 * picture], -1) / 255, atol=1e-6)
 
 
-def test_ybr_becomes_rgb():
+def test_ybr_becomes_rgb() -> None:
     rgb, ybr = (
         read_one(get_testdata_file(name, download=False)).pixels
         for name in ("SC_rgb_rle.dcm", "SC_ybr_full_422_uncompressed.dcm")
@@ -191,8 +201,8 @@ def test_ybr_becomes_rgb():
     assert_allclose(ybr, rgb, atol=0.03)
 
 
-def test_float_pixels(make_dicom, picture):
-    def change(ds):
+def test_float_pixels(make_dicom: Callable[..., Path], picture: NDArray[np.uint8]) -> None:
+    def change(ds: Dataset) -> None:
         del ds.PixelData
         ds.FloatPixelData = (picture / np.float32(7)).astype(np.float32).tobytes()
         ds.BitsAllocated = 32
@@ -203,15 +213,15 @@ def test_float_pixels(make_dicom, picture):
     assert np.corrcoef(scan.pixels.ravel(), picture.ravel())[0, 1] > 0.99
 
 
-def test_classic_multi_frame_and_blank_frames(make_dicom, stored):
+def test_classic_multi_frame_and_blank_frames(make_dicom: Callable[..., Path], stored: NDArray[np.uint16]) -> None:
     scans = read_scans(make_dicom(np.stack([stored, 0 * stored, stored[::-1]]), PixelSpacing=[2, 3]))
     assert [s.frame for s in scans] == [0, 2]
     assert [s.spacing for s in scans] == [(2, 3), (2, 3)]
     assert_allclose(scans[0].pixels, scans[1].pixels[::-1])
 
 
-def test_enhanced_multi_frame(make_dicom, stored):
-    def change(ds):
+def test_enhanced_multi_frame(make_dicom: Callable[..., Path], stored: NDArray[np.uint16]) -> None:
+    def change(ds: Dataset) -> None:
         ds.SOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
         spacing = item(PixelMeasuresSequence=Sequence([item(PixelSpacing=[0.9, 0.8])]))
         ds.SharedFunctionalGroupsSequence = Sequence([spacing])
@@ -233,23 +243,23 @@ def test_enhanced_multi_frame(make_dicom, stored):
         assert_allclose(scan.pixels, stored / 4080, atol=1e-6)
 
 
-def test_other_modalities_are_warned_of(make_dicom, stored):
+def test_other_modalities_are_warned_of(make_dicom: Callable[..., Path], stored: NDArray[np.uint16]) -> None:
     assert "modality CT" in read_one(make_dicom(stored, Modality="CT")).warnings[0]
     assert "not given" in read_one(make_dicom(stored, Modality=None)).warnings[0]
 
 
-def test_burned_in_text_is_warned_of(make_dicom, stored):
+def test_burned_in_text_is_warned_of(make_dicom: Callable[..., Path], stored: NDArray[np.uint16]) -> None:
     assert "burned" in read_one(make_dicom(stored, BurnedInAnnotation="YES")).warnings[0]
     assert read_one(make_dicom(stored, BurnedInAnnotation="NO")).warnings == ()
 
 
-def test_without_pixels(make_dicom, stored):
+def test_without_pixels(make_dicom: Callable[..., Path], stored: NDArray[np.uint16]) -> None:
     path = make_dicom(stored, PixelData=None, Rows=None, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.33")
     with pytest.raises(UnsupportedFile, match=r"without a picture \(Comprehensive SR"):
         read_scans(path)
 
 
-def test_a_picture_announced_but_missing(make_dicom, stored):
+def test_a_picture_announced_but_missing(make_dicom: Callable[..., Path], stored: NDArray[np.uint16]) -> None:
     with pytest.raises(UnreadableFile, match="without its pixels"):
         read_scans(make_dicom(stored, PixelData=None))
 
@@ -262,8 +272,10 @@ def test_a_picture_announced_but_missing(make_dicom, stored):
         ("1.2.3", "unknown"),
     ],
 )
-def test_unknown_syntax_is_named(make_dicom, stored, syntax, name):
-    def change(ds):
+def test_unknown_syntax_is_named(
+    make_dicom: Callable[..., Path], stored: NDArray[np.uint16], syntax: UID, name: str
+) -> None:
+    def change(ds: Dataset) -> None:
         ds.PixelData = b"\xfe\xff\x00\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
         ds["PixelData"].is_undefined_length = True
 
@@ -293,34 +305,41 @@ def test_unknown_syntax_is_named(make_dicom, stored, syntax, name):
         ({"PhotometricInterpretation": None}, UnsupportedFile),
     ],
 )
-def test_absurd_headers(make_dicom, stored, elements, error):
+def test_absurd_headers(
+    make_dicom: Callable[..., Path],
+    stored: NDArray[np.uint16],
+    elements: dict[str, int] | dict[str, None] | dict[str, str],
+    error: type[Exception],
+) -> None:
     with pytest.raises(error):
         read_scans(make_dicom(stored, **elements))
 
 
 @pytest.mark.parametrize("share", [0.95, 0.6, 0.1])
-def test_truncated(make_dicom, stored, share):
+def test_truncated(make_dicom: Callable[..., Path], stored: NDArray[np.uint16], share: float) -> None:
     path = make_dicom(stored)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises((UnreadableFile, UnsupportedFile)):
         read_scans(path)
 
 
-def test_pixels_cut_short_are_called_truncated(make_dicom, stored):
+def test_pixels_cut_short_are_called_truncated(make_dicom: Callable[..., Path], stored: NDArray[np.uint16]) -> None:
     path = make_dicom(stored)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UnreadableFile, match="truncated"):
         read_scans(path)
 
 
-def test_constant_and_small(make_dicom):
+def test_constant_and_small(make_dicom: Callable[..., Path]) -> None:
     with pytest.raises(NotAScan, match="same value"):
         read_scans(make_dicom(np.full((32, 32), 7, np.uint16)))
     with pytest.raises(NotAScan, match="1 × 1"):
         read_scans(make_dicom(np.full((1, 1), 7, np.uint16)))
 
 
-def test_deflated_bomb(make_dicom, stored, monkeypatch):
+def test_deflated_bomb(
+    make_dicom: Callable[..., Path], stored: NDArray[np.uint16], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = make_dicom(stored, syntax=DeflatedExplicitVRLittleEndian)
     monkeypatch.setattr("tumorlens.formats.dicom.header._MAX_INFLATED", 1 << 22)
     assert len(read_scans(path)) == 1
@@ -357,11 +376,16 @@ def test_deflated_bomb(make_dicom, stored, monkeypatch):
         ({"MagneticFieldStrength": -1}, {}),
     ],
 )
-def test_facts_that_identify_nobody(make_dicom, stored, elements, fact):
+def test_facts_that_identify_nobody(
+    make_dicom: Callable[..., Path],
+    stored: NDArray[np.uint16],
+    elements: dict[str, str] | dict[str, float] | dict[str, int],
+    fact: dict[str, str],
+) -> None:
     assert read_one(make_dicom(stored, **elements)).facts == fact
 
 
-def test_facts_hold_no_name_date_or_identifier(make_dicom, stored):
+def test_facts_hold_no_name_date_or_identifier(make_dicom: Callable[..., Path], stored: NDArray[np.uint16]) -> None:
     scan = read_one(
         make_dicom(
             stored, PatientAge="097Y", PatientBirthDate="19290101", StudyDate="20260303", DeviceSerialNumber="4711"
@@ -370,7 +394,9 @@ def test_facts_hold_no_name_date_or_identifier(make_dicom, stored):
     assert scan.facts == {"age": "75+"}
 
 
-def test_nothing_of_the_patient_leaks(make_dicom, stored, caplog):
+def test_nothing_of_the_patient_leaks(
+    make_dicom: Callable[..., Path], stored: NDArray[np.uint16], caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     good = make_dicom(stored, PatientID="SECRET", PatientAge="042Y", InstanceNumber="7777")
     good.write_bytes(good.read_bytes().replace(b"7777", b"SECR").replace(b"042Y", b"SECR"))
@@ -382,14 +408,16 @@ def test_nothing_of_the_patient_leaks(make_dicom, stored, caplog):
     assert "SECR" not in repr(scan) + caplog.text + str(caught.value)
 
 
-def test_how_far_along_its_normal_a_slice_lies(make_dicom, picture):
+def test_how_far_along_its_normal_a_slice_lies(make_dicom: Callable[..., Path], picture: NDArray[np.uint8]) -> None:
     placed = {"ImageOrientationPatient": [1, 0, 0, 0, 0, -1], "ImagePositionPatient": [5, -7, 9]}
     (scan,) = read_scans(make_dicom(picture, **placed))
     assert scan.depth == -7  # coronal, seen from the front: the normal points to the back
     assert read_scans(make_dicom(picture))[0].depth is None
 
 
-def test_values_behind_a_window_are_kept_where_asked_for(make_dicom, picture):
+def test_values_behind_a_window_are_kept_where_asked_for(
+    make_dicom: Callable[..., Path], picture: NDArray[np.uint8]
+) -> None:
     stored = picture.astype(np.uint16) * 4
     options = {"WindowCenter": 400, "WindowWidth": 200, "PhotometricInterpretation": "MONOCHROME1"}
     (source,) = find_sources(make_dicom(stored, **options))
