@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -351,3 +352,18 @@ def test_a_study_without_a_tumour_has_no_heat(make_study: Callable[..., Path], b
     study = bright.find_study(make_study(lesion=False))
 
     assert (study.answer, {s.finding.heatmap for s in study.slices}) == ("absent", {None})
+
+
+def test_a_scan_whose_file_says_another_modality_is_unknown_whatever_it_looks_like(tiny_classifier: Classifier) -> None:
+    scan = _scans(1)[0]
+    (finding,) = tiny_classifier.find([replace(scan, modality="CT")])
+    assert finding.unknown
+    assert (finding.label, finding.probabilities, finding.heatmap) == (None, {}, None)
+    assert finding.reason == "its file says CT, and these weights know MR only"
+    assert [f.unknown for f in tiny_classifier.find([scan, replace(scan, modality="MR")])] == [False, False]
+
+
+def test_weights_for_any_modality_take_a_scan_of_each(tiny_classifier: Classifier) -> None:
+    card = tiny_classifier.card.model_copy(update={"modality": ""})
+    classifier = Classifier.of(tiny_classifier.network, card)
+    assert not classifier.find([replace(_scans(1)[0], modality="CT")])[0].unknown

@@ -13,6 +13,7 @@ from tumorlens.classes import ClassSet
 from tumorlens.errors import ChecksumMismatch, ModelError
 from tumorlens.files import write_atomically
 from tumorlens.preprocess import Preprocessing
+from tumorlens.strangeness import Kind
 
 SHIPPED = Path(__file__).parent / "model" / "weights"
 
@@ -28,6 +29,7 @@ class Calibration(BaseModel, frozen=True):
         set_thresholds: Least probability that takes a class into the prediction set, by key.
         accepted: Share of such scans that the gate for unknown scans accepts; the gate's tensors lie with the weights,
             their names beginning with "unknown.".
+        kinds: What the gate recognises by name.
     """
 
     scans: dict[str, int]
@@ -35,6 +37,7 @@ class Calibration(BaseModel, frozen=True):
     coverage: float = Field(gt=0, lt=1)
     set_thresholds: dict[str, float]
     accepted: float = Field(gt=0, le=1)
+    kinds: tuple[Kind, ...] = ()
 
 
 class HeatMapRule(BaseModel, frozen=True):
@@ -92,6 +95,8 @@ class WeightsCard(BaseModel, frozen=True):
         half: Whether the weights are stored in half precision: half the size, computed with in single precision.
         pretrained: What the training began with, and its licence; empty where it began with random numbers.
         mirrored: Whether answers are the mean over a scan and its mirror image.
+        modality: DICOM's name for what made the scans, such as "MR"; a scan that says another is unknown. Empty where
+            any serves.
         classes: What its outputs mean, in order.
         temperature: Divides the logits before the softmax; 1 where none was fitted.
         calibration: Set thresholds and gate; None where none were fitted.
@@ -116,6 +121,7 @@ class WeightsCard(BaseModel, frozen=True):
     half: bool = False
     pretrained: str = ""
     mirrored: bool = False
+    modality: str = "MR"
     classes: ClassSet
     temperature: float = Field(1.0, gt=0)
     calibration: Calibration | None = None

@@ -256,16 +256,18 @@ class Classifier:
             targets: (B,) the classes that were asked for; None for each scan's most probable one.
             rule: How the heat maps were made.
         """
-        strangeness: Sequence[Strangeness | None] = _strangeness(answers) or [None] * len(scans)
+        strangeness: Sequence[Strangeness | None] = self._strangeness(answers) or [None] * len(scans)
         sets = self.prediction_sets(answers.probabilities)
         for index, (scan, p, strange) in enumerate(zip(scans, answers.probabilities, strangeness, strict=True)):
             common: dict[str, Any] = {"source": scan.source, "frame": scan.frame, "weights": self.weights}
             warnings = [*scan.warnings, *self._doubts(scan)]
             if strange is not None:
                 common |= {"strangeness": strange.score, "unknown": strange.unknown, "reason": strange.reason}
-                if strange.unknown:
-                    yield Finding(label=None, probabilities={}, warnings=tuple(warnings), **common)
-                    continue
+            if foreign := self._foreign(scan):
+                common |= {"unknown": True, "reason": foreign}
+            if common.get("unknown"):
+                yield Finding(label=None, probabilities={}, warnings=tuple(warnings), **common)
+                continue
             classes = self.card.classes
             explained = classes[int(p.argmax() if targets is None else targets[index])]
             heatmap = region = None
@@ -314,8 +316,15 @@ class Classifier:
 
     def judge(self, images: NDArray[np.float32], *, batch_size: int = 256) -> list[Strangeness] | None:
         """Strangeness of scans that are preprocessed already, (N, C, S, S) float32; None without a gate."""
-        batches = [_strangeness(answers) for answers in self._answers(images, batch_size)]
+        batches = [self._strangeness(answers) for answers in self._answers(images, batch_size)]
         return None if None in batches else [strange for batch in batches for strange in batch or ()]
+
+    def _strangeness(self, answers: Answers) -> list[Strangeness] | None:
+        if answers.distances is None or answers.standardised is None:
+            return None
+        kinds = self.card.calibration.kinds if self.card.calibration else ()
+        pairs = zip(answers.distances.tolist(), answers.standardised.tolist(), strict=True)
+        return [judge(distances, standardised, kinds) for distances, standardised in pairs]
 
     def _answers(self, images: NDArray[np.float32], size: int) -> Iterator[Answers]:
         return (self.engine.answer(images[i : i + size], explain=False) for i in range(0, len(images), size))
@@ -339,6 +348,12 @@ class Classifier:
             tuple(keys[i] for i in np.argsort(-p, kind="stable") if inside[i])
             for p, inside in zip(probabilities, sets, strict=True)
         ]
+
+    def _foreign(self, scan: Scan) -> str:
+        """Why the scan is none of the kind that the weights know, by what its file says; empty where it is."""
+        if not scan.modality or not self.card.modality or scan.modality == self.card.modality:
+            return ""
+        return f"its file says {scan.modality}, and these weights know {self.card.modality} only"
 
     def _doubts(self, scan: Scan) -> Iterator[str]:
         """What of the scan speaks against trusting a finding."""
@@ -369,10 +384,3 @@ def _accelerated() -> bool:
     except ModuleNotFoundError:
         return False
     return choose_device("auto").type != "cpu"
-
-
-def _strangeness(answers: Answers) -> list[Strangeness] | None:
-    if answers.distances is None or answers.standardised is None:
-        return None
-    pairs = zip(answers.distances.tolist(), answers.standardised.tolist(), strict=True)
-    return [judge(distances, standardised) for distances, standardised in pairs]

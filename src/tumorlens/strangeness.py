@@ -42,7 +42,7 @@ _WORDS = (
     (12, 1, "too many shades of grey"),
     (12, -1, "too few shades of grey"),
 )
-_CONTENT = "what it shows differs, by the network's own features"
+_CONTENT = "what it shows differs, such as a level of the head or an abnormality not seen in training"
 _STRANGE = "its brightness, edges and shape do not go together"
 
 
@@ -63,17 +63,42 @@ class Strangeness(BaseModel, frozen=True):
         return self.score > 1
 
 
-def judge(distances: Sequence[float], standardised: Sequence[float]) -> Strangeness:
+class Kind(BaseModel, frozen=True):
+    """A kind of picture that is no scan like those of the training, and how it is told from them.
+
+    Attributes:
+        name: Such as "CT".
+        words: What to say of a scan that is one.
+        weights: Of the 16 checks, in standard deviations from the training scans' mean.
+        bias: Added to their sum, which is how like the kind a scan is: 0 on average over scans like those of the
+            training, 1 at the limit.
+    """
+
+    name: str
+    words: str
+    weights: tuple[float, ...]
+    bias: float
+
+    def likeness(self, standardised: Sequence[float]) -> float:
+        """How like this kind a scan is, by its checks; above 1 it is one."""
+        return math.fsum(w * z for w, z in zip(self.weights, standardised, strict=True)) + self.bias
+
+
+def judge(distances: Sequence[float], standardised: Sequence[float], kinds: Sequence[Kind] = ()) -> Strangeness:
     """The strangeness of one scan, of a gate's measurements.
 
     Args:
         distances: Two, by checks and by features; 1 is the limit.
         standardised: The 16 checks, in standard deviations from the training scans' mean.
+        kinds: What it may be recognised as; if it is, it is strange.
     """
     by_check, by_feature = map(float, distances)
-    score = max(by_check, by_feature)
+    likeness, likest = max(((kind.likeness(standardised), kind.words) for kind in kinds), default=(0.0, ""))
+    score = max(by_check, by_feature, likeness)
     if score <= 1:
         return Strangeness(score=score)
+    if likeness > 1:
+        return Strangeness(score=score, reason=f"unlike the scans it was trained on: {likest}")
     above = f"{math.ceil(score * 100) / 100:.2f}"  # never "1.00"
     if by_feature > by_check:
         what = _CONTENT

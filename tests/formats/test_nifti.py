@@ -318,3 +318,23 @@ def test_values_are_kept_where_asked_for(make_nifti: Callable[..., Path]) -> Non
     assert np.allclose(scans[4].values.numbers, data[::-1, ::-1, 4].T)
     assert scans[4].values.low < scans[4].values.high
     assert next(iter(read_source(source))).values is None
+
+
+@pytest.mark.parametrize(
+    ("values", "modality"),
+    [
+        (lambda head: head * 2000 - 1000, "CT"),
+        (lambda head: np.where(head < 0.1, -2048, head * 1500 - 100), "CT"),
+        (lambda head: head * 2000, None),
+        (lambda head: head * 6 - 3, None),
+    ],
+    ids=["air at -1000", "padding", "MR", "standardised"],
+)
+def test_hounsfield_units_tell_ct(
+    make_nifti: Callable[..., Path],
+    head: NDArray[np.int16],
+    values: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    modality: str | None,
+) -> None:
+    scans = read_scans(make_nifti(values(head / head.max()).astype(np.float32)))
+    assert {scan.modality for scan in scans} == {modality}

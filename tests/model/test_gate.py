@@ -78,7 +78,7 @@ def test_the_reason_names_what_is_odd(gate: Gate) -> None:
 
     assert "almost all background" in reason(strange("black"))
     assert "large parts are white" in reason(strange("white"))
-    assert "by the network's own features" in gate.judge(heads(1, 5), pooled(heads(1, 5)) * 50)[0].reason
+    assert "not seen in training" in gate.judge(heads(1, 5), pooled(heads(1, 5)) * 50)[0].reason
 
 
 def test_scans_like_those_of_the_training_pass_nineteen_times_in_twenty(gate: Gate) -> None:

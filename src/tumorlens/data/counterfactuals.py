@@ -117,11 +117,13 @@ class Transplants:
 
     Attributes:
         tumour: (M,) index of the scan whose tumour it is, ascending.
+        host: (M,) number of the twin that it was put into.
         images: (M, S, S) uint8, in 255ths.
         coverage: (M, S, S) uint8, share of each pixel inside the tumour's outline where it lies now, in 255ths.
     """
 
     tumour: NDArray[np.intp]
+    host: NDArray[np.intp]
     images: NDArray[np.uint8]
     coverage: NDArray[np.uint8]
 
@@ -159,34 +161,39 @@ def make_transplants(
     size = images.shape[1]
     sources = np.flatnonzero(coverage.reshape(len(images), -1).any(1))
     wandering = sources[movable[sources]]
-    tumour, made, covered = [], [], []
+    tumour, into, made, covered = [], [], [], []
     if len(twins) and len(sources):
         faces, healthy = _thumbnails(images), _thumbnails(twins.images.astype(np.float32) / np.float32(255))
-        everywhere = np.ones_like(faces[:1], bool)
+        unlike = _distances(healthy, np.ones_like(healthy, bool), faces)
         foreign = np.asarray(groups)[:, None] != np.asarray(groups)[twins.scan]
     for source in sources.tolist() if len(twins) else ():
         hosts = np.flatnonzero(foreign[source])
         if not movable[source] and len(hosts) > _PLACES:
-            apart = _distances(faces[source : source + 1], everywhere, healthy[hosts])[0]
-            hosts = hosts[np.argsort(apart)[:_PLACES]]
+            hosts = hosts[np.argsort(unlike[hosts, source])[:_PLACES]]
         for host in rng.choice(hosts, variants).tolist() if len(hosts) else ():
-            face, place = healthy[host : host + 1], source
+            place = source
             if movable[source]:
-                apart = _distances(face, everywhere, faces[wandering])[0]
-                place = int(rng.choice(wandering[np.argsort(apart)[:_PLACES]]))
+                place = int(rng.choice(wandering[np.argsort(unlike[host, wandering])[:_PLACES]]))
             at = _centre(coverage[place]) + rng.normal(0, _JITTER * size, 2)
             moved = _moved(images[source], coverage[source], at, float(rng.uniform(*_SCALES)))
-            if moved is None or not (face[0][_thumbnails(moved[1][None].astype(np.float32))[0] > 0] > _FAINT).all():
+            if (
+                moved is None
+                or not (healthy[host][_thumbnails(moved[1][None].astype(np.float32))[0] > 0] > _FAINT).all()
+            ):
                 continue
             picture, mask, known = moved
             seam = _Seam.around(mask > 127, _RIM)
             seam = replace(seam, band=seam.band & known[seam.box])
             tumour.append(source)
+            into.append(host)
             made.append(_blend(twins.images[host].astype(np.float32) / 255, picture, seam)[0])
             covered.append(mask)
     stack = (len(made), size, size)
     return Transplants(
-        np.array(tumour, np.intp), np.array(made, np.uint8).reshape(stack), np.array(covered, np.uint8).reshape(stack)
+        np.array(tumour, np.intp),
+        np.array(into, np.intp),
+        np.array(made, np.uint8).reshape(stack),
+        np.array(covered, np.uint8).reshape(stack),
     )
 
 

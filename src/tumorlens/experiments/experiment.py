@@ -24,6 +24,7 @@ from tumorlens.evaluation.metrics import Scores
 from tumorlens.evaluation.testing.evaluate import evaluate
 from tumorlens.evaluation.testing.report import ReportContext
 from tumorlens.experiments.held_out import HeldFrom, HeldOut, fit_card, hold_out, learn_gate
+from tumorlens.experiments.kinds import gather_examples, learn_kinds
 from tumorlens.explain.cam import METHODS
 from tumorlens.listener import SILENT, Listener
 from tumorlens.model.weights import save_weights
@@ -120,8 +121,11 @@ class Experiment:
             source, count = "validation", len(self.split.validation)
             self.listener.say(f"fitting calibration and the gate for unknown scans on {count} validation scans")
             held = hold_out(classifier, gate, self.slices, self.split.validation)
-        card = fit_card(classifier.card, held, classifier.heat_map.method, source)
-        save_weights(classifier.network, card, self.run.weights, gate.limited(held.distances))
+        training, config = self.slices.images[self.split.train], self.run.config
+        examples = gather_examples(training, config.unlike, config.preprocessing, config.seed)
+        kinds = learn_kinds(gate, training, (held.checks, held.labels), examples)
+        card = fit_card(classifier.card, held, classifier.heat_map.method, source, kinds)
+        save_weights(classifier.network, card, self.run.weights, gate.limited(held.distances, held.labels))
 
     def hold_out(self) -> HeldOut:
         """What the trained network says of its test part."""
@@ -303,6 +307,7 @@ def _card(run: Run, slices: Slices, split: Split) -> WeightsCard:
         preprocessing=config.preprocessing,
         half=config.half,
         mirrored=config.mirrored,
+        modality=config.modality,
         classes=slices.manifest.classes,
         data=f"{_names(run.data)}: {len(slices)} scans ({counts}){_drawn(slices)}",
         split=f"{config.split}, by {slices.manifest.unit}, seed {config.seed}: {parts}",

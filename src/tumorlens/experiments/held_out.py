@@ -25,7 +25,8 @@ from tumorlens.data.loader import Slices
 from tumorlens.evaluation.calibration import COVERAGE, at_temperature, fit_set_thresholds, fit_temperature
 from tumorlens.evaluation.heatmaps.judge import THRESHOLDS
 from tumorlens.evaluation.heatmaps.localization import threshold_curves
-from tumorlens.model.gate import ACCEPTED, Gate
+from tumorlens.model.gate import ACCEPTED, Gate, measure_checks
+from tumorlens.strangeness import Kind
 
 HeldFrom = Literal["validation", "out-of-fold"]
 
@@ -38,18 +39,20 @@ class HeldOut:
         labels: (N,) int64 class indices.
         probabilities: (N, classes) float64, at temperature 1.
         distances: (N, 2) float64, see `Gate.distances`; of the gate without a limit.
+        checks: (N, 16) float64, see `tumorlens.model.gate.checks`.
         curves: (scans with an outline, 19) float64: Dice of the heat map findings carry at each of `THRESHOLDS`.
     """
 
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     distances: NDArray[np.float64]
+    checks: NDArray[np.float64]
     curves: NDArray[np.float64]
 
     @classmethod
     def pool(cls, parts: Sequence[HeldOut]) -> HeldOut:
         """Several networks' scans as one."""
-        columns = ("labels", "probabilities", "distances", "curves")
+        columns = ("labels", "probabilities", "distances", "checks", "curves")
         return cls(*(np.concatenate([getattr(p, column) for p in parts]) for column in columns))
 
 
@@ -75,11 +78,14 @@ def hold_out(classifier: Classifier, gate: Gate, slices: Slices, held: NDArray[n
         labels=slices.labels[held],
         probabilities=probabilities,
         distances=gate.distances(images, classifier.pool(images)),
+        checks=measure_checks(images),
         curves=threshold_curves(classifier, slices, held, methods=[method], baselines=False)[:, 0],
     )
 
 
-def fit_card(card: WeightsCard, held: HeldOut, method: str, source: HeldFrom) -> WeightsCard:
+def fit_card(
+    card: WeightsCard, held: HeldOut, method: str, source: HeldFrom, kinds: tuple[Kind, ...] = ()
+) -> WeightsCard:
     """The card with temperature, set thresholds and the heat map's threshold fitted on scans held out.
 
     Args:
@@ -87,6 +93,7 @@ def fit_card(card: WeightsCard, held: HeldOut, method: str, source: HeldFrom) ->
         held: The scans.
         method: Key of the heat map that findings carry.
         source: Which scans these are, for the card.
+        kinds: What the gate recognises by name.
 
     Raises:
         DataError: If there are no scans.
@@ -101,6 +108,7 @@ def fit_card(card: WeightsCard, held: HeldOut, method: str, source: HeldFrom) ->
         coverage=COVERAGE,
         set_thresholds=dict(zip(keys, thresholds, strict=True)),
         accepted=ACCEPTED,
+        kinds=kinds,
     )
     rule = HeatMapRule(method=method)
     if len(held.curves):

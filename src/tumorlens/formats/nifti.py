@@ -76,6 +76,7 @@ def read(path: str, axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
             orientation=_ORIENTATIONS[across],
             study=path,
             info=info,
+            modality="CT" if volume.hounsfield else None,
         )
 
 
@@ -95,6 +96,7 @@ class Volume:
         zooms: mm along X, Y, Z.
         window: What is shown as black and white.
         warnings: What the file leaves in doubt.
+        hounsfield: Whether its values are those of CT; the header does not say what made it.
     """
 
     data: NDArray[np.float32]
@@ -102,6 +104,7 @@ class Volume:
     zooms: tuple[float, ...]
     window: tuple[float, float]
     warnings: tuple[str, ...]
+    hounsfield: bool = False
 
 
 def cut(data: NDArray[Number], axis: str = "axial") -> NDArray[Number]:
@@ -150,7 +153,13 @@ def _load(path: str) -> Volume:
     zooms = np.empty(3)
     zooms[turn[:, 0].astype(int)] = lengths  # row i of turn begins with the canonical axis of stored axis i
     affine = image.affine @ inv_ornt_aff(turn, shape)
-    return Volume(apply_orientation(data, turn), affine, tuple(zooms.tolist()), window, warnings)
+    turned = apply_orientation(data, turn)
+    return Volume(turned, affine, tuple(zooms.tolist()), window, warnings, _is_hounsfield(data))
+
+
+def _is_hounsfield(data: NDArray[np.float32]) -> bool:
+    """Whether values are Hounsfield units: much air, at -1000 or padded below, and bone."""
+    return bool(data.min() <= -900 and data.max() >= 300 and (data <= -500).mean() >= 0.05)
 
 
 def _check(path: str, head: bytes, version: int | None) -> tuple[int, int, int]:

@@ -128,12 +128,24 @@ class Gate:
         scans, means = _double(images, pooled)
         return cls(Distance.fit(checks(scans).numpy()), Distance.fit(_logarithm(means).numpy()))
 
-    def limited(self, distances: NDArray[np.float64], accepted: float = ACCEPTED) -> Gate:
+    def standardise(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Checks of scans in standard deviations from the training scans' mean, (N, C, S, S) -> (N, 16)."""
+        return self.standardise_checks(measure_checks(images))
+
+    def standardise_checks(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same of what `measure_checks` gave, (N, 16) -> (N, 16)."""
+        standardised: NDArray[np.float64] = (values - self.checks.centre) / self.checks.scale
+        return standardised
+
+    def limited(
+        self, distances: NDArray[np.float64], labels: NDArray[np.int64] | None = None, accepted: float = ACCEPTED
+    ) -> Gate:
         """The gate whose limit accepts a share of scans like those held out.
 
         Args:
             distances: (N, 2), what `distances` gave for scans that trained nothing. They may come from several gates
                 of one recipe, each for the scans its own training lacked.
+            labels: (N,) class indices, if that share of each class is to be accepted.
             accepted: The share.
 
         Raises:
@@ -141,9 +153,10 @@ class Gate:
         """
         if len(distances) < 2:
             raise DataError(_TOO_FEW)
+        labels = np.zeros(len(distances), np.int64) if labels is None else labels
         # Each part alone accepts this share of the scans; both together must.
-        alone = [_limit(part, accepted) for part in distances.T]
-        joint = _limit((distances / alone).max(1), accepted)
+        alone = [strictest(part, labels, accepted) for part in distances.T]
+        joint = strictest((distances / alone).max(1), labels, accepted)
         joint *= 1.0001  # single precision must not put the scan that sets the limit beyond it
         return Gate(self.checks.relative_to(alone[0] * joint), self.features.relative_to(alone[1] * joint))
 
@@ -156,7 +169,7 @@ class Gate:
     ) -> Gate:
         """`learn` from a training part, then `limited` by another one; each input and pooled feature maps."""
         gate = cls.learn(*training)
-        return gate.limited(gate.distances(*held), accepted)
+        return gate.limited(gate.distances(*held), accepted=accepted)
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """What it must be stored as, by name."""
@@ -242,7 +255,19 @@ def _double(*arrays: NDArray[np.float32]) -> tuple[Tensor, ...]:
     return tuple(torch.from_numpy(np.ascontiguousarray(a)).double() for a in arrays)
 
 
-def _limit(distances: NDArray[np.float64], accepted: float) -> float:
-    """What the share `accepted` of exchangeable scans stays below; the largest distance where they are too few."""
-    place = min(len(distances), math.ceil((len(distances) + 1) * accepted))
-    return float(np.sort(distances)[place - 1])
+def measure_checks(images: NDArray[np.float32]) -> NDArray[np.float64]:
+    """`checks` of arrays in double precision, (N, C, S, S) in [0, 1] -> (N, 16)."""
+    values: NDArray[np.float64] = checks(*_double(images)).numpy()
+    return values
+
+
+def strictest(values: NDArray[np.float64], labels: NDArray[np.int64], share: float) -> float:
+    """The least limit that a share of exchangeable scans of each class stays below; the largest value of too few.
+
+    Args:
+        values: (N,) of scans of these classes.
+        labels: (N,) their class indices.
+        share: In (0, 1).
+    """
+    classes = [np.sort(values[labels == label]) for label in np.unique(labels)]
+    return max(float(c[min(len(c), math.ceil((len(c) + 1) * share)) - 1]) for c in classes)

@@ -110,19 +110,26 @@ class TrainingSet(Dataset[list[Tensor]]):
         return image, self.nothing, np.zeros_like(self.coverage[0]), False
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.intp]:
-        """Numbers of an epoch: every scan or a patched control of it, twins of some, and transplants."""
+        """Numbers of an epoch: every scan or a patched control of it, twins of some, and transplants.
+
+        They are shuffled, but what shows the same head stands together: in one batch, only the tumour tells a scan from
+        its twin, and what they share, such as the level of the head, teaches nothing.
+        """
         count = len(self.images)
-        numbers = np.arange(count)
+        numbers, heads = np.arange(count), np.arange(count)
         if self.patched is not None:
             chosen, which = _one_each(self.patched.scan, self.config.patched, rng)
             numbers[chosen] = count + which
             count += len(self.patched)
         if self.twins is not None:
-            numbers = np.append(numbers, count + _one_each(self.twins.scan, self.config.twins, rng)[1])
+            _, which = _one_each(self.twins.scan, self.config.twins, rng)
+            numbers, heads = np.append(numbers, count + which), np.append(heads, self.twins.scan[which])
             count += len(self.twins)
-        if self.transplants is not None:
-            numbers = np.append(numbers, count + _one_each(self.transplants.tumour, self.config.transplants, rng)[1])
-        return numbers
+            if self.transplants is not None:
+                _, which = _one_each(self.transplants.tumour, self.config.transplants, rng)
+                hosts = self.twins.scan[self.transplants.host[which]]
+                numbers, heads = np.append(numbers, count + which), np.append(heads, hosts)
+        return numbers[np.argsort(rng.permutation(len(self.images))[heads], kind="stable")]
 
     def seen(self, classes: int) -> NDArray[np.float64]:
         """How often an epoch shows each class, (classes,)."""
@@ -140,13 +147,13 @@ def _unit(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 class ShuffledBatches(Sampler[list[int]]):
-    """Batches of numbers, drawn and shuffled anew each epoch from the seed and the epoch's number.
+    """Batches of numbers, drawn anew each epoch from the seed and the epoch's number.
 
     Each process of a distributed run gets its share of every batch. Lightning calls `set_epoch`. The last, smaller
     batch is dropped, so that batch normalisation never sees one scan.
 
     Args:
-        draw: Gives an epoch's numbers, always as many.
+        draw: Gives an epoch's numbers in order, always as many.
         batch_size: How many make a batch.
         seed: Another seed, another order.
     """
@@ -164,8 +171,7 @@ class ShuffledBatches(Sampler[list[int]]):
         return self.count // self.batch_size
 
     def __iter__(self) -> Iterator[list[int]]:
-        rng = np.random.default_rng((self.seed, self.epoch))
-        order = self.draw(rng)[rng.permutation(self.count)]
+        order = self.draw(np.random.default_rng((self.seed, self.epoch)))
         rank, processes = place()
         for start in range(len(self)):
             yield order[start * self.batch_size : (start + 1) * self.batch_size][rank::processes].tolist()

@@ -70,6 +70,12 @@ class TrainConfig(BaseModel):
 
     half: bool = Field(False, description="store the weights in half precision: half the size")
 
+    modality: str = Field("MR", description="DICOM's name for what makes the scans; empty where any serves")
+    unlike: dict[str, str] = Field(
+        {},
+        description="pictures of other kinds, to be recognised by name: folder or data set, such as unlike.CT=head_ct",
+    )
+
     name: str = Field("", description="name of the weights; the run folder's by default")
     cautions: tuple[str, ...] = Field((), description="what is known to speak against the data, for card and report")
 

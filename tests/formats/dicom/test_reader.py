@@ -243,9 +243,13 @@ def test_enhanced_multi_frame(make_dicom: Callable[..., Path], stored: NDArray[n
         assert_allclose(scan.pixels, stored / 4080, atol=1e-6)
 
 
-def test_other_modalities_are_warned_of(make_dicom: Callable[..., Path], stored: NDArray[np.uint16]) -> None:
-    assert "modality CT" in read_one(make_dicom(stored, Modality="CT")).warnings[0]
-    assert "not given" in read_one(make_dicom(stored, Modality=None)).warnings[0]
+def test_the_modality_is_read_and_a_missing_one_warned_of(
+    make_dicom: Callable[..., Path], stored: NDArray[np.uint16]
+) -> None:
+    scan = read_one(make_dicom(stored, Modality="CT"))
+    assert scan.modality == "CT"
+    assert not scan.warnings
+    assert "does not say what made it" in read_one(make_dicom(stored, Modality=None)).warnings[0]
 
 
 def test_burned_in_text_is_warned_of(make_dicom: Callable[..., Path], stored: NDArray[np.uint16]) -> None:

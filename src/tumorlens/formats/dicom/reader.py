@@ -60,7 +60,7 @@ def read(path: str, _axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
 
     Yields:
         A scan per frame, in the order they are stored in, with PixelSpacing, PatientID, SeriesInstanceUID and
-        Modality, and as facts sex, age band, scanner and field strength. A modality other than MR and burned-in
+        Modality, and as facts sex, age band, scanner and field strength. A missing modality and burned-in
         annotation are warned of.
 
     Raises:
@@ -255,8 +255,8 @@ def window(values: NDArray[Any], center: float, width: float, function: str = "L
 
 def _notes(header: Header) -> tuple[str, ...]:
     notes = []
-    if header.modality != "MR":
-        notes.append(f"modality {header.modality or 'not given'}: the network knows MR only")
+    if not header.modality:
+        notes.append("the file does not say what made it: MR, CT or another modality")
     if header.burned_in == "YES":
         notes.append("text is burned into the picture and may mislead the network")
     return tuple(notes)
