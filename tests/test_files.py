@@ -36,13 +36,6 @@ def test_what_a_kill_left_behind_goes_with_the_next_try(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
-def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
-    with writing(tmp_path / "file", writer=1) as one, writing(tmp_path / "file", writer=2) as other:
-        one.write_bytes(b"one")
-        other.write_bytes(b"other")
-    assert (tmp_path / "file").read_bytes() == b"one"
-
-
 def test_weights_and_their_card_have_reached_the_disk_before_they_stand_there(
     tmp_path: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

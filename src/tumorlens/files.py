@@ -16,34 +16,32 @@ TEMPORARY = ".part"
 """Ending of files that are being written. A kill leaves one behind, which the next try overwrites."""
 
 
-def write_atomically(path: Path, content: bytes, *, writer: object = "") -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file so that it is there whole, and on the disk, once this returns; or not at all.
 
     Args:
         path: The file, in a folder that is there.
         content: Its bytes.
-        writer: Who writes, where several may write the same file at once.
 
     Raises:
         OSError: If the file cannot be written; an earlier file of that name is then untouched.
     """
-    with writing(path, writer=writer) as temporary:
+    with writing(path) as temporary:
         temporary.write_bytes(content)
 
 
 @contextmanager
-def writing(path: Path, *, durable: bool = True, writer: object = "") -> Iterator[Path]:
+def writing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A file to write in place of `path`: it takes that name when the block ends without an error, else it goes.
 
     Args:
         path: The file, in a folder that is there.
         durable: Whether to wait until it has reached the disk.
-        writer: Who writes, where several may write the same file at once.
 
     Raises:
         OSError: If the file cannot be written; an earlier file of that name is then untouched.
     """
-    temporary = path.with_name(f".{path.name}{writer}{TEMPORARY}")
+    temporary = path.with_name(f".{path.name}{TEMPORARY}")
     try:
         yield temporary
         if durable:

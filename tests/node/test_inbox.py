@@ -109,9 +109,8 @@ def test_our_own_results_are_not_taken(inbox: Inbox, ledger: Ledger, spool: Spoo
 
 def test_files_that_a_kill_left_without_a_record_are_taken_up(inbox: Inbox, ledger: Ledger, spool: Spool) -> None:
     inbox.take(_bytes(number=1), _sop(1))
-    part = spool.place_of(_sop(3)).with_suffix(".part")
-    for path in (stray := spool.place_of(_sop(2)), part):
-        path.parent.mkdir(exist_ok=True)
+    part = spool.coming / "half.part"
+    (stray := spool.place_of(_sop(2))).parent.mkdir(exist_ok=True)
     stray.write_bytes(_bytes(number=2))
     part.write_bytes(_bytes(number=3)[:100])
     spool.tidy()

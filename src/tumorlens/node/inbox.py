@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import threading
 from enum import Enum
+from pathlib import Path
 
 from tumorlens.errors import InputError
-from tumorlens.files import write_atomically
 from tumorlens.formats.dicom.header import Header, read_header
 from tumorlens.node.ledger import Ledger
 from tumorlens.node.privacy import short
-from tumorlens.node.spool import Spool
+from tumorlens.node.spool import Incoming, Spool
 
 _LOG = logging.getLogger(__name__)
 _LOCKS = 64
@@ -32,7 +31,7 @@ class Taken(Enum):
 
 
 class Inbox:
-    """Takes instances in. Its one method may be called from any thread.
+    """Takes instances in. Its methods may be called from any thread.
 
     Args:
         spool: Where the bytes go.
@@ -43,7 +42,11 @@ class Inbox:
         self._spool, self._ledger = spool, ledger
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
 
-    def take(self, content: bytes, sop: str | None = None) -> Taken:
+    def begin(self, head: bytes) -> Incoming:
+        """An instance that comes; see `Spool.begin`."""
+        return self._spool.begin(head)
+
+    def take(self, content: bytes | Incoming, sop: str | None = None) -> Taken:
         """Takes an instance. When it returns, the instance is on the disk, bytes and record.
 
         What cannot be read is taken as well, and becomes a dead letter with the reason: a sender that is refused one
@@ -58,21 +61,33 @@ class Inbox:
 
         Raises:
             OSError: If it cannot be written, as on a full disk; nothing is kept then.
+            TooLarge: If it has more bytes than an instance may have.
             sqlite3.Error: If the state cannot be written.
         """
-        digest = hashlib.sha256(_without_meta(content)).hexdigest()
-        header, fault = _read(content)
-        # An instance that does not say who it is goes by its content.
-        sop = sop or header.media_uid or header.uid or f"sha256:{digest}"
-        with self._locks[hash(sop) % _LOCKS]:
-            return self._take(content, sop, digest, header.study, fault or _fault(header, sop))
+        incoming = content if isinstance(content, Incoming) else self._written(content)
+        try:
+            header, fault = _read(incoming.whole())
+            # An instance that does not say who it is goes by its content.
+            sop = sop or header.media_uid or header.uid or f"sha256:{incoming.digest}"
+            with self._locks[hash(sop) % _LOCKS]:
+                return self._take(incoming, sop, header.study, fault or _fault(header, sop))
+        finally:
+            incoming.discard()
 
-    def _take(self, content: bytes, sop: str, digest: str, study: str, fault: str | None) -> Taken:
+    def _written(self, content: bytes) -> Incoming:
+        head = 0
+        if content[132:140] == _GROUP_LENGTH:
+            head = 144 + int.from_bytes(content[140:144], "little")
+        incoming = self._spool.begin(content[:head])
+        incoming.write(content[head:])
+        return incoming
+
+    def _take(self, incoming: Incoming, sop: str, study: str, fault: str | None) -> Taken:
         if self._ledger.is_result(sop):
             # A PACS that forwards what it gets would otherwise have us analyse our own answers for ever.
             _LOG.info("instance %s is one of our own results; not kept", short(sop))
             return Taken.OURS
-        known = self._ledger.instance(sop)
+        digest, known = incoming.digest, self._ledger.instance(sop)
         if known is not None and (known["sha256"] == digest or known["dead"] is None):
             self._ledger.count_repeat(sop)
             if known["sha256"] == digest:
@@ -81,7 +96,7 @@ class Inbox:
             return Taken.DIFFERENT
         path = self._spool.place_of(sop)
         path.parent.mkdir(exist_ok=True)
-        write_atomically(path, content, writer=threading.get_ident())  # two may be sent the same at once
+        incoming.keep(path)
         self._ledger.add_instance(
             sop, study if _UID.fullmatch(study) else "", self._spool.relative(path), digest, fault
         )
@@ -99,26 +114,21 @@ class Inbox:
         known = {row[0] for row in self._ledger.rows("SELECT file FROM instances")}
         strays = [path for path in self._spool.files() if self._spool.relative(path) not in known]
         for path in strays:
-            content = path.read_bytes()
-            taken = self.take(content)
-            header, _ = _read(content)
+            header, _ = _read(path)
+            taken = self.take(path.read_bytes())
             if self._spool.place_of(header.media_uid or header.uid) != path or taken is Taken.OURS:
                 path.unlink()
         return len(strays)
 
 
-def _without_meta(content: bytes) -> memoryview:
-    """The data set. What precedes it names its transfer syntax, but also who wrote the file."""
-    view = memoryview(content)
-    if content[132:140] != _GROUP_LENGTH:
-        return view
-    return view[144 + int.from_bytes(content[140:144], "little") :]
+def _read(path: Path) -> tuple[Header, str | None]:
+    """The header of a file, and why it makes no sense, or None.
 
-
-def _read(content: bytes) -> tuple[Header, str | None]:
-    """The header of a file, and why it cannot be read, or None."""
+    Raises:
+        OSError: If the file cannot be opened.
+    """
     try:
-        return read_header("", content), None
+        return read_header("", path.open("rb")), None
     except InputError as error:
         return Header(), error.problem
 

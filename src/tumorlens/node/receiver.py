@@ -6,19 +6,21 @@ import ipaddress
 import logging
 import socket
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydicom import Dataset
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
+from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
-from pynetdicom.transport import ThreadedAssociationServer
 
-from tumorlens.errors import ConfigError
+from tumorlens import limits
+from tumorlens.errors import ConfigError, TooLarge
 from tumorlens.files import NO_ROOM
+from tumorlens.node.association import Acceptor, incoming_of
 from tumorlens.node.config import Caller, NodeConfig
+from tumorlens.node.door import Door, Refusal
 from tumorlens.node.inbox import Inbox
 from tumorlens.node.privacy import quieten, short
 
@@ -30,9 +32,6 @@ PROCESSING_FAILURE = 0x0110
 
 Report = Callable[[Dataset], None]
 """Takes the event information of a storage commitment (PS3.4 J.3.3)."""
-
-_PDU = 128 * 1024  # bytes; the default of 16 KiB makes thousands of a study
-_HANDSHAKE = 30.0  # seconds
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,46 +53,34 @@ class Receiver:
         self.config = config
         self._inbox, self._report = inbox, report
         self._ae = AE(config.ae_title)
-        self._ae.maximum_pdu_size = _PDU
+        self._ae.maximum_pdu_size = limits.PDU
         self._ae.maximum_associations = config.associations
         self._ae.add_supported_context(Verification)
         for context in AllStoragePresentationContexts:
             self._ae.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
         # In an association that a destination opens to report, it is the provider and we are the user.
         self._ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
-        self._server: ThreadedAssociationServer | None = None
+        self._door: Door | None = None
+        self._associations: list[Acceptor] = []
 
     @property
     def port(self) -> int:
         """The TCP port it listens on."""
-        assert self._server is not None
-        return int(self._server.server_address[1])
+        assert self._door is not None
+        return self._door.port
 
     def start(self) -> None:
         """Begins to listen, in threads of its own."""
         config = self.config
-        handlers: list[Any] = [
-            (evt.EVT_REQUESTED, _admit, [config.callers]),
-            (evt.EVT_C_ECHO, lambda _: SUCCESS),
-            (evt.EVT_C_STORE, self._store),
-            (evt.EVT_N_EVENT_REPORT, self._reported),
-        ]
         try:
             context = config.tls.server() if config.tls else None
         except OSError as error:  # ssl.SSLError is one
             raise ConfigError(f"tls: the certificate cannot be used ({error.strerror or error})") from error
         try:
-            self._server = self._ae.make_server(
-                (config.bind, config.port),
-                evt_handlers=handlers,
-                ssl_context=context,
-                server_class=_Server,
-            )
+            self._door = Door((config.bind, config.port), context, self._admit)
         except OSError as error:
             where = f"{config.bind}:{config.port}"
             raise ConfigError(f"{where}: cannot be listened on ({error.strerror}); choose another port") from error
-        self._ae._servers.append(self._server)  # shutdown takes it from there
-        threading.Thread(target=self._server.serve_forever, args=(0.1,), name="receiver", daemon=True).start()
         _LOG.info("%s listens on %s:%d", config.ae_title, config.bind, self.port)
         if not config.callers and not _is_loopback(config.bind):
             _LOG.warning("anyone who reaches that address may send; name those who may under callers")
@@ -104,15 +91,40 @@ class Receiver:
         Args:
             seconds: How long senders may take to end theirs. What they were not answered, they will send again.
         """
-        if self._server is None:
+        if self._door is None:
             return
-        server, self._server = self._server, None
-        server.shutdown()
+        door, self._door = self._door, None
+        door.close()
         until = time.monotonic() + seconds
-        while any(a.is_established for a in server.active_associations) and time.monotonic() < until:
+        while any(a.is_established for a in self._associations) and time.monotonic() < until:
             time.sleep(0.05)
-        for association in server.active_associations:
+        for association in self._associations:
             association.abort()
+
+    def _admit(self, connection: socket.socket, address: str, request: bytes) -> Refusal | None:
+        """Begins an association, or says why not."""
+        try:
+            pdu = A_ASSOCIATE_RQ()
+            pdu.decode(request)
+            title = str(pdu.to_primitive().calling_ae_title or "")
+        except Exception as error:  # noqa: BLE001 - whatever a stranger sends; the text may quote it
+            return Refusal.abort(f"sent an association request that makes no sense ({type(error).__name__})", 6)
+        if not admitted(self.config.callers, title, address):
+            return Refusal.rejection(f"called itself {title!a}, which is not among the callers", 1, 1, 3)
+        self._associations = [a for a in self._associations if a.is_alive()]
+        if len(self._associations) >= self.config.associations:
+            problem = f"called itself {title!a} and came while {self.config.associations} associations were open"
+            return Refusal.rejection(problem, 2, 3, 2)
+        handlers: list[Any] = [
+            (evt.EVT_C_ECHO, lambda _: SUCCESS),
+            (evt.EVT_C_STORE, self._store),
+            (evt.EVT_N_EVENT_REPORT, self._reported),
+        ]
+        begin, contexts = self._inbox.begin, self._ae.supported_contexts
+        association = Acceptor(self._ae, connection, address, request, contexts, handlers, begin)
+        self._associations.append(association)
+        association.start()
+        return None
 
     def _store(self, event: evt.Event) -> int:
         """Answers a C-STORE, once the instance is safe."""
@@ -130,7 +142,10 @@ def store(inbox: Inbox, event: evt.Event) -> int:
     sop = "unknown"
     try:
         sop = str(event.request.AffectedSOPInstanceUID or "")  # type: ignore[union-attr]
-        inbox.take(event.encoded_dataset(), sop)
+        inbox.take(incoming_of(event) or event.encoded_dataset(), sop)
+    except TooLarge as error:
+        _LOG.error("instance %s refused: %s; the sender was told A700", short(sop), error.problem)
+        return OUT_OF_RESOURCES
     except (OSError, sqlite3.OperationalError) as error:
         full = getattr(error, "errno", None) in NO_ROOM or "full" in str(error)
         problem = "the disk is full" if full else f"it cannot be written ({type(error).__name__})"
@@ -170,44 +185,3 @@ def _is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return address == "localhost"
-
-
-def _admit(event: evt.Event, callers: Sequence[Caller]) -> None:
-    """Rejects an association whose caller is not on the list: permanently, "calling AE title not recognised"."""
-    primitive = event.assoc.requestor.primitive
-    title = str(getattr(primitive, "calling_ae_title", "") or "")
-    address = str(event.assoc.requestor.address or "")
-    if admitted(callers, title, address):
-        return
-    _LOG.warning("an association from %s as %s was rejected: it is not among the callers", address, ascii(title))
-    event.assoc.acse.send_reject(0x01, 0x01, 0x03)
-    event.assoc.is_rejected = True
-    event.assoc.kill()
-
-
-class _Server(ThreadedAssociationServer):
-    """Leaves the TLS handshake to the association's own thread: else one silent client would keep all others out."""
-
-    daemon_threads = True
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        assert isinstance(self.socket, socket.socket)
-        client, address = self.socket.accept()
-        if self.ssl_context:
-            client.settimeout(_HANDSHAKE)
-            client = self.ssl_context.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
-        return client, address
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        if self.ssl_context:
-            try:
-                request.do_handshake()
-            except OSError as error:
-                _LOG.warning("a TLS handshake with %s failed: %s", client_address[0], type(error).__name__)
-                self.shutdown_request(request)
-                return
-        super().process_request_thread(request, client_address)
-
-    def handle_error(self, _request: Any, client_address: Any) -> None:
-        """Says it in a line; the default prints a traceback, whose frames may hold a data set."""
-        _LOG.error("an association with %s broke down", client_address[0])

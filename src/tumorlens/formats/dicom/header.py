@@ -206,7 +206,7 @@ def is_uid(text: str) -> bool:
     return len(text) <= 64 and re.fullmatch(r"[0-9]+(\.[0-9]+)*", text) is not None
 
 
-def read_header(path: str, content: bytes | None = None) -> Header:
+def read_header(path: str, content: bytes | BinaryIO | None = None) -> Header:
     """Reads the header of a DICOM file, and no pixels; arguments are those of `load`.
 
     Raises:
@@ -217,12 +217,12 @@ def read_header(path: str, content: bytes | None = None) -> Header:
         return Header.of(dataset, path)
 
 
-def load(path: str, content: bytes | None = None, **options: Any) -> FileDataset:
+def load(path: str, content: bytes | BinaryIO | None = None, **options: Any) -> FileDataset:
     """Parses a DICOM file, quietly, guarding against deflated bombs.
 
     Args:
         path: The file, as the caller named it.
-        content: Its bytes, where they are at hand.
+        content: Its bytes, where they are at hand, or it, opened.
         options: As `pydicom.dcmread` takes them.
 
     Returns:
@@ -235,7 +235,8 @@ def load(path: str, content: bytes | None = None, **options: Any) -> FileDataset
     import pydicom
 
     # The path stays the string the caller gave.
-    with parsing(path), open(path, "rb") if content is None else BytesIO(content) as file:  # noqa: PTH123
+    opened = BytesIO(content) if isinstance(content, bytes) else content
+    with parsing(path), opened or open(path, "rb") as file:  # noqa: PTH123
         _check_deflated(path, file)
         file.seek(0)
         return pydicom.dcmread(file, force=True, **options)

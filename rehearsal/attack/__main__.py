@@ -1,0 +1,32 @@
+"""`python -m rehearsal.attack`: each line says what was tried, what held and what fell; so does the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from rehearsal.attack import FULL, SMALL, Attack, dimse
+
+ATTACKS: dict[str, Attack] = {"dimse": dimse.attack}
+
+
+def main() -> int:
+    """Attacks, and prints the table."""
+    parser = argparse.ArgumentParser(prog="python -m rehearsal.attack", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*ATTACKS, []], help="which; all without")
+    parser.add_argument("--full", action="store_true", help="at full size: an hour instead of a minute")
+    asked = parser.parse_args()
+    fell = 0
+    with tempfile.TemporaryDirectory(prefix="attack") as folder:
+        for name in asked.names or ATTACKS:
+            for line in ATTACKS[name](FULL if asked.full else SMALL, Path(folder)):
+                print(line, flush=True)  # noqa: T201
+                fell += line.tried - line.held
+    print(f"{fell} fell" if fell else "all held")  # noqa: T201
+    return int(fell > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

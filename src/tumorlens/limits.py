@@ -1,0 +1,46 @@
+"""The limits: how large a thing may be, how long it may take, how many there may be; docs/security.md has the table.
+
+What reads, receives or computes takes its limits from here, so that command line, page and node refuse the same.
+"""
+
+from __future__ import annotations
+
+KB, MB = 1024, 1024**2
+
+PIXELS = 64_000_000
+"""Pixels of one picture that are decoded; an 8000 × 8000 picture."""
+
+VOXELS = 2**28
+"""Voxels of one file that are decoded; as float32 they fill 1 GiB."""
+
+SIDE = 16
+"""Pixels along the shorter side below which a picture is no scan."""
+
+FILE = 512 * MB
+"""Bytes of one file, and of one instance that another system sends."""
+
+# The node's port.
+
+VISITORS = 100
+"""Connections to the node's port that have not asked for an association yet; the one that waits longest makes room."""
+
+REQUEST = 256 * KB
+"""Bytes of an association request: 128 presentation contexts, each with 40 transfer syntaxes, take 150 KiB."""
+
+REQUEST_SECONDS = 5.0
+"""Time to ask for an association, a TLS handshake included."""
+
+PDU = 128 * KB
+"""Bytes of a PDU that the node takes, and says so; 16 KiB, the usual, makes thousands of a study."""
+
+PDU_SECONDS = 30.0
+"""Time for one PDU to come, or to be taken."""
+
+MESSAGE = 2 * MB
+"""Bytes of a DIMSE message that is no instance: commands, and reports of storage commitment."""
+
+MESSAGE_SECONDS = 600.0
+"""Time for one DIMSE message; an instance of 512 MB takes that long at 1 MB/s."""
+
+PIPELINE = 4
+"""Requests that an association may send before the first is answered; by the standard, it waits (PS3.7 D.3.3.3)."""
