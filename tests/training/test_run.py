@@ -44,9 +44,24 @@ def test_a_run_knows_its_settings_and_data(
 
 def test_a_folder_that_holds_a_run_is_refused(begin: Callable[..., Run], tmp_path: Path) -> None:
     run = begin(epochs=5)
+    (run.folder / "split.csv").touch()
     with pytest.raises(ConfigError, match="run: holds a run already; resume it with --resume, or choose another"):
         begin(epochs=6)
     assert run.config.epochs == 5
+
+
+def test_a_run_that_never_began_is_replaced(begin: Callable[..., Run]) -> None:
+    begin(epochs=5)
+    assert begin(epochs=6).config.epochs == 6
+
+
+def test_data_that_are_not_there_cost_no_folder_so_the_corrected_command_works(
+    tmp_path: Path, easy: Path, tiny: Callable[..., TrainConfig]
+) -> None:
+    with pytest.raises(DataError, match="not-there"):
+        Run.create(tmp_path / "run", tiny(), [tmp_path / "not-there"])
+    assert not (tmp_path / "run").exists()
+    assert Run.create(tmp_path / "run", tiny(), [easy]).folder.is_dir()
 
 
 def test_a_folder_that_cannot_be_made_is_refused(begin: Callable[..., Run], tmp_path: Path) -> None:
@@ -130,8 +145,10 @@ def test_file_names_that_are_no_utf_8(
     assert run.read_split(named).test.tolist() == [0]
 
 
-def test_a_run_whose_data_are_gone_says_so(begin: Callable[..., Run], tmp_path: Path) -> None:
-    run = begin(data=tmp_path / "gone")
+def test_a_run_whose_data_are_gone_says_so(begin: Callable[..., Run], easy: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(easy, tmp_path / "gone")
+    run = begin(data=folder)
+    shutil.rmtree(folder)
     with pytest.raises(DataError, match="gone: no such file or folder"):
         Experiment.load(run).complete()
 

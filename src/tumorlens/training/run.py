@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from tumorlens.data.loader import Slices
-from tumorlens.data.manifest import find_set
+from tumorlens.data.manifest import find_set, read_manifest
 from tumorlens.data.split import Split
 from tumorlens.errors import ConfigError, DataError
 from tumorlens.files import write_atomically
@@ -36,16 +36,19 @@ class Run:
 
     @classmethod
     def create(cls, folder: Path, config: TrainConfig, data: Sequence[Path]) -> Run:
-        """Makes the folder of a new run.
+        """Makes the folder of a new run, once its data set can be listed; one that never began there is replaced.
 
         Raises:
             ConfigError: If the folder holds a run already or cannot be made, or there is no such network.
+            DataError: If a data set cannot be listed.
         """
-        if (folder / _CONFIG).exists():
+        if (folder / _CONFIG).exists() and (folder / _SPLIT).exists():
             raise ConfigError(f"{folder}: holds a run already; resume it with --resume, or choose another --output")
         # A wrong name or option should show here, not after all scans are read. On "meta", nothing is drawn or stored.
         with torch.device("meta"):
             build_network(config.model, channels=config.preprocessing.channels, classes=2, **config.options)
+        for path in data:
+            read_manifest(find_set(path))
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
