@@ -78,8 +78,7 @@ class StudyRule(BaseModel, frozen=True):
     def length(self, spacing: float | None) -> int:
         """How many neighbouring slices decide together.
 
-        Args:
-            spacing: Their mean distance in mm, where known.
+        `spacing` is their mean distance in mm, where known.
         """
         return self.neighbours if spacing is None else max(2, round(self.extent / spacing))
 
@@ -141,8 +140,7 @@ class WeightsCard(BaseModel, frozen=True):
 def find_weights(name_or_path: str | Path) -> Path:
     """The .safetensors file a name or path means.
 
-    Args:
-        name_or_path: Name of weights in the package, a .safetensors file, or a folder of a training run.
+    Names are those of weights in the package; a path is a .safetensors file, or a folder of a training run.
 
     Raises:
         ModelError: If there is none.

@@ -57,10 +57,8 @@ class Console:
     def progress(self, what: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
         """A progress bar; gives what to call with (done, total).
 
-        Args:
-            what: What is being done.
-            unit: What is counted; given, the bar shows how many a second, and elsewhere than on a terminal, where a
-                bar would be an empty line, a line now and then says it.
+        Where a `unit` is given, the bar shows how many a second; and elsewhere than on a terminal, where a bar would be
+        an empty line, a line now and then says it.
         """
         columns = [
             TextColumn("{task.description}"),

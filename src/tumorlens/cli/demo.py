@@ -31,12 +31,6 @@ _OURS = {"phantoms", "phantoms.png", "run", "explained", "report.html", "example
 def run_demo(folder: Path, count: int, epochs: int, console: Console) -> None:
     """Makes the demo, in a folder that it clears first if it is an earlier demo's.
 
-    Args:
-        folder: Where to.
-        count: Number of phantoms.
-        epochs: Epochs of training.
-        console: Shows progress and results.
-
     Raises:
         ConfigError: If the folder holds something else.
     """

@@ -71,10 +71,7 @@ def load_slices(
 ) -> Slices:
     """Reads and preprocesses every scan of a manifest.
 
-    Args:
-        manifest: The scans.
-        preprocessing: The rule to apply.
-        progress: Called with (done, total) after each file.
+    `progress` is called with (done, total) after each file.
 
     Raises:
         DataError: If no file could be read.

@@ -40,12 +40,7 @@ class PublicSet:
 def get(name: str, folder: Path) -> Path:
     """Fetches a public set; what is there already and sound is not fetched again.
 
-    Args:
-        name: A key of `SOURCES`.
-        folder: Where to; made if it is missing.
-
-    Returns:
-        The folder.
+    `name` is a key of `SOURCES`.
 
     Raises:
         ConfigError: If no set is called so.
@@ -117,9 +112,7 @@ def _fetch_masoud(folder: Path) -> None:
 def resume_download(url: str, output_file: Any, _pooch: Any) -> None:
     """A pooch downloader that keeps what came of a file, shows its progress, and asks for the rest next time.
 
-    Args:
-        url: The file's address.
-        output_file: Where pooch wants it; what came so far lies beside it under a name of the address's own.
+    What came so far lies beside the output file under a name of the address's own.
     """
     import requests
     from rich.console import Console

@@ -107,9 +107,7 @@ class CalibrationScores(BaseModel, frozen=True):
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
     """The temperature that makes the labels most likely.
 
-    Args:
-        logits: (N, C) before the softmax; logarithms of probabilities serve as well.
-        labels: (N,) class indices.
+    Takes (N, C) logits, for which logarithms of probabilities serve as well, and (N,) class indices.
 
     Returns:
         Between 0.5 and 20; above 1 where the network was too sure.
@@ -139,10 +137,8 @@ def fit_set_threshold(
     Of n + 1 exchangeable scans, each is equally likely to be the one whose true class is k-th least probable; so sets
     of all classes at least as probable as the k-th least of n hold the true class with probability 1 - k / (n + 1).
 
-    Args:
-        probabilities: (N, C) calibrated probabilities of scans that trained nothing.
-        labels: (N,) class indices.
-        coverage: Probability that the set of another such scan holds its true class, in (0, 1).
+    `probabilities` are (N, C) calibrated ones of scans that trained nothing, `labels` (N,) class indices; `coverage`,
+    in (0, 1), is the probability that the set of another such scan holds its true class.
 
     Returns:
         A probability; 0, which takes every class, where N is too small to promise anything better.
@@ -175,10 +171,8 @@ def expected_coverage(
 
     Of a threshold fitted on n scans, the coverage follows a beta distribution (Vovk 2012).
 
-    Args:
-        counts: Scans each class's threshold was fitted on.
-        shares: Share of each class among the scans covered.
-        coverage: What the thresholds were fitted for.
+    `counts` are the scans that each class's threshold was fitted on, `shares` the classes' shares among the scans
+    covered, and `coverage` is what the thresholds were fitted for.
     """
     rng = np.random.default_rng(0)
     drawn = np.zeros(20_000)
@@ -213,12 +207,7 @@ def score_calibration(
 ) -> CalibrationScores:
     """Measures on test scans what was fitted on validation scans.
 
-    Args:
-        predictions: Calibrated ones of the test scans.
-        scores: Their scores.
-        temperature: What they were calibrated with.
-        calibration: The rest of what was fitted.
-        unknown: (N,) which of the scans the gate calls unknown.
+    `predictions` were calibrated with `temperature`; `unknown`, (N,), says which of the scans the gate calls so.
     """
     uncalibrated = at_temperature(predictions.probabilities, 1 / temperature)
     before = score(replace(predictions, probabilities=uncalibrated))

@@ -41,6 +41,23 @@ class Estimate(BaseModel, frozen=True):
     low: float | None = None
     high: float | None = None
 
+    @classmethod
+    def of(cls, value: float, drawn: NDArray[np.float64] | None = None, defined: float = 0.5) -> Estimate:
+        """A figure with the percentile interval of its resampled values.
+
+        A figure that too many resamples leave undefined rests on too few groups for an interval.
+
+        A figure that is not finite is undefined, and so are resampled values that are NaN; where less than the share
+        `defined` of these is defined, the figure rests on too few groups for an interval.
+        """
+        if not np.isfinite(value):
+            return cls(value=None)
+        finite = np.empty(0) if drawn is None else drawn[np.isfinite(drawn)]
+        if drawn is None or not len(finite) or len(finite) < defined * len(drawn):
+            return cls(value=value)
+        low, high = np.quantile(finite, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+        return cls(value=value, low=float(low), high=float(high))
+
 
 class ClassScores(BaseModel, frozen=True):
     """One class against the others; all figures in [0, 1].
@@ -191,7 +208,7 @@ def score(predictions: Predictions, *, resamples: int = 1000, seed: int = 0, cal
         value, drawn = values[name], draws.get(name)
         if index is not None:
             value, drawn = value[index], None if drawn is None else drawn[:, index]
-        return _estimate(float(value), drawn)
+        return Estimate.of(float(value), drawn)
 
     confusion = sums.confusion(np.ones((1, groups)))[0].astype(int)
     classes = []
@@ -388,17 +405,6 @@ def _bootstrap(sums: _Sums, resamples: int, seed: int) -> Figures:
         for start in range(0, resamples, step)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
-
-
-def _estimate(value: float, drawn: NDArray[np.float64] | None) -> Estimate:
-    if not np.isfinite(value):
-        return Estimate(value=None)
-    defined = np.empty(0) if drawn is None else drawn[np.isfinite(drawn)]
-    # A figure that most resamples leave undefined rests on too few groups for an interval.
-    if drawn is None or len(defined) < len(drawn) / 2:
-        return Estimate(value=value)
-    low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(value=value, low=float(low), high=float(high))
 
 
 def _notes(classes: list[ClassScores], n: int, groups: int, right: int) -> list[str]:

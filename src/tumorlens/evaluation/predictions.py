@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from tumorlens.classes import ClassSet
 from tumorlens.errors import DataError
-from tumorlens.files import write_atomically
+from tumorlens.files import write_table
 
 _SUM_TOLERANCE = 1e-3  # a softmax in half precision is this far off
 _PROBABILITY = "p_"
@@ -102,18 +101,10 @@ class Predictions:
         Raises:
             OSError: If the file cannot be written.
         """
-        keys = self.classes.keys
-        text = io.StringIO()
-        table = csv.writer(text)
-        table.writerow([*_columns(self.classes), *self.extra])
-        for i, (truth, predicted) in enumerate(zip(self.truth, self.predicted, strict=True)):
-            probabilities = map(repr, self.probabilities[i].tolist())
-            more = (column[i] for column in self.extra.values())
-            table.writerow(
-                [self.names[i], self.groups[i], keys[truth], keys[predicted], *probabilities, *more],
-            )
-        # File names on Linux are bytes; surrogateescape keeps those that are no UTF-8.
-        write_atomically(Path(path), text.getvalue().encode("utf-8", "surrogateescape"))
+        labels, predicted = (np.array(self.classes.keys)[indices] for indices in (self.truth, self.predicted))
+        probabilities = [map(repr, column) for column in self.probabilities.T.tolist()]
+        columns = (self.names, self.groups, labels, predicted, *probabilities, *self.extra.values())
+        write_table(Path(path), [*_columns(self.classes), *self.extra], zip(*columns, strict=True))
 
     @classmethod
     def read_csv(cls, path: str | Path, classes: ClassSet) -> Predictions:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from tumorlens.data.loader import Slices
 from tumorlens.data.manifest import Entry
+from tumorlens.data.split import make_folds
 from tumorlens.errors import ConfigError, DataError
 from tumorlens.evaluation.metrics import Estimate, Scores, score
 from tumorlens.evaluation.predictions import Predictions
@@ -166,17 +167,12 @@ def with_folds(slices: Slices, folds: int, seed: int) -> Slices:
         return slices
     if any(given):
         raise DataError(f"{given.count(False)} of {len(entries)} scans have no fold; give every scan one, or none")
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    _, codes = np.unique(slices.groups, return_inverse=True)
-    fold = np.empty(len(entries), int)
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     try:
-        for number, (_, test) in enumerate(splitter.split(codes, slices.labels, codes)):
-            fold[test] = number
+        numbers = make_folds(slices.labels, slices.groups, folds, seed)
     except ValueError as error:
         raise DataError(f"cannot make {folds} folds: {error}; use fewer with --folds") from error
-    return _with_entries(slices, tuple(replace(e, fold=int(f)) for e, f in zip(entries, fold, strict=True)))
+    folded = tuple(replace(e, fold=int(f)) for e, f in zip(entries, numbers, strict=True))
+    return replace(slices, manifest=replace(slices.manifest, entries=folded))
 
 
 def _check_folds(entries: Sequence[Entry]) -> None:
@@ -196,10 +192,6 @@ def one_per_group(slices: Slices) -> Slices:
     """The first scan of each duplicate group; all scans where nothing is known of copies."""
     _, first = np.unique([e.duplicate_group or f"only {e.name}" for e in slices.manifest.entries], return_index=True)
     return slices.pick(np.sort(first))
-
-
-def _with_entries(slices: Slices, entries: tuple[Entry, ...]) -> Slices:
-    return replace(slices, manifest=replace(slices.manifest, entries=entries))
 
 
 def _open(folder: Path, config: TrainConfig, data: Sequence[Path]) -> Run:

@@ -108,9 +108,8 @@ class Experiment:
         Weights and card are written anew, the card last; a run cut off in between counts as unfinished, and goes on
         from its last checkpoint.
 
-        Args:
-            held: What networks of the same recipe said of scans they were not trained on, none of them among this
-                run's test scans; None takes the run's own validation part.
+        `held` is what networks of the same recipe said of scans they were not trained on, none of them among this run's
+        test scans; None takes the run's own validation part.
         """
         if self.card.calibration is not None:
             return
@@ -223,13 +222,8 @@ def evaluate_weights(
 ) -> Scores:
     """Tests any weights on any labelled scans.
 
-    Args:
-        weights: As `Classifier.load` takes them.
-        data: The data sets; their labels must be among the weights' classes.
-        split: "all" scans, the "publisher"'s testing part, or "fold:K".
-        folder: Where the report goes.
-        listener: Told what is being done.
-        device: Where to compute.
+    The labels of the data must be among the weights' classes. `split` is "all" scans, the "publisher"'s testing part,
+    or "fold:K".
 
     Raises:
         DataError: If no scan belongs to the part, or a label is none of the weights' classes.

@@ -88,11 +88,7 @@ def _trace(
 ) -> tuple[tuple[float, float], ...]:
     """The outermost line at a level, closed, as (x, y) in pixels from the picture's top left corner.
 
-    Args:
-        surface: The part of the picture to look at.
-        level: Where the line runs.
-        corner: (x, y) of that part's first pixel.
-        shape: (H, W) of the picture.
+    `surface` is the part of a picture of `shape` (H, W) whose first pixel lies at `corner` (x, y).
     """
     # A border of zeros closes lines that would run out of the picture.
     padded = np.zeros((surface.shape[0] + 2, surface.shape[1] + 2), np.float32)

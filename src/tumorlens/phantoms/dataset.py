@@ -26,12 +26,7 @@ def write_phantoms(
 ) -> Manifest:
     """Writes phantoms as PNG files in class folders, and manifest.csv with their patients and outlines, last.
 
-    Args:
-        folder: Where to; made if it is missing.
-        count: Number of slices.
-        size: Height and width, in pixels.
-        seed: Another seed, other phantoms.
-        progress: Called with (done, total).
+    `count` slices of `size` by `size` pixels; another seed, other phantoms. `progress` is called with (done, total).
 
     Raises:
         DataError: If the folder holds something else.

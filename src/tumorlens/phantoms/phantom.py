@@ -113,12 +113,7 @@ def make_patient(
 ) -> Iterator[Phantom]:
     """Makes the slices of one patient; workers share a data set by sharing its patients' numbers.
 
-    Args:
-        number: The patient's number, from 0. Its class is the one at `number % len(labels)`.
-        size: As in `make_phantoms`.
-        seed: As in `make_phantoms`.
-        slices_per_series: As in `make_phantoms`.
-        labels: As in `make_phantoms`.
+    The class is the one at `number % len(labels)`. Other arguments are those of `make_phantoms`.
 
     Yields:
         The slices of its one or two series, each in another plane, through the lesion; without a lesion, through a
@@ -296,13 +291,8 @@ def _area(points: NDArray[np.float64]) -> float:
 def contact_sheet(phantoms: Iterable[Phantom], columns: int = 8, outlines: bool = True) -> Image.Image:
     """Lays phantoms out on one picture that says "synthetic".
 
-    Args:
-        phantoms: At least one phantom, all of one size.
-        columns: Pictures per row.
-        outlines: Whether to draw the tumours' outlines.
-
-    Returns:
-        RGB picture: a line of heading, then rows of `columns` pictures, each with its class and contrast below it.
+    All phantoms are of one size. The picture has a line of heading, then rows of `columns` pictures, each with its
+    class and contrast below it, and with the tumour's outline if `outlines`.
 
     Raises:
         ConfigError: If there are no phantoms, or no columns.

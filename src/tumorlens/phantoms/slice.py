@@ -124,13 +124,8 @@ def cut(
 ) -> tuple[Floats, Floats]:
     """Cuts one slice, without noise.
 
-    Args:
-        head: The common head.
-        anatomy: The patient.
-        lesion: The patient's lesion, if any.
-        scanner: The series.
-        position: Where the slice crosses the plane's normal, mm (to the right, front or top).
-        size: Edge of the picture, in pixels.
+    `position` is where the slice crosses the plane's normal, in mm to the right, front or top; `size` is the edge of
+    the picture in pixels.
 
     Returns:
         The picture, (size, size) float32 from 0 to about 1, and how much of each pixel is lesion, the same shape,

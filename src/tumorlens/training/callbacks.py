@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, astuple, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from tumorlens.errors import ConfigError
-from tumorlens.files import write_atomically
+from tumorlens.files import write_table
 from tumorlens.listener import Epoch
 from tumorlens.model import Network
 
@@ -152,11 +151,7 @@ class StopEarly(EarlyStopping):
 
 def write_log(epochs: list[Epoch], path: Path) -> None:
     """Writes the log as CSV, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [f.name for f in fields(Epoch)])
-    writer.writeheader()
-    writer.writerows(asdict(e) for e in epochs)
-    write_atomically(path, text.getvalue().encode())
+    write_table(path, [f.name for f in fields(Epoch)], map(astuple, epochs))
 
 
 def read_log(path: Path) -> list[Epoch]:

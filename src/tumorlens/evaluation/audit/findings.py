@@ -191,22 +191,3 @@ class AuditReport(BaseModel, frozen=True):
     own_folds: bool
     shortcuts: tuple[Shortcut, ...]
     unreadable: tuple[Failed, ...]
-
-    @property
-    def headlines(self) -> tuple[tuple[str, str], ...]:
-        """The figures to show first: (what, figure)."""
-        rows = [
-            ("pictures", f"{self.pictures:,}"),
-            ("different pictures", f"{self.distinct:,}"),
-            ("duplicate groups", f"{self.groups:,}"),
-            ("contradictory labels", f"{len(self.contradictions):,} groups"),
-        ]
-        if self.leak and self.leak.share is not None:
-            rows.append(("test pictures that stand in training", f"{self.leak.found:,} ({self.leak.share:.1%})"))
-        rows += [
-            (f"label told from the {s.name} alone", f"{s.balanced_accuracy:.0%} (guessing: {s.chance:.0%})")
-            for s in self.shortcuts
-        ]
-        if self.unreadable:
-            rows.append(("unreadable files", f"{len(self.unreadable):,}"))
-        return tuple(rows)

@@ -101,12 +101,8 @@ def local_pattern(image: NDArray[np.float32], sigma: float) -> NDArray[np.int8]:
     The mean of the surroundings is taken away and what is left is divided by its own local strength (local contrast
     normalisation, Jarrett et al., ICCV 2009). Neighbouring slices keep their broad light and shade and differ here.
 
-    Args:
-        image: (S, S) intensities.
-        sigma: Width of the surroundings, in pixels of the thumbnail.
-
-    Returns:
-        (S, S), mean about 0 and standard deviation about 32.
+    Takes (S, S) intensities, and the width of the surroundings in pixels of the thumbnail; gives (S, S) int8, mean
+    about 0 and standard deviation about 32.
     """
     spread = float(image.std())
     rest = (image - image.mean()) / max(spread, 1e-12)
@@ -142,10 +138,7 @@ def describe(scan: Scan, key: int, place: int, places: int) -> NDArray[np.void]:
 def describe_all(manifest: Manifest, folder: Path, progress: Callable[[int, int], None]) -> Pictures:
     """Describes every picture of a manifest; what the folder's cache knows is not read again.
 
-    Args:
-        manifest: The scans.
-        folder: Where the cache is, or is made.
-        progress: Called with (done, total) files.
+    `progress` is called with (done, total) files.
 
     Raises:
         DataError: If no file can be read.

@@ -42,11 +42,8 @@ def joined(
 ) -> NDArray[np.intp]:
     """Numbers what must stay together of `count` entries: duplicates, slices of one file, and known groups.
 
-    Args:
-        count: Number of entries.
-        entry_of: (N,) entry of each picture.
-        duplicates: (N,) number of the duplicate group of each picture, from 1; 0 for none.
-        known: What the manifest knows of each entry: its duplicate group, its patient.
+    `entry_of` is the entry of each of N pictures, `duplicates` the number of its duplicate group, from 1, or 0 for
+    none; `known` is what the manifest knows of each entry: its duplicate group, its patient.
     """
     node_of: dict[tuple[str, object], int] = {}
 

@@ -190,14 +190,9 @@ def measure_faithfulness(
     Where a map is blank it ranks no pixel before another, so insertion and deletion take a random map; the other
     checks leave it out. A map that turns blank when it is made anew has correlation 0 with itself before.
 
-    Args:
-        classifier: Whose maps.
-        images: (N, C, S, S) float32 in [0, 1], preprocessed by the classifier's own rule.
-        groups: What each scan belongs to.
-        methods: Keys of `METHODS`; None takes all that work with the network.
-        sample: How many scans to measure, at most.
-        seed: Of the sample, the noise, the shifts and the randomised networks.
-        listener: Told what is being done.
+    `images` are (N, C, S, S) float32 in [0, 1] by the classifier's own rule, `groups` what each belongs to; at most
+    `sample` of them are measured. `methods` are keys of `METHODS`; None takes all that work with the network. The seed
+    is that of the sample, the noise and the randomised networks.
     """
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.permutation(len(images))[:sample])

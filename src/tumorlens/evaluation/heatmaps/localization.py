@@ -8,7 +8,7 @@ that was called "nothing found" shows no region, so its map is blank, and a blan
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -172,13 +172,9 @@ def localize(
 ) -> Localization:
     """Measures how well heat maps meet outlines. Scans without an outline are left out.
 
-    Args:
-        classifier: Whose maps.
-        slices: Loaded scans, by the classifier's own preprocessing and classes.
-        validation: Which of them to choose thresholds on.
-        test: Which of them to measure on.
-        target: Whose class to explain, the "predicted" or the "true" one.
-        methods: Keys of `METHODS`; None takes all that work with the network.
+    Thresholds are chosen on the scans of `validation`, which may be none, and figures are of those of `test`. The maps
+    are those of the "predicted" or the "true" class. `methods` are keys of `METHODS`; None takes all that work with the
+    network.
 
     Raises:
         DataError: If no test scan has an outline.
@@ -198,14 +194,8 @@ def judge_maps(
 ) -> Judged:
     """The table behind `localize`; tables of several folds can be put together with `pool`.
 
-    Args:
-        classifier: As in `localize`, and so are the others.
-        slices: Loaded scans.
-        validation: Which of them to choose thresholds on.
-        test: Which of them to measure on.
-        target: Whose class to explain.
-        methods: Keys of `METHODS`.
-        curves: What `threshold_curves` gave for other scans; they choose the thresholds in place of `validation`.
+    Arguments as in `localize`. Instead of `validation`, what `threshold_curves` gave for other scans may choose the
+    thresholds.
     """
     entries = slices.manifest.entries
     test = _outlined(slices, test)
@@ -269,20 +259,16 @@ def _outlined(slices: Slices, indices: NDArray[np.intp]) -> NDArray[np.intp]:
 
 def pool(parts: Sequence[Judged]) -> Judged:
     """Puts tables of the same methods together, such as those of all folds; thresholds become their means."""
-    first = parts[0]
-    return Judged(
-        target=first.target,
-        methods=first.methods,
-        shown=first.shown,
+    columns = {
+        name: [x for p in parts for x in getattr(p, name)] for name in ("names", "labels", "predicted", "groups")
+    }
+    return replace(
+        parts[0],
         thresholds=np.mean([p.thresholds for p in parts], axis=0).tolist(),
         fitted_on=sum(p.fitted_on for p in parts),
-        names=[name for p in parts for name in p.names],
-        labels=[label for p in parts for label in p.labels],
-        classes=first.classes,
-        predicted=[key for p in parts for key in p.predicted],
-        groups=[group for p in parts for group in p.groups],
         area=np.concatenate([p.area for p in parts]),
         figures=np.concatenate([p.figures for p in parts]),
+        **columns,
     )
 
 
@@ -333,19 +319,11 @@ def title_of(key: str) -> str:
 def _scans(judged: Judged) -> list[ScanLocalization]:
     if judged.shown not in judged.methods:
         return []
-    table = judged.figures[:, list(judged.methods).index(judged.shown)]
+    figures = judged.figures[:, list(judged.methods).index(judged.shown)].tolist()
+    table = zip(judged.names, judged.labels, judged.predicted, judged.area.tolist(), figures, strict=True)
     return [
-        ScanLocalization(
-            name=judged.names[i],
-            label=judged.labels[i],
-            predicted=judged.predicted[i],
-            area=float(judged.area[i]),
-            pointing=row[FIGURES.index("pointing")],
-            mass=row[FIGURES.index("mass")],
-            dice=row[FIGURES.index("dice")],
-            blank=bool(row[FIGURES.index("blank")]),
-        )
-        for i, row in enumerate(table.tolist())
+        ScanLocalization(name=name, label=label, predicted=predicted, area=area, **dict(zip(FIGURES, row, strict=True)))
+        for name, label, predicted, area, row in table
     ]
 
 

@@ -81,13 +81,8 @@ def measure_heatmaps(
 ) -> HeatmapScores:
     """Measures heat maps, and writes heatmaps.html and heatmaps.json.
 
-    Args:
-        classifier: Whose maps.
-        slices: Loaded scans, by the classifier's own preprocessing and classes.
-        validation: Which of them to choose thresholds on; may be empty.
-        test: Which of them to measure on.
-        folder: Where the files go; made if it is missing.
-        listener: Told what is being done.
+    `slices` are scans by the classifier's own preprocessing and classes. Thresholds are chosen on those of
+    `validation`, which may be none, and figures are of those of `test`.
 
     Raises:
         MissingExtra: If Jinja2 is not installed.
@@ -125,14 +120,7 @@ def measure_heatmaps(
 def write_heatmap_page(folder: Path, scores: HeatmapScores, classifier: Classifier, slices: Slices) -> Path:
     """Writes heatmaps.json and, last, heatmaps.html.
 
-    Args:
-        folder: Where to; made if it is missing.
-        scores: What was measured.
-        classifier: Draws the cases.
-        slices: Where the cases come from, and what is known about the data.
-
-    Returns:
-        The path of heatmaps.html.
+    The classifier draws the cases, which come from the slices.
 
     Raises:
         MissingExtra: If Jinja2 is not installed.
@@ -186,14 +174,8 @@ def draw_case(
 ) -> tuple[Image.Image, Image.Image | None]:
     """Draws a scan with its outline in white, and beside it the heat with its region and box in blue.
 
-    Args:
-        scan: The scan.
-        outline: The radiologist's.
-        heatmap: (H, W) float32 in [0, 1] on the scan's own grid; None, or all zero, where there is none.
-        threshold: Share of the peak that bounds the region.
-
-    Returns:
-        Both pictures; the second is None where there is no heat.
+    `heatmap` is (H, W) float32 in [0, 1] on the scan's own grid, and `threshold` the share of its peak that bounds the
+    region. The second picture is None where there is no heat, or none but zeros.
     """
     original = _with_lines(draw_scan(scan), outline, None)
     if heatmap is None or not heatmap.any():

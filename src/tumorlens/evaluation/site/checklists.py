@@ -86,9 +86,7 @@ class Form(BaseModel, frozen=True, extra="forbid"):
 def fill_form(name: str, facts: Mapping[str, str]) -> Form:
     """Fills a form in.
 
-    Args:
-        name: One of `FORMS`.
-        facts: What the software knows, by the names the form uses.
+    `name` is one of `FORMS`; `facts` is what the software knows, by the names that the form uses.
 
     Raises:
         KeyError: If the form asks for a fact that is not there.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from tumorlens.evaluation.intervals import estimate_means
-from tumorlens.evaluation.metrics import CONFIDENCE, Estimate, Scores, score
+from tumorlens.evaluation.metrics import Estimate, Scores, score
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.scan import FACTS
 
@@ -21,7 +21,7 @@ NOT_GIVEN = "not given"
 FACT_NAMES = {"sex": "sex", "age": "age", "scanner": "scanner", "field_strength": "field strength", "source": "source"}
 PROMISED = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "macro_auc": "Macro AUC"}
 
-_Z = 1.959964  # of the normal distribution, for CONFIDENCE
+_Z = 1.959964  # of the normal distribution, for 95%
 _RESAMPLES = 200  # for calibration lines, whose fits are slow
 _STEEPEST = 20.0  # a slope beyond this means that the class is told apart without error, and has no slope
 Floats = NDArray[np.float64]
@@ -95,9 +95,7 @@ class Comparison(BaseModel, frozen=True):
 def wilson(share: float, n: int) -> Estimate:
     """A proportion with Wilson's 95% interval (1927), which does not collapse where the proportion is 0 or 1.
 
-    Args:
-        share: The proportion, 0 to 1.
-        n: Independent observations; for scans, the groups they come from.
+    `share` is 0 to 1; `n` are independent observations, which for scans are the groups they come from.
     """
     middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z / (1 + _Z**2 / n) * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
@@ -156,20 +154,15 @@ def calibration_lines(predictions: Predictions, *, seed: int = 0) -> list[Calibr
         p = np.clip(predictions.probabilities[:, i], 1e-6, 1 - 1e-6)
         logit = np.log(p / (1 - p))
         slopes, intercepts = _fit(logit, y, weights, free=True)[1], _fit(logit, y, weights, free=False)[0]
-        lines.append(CalibrationLine(name=c.name, slope=_interval(slopes), intercept=_interval(intercepts)))
+        lines.append(CalibrationLine(name=c.name, slope=_estimate(slopes), intercept=_estimate(intercepts)))
     return lines
 
 
 def subgroups(predictions: Predictions, facts: Sequence[Mapping[str, str]], overall: Scores) -> list[Subgroup]:
     """How the network does in each subgroup that the facts make.
 
-    Args:
-        predictions: N scans.
-        facts: What is known of each of the N scans.
-        overall: Scores of all of them, to which subgroups are compared.
-
-    Returns:
-        The subgroups, fact by fact; a fact that no scan has makes none.
+    `facts` is what is known of each of the N scans; subgroups are compared with the `overall` scores. A fact that no
+    scan has makes none.
     """
     subgroups = []
     for fact in (*FACTS, "source"):
@@ -186,9 +179,7 @@ def compare(scores: Scores, promised: Mapping[str, Any]) -> list[Comparison]:
 
     The interval of a difference comes from the two intervals by squaring and adding (MOVER; Zou and Donner 2008).
 
-    Args:
-        scores: Of the site.
-        promised: The card's scores: by figure, mappings with value, low and high.
+    `promised` are the card's scores: by figure, mappings with value, low and high.
     """
     comparisons = []
     for key, name in PROMISED.items():
@@ -213,9 +204,7 @@ def set_figures(
 ) -> tuple[Estimate, Estimate] | tuple[None, None]:
     """Share of prediction sets that hold the true class, and their mean size; None where there are no sets.
 
-    Args:
-        sets: The classes each scan's set holds, by key.
-        predictions: What the scans are.
+    `sets` are the classes that each scan's set holds, by key.
     """
     if not any(sets):
         return None, None
@@ -258,15 +247,9 @@ def _fit(x: Floats, y: Floats, weights: Floats, *, free: bool) -> tuple[Floats, 
     return np.where(settled, a, np.nan), np.where(settled, b, np.nan)
 
 
-def _interval(drawn: Floats) -> Estimate:
+def _estimate(fitted: Floats) -> Estimate:
     """The first value, with the interval the others make."""
-    value, others = float(drawn[0]), drawn[1:][np.isfinite(drawn[1:])]
-    if not np.isfinite(value):
-        return Estimate(value=None)
-    if len(others) < 0.9 * (len(drawn) - 1):
-        return Estimate(value=value)
-    low, high = np.quantile(others, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(value=value, low=float(low), high=float(high))
+    return Estimate.of(float(fitted[0]), fitted[1:], defined=0.9)
 
 
 def _subgroup(fact: str, value: str, predictions: Predictions, overall: Scores) -> Subgroup:

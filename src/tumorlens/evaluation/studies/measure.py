@@ -6,8 +6,6 @@ without from others. Within a study, scanner, sequence and patient are the same;
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +23,7 @@ from tumorlens.evaluation.intervals import estimate_means
 from tumorlens.evaluation.metrics import Estimate, score
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.evaluation.studies.volumes import MaskedVolume, read_volume
-from tumorlens.files import write_atomically
+from tumorlens.files import write_atomically, write_table
 from tumorlens.study import Study, StudyFinding
 
 MARGIN = 3
@@ -127,11 +125,8 @@ def measure_studies(
 ) -> StudyScores:
     """Has every slice and every study classified, and compares with the masks.
 
-    Args:
-        classifier: The weights; one of their classes must mean that nothing was found.
-        volumes: The studies.
-        label: Key of the class of studies whose table names none.
-        progress: Called with (done, total) after each study.
+    One of the weights' classes must mean that nothing was found. `label` is the class of studies whose table names
+    none; `progress` is called with (done, total) after each study.
 
     Raises:
         DataError: If a study's class is not known or none of the weights', a grid does not fit, or no slice has a
@@ -159,11 +154,7 @@ def measure_studies(
 def write_scores(scores: StudyScores, folder: Path) -> Path:
     """Writes studies.json and studies.csv, a row a study; returns the first."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, list(StudyRow.model_fields))
-    table.writeheader()
-    table.writerows(row.model_dump() for row in scores.studies)
-    write_atomically(folder / "studies.csv", text.getvalue().encode())
+    write_table(folder / "studies.csv", StudyRow.model_fields, (row.model_dump().values() for row in scores.studies))
     path = folder / "studies.json"
     write_atomically(path, scores.model_dump_json(indent=1).encode() + b"\n")
     return path

@@ -43,17 +43,8 @@ def evaluate(
 ) -> Scores:
     """Scores a classifier and writes its report.
 
-    Args:
-        classifier: The network to test.
-        slices: Loaded scans, by the classifier's own preprocessing and classes.
-        indices: Which of them to test on.
-        folder: Where report.html, metrics.json, predictions.csv and plots go.
-        context: What the report says beside the figures.
-        history: The training's log, for its curves.
-        listener: Told what is being done.
-
-    Returns:
-        The scores, as in metrics.json.
+    `slices` are by the classifier's own preprocessing and classes, and `indices` those to test on. report.html,
+    metrics.json, predictions.csv and plots go into the folder. `history` is the training's log, for its curves.
     """
     listener.say(f"testing on {len(indices)} scans")
     predictions = predict_slices(classifier, slices, indices)
