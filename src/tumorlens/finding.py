@@ -58,11 +58,9 @@ class Finding:
     and no region, because the network's answer to it means nothing.
 
     Attributes:
-        source: The scan's file.
         frame: Its place in that file, from 0.
         label: Key of the most probable class; None for an unknown scan.
         probabilities: Probability of each class by key, summing to 1; empty for an unknown scan.
-        weights: Which weights made it.
         heatmap: (H, W) float32 in [0, 1] on the scan's own grid: evidence for `explained`, its peak 1; all zero where
             there is none. None for an unknown scan, where no heat map was asked for, and for a class that means
             nothing was found, unless that was asked for by name.

@@ -43,12 +43,10 @@ class Entry:
     Attributes:
         path: The file, absolute.
         name: How tables and reports call it: its path inside the data set, with "#frame" where a file holds several.
-        label: Key of its class.
         group: The patient, series or other group that must not be torn apart. None where nothing is known.
         duplicate_group: Scans with the same one are copies of one picture: re-encoded, mirrored, turned. None where
             nothing is known.
         split: The publisher's split, "training" or "testing", where there is one.
-        fold: Number of its fold, where there is one.
         source: Where it comes from, such as a hospital or a data set, where the table says.
         outline: The radiologist's outline of the tumour, where there is one.
         facts: Sex, age band, scanner and field strength, as in `Scan.facts`, where they are known.
@@ -76,11 +74,8 @@ class Manifest:
     """A table of scans.
 
     Attributes:
-        entries: The scans.
-        classes: The classes their labels belong to.
         unit: What is kept whole, in words: "patient", "series", "duplicate group", "scan", or "patient or duplicate
             group" where the patients of some scans are not known.
-        synthetic: Whether it was made of phantoms.
         failures: Files that should hold a scan with its label, and could not be read.
     """
 

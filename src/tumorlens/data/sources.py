@@ -21,12 +21,7 @@ class PublicSet:
     """A public data set.
 
     Attributes:
-        name: How `tumorlens data get` calls it.
         what: What is in it, and what speaks against it.
-        size: Of the download.
-        licence: Its licence.
-        page: Where a person can fetch it.
-        fetch: Fetches it into a folder.
     """
 
     name: str

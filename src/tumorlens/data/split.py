@@ -19,7 +19,6 @@ class Split:
     """Which scans train, which stop the training early, and which are kept for the test.
 
     Attributes:
-        train: Indices of the scans that train.
         validation: Indices of the scans that choose the epoch. They come out of the training part, and may be none.
         test: Indices of the scans nothing was chosen on.
     """

@@ -42,9 +42,7 @@ class Errors(BaseModel, frozen=True):
 
     Attributes:
         ece: Expected calibration error of the predicted class, 15 bins.
-        brier: Brier score, 0 to 2.
         log_loss: Mean -log of the true class's probability, in nats.
-        reliability: The bins behind the ECE.
     """
 
     ece: float
@@ -57,14 +55,10 @@ class SetScores(BaseModel, frozen=True):
     """What prediction sets hold, over the test scans or over those of one class.
 
     Attributes:
-        name: The class, or "all".
-        n: Scans.
         fitted_on: Validation scans the thresholds were fitted on.
         expected: 95% range of the coverage on infinitely many scans like the validation scans: so few fix a threshold
             no better.
         coverage: Share of the scans whose set holds their true class.
-        mean_size: Mean number of classes in a set.
-        single: Share of the sets with one class.
     """
 
     name: str
@@ -80,15 +74,10 @@ class CalibrationScores(BaseModel, frozen=True):
     """What calibration did to the test scans; stands in metrics.json as "calibration".
 
     Attributes:
-        temperature: Divides the logits.
         fitted_on: Which scans it was fitted on, "validation" or "out-of-fold" ones; see `Calibration`.
         aim: Coverage the sets aim at, in each class.
         before: Errors at temperature 1.
-        after: Errors as reported.
-        sets: Coverage and size of the sets over all scans.
-        classes: The same for each class that was tested.
         accepted: Share of the test scans the gate for unknown scans accepts; None without a gate.
-        accepted_aim: The share it was fitted to accept.
         accepted_classes: That share for each tested class, by its key; empty without a gate.
     """
 

@@ -63,15 +63,12 @@ class ClassScores(BaseModel, frozen=True):
     """One class against the others; all figures in [0, 1].
 
     Attributes:
-        key: The class.
-        name: What people read.
         support: Scans that truly are of the class.
         groups: Groups these scans come from.
         predicted: Scans that were called so.
         precision: Share of the scans called so that are so.
         recall: Share of the class's scans that were called so; also called sensitivity.
         specificity: Share of the other scans that were not called so.
-        f1: Harmonic mean of precision and recall.
         auc: Area under the ROC curve, this class against the rest; ties count half.
     """
 
@@ -109,7 +106,6 @@ class Bin(BaseModel, frozen=True):
     Attributes:
         low: Lower end of the bin, excluded; the first bin takes in 0.
         high: Upper end, included.
-        count: Scans in the bin.
         confidence: Their mean confidence; None in an empty bin.
         accuracy: Share of them that were right; None in an empty bin.
     """
@@ -128,18 +124,8 @@ class Scores(BaseModel, frozen=True):
     counts as 0 in the average, as in scikit-learn, and a note says so.
 
     Attributes:
-        n: Scans.
-        groups: Groups they fall into.
-        resamples: Bootstrap samples the intervals come from.
-        seed: Their seed.
         calibrated: Whether the probabilities were calibrated before; concerns log loss, Brier score and ECE.
-        accuracy: Share of scans classified correctly.
-        balanced_accuracy: Mean recall.
-        macro_precision: Mean precision.
-        macro_recall: Mean recall.
-        macro_f1: Mean F1.
         weighted_precision: Mean precision, weighted by support; recall weighted so is the accuracy.
-        weighted_f1: Mean F1, weighted by support.
         mcc: Matthews correlation for several classes, in [-1, 1] (Gorodkin 2004).
         macro_auc: Mean area under the ROC curves, each class against the rest.
         micro_auc: Area under the ROC curve of all decisions "this scan is of this class" together.
@@ -148,10 +134,7 @@ class Scores(BaseModel, frozen=True):
         ece: Expected calibration error of the predicted class, 15 bins, in [0, 1] (Guo et al. 2017). It has no
             interval: resampling moves it upwards, so that the interval may not even contain it.
         detection: Something against nothing; None where no class means nothing.
-        classes: Each class, in the order of the class set.
         confusion: Counts; row = true class, column = predicted class.
-        reliability: The bins behind the ECE.
-        notes: What speaks against trusting single figures.
     """
 
     n: int
@@ -297,8 +280,6 @@ class _Sums:
         table: (G, C*C + 2) confusion counts, log loss and Brier score.
         nothing: (C,) bool, classes that mean nothing was found.
         group: (N,) int64, each scan's row in `table`.
-        truth: (N,) int64.
-        probabilities: (N, C) float64.
     """
 
     table: NDArray[np.float64]

@@ -34,7 +34,6 @@ class CrossValidation(BaseModel, frozen=True):
     """What a cross-validation found, as in crossvalidation.json.
 
     Attributes:
-        folds: Scores of each fold, on its own test part.
         pooled: Scores of all folds' test parts together; its intervals are those to report.
         spread: Mean and standard deviation over the folds of each headline figure.
         sources: Scores by source, where the data name sources and the scores can be had.

@@ -24,8 +24,6 @@ class Method:
     """A way to make a heat map, (B, h, w) float32 >= 0.
 
     Attributes:
-        title: What people call it.
-        reference: The paper.
         meaning: How it is made, for a report.
         weigh: Makes it of the last feature maps and the gradient of the class's logit with respect to them, each
             (B, F, h, w); works with every network.

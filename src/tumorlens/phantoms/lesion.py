@@ -26,7 +26,6 @@ class Lesion:
     """One lesion.
 
     Attributes:
-        kind: "glioma", "meningioma" or "pituitary".
         balls: (K, 4) float32: centre and radius of each ball, in mm; the first is the main one.
         waves: (W, 4) float32: wave vectors (1 / mm) and phases of the bumps on its surface.
         grains: (W, 4) float32: the same for the unevenness of its grey.
@@ -271,9 +270,7 @@ class Look:
     """How a scanner shows things.
 
     Attributes:
-        contrast: One of `tissue.CONTRASTS`.
         table: (256,) float32 grey value of each material.
-        spacing: Edge of a pixel, mm.
     """
 
     contrast: str

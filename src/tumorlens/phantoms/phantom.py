@@ -50,9 +50,7 @@ class Phantom:
     Attributes:
         scan: The slice: (size, size) float32 in [0, 1], with spacing in mm, patient and series, and a source that
             begins with "synthetic/".
-        label: Its class, a key of `BRAIN_TUMORS`.
         outline: The tumour's outline; None exactly if the class is the one where nothing is found.
-        plane: "axial", "coronal" or "sagittal".
         contrast: "t1", "t1c" (T1 after contrast agent), "t2" or "flair".
         position: Where the slice crosses the patient's axis, in mm: to the top for axial, to the front for coronal,
             to the patient's right for sagittal slices.

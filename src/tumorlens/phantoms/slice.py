@@ -34,11 +34,7 @@ _IN_PLANE = {
 
 
 class Anatomy:
-    """One patient's head: the common head, turned, stretched and warped.
-
-    Args:
-        rng: Source of the patient's peculiarities.
-    """
+    """One patient's head: the common head, turned, stretched and warped."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         turn = np.radians(rng.normal(0, [3.0, 2.5, 4.0])).clip(-0.16, 0.16)
@@ -78,13 +74,10 @@ class Scanner:
     """What is common to the slices of a series.
 
     Attributes:
-        plane: One of `PLANES`.
-        contrast: One of `CONTRASTS`.
         table: (256,) float32 grey value of each material.
         field_of_view: Edge of the square picture, mm.
         centre: (3,) middle of the picture, mm; its component along the normal is not used.
         noise: Standard deviation of the noise in either channel.
-        gamma: Exponent of the grey scale.
         shading: (4, 4) wave vectors, phases and heights of the coil's uneven sensitivity.
     """
 

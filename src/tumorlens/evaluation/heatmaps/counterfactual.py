@@ -55,10 +55,7 @@ class Asked:
     """The table behind a `Counterfactual`, a row an outlined scan.
 
     Attributes:
-        labels: (N,) index of the scan's class.
-        groups: (N,) what the scan belongs to.
         figures: (N, 4) float64: recall, gone, still named and unchanged as 0 or 1; NaN where nothing could be pasted.
-        keys: The classes' keys.
     """
 
     labels: NDArray[np.int64]

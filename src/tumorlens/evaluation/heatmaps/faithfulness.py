@@ -61,11 +61,7 @@ class Check:
     """A figure of faithfulness.
 
     Attributes:
-        title: What people call it.
-        better: Which way is better.
-        meaning: What it says, in a sentence.
         flag: What is wrong with a method that fails it.
-        reference: The paper.
     """
 
     title: str
@@ -142,8 +138,6 @@ class MethodFaithfulness(BaseModel, frozen=True):
     """One method.
 
     Attributes:
-        key: As in `METHODS`.
-        title: What people call it.
         figures: Mean of each check over the scans, by its key; no value where all maps are blank.
         flags: For each check it fails, what is wrong.
     """
@@ -158,13 +152,10 @@ class Faithfulness(BaseModel, frozen=True):
     """What the checks found, for the maps of the predicted class.
 
     Attributes:
-        n: Scans measured.
-        groups: Groups they fall into.
         seed: Seed of the sample and of all that is random in the checks.
         random_map: Insertion and deletion by a random map of the same fineness, which the methods are held against.
         random_pixels: The same with every pixel by itself, as some papers do. Single black pixels all over a scan look
             like nothing the network ever saw, so this deletes more than most maps do, and the verdict would differ.
-        methods: The methods.
     """
 
     n: int

@@ -138,8 +138,6 @@ class Baseline:
     """A map made without a network.
 
     Attributes:
-        title: What people call it.
-        meaning: What it is, in a few words.
         draw: Makes it, (H, W) float32 >= 0.
     """
 

@@ -36,7 +36,6 @@ class MapFigures(BaseModel, frozen=True):
     """Means over some scans; all in [0, 1].
 
     Attributes:
-        n: Scans.
         pointing: Share of maps whose hottest point lies in the outline or at most `TOLERANCE` beside it.
         pointing_strict: The same without tolerance.
         mass: Mean share of the heat that lies inside the outline.
@@ -62,10 +61,7 @@ class MethodLocalization(BaseModel, frozen=True):
 
     Attributes:
         key: As in `METHODS` or `BASELINES`.
-        title: What people call it.
-        baseline: Whether it is one.
         threshold: Share of the peak that marks a pixel.
-        overall: All scans.
         gain: Its pointing game less the best baseline's, scan by scan, in [-1, 1].
         classes: Scans by the key of their true class.
         sizes: Scans by the size of their tumour, see `SIZES`.
@@ -85,14 +81,7 @@ class ScanLocalization(BaseModel, frozen=True):
     """One scan under the method that findings use.
 
     Attributes:
-        name: The scan, as tables call it.
-        label: Key of its true class.
-        predicted: Key of its predicted class.
         area: The tumour's share of the picture.
-        pointing: As in `MapFigures`, and so are the others.
-        mass: Share of the heat inside.
-        dice: At the method's threshold.
-        blank: Whether it has no map.
     """
 
     name: str
@@ -110,13 +99,9 @@ class Localization(BaseModel, frozen=True):
 
     Attributes:
         target: Whose maps: those of the "predicted" class, as users see them, or of the "true" one, as most papers do.
-        n: Scans with an outline.
-        groups: Groups they fall into.
         fitted_on: Other scans that the thresholds were chosen on, for the highest mean Dice; 0 where there were none
             with an outline, and half the peak is taken.
         best_baseline: Key of the baseline with the best pointing game.
-        methods: The methods, then the baselines.
-        scans: Each scan under the method that findings use.
     """
 
     target: Target
@@ -133,16 +118,7 @@ class Judged:
     """The table behind a `Localization`: N scans under M methods.
 
     Attributes:
-        target: Whose maps.
-        methods: M keys of methods and baselines.
         shown: Key of the method that findings use.
-        thresholds: M shares of the peak.
-        fitted_on: Number of scans these were chosen on.
-        names: N names of scans.
-        labels: Keys of their true classes.
-        classes: Keys of all classes, in the network's order.
-        predicted: Keys of their predicted classes.
-        groups: What they belong to.
         area: (N,) the tumour's share of the picture.
         figures: (N, M, 7) float64, see `FIGURES`.
     """

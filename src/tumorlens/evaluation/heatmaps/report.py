@@ -49,13 +49,9 @@ class HeatmapScores(BaseModel, frozen=True):
     """What heatmaps.json holds.
 
     Attributes:
-        version: Of the package.
-        weights: Name of the weights.
-        weights_sha256: Their checksum.
         shown: Key of the method whose maps findings carry.
         localization: Maps of the predicted class against outlines; None where no test scan has one.
         localization_true: The same for maps of the true class.
-        faithfulness: What the checks without outlines found.
         notes: What was left out, and what speaks against trusting single figures.
     """
 

@@ -25,10 +25,6 @@ class GalleryCase:
 
     Attributes:
         name: The scan's path relative to the data root.
-        truth: Key of the true class.
-        predicted: Key of the predicted class.
-        probabilities: Each class's key and probability.
-        original: The scan.
         overlay: The same with the heat map on it; None where there is none to draw.
         note: What should be said about the case, such as "no positive evidence".
     """

@@ -33,8 +33,6 @@ class Theme:
     """Colours of a page.
 
     Attributes:
-        ink: Text.
-        muted: Secondary text and axes.
         grid: Grid lines, and the empty cells of the confusion matrix.
         paper: Background where a picture cannot be transparent, and text on full cells.
         series: Colours of curves, after Okabe and Ito 2008.

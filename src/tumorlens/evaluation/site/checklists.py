@@ -22,9 +22,7 @@ class Item(BaseModel, frozen=True, extra="forbid"):
     """One item of a form.
 
     Attributes:
-        section: Heading it stands under.
         number: Its number in the published checklist; empty where items have none.
-        title: What it asks for, short and in our own words.
         filled: What the software knows.
         todo: What only people know.
     """

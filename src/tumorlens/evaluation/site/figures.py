@@ -32,7 +32,6 @@ class CalibrationLine(BaseModel, frozen=True):
     """How one class's probabilities relate to how often it is so (Cox 1958; Van Calster et al. 2019).
 
     Attributes:
-        name: The class.
         slope: Of the logit of its frequency over the logit of its probability; below 1, probabilities are too extreme.
             None where the class is told apart without error.
         intercept: What must be added to the logit, the slope being 1; below 0, probabilities are too high on average.
@@ -49,10 +48,7 @@ class Subgroup(BaseModel, frozen=True):
     Attributes:
         fact: One of `FACTS`, or "source".
         value: What the scans share; "not given" where the files do not say.
-        n: Scans.
-        groups: Patients, or other groups.
         positive: Scans of classes that are something; of all classes if none means nothing.
-        accuracy: Share of scans classified correctly.
         sensitivity: Share of the positive scans that were not called nothing; mean recall if no class means nothing.
         specificity: Share of the others that were called nothing.
         warning: Why the figures say little, or what they say that matters; empty otherwise.
@@ -73,14 +69,9 @@ class Comparison(BaseModel, frozen=True):
     """A figure here against the one in the weights card.
 
     Attributes:
-        key: Name of the figure.
-        name: What people read.
-        here: At the site.
-        promised: In the card.
         difference: The first less the second, with its 95% interval.
         verdict: "below" or "above" if the interval of the difference excludes 0, else "within"; "unknown" where
             there is no interval.
-        words: The same as a sentence.
     """
 
     key: str

@@ -38,14 +38,8 @@ class StudyRow(BaseModel, frozen=True):
     """One study.
 
     Attributes:
-        name: The study, as tables call it.
-        patient: Whose it is.
-        truth: Key of its class.
         label: Key of the class that the study's finding names; None where it is not assessable.
-        probability: Of that class, 0 to 1.
         uncertain: Whether the answer is that nobody can tell by it.
-        tumour_slices: Slices with tumour.
-        missed: Those of them called "nothing found".
         free_slices: Slices `MARGIN` or more from the tumour.
         false_alarms: Those of them called a tumour.
         pointing: Share of the slices with tumour whose heat map's peak lies on it; None where there are none.
@@ -68,11 +62,7 @@ class StudyScores(BaseModel, frozen=True):
     """A classifier on whole studies; intervals are resampled by patient.
 
     Attributes:
-        weights: Name of the weights.
-        patients: How many.
         margin: Slices between a tumour and the slices that count as tumour-free.
-        tumour_slices: Slices with tumour.
-        free_slices: Slices without.
         auc: Area under the ROC curve of slices with tumour against those without, by the probability of any tumour.
         missed: Share of the slices with tumour called "nothing found".
         false_alarms: Share of the tumour-free slices called a tumour.
@@ -81,7 +71,6 @@ class StudyScores(BaseModel, frozen=True):
             "nothing found" has no map.
         named_rightly: Share of the studies whose finding names their class, and is not uncertain.
         uncertain: Share of the studies whose finding is uncertain.
-        studies: Each study.
     """
 
     weights: str

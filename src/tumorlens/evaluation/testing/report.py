@@ -25,19 +25,10 @@ class ReportContext:
     """What a reader must know beside the figures.
 
     Attributes:
-        title: Heading, such as "CNN-LSTM on the Kaggle test part".
-        data: What was tested on, in a sentence or two.
         synthetic: Whether the scans are drawn by a computer; the page then says so beside the heading.
-        model: Name of the network.
-        date: Day of the evaluation, as it should be shown.
-        version: Version of TumorLens.
-        weights: Name of the weights.
-        weights_sha256: Their checksum.
         split: Number of scans in each part, such as {"training": 4000, "validation": 700, "test": 1311}.
         grouped_by: What a group is, in the singular: "patient", "series", "duplicate group" or "scan".
-        split_seed: Seed of the split.
         cautions: What speaks against trusting the figures, such as possible leakage; one sentence or two each.
-        command: Command line that repeats the evaluation.
         training: Facts about the training in the order shown, such as {"epochs": 30, "seconds per epoch": 12.5}.
         best_epoch: The epoch whose weights were kept; None for the one with the lowest validation loss.
         heat_map: How the heat maps were made, in a sentence or two.
