@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,24 +176,9 @@ class Finding:
 
     def record(self, heatmap: Path | str | None = None, overlay: Path | str | None = None) -> FindingRecord:
         """The finding as a JSON record, with the files or URLs its pictures went to."""
-        return FindingRecord(
-            source=self.source,
-            frame=self.frame,
-            unknown=self.unknown,
-            strangeness=self.strangeness,
-            reason=self.reason,
-            label=self.label,
-            confidence=self.confidence,
-            close_call=self.close_call,
-            probabilities=self.probabilities,
-            prediction_set=self.prediction_set,
-            explained=self.explained or self.label,
-            method=self.method,
-            region=self.region,
-            heatmap=_named(heatmap),
-            overlay=_named(overlay),
-            warnings=self.warnings,
-        )
+        same: dict[str, Any] = {name: getattr(self, name) for name in FindingRecord.model_fields}
+        files = {"heatmap": _named(heatmap), "overlay": _named(overlay)}
+        return FindingRecord(**same | files | {"explained": self.explained or self.label})
 
 
 def _named(file: Path | str | None) -> str | None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tumorlens.classes import BRAIN_TUMORS, ClassSet, ScanClass
-from tumorlens.errors import DataError, InputError
+from tumorlens.errors import DataError, InputError, needs_extra
 from tumorlens.formats import Failure, find_sources
 from tumorlens.outline import Outline
 from tumorlens.scan import AGE_BANDS, FACTS, age_band
@@ -219,14 +219,14 @@ def _settle(
 
 def _fitting_classes(labels: Sequence[str], where: Path) -> ClassSet:
     """The built-in classes if all labels are among them; else the labels, as they are spelt."""
-    known = {label: BRAIN_TUMORS.match(label) for label in labels}
-    if None not in known.values():
-        fitting = tuple(c for i, c in enumerate(BRAIN_TUMORS) if i in known.values())
+    places = {label: BRAIN_TUMORS.match(label) for label in labels}
+    if None not in places.values():
+        fitting = tuple(c for i, c in enumerate(BRAIN_TUMORS) if i in places.values())
         return ClassSet(classes=fitting) if len(fitting) > 1 else BRAIN_TUMORS
     if len(labels) < 2:
         return BRAIN_TUMORS
     # "normal" beside "pneumonia" means that nothing was found, too.
-    meaning = {label: index is not None and BRAIN_TUMORS[index].nothing for label, index in known.items()}
+    meaning = {label: index is not None and BRAIN_TUMORS[index].nothing for label, index in places.items()}
     try:
         return ClassSet(
             classes=tuple(ScanClass(key=k, name=k.replace("_", " "), nothing=n) for k, n in meaning.items())
@@ -259,21 +259,18 @@ def join_copies(entries: Iterable[Entry]) -> tuple[Entry, ...]:
 
     Copies share the group that one of them has; groups that share a picture become one, named as the first of them.
     """
+    with needs_extra("reading a data set", "train"):
+        from scipy.cluster.hierarchy import DisjointSet
+
     entries = tuple(entries)
-    first: dict[str, str] = {}  # a group, and the one it became a part of
-
-    def find(group: str) -> str:
-        while (parent := first.get(group, group)) != group:
-            group = parent
-        return group
-
+    groups = DisjointSet(e.group for e in entries if e.group)
     group_of: dict[str, str] = {}
     for entry in entries:
         if entry.group and entry.duplicate_group:
-            one, other = sorted((find(entry.group), find(group_of.setdefault(entry.duplicate_group, entry.group))))
-            first[other] = one
-    groups = (entry.group or group_of.get(entry.duplicate_group or "") for entry in entries)
-    return tuple(replace(e, group=group and find(group)) for e, group in zip(entries, groups, strict=True))
+            groups.merge(entry.group, group_of.setdefault(entry.duplicate_group, entry.group))
+    joined = {group: min(subset) for subset in groups.subsets() for group in subset}
+    own = (entry.group or group_of.get(entry.duplicate_group or "") for entry in entries)
+    return tuple(replace(e, group=group and joined[group]) for e, group in zip(entries, own, strict=True))
 
 
 def unit_of(entries: Sequence[Entry], grouping: str | None) -> str:

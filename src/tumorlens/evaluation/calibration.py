@@ -212,8 +212,8 @@ def score_calibration(
         temperature=temperature,
         fitted_on=calibration.fitted_on,
         aim=calibration.coverage,
-        before=_errors(before),
-        after=_errors(scores),
+        before=Errors.model_validate(before, from_attributes=True),
+        after=Errors.model_validate(scores, from_attributes=True),
         sets=score_sets("all classes", sets, predictions, calibration),
         classes=[score_sets(c.name, sets, predictions, calibration, i) for i, c in tested],
         accepted_aim=calibration.accepted,
@@ -241,7 +241,3 @@ def score_sets(
         mean_size=float(size.mean()),
         single=float((size == 1).mean()),
     )
-
-
-def _errors(scores: Scores) -> Errors:
-    return Errors(ece=scores.ece, brier=scores.brier, log_loss=scores.log_loss, reliability=scores.reliability)

@@ -23,6 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.errors import ConfigError
+from tumorlens.explain.region import enclosed_area
 from tumorlens.outline import Outline
 from tumorlens.phantoms.head import head
 from tumorlens.phantoms.lesion import Lesion, grow
@@ -271,7 +272,7 @@ def _outline(share: NDArray[np.float32]) -> Outline | None:
     top, left = rows[0], columns[0]
     part = np.pad(share[top : rows[-1] + 1, left : columns[-1] + 1], 1)
     lines = contour_generator(z=part).lines(0.5)
-    line: NDArray[np.float64] = np.asarray(max(lines, key=lambda points: abs(_area(np.asarray(points)))))
+    line: NDArray[np.float64] = np.asarray(max(lines, key=lambda points: enclosed_area(np.asarray(points))))
     if len(line) > _POINTS:
         # Evenly along the contour.
         length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
@@ -279,11 +280,6 @@ def _outline(share: NDArray[np.float32]) -> Outline | None:
         line = np.column_stack([np.interp(even, length, line[:, k]) for k in (0, 1)])
     points = (line + np.array([left - 0.5, top - 0.5])) / [share.shape[1], share.shape[0]]
     return Outline(points.clip(0, 1))
-
-
-def _area(points: NDArray[np.float64]) -> float:
-    x, y = points.T
-    return float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
 
 
 def contact_sheet(phantoms: Iterable[Phantom], columns: int = 8, outlines: bool = True) -> Image.Image:

@@ -241,26 +241,14 @@ def _sample(head: Head, table: Floats, points: Floats) -> Floats:
     start = (whole[0] * SHAPE[1] + whole[1]) * SHAPE[2] + whole[2]
     voxels = head.material.reshape(-1)
 
-    def value(offset: int) -> Floats:
-        values: Floats = table.take(voxels.take(start + offset))
-        return values
-
-    def along_z(offset: int) -> Floats:
-        low, high = value(offset), value(offset + 1)
+    def along(axis: int, offset: int) -> Floats:
+        if axis == 3:
+            values: Floats = table.take(voxels.take(start + offset))
+            return values
+        low, high = along(axis + 1, offset), along(axis + 1, offset + _STRIDES[axis])
         high -= low
-        high *= place[2]
+        high *= place[axis]
         high += low
         return high
 
-    def along_y(offset: int) -> Floats:
-        low, high = along_z(offset), along_z(offset + _STRIDES[1])
-        high -= low
-        high *= place[1]
-        high += low
-        return high
-
-    low, high = along_y(0), along_y(_STRIDES[0])
-    high -= low
-    high *= place[0]
-    high += low
-    return high
+    return along(0, 0)

@@ -78,7 +78,7 @@ class MethodLocalization(BaseModel, frozen=True):
 
 
 class ScanLocalization(BaseModel, frozen=True):
-    """One scan under the method that findings use.
+    """One scan under the method that findings use, with figures as in `MapFigures`.
 
     Attributes:
         area: The tumour's share of the picture.
@@ -119,6 +119,7 @@ class Judged:
 
     Attributes:
         shown: Key of the method that findings use.
+        fitted_on: Scans that the methods' thresholds were chosen on.
         area: (N,) the tumour's share of the picture.
         figures: (N, M, 7) float64, see `FIGURES`.
     """

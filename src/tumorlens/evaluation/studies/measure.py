@@ -192,10 +192,8 @@ def _score(
     classes: ClassSet,
     nothing: NDArray[np.bool_],
 ) -> StudyScores:
-    distance, something, predicted, pointing = (
-        np.concatenate([getattr(part, name) for part in parts])
-        for name in ("distance", "something", "predicted", "pointing")
-    )
+    columns = ("distance", "something", "predicted", "pointing")
+    distance, something, predicted, pointing = (np.concatenate([getattr(p, c) for p in parts]) for c in columns)
     patients = np.repeat([row.patient for row in rows], [len(part.distance) for part in parts])
     on, free = distance == 0, distance >= MARGIN
     if not free.any():
