@@ -21,9 +21,7 @@ TEMPORARY = ".part"
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file so that it is there whole, and on the disk, once this returns; or not at all.
 
-    Args:
-        path: The file, in a folder that is there.
-        content: Its bytes.
+    Its folder is there.
 
     Raises:
         OSError: If the file cannot be written; an earlier file of that name is then untouched.
@@ -48,9 +46,7 @@ def write_table(path: Path, head: Iterable[str], rows: Iterable[Iterable[object]
 def writing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A file to write in place of `path`: it takes that name when the block ends without an error, else it goes.
 
-    Args:
-        path: The file, in a folder that is there.
-        durable: Whether to wait until it has reached the disk.
+    Its folder is there. Without `durable`, nobody waits until it has reached the disk.
 
     Raises:
         OSError: If the file cannot be written; an earlier file of that name is then untouched.
@@ -71,8 +67,7 @@ def writing(path: Path, *, durable: bool = True) -> Iterator[Path]:
 def writing_folder(path: Path) -> Iterator[Path]:
     """A folder to fill in place of `path`: it takes that name when the block ends without an error, else it goes.
 
-    Args:
-        path: The folder, which must not be there; those above it are made.
+    The folder must not be there; those above it are made.
 
     Raises:
         FileExistsError: If it is there.

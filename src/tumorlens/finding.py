@@ -39,12 +39,8 @@ class WeightsId(BaseModel, frozen=True):
 def prediction_sets(probabilities: NDArray[np.float64], thresholds: Sequence[float]) -> NDArray[np.bool_]:
     """Conformal prediction sets: classes at least as probable as their threshold, and always the most probable one.
 
-    Args:
-        probabilities: (N, C) calibrated probabilities.
-        thresholds: C of them, from the weights card.
-
-    Returns:
-        (N, C) bool, no row without a class.
+    Takes (N, C) calibrated probabilities and the C thresholds of the weights card; gives (N, C) bool, no row without a
+    class.
     """
     most: NDArray[np.bool_] = probabilities == probabilities.max(1, keepdims=True)
     return most | (probabilities >= np.asarray(thresholds))

@@ -37,8 +37,7 @@ _SHOWN = 40  # rows of findings that a terminal shows of a larger set
 class Console:
     """Tables, messages and progress bars.
 
-    Args:
-        quiet: Whether to leave messages and progress out.
+    Without messages and progress if `quiet`.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:

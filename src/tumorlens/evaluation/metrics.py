@@ -168,11 +168,8 @@ def score(predictions: Predictions, *, resamples: int = 1000, seed: int = 0, cal
     Scans of one patient resemble each other, so whole groups are drawn with replacement, not scans (Field and Welsh
     2007). The interval says how the figure would vary over other patients like these, not over other hospitals.
 
-    Args:
-        predictions: The table, with scans of two classes at least.
-        resamples: Bootstrap samples; 0 leaves the intervals out.
-        seed: Seed of the bootstrap.
-        calibrated: Whether the probabilities were calibrated.
+    Takes scans of two classes at least. No resamples leave the intervals out; `calibrated` says whether the
+    probabilities were.
 
     Raises:
         DataError: If all scans are of one class.

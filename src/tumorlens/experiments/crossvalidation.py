@@ -65,16 +65,10 @@ def crossvalidate(
     With `validation: 0` in the settings, all of the other folds train, and each fold's calibration is fitted on what
     the other folds' networks said of the scans that they were not trained on.
 
-    Args:
-        data: The data sets. Their manifest's folds are taken; without any, `folds` stratified ones are made that keep
-            groups whole.
-        config: Settings of every run; its split is not used.
-        folder: Where each fold's run, crossvalidation.json and predictions.csv go.
-        folds: How many folds to make where the data have none.
-        publisher: Whether to also train on the publisher's split, where the data have one.
-        final: Whether to also train on all folds, into final/, calibrated by all out-of-fold predictions.
-        listener: Told what is being done.
-        trainer: Trains all the runs beforehand, such as `train_on_ray`; None trains one after another.
+    The folds of the data's manifests are taken; without any, `folds` stratified ones are made that keep groups whole.
+    Each fold's run, crossvalidation.json and predictions.csv go into the folder; the settings' own split is not used.
+    `publisher` also trains on the publisher's split, where the data have one, and `final` on all folds, into final/,
+    calibrated by all out-of-fold predictions. `trainer` trains all the runs beforehand, such as `train_on_ray`.
 
     Raises:
         ConfigError: If the folder holds a cross-validation with other settings.
@@ -226,12 +220,12 @@ def _pool(parts: Sequence[Predictions]) -> Predictions:
 
 def _by_source(pooled: Predictions) -> dict[str, Scores]:
     sources = np.array(pooled.extra["source"])
-    found = {}
+    scores = {}
     for source in sorted(set(sources.tolist()) - {""}):
         rows = np.flatnonzero(sources == source)
         if len(np.unique(pooled.truth[rows])) > 1:
-            found[source] = score(pooled.pick(rows))
-    return found
+            scores[source] = score(pooled.pick(rows))
+    return scores
 
 
 def _spread(estimates: Sequence[Estimate]) -> tuple[float, float]:

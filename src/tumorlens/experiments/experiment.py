@@ -256,22 +256,22 @@ def evaluate_weights(
 
 def cautions(slices: Slices, split: Split, config: TrainConfig) -> list[str]:
     """What speaks against trusting scores on this split, a sentence or two each."""
-    found = list(config.cautions)
+    doubts = list(config.cautions)
     if slices.manifest.synthetic:
-        found.append(_SYNTHETIC)
+        doubts.append(_SYNTHETIC)
     alone = sum(e.unit is None for e in slices.manifest.entries) / len(slices)
     if alone:
         which = "Nothing in the data says" if alone == 1 else f"For {alone:.0%} of the scans, nothing says"
-        found.append(
+        doubts.append(
             f"{which} which scans belong to one patient, and this split was not checked for duplicates: the figures "
             "may measure memory as much as diagnosis."
         )
     if (shared := shared_groups(slices.groups, split)) > 0:
-        found.append(
+        doubts.append(
             f"{shared:.0%} of the test scans share their {slices.manifest.unit} with a scan the network was trained "
             "on: the figures measure memory as much as diagnosis. Compare with --split grouped."
         )
-    return found
+    return doubts
 
 
 def _context(classifier: Classifier, slices: Slices, **more: Any) -> ReportContext:

@@ -77,15 +77,8 @@ def make_phantoms(
 
     Phantom i of a seed is the same for every count. Its anatomy, lesion and place are the same for every size.
 
-    Args:
-        count: How many slices.
-        size: Edge of the square pictures, in pixels; at least 32.
-        seed: Another seed, other patients.
-        slices_per_series: Neighbouring slices per series; patients have one or two series.
-        labels: The classes to make, keys of `BRAIN_TUMORS`; all of them if None.
-
-    Yields:
-        `count` phantoms.
+    Pictures are of `size` by `size` pixels, at least 32; another seed, other patients. Patients have one or two series
+    of `slices_per_series` neighbouring slices. `labels` are keys of `BRAIN_TUMORS`; None makes all of them.
 
     Raises:
         ConfigError: If a setting is out of range, or a label unknown.
@@ -144,14 +137,8 @@ def make_study(
 ) -> list[Phantom]:
     """Makes a whole series: parallel slices at equal distances over the head, one of them through the lesion.
 
-    Args:
-        number: The patient's number, from 0.
-        label: The patient's class, a key of `BRAIN_TUMORS`.
-        plane: "axial", "coronal" or "sagittal".
-        contrast: "t1", "t1c", "t2" or "flair".
-        size: Edge of the square pictures, in pixels; at least 32.
-        slices: How many slices; at least 2.
-        seed: Another seed, other patients.
+    `number` is the patient's, from 0, and `label` its class, a key of `BRAIN_TUMORS`. Pictures are of `size` by `size`
+    pixels, at least 32; there are at least 2 slices.
 
     Returns:
         The slices in the order of their `position`. Those that do not cross the tumour are labelled as what they

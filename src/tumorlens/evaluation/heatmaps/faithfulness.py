@@ -14,6 +14,7 @@ References:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -252,11 +253,9 @@ def _maps(
 
 def _mean(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Mean of several measurements of the same scans, without those that are NaN."""
-    stacked = np.stack(values)
-    finite = np.isfinite(stacked)
-    count = finite.sum(0)
-    mean = np.full(count.shape, np.nan)
-    np.divide(np.where(finite, stacked, 0).sum(0), count, out=mean, where=count > 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a scan whose measurements all are NaN has no mean
+        mean: NDArray[np.float64] = np.nanmean(np.stack(values), 0)
     return mean
 
 
