@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from tumorlens.classes import BRAIN_TUMORS, ClassSet, ScanClass
 from tumorlens.errors import DataError, InputError, needs_extra
+from tumorlens.files import write_table
 from tumorlens.formats import Failure, find_sources
 from tumorlens.outline import Outline
 from tumorlens.scan import AGE_BANDS, FACTS, age_band
@@ -99,24 +100,12 @@ class Manifest:
         folder = path.parent.absolute()
         grouping = self.unit.removesuffix(f" or {COPIES}")
         column = grouping if grouping in GROUPINGS else "group"
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["path", "label", column, "duplicate_group", "split", "fold", "source", "outline"])
-            for e in self.entries:
-                file_path = e.path.absolute()
-                inside = file_path.is_relative_to(folder)
-                writer.writerow(
-                    [
-                        (file_path.relative_to(folder) if inside else file_path).as_posix(),
-                        e.label,
-                        e.group or "",
-                        e.duplicate_group or "",
-                        e.split or "",
-                        "" if e.fold is None else e.fold,
-                        e.source or "",
-                        e.outline or "",
-                    ]
-                )
+        rows = []
+        for e in self.entries:
+            file = e.path.absolute()
+            name = (file.relative_to(folder) if file.is_relative_to(folder) else file).as_posix()
+            rows.append((name, e.label, e.group, e.duplicate_group, e.split, e.fold, e.source, e.outline))
+        write_table(path, ("path", "label", column, "duplicate_group", "split", "fold", "source", "outline"), rows)
 
 
 def pseudonym(identifier: str) -> str:

@@ -113,8 +113,8 @@ class Bin(BaseModel, frozen=True):
     low: float
     high: float
     count: int
-    confidence: float | None
-    accuracy: float | None
+    confidence: float | None = None
+    accuracy: float | None = None
 
 
 class Scores(BaseModel, frozen=True):
@@ -230,31 +230,22 @@ def score(predictions: Predictions, *, resamples: int = 1000, seed: int = 0, cal
 
 def classification_report_text(scores: Scores) -> str:
     """The table scikit-learn's `classification_report` prints, with four digits; "n/a" where a figure is undefined."""
-    rows = [(c.name, *(_digits(e.value) for e in (c.precision, c.recall, c.f1)), c.support) for c in scores.classes]
-    accuracy = _digits(scores.accuracy.value)
-    macro = (scores.macro_precision, scores.macro_recall, scores.macro_f1)
+    accuracy, macro = scores.accuracy, (scores.macro_precision, scores.macro_recall, scores.macro_f1)
+    rows = [(c.name, c.precision, c.recall, c.f1, c.support) for c in scores.classes]
     totals = [
         ("accuracy", "", "", accuracy, scores.n),
-        ("macro avg", *(_digits(e.value) for e in macro), scores.n),
-        (
-            "weighted avg",
-            _digits(scores.weighted_precision.value),
-            accuracy,
-            _digits(scores.weighted_f1.value),
-            scores.n,
-        ),
+        ("macro avg", *macro, scores.n),
+        ("weighted avg", scores.weighted_precision, accuracy, scores.weighted_f1, scores.n),
     ]
-    width = max(len(str(row[0])) for row in rows + totals)
-    head = " ".join([" " * width + " ", *(f"{h:>9}" for h in ("precision", "recall", "f1-score", "support"))])
+    width = max(len(name) for name, *_ in [*rows, *totals])
 
-    def line(row: tuple[object, ...]) -> str:
-        return " ".join([f"{row[0]:>{width}} ", *(f"{cell:>9}" for cell in row[1:])])
+    def line(name: str, *cells: Estimate | str | int) -> str:
+        values = (cell.value if isinstance(cell, Estimate) else cell for cell in cells)
+        texts = ("n/a" if v is None else f"{v:.4f}" if isinstance(v, float) else v for v in values)
+        return " ".join([f"{name:>{width}} ", *(f"{text:>9}" for text in texts)])
 
-    return "\n".join([head, "", *map(line, rows), "", *map(line, totals), ""])
-
-
-def _digits(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.4f}"
+    head = line("", "precision", "recall", "f1-score", "support")
+    return "\n".join([head, "", *(line(*row) for row in rows), "", *(line(*row) for row in totals), ""])
 
 
 def _ratio(above: Counts, below: Counts) -> NDArray[np.float64]:
@@ -360,16 +351,8 @@ def _reliability(predictions: Predictions) -> list[Bin]:
     bins = []
     for i in range(BINS):
         inside = place == i
-        full = bool(inside.any())
-        bins.append(
-            Bin(
-                low=i / BINS,
-                high=(i + 1) / BINS,
-                count=int(inside.sum()),
-                confidence=float(confidence[inside].mean()) if full else None,
-                accuracy=float(right[inside].mean()) if full else None,
-            )
-        )
+        means = {"confidence": confidence[inside].mean(), "accuracy": right[inside].mean()} if inside.any() else {}
+        bins.append(Bin(low=i / BINS, high=(i + 1) / BINS, count=int(inside.sum()), **means))
     return bins
 
 

@@ -49,7 +49,11 @@ class Predictions:
         names = tuple(map(str, self.names))
         _check_truth(truth, len(self.classes))
         _check_probabilities(probabilities, (len(truth), len(self.classes)))
-        _check_lengths(len(truth), {"names": names, **self.extra})
+        for name, column in {"names": names, **self.extra}.items():
+            if len(column) != len(truth):
+                raise DataError(
+                    f"the column {name!r} has {len(column)} entries for {len(truth)} scans; give one per scan"
+                )
         if len(set(names)) != len(names):
             raise DataError("two predictions are for the same scan; keep one row per scan")
         if taken := set(self.extra) & set(_columns(self.classes)):
@@ -162,9 +166,3 @@ def _check_probabilities(probabilities: NDArray[np.float64], shape: tuple[int, i
         raise DataError("a probability is negative or not a number; did the training diverge?")
     if np.abs(probabilities.sum(1) - 1).max() > _SUM_TOLERANCE:
         raise DataError("the probabilities of a scan do not sum to 1; pass a softmax, not logits")
-
-
-def _check_lengths(n: int, columns: Mapping[str, Sequence[str]]) -> None:
-    for name, column in columns.items():
-        if len(column) != n:
-            raise DataError(f"the column {name!r} has {len(column)} entries for {n} scans; give one per scan")

@@ -29,6 +29,7 @@ from tumorlens.phantoms.head import head
 from tumorlens.phantoms.lesion import Lesion, grow
 from tumorlens.phantoms.slice import NORMAL, PLANES, Anatomy, Scanner, cut, expose
 from tumorlens.phantoms.tissue import CONTRASTS
+from tumorlens.picture import to_picture
 from tumorlens.scan import Orientation, Scan
 from tumorlens.sequence import SeriesInfo, name_sequence
 
@@ -289,7 +290,7 @@ def contact_sheet(phantoms: Iterable[Phantom], columns: int = 8, outlines: bool 
     draw.text((gap, gap), "synthetic: TumorLens phantoms, no patients", fill=(240, 240, 240), font=font)
     for i, phantom in enumerate(items):
         left, top = gap + i % columns * (edge + gap), line + 2 * gap + i // columns * (edge + line + gap)
-        sheet.paste(Image.fromarray((phantom.scan.rgb * 255).round().astype(np.uint8)), (left, top))
+        sheet.paste(to_picture(phantom.scan.rgb), (left, top))
         caption = f"{BRAIN_TUMORS[BRAIN_TUMORS.keys.index(phantom.label)].name}, {phantom.contrast}"
         draw.text((left, top + edge + 1), caption, fill=(200, 200, 200), font=font)
         if outlines and phantom.outline is not None:

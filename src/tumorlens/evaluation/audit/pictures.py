@@ -146,9 +146,9 @@ def describe_all(manifest: Manifest, folder: Path, progress: Callable[[int, int]
     """
     keys = [_key(e) for e in manifest.entries]
     path = folder / CACHE
-    cached = _known(path)
-    unread = [i for i, key in enumerate(keys) if key not in cached]
     count = _cut_tail(path)
+    cached = _whole_files(path, count)
+    unread = [i for i, key in enumerate(keys) if key not in cached]
     failures: list[Failure] = []
     with path.open("ab", buffering=0) as file:  # unbuffered: a kill loses the files being read, no more
         done = len(keys) - len(unread)
@@ -208,11 +208,10 @@ def _cut_tail(path: Path) -> int:
     return count
 
 
-def _known(path: Path) -> dict[int, tuple[int, int]]:
-    """Where the cache has each whole file: key to (first record, records)."""
-    if not path.exists() or path.stat().st_size < RECORD.itemsize:
+def _whole_files(path: Path, count: int) -> dict[int, tuple[int, int]]:
+    """Where the cache of so many records has each whole file: key to (first record, records)."""
+    if not count:
         return {}
-    count = path.stat().st_size // RECORD.itemsize
     records = np.memmap(path, RECORD, mode="r", shape=(count,))
     keys, place, places = (records[name].tolist() for name in ("key", "place", "places"))
     places_by_key = {}

@@ -187,10 +187,10 @@ def judge_maps(
     else:
         thresholds, fitted_on = np.array([rule.threshold if k == rule.method else THRESHOLD for k in keys]), rule.scans
     predicted, area, figures = [], [], []
-    for m in _maps(classifier, slices, test, keys, target):
-        predicted.append(m.predicted)
-        area.append(m.tumour.coverage.mean(dtype=np.float64))
-        figures.append([judge(heat, m.tumour, t) for heat, t in zip(m.heat, thresholds, strict=True)])
+    for best, tumour, maps in _maps(classifier, slices, test, keys, target):
+        predicted.append(best)
+        area.append(tumour.coverage.mean(dtype=np.float64))
+        figures.append([judge(heat, tumour, t) for heat, t in zip(maps, thresholds, strict=True)])
     return Judged(
         target=target,
         methods=keys,
@@ -219,9 +219,8 @@ def threshold_curves(
     """Dice of each scan's maps at each of `THRESHOLDS`: (scans with an outline, methods and baselines, 19)."""
     keys = _keys(classifier, methods, baselines)
     chosen = _outlined(slices, indices)
-    curves = [
-        [dice_by_threshold(heat, m.tumour) for heat in m.heat] for m in _maps(classifier, slices, chosen, keys, target)
-    ]
+    scans = _maps(classifier, slices, chosen, keys, target)
+    curves = [[dice_by_threshold(heat, tumour) for heat in maps] for _, tumour, maps in scans]
     return np.array(curves, np.float64).reshape(len(chosen), len(keys), len(THRESHOLDS))
 
 
@@ -304,18 +303,10 @@ def _scans(judged: Judged) -> list[ScanLocalization]:
     ]
 
 
-@dataclass(frozen=True, eq=False)
-class _Maps:
-    """One scan's tumour and maps, on its own grid, in the order of the methods asked for."""
-
-    predicted: str
-    tumour: Tumour
-    heat: list[NDArray[np.float32]]
-
-
 def _maps(
     classifier: Classifier, slices: Slices, indices: NDArray[np.intp], keys: Sequence[str], target: Target
-) -> Iterator[_Maps]:
+) -> Iterator[tuple[str, Tumour, list[NDArray[np.float32]]]]:
+    """Each scan's predicted class, its tumour, and its maps on its own grid in the order of the keys."""
     classes, restore = classifier.card.classes, classifier.preprocessing.restore
     methods = [key for key in keys if key in METHODS]
     for start in range(0, len(indices), _BATCH):
@@ -333,4 +324,4 @@ def _maps(
                 restore(heat[key][row] * (not hidden), scan) if key in METHODS else BASELINES[key].draw(scan)
                 for key in keys
             ]
-            yield _Maps(classes[best].key, Tumour.of(entry.outline, scan.height, scan.width), maps)
+            yield classes[best].key, Tumour.of(entry.outline, scan.height, scan.width), maps
