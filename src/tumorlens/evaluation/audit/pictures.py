@@ -78,14 +78,12 @@ class Pictures:
         rows: (N,) place of each picture in `records`.
         entries: (N,) place of each picture's entry in the manifest.
         failures: Files that could not be read; they have no pictures here.
-        decoded: Number of files that were read now, and not found in the cache.
     """
 
     records: NDArray[np.void]
     rows: NDArray[np.intp]
     entries: NDArray[np.intp]
     failures: tuple[Failure, ...]
-    decoded: int
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -167,7 +165,7 @@ def describe_all(manifest: Manifest, folder: Path, progress: Callable[[int, int]
     places = [cached.get(key, (0, 0)) for key in keys]
     rows = np.concatenate([np.arange(start, start + length) for start, length in places]).astype(np.intp)
     entries = np.repeat(np.arange(len(keys)), [length for _, length in places])
-    return Pictures(np.memmap(path, RECORD, mode="r"), rows, entries, tuple(failures), len(unread))
+    return Pictures(np.memmap(path, RECORD, mode="r"), rows, entries, tuple(failures))
 
 
 def _describe_files(manifest: Manifest, keys: list[int], unread: list[int]) -> Iterator[NDArray[np.void] | Failure]:

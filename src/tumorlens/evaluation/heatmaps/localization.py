@@ -138,27 +138,6 @@ class Judged:
     figures: NDArray[np.float64]
 
 
-def localize(
-    classifier: Classifier,
-    slices: Slices,
-    validation: NDArray[np.intp],
-    test: NDArray[np.intp],
-    *,
-    target: Target = "predicted",
-    methods: Sequence[str] | None = None,
-) -> Localization:
-    """Measures how well heat maps meet outlines. Scans without an outline are left out.
-
-    Thresholds are chosen on the scans of `validation`, which may be none, and figures are of those of `test`. The maps
-    are those of the "predicted" or the "true" class. `methods` are keys of `METHODS`; None takes all that work with the
-    network.
-
-    Raises:
-        DataError: If no test scan has an outline.
-    """
-    return summarize(judge_maps(classifier, slices, validation, test, target=target, methods=methods))
-
-
 def judge_maps(
     classifier: Classifier,
     slices: Slices,
@@ -169,10 +148,15 @@ def judge_maps(
     methods: Sequence[str] | None = None,
     curves: NDArray[np.float64] | None = None,
 ) -> Judged:
-    """The table behind `localize`; tables of several folds can be put together with `pool`.
+    """Judges heat maps against outlines, scan by scan; `summarize` makes a `Localization` of it, perhaps after `pool`.
 
-    Arguments as in `localize`. Instead of `validation`, what `threshold_curves` gave for other scans may choose the
-    thresholds.
+    Thresholds are chosen on the scans of `validation`, which may be none, and figures are of those of `test`; scans
+    without an outline are left out. `curves`, what `threshold_curves` gave for other scans, may choose the thresholds
+    instead of `validation`. The maps are those of the "predicted" or the "true" class. `methods` are keys of
+    `METHODS`; None takes all that work with the network.
+
+    Raises:
+        DataError: If no test scan has an outline.
     """
     entries = slices.manifest.entries
     test = _outlined(slices, test)

@@ -20,7 +20,8 @@ from tumorlens.evaluation.heatmaps.localization import (
     Localization,
     MethodLocalization,
     ScanLocalization,
-    localize,
+    judge_maps,
+    summarize,
     title_of,
 )
 from tumorlens.evaluation.pages.gallery import picture_uri
@@ -84,14 +85,12 @@ def measure_heatmaps(
         MissingExtra: If Jinja2 is not installed.
         OSError: If a file cannot be written.
     """
-    load_template(_TEMPLATE)  # what is not installed is missed before minutes of work
-    localizations: list[Localization | None] = [None, None]
+    template = load_template(_TEMPLATE)  # what is not installed is missed before minutes of work
+    localization = of_true_class = None
     if any(slices.manifest.entries[i].outline for i in test):
         listener.say("holding heat maps against outlines")
-        localizations = [
-            localize(classifier, slices, validation, test, target="predicted"),
-            localize(classifier, slices, validation, test, target="true"),
-        ]
+        localization = summarize(judge_maps(classifier, slices, validation, test))
+        of_true_class = summarize(judge_maps(classifier, slices, validation, test, target="true"))
     listener.say("replacing tumours by healthy tissue")
     asked = ask(classifier, slices, test)
     faithfulness = measure_faithfulness(
@@ -102,31 +101,16 @@ def measure_heatmaps(
         weights=classifier.card.name,
         weights_sha256=classifier.card.sha256,
         shown=classifier.heat_map.method,
-        localization=localizations[0],
-        localization_true=localizations[1],
+        localization=localization,
+        localization_true=of_true_class,
         counterfactual=None if asked is None else summarize_asked([asked]),
         faithfulness=faithfulness,
-        notes=_notes(localizations[0]),
+        notes=_notes(localization),
     )
     listener.say("drawing cases")
-    write_heatmap_page(folder, scores, classifier, slices)
-    return scores
-
-
-def write_heatmap_page(folder: Path, scores: HeatmapScores, classifier: Classifier, slices: Slices) -> Path:
-    """Writes heatmaps.json and, last, heatmaps.html.
-
-    The classifier draws the cases, which come from the slices.
-
-    Raises:
-        MissingExtra: If Jinja2 is not installed.
-        OSError: If a file cannot be written.
-    """
-    template = load_template(_TEMPLATE)
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "heatmaps.html"
     page.unlink(missing_ok=True)  # where it is, it belongs to the heatmaps.json beside it
-    localization = scores.localization
     shown = None if localization is None else _method(localization, scores.shown)
     text = template.render(
         scores=scores,
@@ -134,7 +118,7 @@ def write_heatmap_page(folder: Path, scores: HeatmapScores, classifier: Classifi
         shown=shown,
         verdict="" if localization is None or shown is None else _verdict(localization, shown),
         best=None if localization is None else _method(localization, localization.best_baseline),
-        of_true_class={m.key: m for m in scores.localization_true.methods} if scores.localization_true else {},
+        of_true_class={m.key: m for m in of_true_class.methods} if of_true_class else {},
         checks=CHECKS,
         methods=METHODS,
         baselines=BASELINES,
@@ -150,7 +134,7 @@ def write_heatmap_page(folder: Path, scores: HeatmapScores, classifier: Classifi
     )
     write_atomically(folder / "heatmaps.json", scores.model_dump_json(indent=1).encode() + b"\n")
     write_atomically(page, text.encode("utf-8", "backslashreplace"))
-    return page
+    return scores
 
 
 def choose_extremes(scans: Sequence[ScanLocalization], each: int = CASES) -> dict[str, list[ScanLocalization]]:

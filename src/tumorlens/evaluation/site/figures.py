@@ -183,7 +183,9 @@ def compare(scores: Scores, promised: Mapping[str, Any]) -> list[Comparison]:
 def compare_one(key: str, name: str, here: Estimate, promised: Estimate) -> Comparison:
     """Holds one figure against what is promised of it; a promise without interval is taken as exact."""
     difference = _difference(here, promised)
-    verdict = _verdict(difference)
+    verdict: Verdict = "unknown"
+    if difference.low is not None and difference.high is not None:
+        verdict = "below" if difference.high < 0 else "above" if difference.low > 0 else "within"
     words = _words(key, name, here, promised, difference, verdict)
     return Comparison(
         key=key, name=name, here=here, promised=promised, difference=difference, verdict=verdict, words=words
@@ -300,12 +302,6 @@ def _difference(here: Estimate, there: Estimate) -> Estimate:
         low=value - float(np.hypot(here.value - here.low, high - there.value)),
         high=value + float(np.hypot(here.high - here.value, there.value - low)),
     )
-
-
-def _verdict(difference: Estimate) -> Verdict:
-    if difference.low is None or difference.high is None:
-        return "unknown"
-    return "below" if difference.high < 0 else "above" if difference.low > 0 else "within"
 
 
 def _words(key: str, name: str, here: Estimate, there: Estimate, difference: Estimate, verdict: Verdict) -> str:
