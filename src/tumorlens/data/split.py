@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +79,7 @@ def split_training(
     return Split(np.sort(train), np.sort(held), np.sort(test))
 
 
-def make_folds(labels: NDArray, groups: Sequence[str] | NDArray, count: int, seed: int = 0) -> Indices:
+def make_folds(labels: NDArray[Any], groups: Sequence[str] | NDArray[Any], count: int, seed: int = 0) -> Indices:
     """Number of each scan's fold, (N,) from 0: folds stratified by class, groups kept whole.
 
     Raises:

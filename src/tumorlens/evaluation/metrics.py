@@ -232,7 +232,7 @@ def classification_report_text(scores: Scores) -> str:
     """The table scikit-learn's `classification_report` prints, with four digits; "n/a" where a figure is undefined."""
     accuracy, macro = scores.accuracy, (scores.macro_precision, scores.macro_recall, scores.macro_f1)
     rows = [(c.name, c.precision, c.recall, c.f1, c.support) for c in scores.classes]
-    totals = [
+    totals: list[tuple[str, *tuple[Estimate | str | int, ...]]] = [
         ("accuracy", "", "", accuracy, scores.n),
         ("macro avg", *macro, scores.n),
         ("weighted avg", scores.weighted_precision, accuracy, scores.weighted_f1, scores.n),

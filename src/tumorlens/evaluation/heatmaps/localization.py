@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -219,9 +219,8 @@ def _outlined(slices: Slices, indices: NDArray[np.intp]) -> NDArray[np.intp]:
 
 def pool(parts: Sequence[Judged]) -> Judged:
     """Puts tables of the same methods together, such as those of all folds; thresholds become their means."""
-    columns = {
-        name: [x for p in parts for x in getattr(p, name)] for name in ("names", "labels", "predicted", "groups")
-    }
+    lists = ("names", "labels", "predicted", "groups")
+    columns: dict[str, Any] = {name: [cell for p in parts for cell in getattr(p, name)] for name in lists}
     return replace(
         parts[0],
         thresholds=np.mean([p.thresholds for p in parts], axis=0).tolist(),

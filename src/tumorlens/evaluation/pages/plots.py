@@ -177,7 +177,7 @@ def reliability_figure(scores: Scores | Errors, theme: Theme = LIGHT) -> Figure:
     middle = [(b.low + b.high) / 2 for b in full]
     width = full[0].high - full[0].low
     figure, (upper, lower) = panels(theme, ratios=(3, 1))
-    upper.bar(middle, [b.accuracy for b in full], width * 0.92, color=theme.series[0], alpha=0.35)
+    upper.bar(middle, np.array([b.accuracy for b in full], np.float64), width * 0.92, color=theme.series[0], alpha=0.35)
     upper.plot([0, 1], [0, 1], color=theme.muted, linewidth=1, linestyle=":", label="calibrated")
     for few, label in ((False, "this network"), (True, f"fewer than {_FEW} scans")):
         points = [(b.confidence, b.accuracy) for b in full if (b.count < _FEW) == few]
