@@ -43,12 +43,10 @@ class Estimate(BaseModel, frozen=True):
 
     @classmethod
     def of(cls, value: float, drawn: NDArray[np.float64] | None = None, defined: float = 0.5) -> Estimate:
-        """A figure with the percentile interval of its resampled values.
+        """A figure with the percentile interval of its resampled values; one that is not finite is undefined.
 
-        A figure that too many resamples leave undefined rests on too few groups for an interval.
-
-        A figure that is not finite is undefined, and so are resampled values that are NaN; where less than the share
-        `defined` of these is defined, the figure rests on too few groups for an interval.
+        Where less than the share `defined` of the resampled values is finite, the figure rests on too few groups for an
+        interval.
         """
         if not np.isfinite(value):
             return cls(value=None)
@@ -351,7 +349,8 @@ def _reliability(predictions: Predictions) -> list[Bin]:
     bins = []
     for i in range(BINS):
         inside = place == i
-        means = {"confidence": confidence[inside].mean(), "accuracy": right[inside].mean()} if inside.any() else {}
+        columns = {"confidence": confidence, "accuracy": right} if inside.any() else {}
+        means = {name: float(column[inside].mean()) for name, column in columns.items()}
         bins.append(Bin(low=i / BINS, high=(i + 1) / BINS, count=int(inside.sum()), **means))
     return bins
 
