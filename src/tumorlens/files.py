@@ -21,7 +21,7 @@ TEMPORARY = ".part"
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file so that it is there whole, and on the disk, once this returns; or not at all.
 
-    Its folder is there.
+    The folder of the file must be there.
 
     Raises:
         OSError: If the file cannot be written; an earlier file of that name is then untouched.
@@ -46,7 +46,7 @@ def write_table(path: Path, head: Iterable[str], rows: Iterable[Iterable[object]
 def writing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A file to write in place of `path`: it takes that name when the block ends without an error, else it goes.
 
-    Its folder is there. Without `durable`, nobody waits until it has reached the disk.
+    The folder of the file must be there. Without `durable`, nobody waits until it has reached the disk.
 
     Raises:
         OSError: If the file cannot be written; an earlier file of that name is then untouched.
