@@ -260,11 +260,9 @@ def measure_corruptions(
 
 def corruption_figure(robustness: Robustness, theme: plots.Theme = plots.LIGHT) -> Figure:
     """Accuracy, and below it the calibration error, over the severities; a curve for each corruption."""
-    figure = Figure(figsize=(7.2, 6.4), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    figure, (upper, lower) = plots.panels(theme, size=(7.2, 6.4), ratios=(3, 2))
     colours = (*theme.series, theme.ink)
     for axes, name in ((upper, "accuracy"), (lower, "expected calibration error")):
-        plots.dress(axes, theme)
         axes.set_ylabel(name)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         for i, (kind, conditions) in enumerate(robustness.kinds.items()):
@@ -283,7 +281,7 @@ def corruption_figure(robustness: Robustness, theme: plots.Theme = plots.LIGHT) 
     lower.set(xlabel="severity", ylim=(0, None))
     lower.set_xticks((0, *SEVERITIES), ("clean", *map(str, SEVERITIES)))
     handles, labels = upper.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=4, labelcolor=theme.ink, frameon=False, fontsize=9)
+    plots.add_legend(figure, theme, handles=handles, labels=labels, loc="outside upper left", ncols=4)
     return figure
 
 

@@ -17,8 +17,6 @@ class Code(BaseModel, frozen=True):
 
     Attributes:
         scheme: DICOM coding scheme designator, such as "SCT" for SNOMED CT.
-        value: The code.
-        meaning: Its text in that terminology.
     """
 
     scheme: str
@@ -34,7 +32,6 @@ class ScanClass(BaseModel, frozen=True):
         name: What people read, such as "no tumour".
         nothing: Whether the class means that nothing was found; such a class has no region.
         aliases: Other spellings of the key in folder names and tables.
-        codes: Terminology codes.
     """
 
     key: str = Field(min_length=1)

@@ -178,10 +178,6 @@ class Classifier:
         """Predictions as an iterator, each with the heat maps of all classes, from one forward pass.
 
         Evidence is by class key. It is empty for an unknown scan, and lacks a class that means nothing was found.
-
-        Args:
-            scans: As for `find`.
-            batch_size: Scans computed at once.
         """
         for batch in _batches(scans, batch_size):
             answers = self.engine.answer(self.prepare(batch), target="all")
@@ -250,11 +246,8 @@ class Classifier:
     ) -> Iterator[Finding]:
         """The findings of an engine's answers.
 
-        Args:
-            scans: What was asked about.
-            answers: Of the engine. Their heat maps, if any, speak for `targets`.
-            targets: (B,) the classes that were asked for; None for each scan's most probable one.
-            rule: How the heat maps were made.
+        The answers' heat maps, if any, speak for `targets`, (B,) the classes that were asked for, or each scan's most
+        probable one, and were made by `rule`.
         """
         strangeness: Sequence[Strangeness | None] = self._strangeness(answers) or [None] * len(scans)
         sets = self.prediction_sets(answers.probabilities)

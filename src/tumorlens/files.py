@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,9 +21,7 @@ TEMPORARY = ".part"
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file so that it is there whole, and on the disk, once this returns; or not at all.
 
-    Args:
-        path: The file, in a folder that is there.
-        content: Its bytes.
+    The folder of the file must be there.
 
     Raises:
         OSError: If the file cannot be written; an earlier file of that name is then untouched.
@@ -30,13 +30,23 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def write_table(path: Path, head: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Writes a CSV table as `write_atomically` does.
+
+    File names on Linux are bytes: those that are no UTF-8 stand in it as they are.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(head)
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
 @contextmanager
 def writing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A file to write in place of `path`: it takes that name when the block ends without an error, else it goes.
 
-    Args:
-        path: The file, in a folder that is there.
-        durable: Whether to wait until it has reached the disk.
+    The folder of the file must be there. Without `durable`, nobody waits until it has reached the disk.
 
     Raises:
         OSError: If the file cannot be written; an earlier file of that name is then untouched.
@@ -57,8 +67,7 @@ def writing(path: Path, *, durable: bool = True) -> Iterator[Path]:
 def writing_folder(path: Path) -> Iterator[Path]:
     """A folder to fill in place of `path`: it takes that name when the block ends without an error, else it goes.
 
-    Args:
-        path: The folder, which must not be there; those above it are made.
+    The folder must not be there; those above it are made.
 
     Raises:
         FileExistsError: If it is there.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,12 +39,8 @@ class WeightsId(BaseModel, frozen=True):
 def prediction_sets(probabilities: NDArray[np.float64], thresholds: Sequence[float]) -> NDArray[np.bool_]:
     """Conformal prediction sets: classes at least as probable as their threshold, and always the most probable one.
 
-    Args:
-        probabilities: (N, C) calibrated probabilities.
-        thresholds: C of them, from the weights card.
-
-    Returns:
-        (N, C) bool, no row without a class.
+    Takes (N, C) calibrated probabilities and the C thresholds of the weights card; gives (N, C) bool, no row without a
+    class.
     """
     most: NDArray[np.bool_] = probabilities == probabilities.max(1, keepdims=True)
     return most | (probabilities >= np.asarray(thresholds))
@@ -58,11 +54,9 @@ class Finding:
     and no region, because the network's answer to it means nothing.
 
     Attributes:
-        source: The scan's file.
         frame: Its place in that file, from 0.
         label: Key of the most probable class; None for an unknown scan.
         probabilities: Probability of each class by key, summing to 1; empty for an unknown scan.
-        weights: Which weights made it.
         heatmap: (H, W) float32 in [0, 1] on the scan's own grid: evidence for `explained`, its peak 1; all zero where
             there is none. None for an unknown scan, where no heat map was asked for, and for a class that means
             nothing was found, unless that was asked for by name.
@@ -178,24 +172,9 @@ class Finding:
 
     def record(self, heatmap: Path | str | None = None, overlay: Path | str | None = None) -> FindingRecord:
         """The finding as a JSON record, with the files or URLs its pictures went to."""
-        return FindingRecord(
-            source=self.source,
-            frame=self.frame,
-            unknown=self.unknown,
-            strangeness=self.strangeness,
-            reason=self.reason,
-            label=self.label,
-            confidence=self.confidence,
-            close_call=self.close_call,
-            probabilities=self.probabilities,
-            prediction_set=self.prediction_set,
-            explained=self.explained or self.label,
-            method=self.method,
-            region=self.region,
-            heatmap=_named(heatmap),
-            overlay=_named(overlay),
-            warnings=self.warnings,
-        )
+        same: dict[str, Any] = {name: getattr(self, name) for name in FindingRecord.model_fields}
+        files = {"heatmap": _named(heatmap), "overlay": _named(overlay)}
+        return FindingRecord(**same | files | {"explained": self.explained or self.label})
 
 
 def _named(file: Path | str | None) -> str | None:

@@ -46,12 +46,8 @@ def grey_of(source: str, values: NDArray[Any]) -> tuple[NDArray[np.float32], tup
 def finite(source: str, values: NDArray[Any]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Replaces values that are no numbers (NaN, infinity) by 0.
 
-    Args:
-        source: The file, as the caller named it.
-        values: Any shape, any real type. SPM and FSL write NaN where there is no head.
-
-    Returns:
-        The values as float32, and a warning if any had to be replaced.
+    Takes any shape and real type: SPM and FSL write NaN where there is no head. Gives float32, and a warning if any had
+    to be replaced.
 
     Raises:
         NotAScan: If more than half are no numbers.
@@ -70,12 +66,8 @@ def finite(source: str, values: NDArray[Any]) -> tuple[NDArray[np.float32], tupl
 def robust_range(values: NDArray[Any], *, ignore_zero: bool = False) -> tuple[float, float]:
     """The 0.5th and 99.5th percentile: the range without a few hot or dead pixels.
 
-    Args:
-        values: Finite numbers, any shape. Of more than 4 million, evenly spread ones are taken.
-        ignore_zero: Leave out zeros, which are background in volumes.
-
-    Returns:
-        (low, high); the least and greatest value where the percentiles coincide.
+    Of more than 4 million values, evenly spread ones are taken. `ignore_zero` leaves out zeros, which are background in
+    volumes. Gives the least and greatest value where the percentiles coincide.
     """
     sample = values.reshape(-1)
     sample = sample[:: sample.size // _SAMPLE | 1]  # an odd step does not run along the columns
@@ -94,13 +86,7 @@ def divide(values: NDArray[Any], white: float) -> NDArray[np.float32]:
 def stretch(values: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
     """Maps low to 0 and high to 1, and clips; all 0 if high is not above low.
 
-    Args:
-        values: Finite numbers, any shape.
-        low: Becomes 0.
-        high: Becomes 1.
-
-    Returns:
-        The same shape, float32 in [0, 1].
+    Takes finite numbers of any shape; gives the same shape, float32 in [0, 1].
     """
     if not high > low:
         return np.zeros(values.shape, np.float32)

@@ -11,8 +11,6 @@ class Epoch:
     """One row of a training run's log.
 
     Attributes:
-        epoch: Its number, from 1.
-        train_loss: Mean loss over the augmented training batches.
         val_loss: Loss over the validation part, with the averaged weights; NaN where there is no such part.
         val_accuracy: Accuracy over the validation part, 0 to 1; NaN where there is none.
         learning_rate: At the epoch's end.

@@ -50,12 +50,8 @@ def draw_overlay(
     The scan keeps its own size, pixel for pixel, from the top left corner; the colour bar stands to its right. Heat
     shows in proportion to itself, so that tissue without evidence looks as in the scan, and a flat map changes nothing.
 
-    Args:
-        scan: The scan.
-        heatmap: (H, W) float32 in [0, 1], on the scan's own grid.
-        region: Its contour is drawn.
-        opacity: Of the hottest pixel, 0 to 1.
-        colour_bar: Whether to add the bar; it is left out for a flat map, which has no scale.
+    `heatmap` is (H, W) float32 in [0, 1] on the scan's own grid, `opacity` that of the hottest pixel, 0 to 1. The bar
+    is left out for a flat map, which has no scale.
 
     Raises:
         ValueError: If heat map and scan differ in size.

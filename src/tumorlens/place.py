@@ -18,9 +18,7 @@ class SlicePlace(BaseModel, frozen=True):
         series: Stand-in of the series' identifier, or of the file that is one by itself.
         instance: Stand-in of the image's own identifier; empty where the file has none.
         number: The image's place in its series, as the scanner counts; then the frame's in its file.
-        orientation: How its rows and columns lie in the patient.
         depth: How far it lies along the line across its plane, in mm.
-        info: What the file says of the series.
     """
 
     study: str = ""

@@ -82,8 +82,7 @@ class Failed(Message):
 def begin(*, nice: int = 0) -> None:
     """Makes this process a worker. It must be the first thing that it does.
 
-    Args:
-        nice: How far its work comes after that of others.
+    `nice` says how far its work comes after that of others.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()

@@ -58,10 +58,8 @@ def name_sequence(
 ) -> Sequence | None:
     """The sequence of a series; None where neither names nor times tell.
 
-    Args:
-        texts: What it is called: description, protocol, pulse sequence, or a volume's file name; the clearest first.
-        agent: The contrast agent that its files name, if any.
-        times: Repetition, echo and inversion time in ms.
+    `texts` are what it is called: description, protocol, pulse sequence, or a volume's file name, the clearest first;
+    `agent` is the contrast agent its files name; `times` are repetition, echo and inversion time in ms.
     """
     plain = [_plain(text) for text in texts]
     sequence = next((name for text in plain for name, words in _MATCHES if words.search(text)), None)

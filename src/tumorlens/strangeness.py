@@ -87,10 +87,8 @@ class Kind(BaseModel, frozen=True):
 def judge(distances: Sequence[float], standardised: Sequence[float], kinds: Sequence[Kind] = ()) -> Strangeness:
     """The strangeness of one scan, of a gate's measurements.
 
-    Args:
-        distances: Two, by checks and by features; 1 is the limit.
-        standardised: The 16 checks, in standard deviations from the training scans' mean.
-        kinds: What it may be recognised as; if it is, it is strange.
+    Takes two distances, by checks and by features, 1 being the limit; the 16 checks in standard deviations from the
+    training scans' mean; and the kinds that it may be recognised as, which make it strange.
     """
     by_check, by_feature = map(float, distances)
     likeness, likest = max(((kind.likeness(standardised), kind.words) for kind in kinds), default=(0.0, ""))

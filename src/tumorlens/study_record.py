@@ -17,10 +17,8 @@ class SeriesFinding(BaseModel, frozen=True):
 
     Attributes:
         number: SeriesNumber, where known.
-        description: As the scanner or the file's name has it.
         sequence: Such as "T1 post-contrast"; None where nothing tells.
         plane: The anatomical plane, or "oblique"; None where its place in the patient is unknown.
-        slices: How many it has.
         unknown_slices: How many of them are unlike those of the training.
         label: Key of the most probable class in its most suspicious slices; None where all are unknown.
         probabilities: Of those slices, by key; empty where all are unknown.
@@ -51,18 +49,13 @@ class StudyRecord(BaseModel, frozen=True):
     """The finding of a study or volume, in JSON.
 
     Attributes:
-        source: The folder or file.
         answer: Whether there is a tumour.
-        text: The answer in words.
         label: Key of the most probable class; None where the study is not assessable.
         probabilities: By key, means over the key slices of the series that counted; empty where there were none.
         uncertain: Whether somebody must look: the answer is "uncertain" or "not assessable".
         unknown: Whether it is "not assessable".
         key_slices: The slices that decided, in order.
-        slices: How many there are.
-        unknown_slices: How many are unlike those of the training.
         counts: Slices by their own most probable class.
-        series: What each stack of slices says.
     """
 
     source: str

@@ -18,9 +18,7 @@ UNKNOWN = "unknown scan"
 def in_words(probabilities: Mapping[str, float], classes: ClassSet) -> str:
     """A finding in a few words, of a scan or a study: its class and probability, or that it is a close call.
 
-    Args:
-        probabilities: Of the classes by key; an unknown scan has none.
-        classes: The classes.
+    `probabilities` are by the classes' keys; an unknown scan has none.
     """
     if not probabilities:
         return UNKNOWN
@@ -32,12 +30,7 @@ def in_words(probabilities: Mapping[str, float], classes: ClassSet) -> str:
 
 
 def study_in_words(text: str, key_slices: Sequence[int]) -> str:
-    """The finding of a study in a line, with its most suspicious slices, where it has more than one.
-
-    Args:
-        text: As of `StudyFinding.text`.
-        key_slices: Their numbers.
-    """
+    """The finding of a study in a line, with its most suspicious slices, where it has more than one."""
     return f"{text}; most suspicious slices: {ranges(key_slices)}" if len(key_slices) > 1 else text
 
 

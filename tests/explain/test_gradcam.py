@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,9 +12,20 @@ from captum.attr import LayerGradCam
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tumorlens.explain.gradcam import grad_cam
+from tumorlens.explain.cam import explain
 from tumorlens.model import Network, build_network
 from tumorlens.model.cnn_lstm import CnnLstm
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    logits: Tensor
+    heat: Tensor
+
+
+def grad_cam(network: Network, images: Tensor, target: Tensor | int | None = None) -> Explained:
+    explanations = explain(network, images, target, ["gradcam"])
+    return Explained(explanations.logits, explanations.heat["gradcam"])
 
 
 @pytest.fixture(autouse=True)

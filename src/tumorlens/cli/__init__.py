@@ -14,11 +14,13 @@ from tumorlens.cli.deidentify import deidentify
 from tumorlens.cli.node import app as node_app
 from tumorlens.cli.options import (
     Address,
+    Config,
     Data,
     Device,
     Engine,
     Model,
     Quiet,
+    Settings,
     Weights,
     make_console,
     need,
@@ -151,9 +153,7 @@ def predict(
 def train(
     data: Data = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")] = Path("runs/latest"),
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="YAML file of settings; flags go before.")
-    ] = None,
+    config: Config = None,
     resume: Annotated[Path | None, typer.Option(help="Folder of a run to go on with.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the weights.")] = None,
     model: Model = None,
@@ -163,10 +163,7 @@ def train(
     ] = None,
     size: Annotated[int | None, typer.Option(help="Height and width of the input, in pixels.")] = None,
     channels: Annotated[int | None, typer.Option(help="1 for greyscale, 3 for colour.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", "-s", help="Any other setting, as name=value; `tumorlens settings` lists them."),
-    ] = None,
+    settings: Settings = None,
     devices: Annotated[
         int, typer.Option(min=1, help="GPUs of each machine to spread the training over; processes, on a CPU.")
     ] = 1,
@@ -284,7 +281,7 @@ def evaluate(
 def crossvalidate(
     data: Data = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the runs.")] = Path("runs/crossvalidation"),
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML file of settings.")] = None,
+    config: Config = None,
     model: Model = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds to make where the data have none.")] = 5,
     publisher: Annotated[bool, typer.Option(help="Also train on the publisher's split, where there is one.")] = True,
@@ -292,7 +289,7 @@ def crossvalidate(
         bool,
         typer.Option("--final", help="Also train on all folds, into final/, calibrated by out-of-fold predictions."),
     ] = False,
-    settings: Annotated[list[str] | None, typer.Option("--set", "-s", help="Any setting, as name=value.")] = None,
+    settings: Settings = None,
     engine: Engine = "local",
     address: Address = None,
     quiet: Quiet = False,

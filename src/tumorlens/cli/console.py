@@ -37,8 +37,7 @@ _SHOWN = 40  # rows of findings that a terminal shows of a larger set
 class Console:
     """Tables, messages and progress bars.
 
-    Args:
-        quiet: Whether to leave messages and progress out.
+    Without messages and progress if `quiet`.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -57,10 +56,8 @@ class Console:
     def progress(self, what: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
         """A progress bar; gives what to call with (done, total).
 
-        Args:
-            what: What is being done.
-            unit: What is counted; given, the bar shows how many a second, and elsewhere than on a terminal, where a
-                bar would be an empty line, a line now and then says it.
+        Where a `unit` is given, the bar shows how many a second; and elsewhere than on a terminal, where a bar would be
+        an empty line, a line now and then says it.
         """
         columns = [
             TextColumn("{task.description}"),

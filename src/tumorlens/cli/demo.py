@@ -7,8 +7,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from tumorlens.batch import Job, find_in_files
 from tumorlens.classifier import Classifier
 from tumorlens.data.manifest import SYNTHETIC, Manifest, read_manifest
@@ -16,6 +14,7 @@ from tumorlens.errors import ConfigError
 from tumorlens.experiments.experiment import Experiment
 from tumorlens.phantoms.dataset import write_phantoms
 from tumorlens.phantoms.phantom import contact_sheet, make_phantoms
+from tumorlens.picture import to_picture
 from tumorlens.training.config import TrainConfig
 from tumorlens.training.run import Run
 
@@ -30,12 +29,6 @@ _OURS = {"phantoms", "phantoms.png", "run", "explained", "report.html", "example
 
 def run_demo(folder: Path, count: int, epochs: int, console: Console) -> None:
     """Makes the demo, in a folder that it clears first if it is an earlier demo's.
-
-    Args:
-        folder: Where to.
-        count: Number of phantoms.
-        epochs: Epochs of training.
-        console: Shows progress and results.
 
     Raises:
         ConfigError: If the folder holds something else.
@@ -77,7 +70,7 @@ def run_demo(folder: Path, count: int, epochs: int, console: Console) -> None:
     for number, phantom in enumerate(make_phantoms(_EXAMPLES, size=256, seed=_SEED + 1), 1):
         examples.mkdir(exist_ok=True)
         name = f"synthetic-{number}-{phantom.label}.png"
-        Image.fromarray((phantom.scan.pixels * 255).round().astype("uint8")).save(examples / name)
+        to_picture(phantom.scan.pixels).save(examples / name)
     document = find_in_files([examples], classifier, Job(output=folder / "findings"))
     console.findings(document, classifier.card)
 

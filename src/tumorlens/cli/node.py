@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,7 @@ app = typer.Typer(
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="The node's YAML file.")]
 _DEFAULT = Path("node.yaml")
+_HOSPITAL = ("the node", "hospital")
 
 
 @app.command()
@@ -28,7 +28,7 @@ def run(config: Config = _DEFAULT, quiet: Quiet = False) -> None:
     from tumorlens.node.config import read_node_config
 
     settings = read_node_config(config)
-    with _hospital():
+    with needs_extra(*_HOSPITAL):
         from tumorlens.node.flow import check_analysis
         from tumorlens.node.node import Node
     check_analysis(settings.weights)
@@ -74,18 +74,15 @@ def status(
     """Show where studies, results and deliveries stand, and the dead letters: what could not be done, and why."""
     from tumorlens.node.config import read_node_config
 
-    with _hospital():
+    with needs_extra(*_HOSPITAL):
         from tumorlens.node.node import open_ledger
         from tumorlens.node.status import dead_letters, study_states, totals
 
     console = make_console()
-    ledger = open_ledger(read_node_config(config).folder)
-    try:
+    with closing(open_ledger(read_node_config(config).folder)) as ledger:
         console.table(("studies", "count"), [(k, str(n)) for k, n in study_states(ledger).items()])
         console.table(("in all", "count"), [(k, str(n)) for k, n in totals(ledger).items()])
         letters = dead_letters(ledger)
-    finally:
-        ledger.close()
     if letters:
         rows = [(x.id, x.what, x.uid if uids else x.name, x.reason) for x in letters]
         console.table(("dead letter", "what", "which", "reason"), rows)
@@ -101,17 +98,14 @@ def retry(
     from tumorlens.errors import ConfigError
     from tumorlens.node.config import read_node_config
 
-    with _hospital():
+    with needs_extra(*_HOSPITAL):
         from tumorlens.node.node import open_ledger
         from tumorlens.node.status import retry as again
 
     if not letters and not everything:
         raise ConfigError("name dead letters, or give --all")
-    ledger = open_ledger(read_node_config(config).folder)
-    try:
+    with closing(open_ledger(read_node_config(config).folder)) as ledger:
         make_console().say(f"will be tried again: {again(ledger, None if everything else letters)}")
-    finally:
-        ledger.close()
 
 
 @app.command()
@@ -124,15 +118,9 @@ def pull(
     from tumorlens.node.config import read_node_config
 
     settings = read_node_config(config)
-    with _hospital():
+    with needs_extra(*_HOSPITAL):
         from tumorlens.node.node import pull_study
     came, failed = pull_study(settings, source, study)
     make_console().say(f"instances that came: {came}, that failed: {failed}")
     if failed:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _hospital() -> Iterator[None]:
-    with needs_extra("the node", "hospital"):
-        yield

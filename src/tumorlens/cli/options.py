@@ -34,6 +34,11 @@ Model = Annotated[
         "cnn_lstm, the paper's; cnn, without LSTM."
     ),
 ]
+Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file of settings; flags go before.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", help="Any other setting, as name=value; `tumorlens settings` lists them."),
+]
 Engine = Annotated[str, typer.Option(help="local, or ray for a cluster; the results are the same.")]
 Address = Annotated[
     str | None, typer.Option(help="Address of a running Ray cluster; without one, --engine ray starts it here.")

@@ -66,20 +66,20 @@ def serve(
     Works offline. On this machine alone it asks nobody to log in; bound to another address it takes accounts
     (`tumorlens accounts add`) and HTTPS. Ctrl-C ends it; cases that were being read go on at the next start.
     """
-    from tumorlens.web.settings import is_local
+    from tumorlens.web.settings import LOCAL_NAMES, is_local
 
     if (tls_certificate is None) != (tls_key is None):
         raise ConfigError("--tls-certificate and --tls-key go together")
     for file in (tls_certificate, tls_key):
         if file is not None and not file.is_file():
             raise ConfigError(f"{file}: there is no such file")
-    https = tls_certificate is not None or proxy is not None
-    if not is_local(host) and not https and not insecure_http:
+    https, local = tls_certificate is not None or proxy is not None, is_local(host)
+    if not local and not https and not insecure_http:
         raise ConfigError(
             f"{host} is reached from other machines, and passwords would travel in the clear; give --tls-certificate "
             "and --tls-key, or --proxy, or --insecure-http"
         )
-    asked = accounts if accounts is not None else not is_local(host) or proxy is not None
+    asked = accounts if accounts is not None else not local or proxy is not None
     if proxy is not None and not asked:
         raise ConfigError("--proxy with --no-accounts would let everybody in")
     settings = _settings(
@@ -93,22 +93,12 @@ def serve(
         deidentify=deidentify,
         accounts=asked,
         https=https,
-        hosts=_names(host, host_name),
+        hosts=(*host_name, *(LOCAL_NAMES if local else ())) if host_name else (),
     )
     with needs_extra("the page", "web"):
         from tumorlens.web.server import run
-    run(
-        settings,
-        (tls_certificate, tls_key),
-        proxy=proxy,
-        open_browser=open_browser and sys.stdout.isatty(),
-    )
-
-
-def _names(host: str, names: list[str] | None) -> tuple[str, ...]:
-    from tumorlens.web.settings import is_local
-
-    return (*names, "127.0.0.1", "localhost", "[::1]") if names and is_local(host) else tuple(names or ())
+    browse = open_browser and sys.stdout.isatty()
+    run(settings, (tls_certificate, tls_key), proxy=proxy, open_browser=browse)
 
 
 @accounts_app.command("add")

@@ -17,12 +17,7 @@ from torch import Tensor
 def augment(images: Tensor, strength: float = 1.0) -> Tensor:
     """Changes each picture of a batch in its own random way.
 
-    Args:
-        images: (B, C, S, S) float32 in [0, 1].
-        strength: 0 changes nothing, 1 is usual.
-
-    Returns:
-        (B, C, S, S) float32 in [0, 1].
+    Takes and gives (B, C, S, S) float32 in [0, 1]. A strength of 0 changes nothing, 1 is usual.
     """
     return augment_with(images, None, strength)[0]
 
@@ -32,14 +27,8 @@ def augment_with(
 ) -> tuple[Tensor, Tensor | None]:
     """The same, taking the pictures' outlines along.
 
-    Args:
-        images: As in `augment`.
-        coverage: (B, S, S) float32 in [0, 1], the share of each pixel inside the outline; None where there are none.
-        strength: As in `augment`.
-        warp: Standard deviation, in halves of the picture, of smooth random bends in every other picture; 0 is none.
-
-    Returns:
-        The changed pictures, and the coverage moved with them.
+    `coverage` is (B, S, S) float32 in [0, 1], the share of each pixel inside the outline; it is moved with the
+    pictures. `warp` is the standard deviation, in halves of the picture, of smooth random bends in every other picture.
     """
     if strength <= 0:
         return images, coverage

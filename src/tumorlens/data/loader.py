@@ -71,10 +71,7 @@ def load_slices(
 ) -> Slices:
     """Reads and preprocesses every scan of a manifest.
 
-    Args:
-        manifest: The scans.
-        preprocessing: The rule to apply.
-        progress: Called with (done, total) after each file.
+    `progress` is called with (done, total) after each file.
 
     Raises:
         DataError: If no file could be read.
@@ -86,18 +83,12 @@ def load_slices(
     def cover(entry: Entry, scan: Scan) -> NDArray[np.uint8]:
         return nowhere if entry.outline is None else preprocessing.cover(entry.outline, scan)
 
-    def read(entry: Entry) -> list[Scan] | Failure:
+    def prepare(entry: Entry) -> list[tuple[Entry, NDArray[np.float32], NDArray[np.uint8]]] | Failure:
         try:
-            return read_scans(entry.path)
+            scans = read_scans(entry.path)
         except InputError as error:
             return Failure(entry.name, str(error))
-
-    def prepare(entry: Entry) -> list[tuple[Entry, NDArray[np.float32], NDArray[np.uint8]]] | Failure:
-        scans = read(entry)
-        if isinstance(scans, Failure):
-            return scans
-        several = len(scans) > 1
-        return [(_grouped(entry, s, several), preprocessing(s), cover(entry, s)) for s in scans]
+        return [(_grouped(entry, s, len(scans) > 1), preprocessing(s), cover(entry, s)) for s in scans]
 
     for done, result in enumerate(in_order(prepare, manifest.entries), 1):
         if isinstance(result, Failure):
@@ -112,8 +103,9 @@ def load_slices(
     if not images:
         raise DataError(f"none of the {len(manifest)} scans could be read; the first: {failures[0].error}")
     labels = np.array([manifest.classes.keys.index(e.label) for e in entries], np.int64)
-    found = replace(manifest, entries=tuple(entries), unit=_unit(manifest, entries))
-    return Slices(np.stack(images), labels, found, tuple(failures), np.stack(covered) if outlined else None)
+    unit = "patient or series" if manifest.unit == "scan" and any(e.unit for e in entries) else manifest.unit
+    read = replace(manifest, entries=tuple(entries), unit=unit)
+    return Slices(np.stack(images), labels, read, tuple(failures), np.stack(covered) if outlined else None)
 
 
 def read_scan(entry: Entry) -> Scan:
@@ -131,12 +123,6 @@ def _grouped(entry: Entry, scan: Scan, several: bool) -> Entry:
         group = entry.name
     name = f"{entry.name}#{scan.frame}" if several else entry.name
     return replace(entry, name=name, group=group, facts={**scan.facts, **entry.facts})
-
-
-def _unit(manifest: Manifest, entries: list[Entry]) -> str:
-    if manifest.unit == "scan" and any(e.unit for e in entries):
-        return "patient or series"
-    return manifest.unit
 
 
 def in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

@@ -18,7 +18,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tumorlens.classes import BRAIN_TUMORS, ClassSet, ScanClass
-from tumorlens.errors import DataError, InputError
+from tumorlens.errors import DataError, InputError, needs_extra
+from tumorlens.files import write_table
 from tumorlens.formats import Failure, find_sources
 from tumorlens.outline import Outline
 from tumorlens.scan import AGE_BANDS, FACTS, age_band
@@ -43,12 +44,10 @@ class Entry:
     Attributes:
         path: The file, absolute.
         name: How tables and reports call it: its path inside the data set, with "#frame" where a file holds several.
-        label: Key of its class.
         group: The patient, series or other group that must not be torn apart. None where nothing is known.
         duplicate_group: Scans with the same one are copies of one picture: re-encoded, mirrored, turned. None where
             nothing is known.
         split: The publisher's split, "training" or "testing", where there is one.
-        fold: Number of its fold, where there is one.
         source: Where it comes from, such as a hospital or a data set, where the table says.
         outline: The radiologist's outline of the tumour, where there is one.
         facts: Sex, age band, scanner and field strength, as in `Scan.facts`, where they are known.
@@ -76,11 +75,8 @@ class Manifest:
     """A table of scans.
 
     Attributes:
-        entries: The scans.
-        classes: The classes their labels belong to.
         unit: What is kept whole, in words: "patient", "series", "duplicate group", "scan", or "patient or duplicate
             group" where the patients of some scans are not known.
-        synthetic: Whether it was made of phantoms.
         failures: Files that should hold a scan with its label, and could not be read.
     """
 
@@ -104,24 +100,12 @@ class Manifest:
         folder = path.parent.absolute()
         grouping = self.unit.removesuffix(f" or {COPIES}")
         column = grouping if grouping in GROUPINGS else "group"
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["path", "label", column, "duplicate_group", "split", "fold", "source", "outline"])
-            for e in self.entries:
-                file_path = e.path.absolute()
-                inside = file_path.is_relative_to(folder)
-                writer.writerow(
-                    [
-                        (file_path.relative_to(folder) if inside else file_path).as_posix(),
-                        e.label,
-                        e.group or "",
-                        e.duplicate_group or "",
-                        e.split or "",
-                        "" if e.fold is None else e.fold,
-                        e.source or "",
-                        e.outline or "",
-                    ]
-                )
+        rows = []
+        for e in self.entries:
+            file = e.path.absolute()
+            name = (file.relative_to(folder) if file.is_relative_to(folder) else file).as_posix()
+            rows.append((name, e.label, e.group, e.duplicate_group, e.split, e.fold, e.source, e.outline))
+        write_table(path, ("path", "label", column, "duplicate_group", "split", "fold", "source", "outline"), rows)
 
 
 def pseudonym(identifier: str) -> str:
@@ -224,14 +208,14 @@ def _settle(
 
 def _fitting_classes(labels: Sequence[str], where: Path) -> ClassSet:
     """The built-in classes if all labels are among them; else the labels, as they are spelt."""
-    known = {label: BRAIN_TUMORS.match(label) for label in labels}
-    if None not in known.values():
-        fitting = tuple(c for i, c in enumerate(BRAIN_TUMORS) if i in known.values())
+    places = {label: BRAIN_TUMORS.match(label) for label in labels}
+    if None not in places.values():
+        fitting = tuple(c for i, c in enumerate(BRAIN_TUMORS) if i in places.values())
         return ClassSet(classes=fitting) if len(fitting) > 1 else BRAIN_TUMORS
     if len(labels) < 2:
         return BRAIN_TUMORS
     # "normal" beside "pneumonia" means that nothing was found, too.
-    meaning = {label: index is not None and BRAIN_TUMORS[index].nothing for label, index in known.items()}
+    meaning = {label: index is not None and BRAIN_TUMORS[index].nothing for label, index in places.items()}
     try:
         return ClassSet(
             classes=tuple(ScanClass(key=k, name=k.replace("_", " "), nothing=n) for k, n in meaning.items())
@@ -264,21 +248,18 @@ def join_copies(entries: Iterable[Entry]) -> tuple[Entry, ...]:
 
     Copies share the group that one of them has; groups that share a picture become one, named as the first of them.
     """
+    with needs_extra("reading a data set", "train"):
+        from scipy.cluster.hierarchy import DisjointSet
+
     entries = tuple(entries)
-    first: dict[str, str] = {}  # a group, and the one it became a part of
-
-    def find(group: str) -> str:
-        while (parent := first.get(group, group)) != group:
-            group = parent
-        return group
-
+    groups = DisjointSet(e.group for e in entries if e.group)
     group_of: dict[str, str] = {}
     for entry in entries:
         if entry.group and entry.duplicate_group:
-            one, other = sorted((find(entry.group), find(group_of.setdefault(entry.duplicate_group, entry.group))))
-            first[other] = one
-    groups = (entry.group or group_of.get(entry.duplicate_group or "") for entry in entries)
-    return tuple(replace(e, group=group and find(group)) for e, group in zip(entries, groups, strict=True))
+            groups.merge(entry.group, group_of.setdefault(entry.duplicate_group, entry.group))
+    joined = {group: min(subset) for subset in groups.subsets() for group in subset}
+    own = (entry.group or group_of.get(entry.duplicate_group or "") for entry in entries)
+    return tuple(replace(e, group=group and joined[group]) for e, group in zip(entries, own, strict=True))
 
 
 def unit_of(entries: Sequence[Entry], grouping: str | None) -> str:

@@ -21,12 +21,7 @@ class PublicSet:
     """A public data set.
 
     Attributes:
-        name: How `tumorlens data get` calls it.
         what: What is in it, and what speaks against it.
-        size: Of the download.
-        licence: Its licence.
-        page: Where a person can fetch it.
-        fetch: Fetches it into a folder.
     """
 
     name: str
@@ -40,12 +35,7 @@ class PublicSet:
 def get(name: str, folder: Path) -> Path:
     """Fetches a public set; what is there already and sound is not fetched again.
 
-    Args:
-        name: A key of `SOURCES`.
-        folder: Where to; made if it is missing.
-
-    Returns:
-        The folder.
+    `name` is a key of `SOURCES`.
 
     Raises:
         ConfigError: If no set is called so.
@@ -117,9 +107,7 @@ def _fetch_masoud(folder: Path) -> None:
 def resume_download(url: str, output_file: Any, _pooch: Any) -> None:
     """A pooch downloader that keeps what came of a file, shows its progress, and asks for the rest next time.
 
-    Args:
-        url: The file's address.
-        output_file: Where pooch wants it; what came so far lies beside it under a name of the address's own.
+    What came so far lies beside the output file under a name of the address's own.
     """
     import requests
     from rich.console import Console

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,6 @@ class Split:
     """Which scans train, which stop the training early, and which are kept for the test.
 
     Attributes:
-        train: Indices of the scans that train.
         validation: Indices of the scans that choose the epoch. They come out of the training part, and may be none.
         test: Indices of the scans nothing was chosen on.
     """
@@ -39,12 +39,9 @@ def split_randomly(
 ) -> Split:
     """Splits stratified by class, groups kept whole.
 
-    Args:
-        labels: (N,) class indices.
-        groups: N group names; a name of its own for each scan splits scan by scan.
-        test: Share of all scans for the test, 0 to 0.5; exact scan by scan, the nearest 1/k with groups.
-        validation: Share of the training part for validation; 0 takes none.
-        seed: Another seed, another split.
+    `labels` are (N,) class indices, `groups` N names; a name of its own for each scan splits scan by scan. `test` is a
+    share of all scans, above 0 to 0.5, exact scan by scan, the nearest 1/k with groups; `validation` is a share of the
+    training part, and 0 takes none.
 
     Raises:
         DataError: If a class has too few scans or groups to be in every part.
@@ -80,6 +77,23 @@ def split_training(
     _, codes = np.unique(np.asarray(groups), return_inverse=True)
     train, held = _divide(training, labels, codes, validation, seed)
     return Split(np.sort(train), np.sort(held), np.sort(test))
+
+
+def make_folds(labels: NDArray[Any], groups: Sequence[str] | NDArray[Any], count: int, seed: int = 0) -> Indices:
+    """Number of each scan's fold, (N,) from 0: folds stratified by class, groups kept whole.
+
+    Raises:
+        ValueError: If no class has so many scans.
+    """
+    with needs_extra("making folds", "train"):
+        from sklearn.model_selection import StratifiedGroupKFold
+
+    _, codes = np.unique(np.asarray(groups), return_inverse=True)
+    folds = np.empty(len(labels), np.intp)
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    for number, (_, held) in enumerate(splitter.split(codes, labels, codes)):
+        folds[held] = number
+    return folds
 
 
 def in_test_part(entry: Entry, split: str) -> bool:

@@ -42,9 +42,7 @@ class Errors(BaseModel, frozen=True):
 
     Attributes:
         ece: Expected calibration error of the predicted class, 15 bins.
-        brier: Brier score, 0 to 2.
         log_loss: Mean -log of the true class's probability, in nats.
-        reliability: The bins behind the ECE.
     """
 
     ece: float
@@ -57,14 +55,10 @@ class SetScores(BaseModel, frozen=True):
     """What prediction sets hold, over the test scans or over those of one class.
 
     Attributes:
-        name: The class, or "all".
-        n: Scans.
         fitted_on: Validation scans the thresholds were fitted on.
         expected: 95% range of the coverage on infinitely many scans like the validation scans: so few fix a threshold
             no better.
         coverage: Share of the scans whose set holds their true class.
-        mean_size: Mean number of classes in a set.
-        single: Share of the sets with one class.
     """
 
     name: str
@@ -80,15 +74,10 @@ class CalibrationScores(BaseModel, frozen=True):
     """What calibration did to the test scans; stands in metrics.json as "calibration".
 
     Attributes:
-        temperature: Divides the logits.
         fitted_on: Which scans it was fitted on, "validation" or "out-of-fold" ones; see `Calibration`.
         aim: Coverage the sets aim at, in each class.
         before: Errors at temperature 1.
-        after: Errors as reported.
-        sets: Coverage and size of the sets over all scans.
-        classes: The same for each class that was tested.
         accepted: Share of the test scans the gate for unknown scans accepts; None without a gate.
-        accepted_aim: The share it was fitted to accept.
         accepted_classes: That share for each tested class, by its key; empty without a gate.
     """
 
@@ -107,9 +96,7 @@ class CalibrationScores(BaseModel, frozen=True):
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
     """The temperature that makes the labels most likely.
 
-    Args:
-        logits: (N, C) before the softmax; logarithms of probabilities serve as well.
-        labels: (N,) class indices.
+    Takes (N, C) logits, for which logarithms of probabilities serve as well, and (N,) class indices.
 
     Returns:
         Between 0.5 and 20; above 1 where the network was too sure.
@@ -139,10 +126,8 @@ def fit_set_threshold(
     Of n + 1 exchangeable scans, each is equally likely to be the one whose true class is k-th least probable; so sets
     of all classes at least as probable as the k-th least of n hold the true class with probability 1 - k / (n + 1).
 
-    Args:
-        probabilities: (N, C) calibrated probabilities of scans that trained nothing.
-        labels: (N,) class indices.
-        coverage: Probability that the set of another such scan holds its true class, in (0, 1).
+    `probabilities` are (N, C) calibrated ones of scans that trained nothing, `labels` (N,) class indices; `coverage`,
+    in (0, 1), is the probability that the set of another such scan holds its true class.
 
     Returns:
         A probability; 0, which takes every class, where N is too small to promise anything better.
@@ -175,10 +160,8 @@ def expected_coverage(
 
     Of a threshold fitted on n scans, the coverage follows a beta distribution (Vovk 2012).
 
-    Args:
-        counts: Scans each class's threshold was fitted on.
-        shares: Share of each class among the scans covered.
-        coverage: What the thresholds were fitted for.
+    `counts` are the scans that each class's threshold was fitted on, `shares` the classes' shares among the scans
+    covered, and `coverage` is what the thresholds were fitted for.
     """
     rng = np.random.default_rng(0)
     drawn = np.zeros(20_000)
@@ -213,12 +196,7 @@ def score_calibration(
 ) -> CalibrationScores:
     """Measures on test scans what was fitted on validation scans.
 
-    Args:
-        predictions: Calibrated ones of the test scans.
-        scores: Their scores.
-        temperature: What they were calibrated with.
-        calibration: The rest of what was fitted.
-        unknown: (N,) which of the scans the gate calls unknown.
+    `predictions` were calibrated with `temperature`; `unknown`, (N,), says which of the scans the gate calls so.
     """
     uncalibrated = at_temperature(predictions.probabilities, 1 / temperature)
     before = score(replace(predictions, probabilities=uncalibrated))
@@ -234,8 +212,8 @@ def score_calibration(
         temperature=temperature,
         fitted_on=calibration.fitted_on,
         aim=calibration.coverage,
-        before=_errors(before),
-        after=_errors(scores),
+        before=Errors.model_validate(before, from_attributes=True),
+        after=Errors.model_validate(scores, from_attributes=True),
         sets=score_sets("all classes", sets, predictions, calibration),
         classes=[score_sets(c.name, sets, predictions, calibration, i) for i, c in tested],
         accepted_aim=calibration.accepted,
@@ -263,7 +241,3 @@ def score_sets(
         mean_size=float(size.mean()),
         single=float((size == 1).mean()),
     )
-
-
-def _errors(scores: Scores) -> Errors:
-    return Errors(ece=scores.ece, brier=scores.brier, log_loss=scores.log_loss, reliability=scores.reliability)

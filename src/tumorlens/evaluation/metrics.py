@@ -41,20 +41,32 @@ class Estimate(BaseModel, frozen=True):
     low: float | None = None
     high: float | None = None
 
+    @classmethod
+    def of(cls, value: float, drawn: NDArray[np.float64] | None = None, defined: float = 0.5) -> Estimate:
+        """A figure with the percentile interval of its resampled values; one that is not finite is undefined.
+
+        Where less than the share `defined` of the resampled values is finite, the figure rests on too few groups for an
+        interval.
+        """
+        if not np.isfinite(value):
+            return cls(value=None)
+        finite = np.empty(0) if drawn is None else drawn[np.isfinite(drawn)]
+        if drawn is None or not len(finite) or len(finite) < defined * len(drawn):
+            return cls(value=value)
+        low, high = np.quantile(finite, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+        return cls(value=value, low=float(low), high=float(high))
+
 
 class ClassScores(BaseModel, frozen=True):
     """One class against the others; all figures in [0, 1].
 
     Attributes:
-        key: The class.
-        name: What people read.
         support: Scans that truly are of the class.
         groups: Groups these scans come from.
         predicted: Scans that were called so.
         precision: Share of the scans called so that are so.
         recall: Share of the class's scans that were called so; also called sensitivity.
         specificity: Share of the other scans that were not called so.
-        f1: Harmonic mean of precision and recall.
         auc: Area under the ROC curve, this class against the rest; ties count half.
     """
 
@@ -92,7 +104,6 @@ class Bin(BaseModel, frozen=True):
     Attributes:
         low: Lower end of the bin, excluded; the first bin takes in 0.
         high: Upper end, included.
-        count: Scans in the bin.
         confidence: Their mean confidence; None in an empty bin.
         accuracy: Share of them that were right; None in an empty bin.
     """
@@ -100,8 +111,8 @@ class Bin(BaseModel, frozen=True):
     low: float
     high: float
     count: int
-    confidence: float | None
-    accuracy: float | None
+    confidence: float | None = None
+    accuracy: float | None = None
 
 
 class Scores(BaseModel, frozen=True):
@@ -111,18 +122,8 @@ class Scores(BaseModel, frozen=True):
     counts as 0 in the average, as in scikit-learn, and a note says so.
 
     Attributes:
-        n: Scans.
-        groups: Groups they fall into.
-        resamples: Bootstrap samples the intervals come from.
-        seed: Their seed.
         calibrated: Whether the probabilities were calibrated before; concerns log loss, Brier score and ECE.
-        accuracy: Share of scans classified correctly.
-        balanced_accuracy: Mean recall.
-        macro_precision: Mean precision.
-        macro_recall: Mean recall.
-        macro_f1: Mean F1.
         weighted_precision: Mean precision, weighted by support; recall weighted so is the accuracy.
-        weighted_f1: Mean F1, weighted by support.
         mcc: Matthews correlation for several classes, in [-1, 1] (Gorodkin 2004).
         macro_auc: Mean area under the ROC curves, each class against the rest.
         micro_auc: Area under the ROC curve of all decisions "this scan is of this class" together.
@@ -131,10 +132,7 @@ class Scores(BaseModel, frozen=True):
         ece: Expected calibration error of the predicted class, 15 bins, in [0, 1] (Guo et al. 2017). It has no
             interval: resampling moves it upwards, so that the interval may not even contain it.
         detection: Something against nothing; None where no class means nothing.
-        classes: Each class, in the order of the class set.
         confusion: Counts; row = true class, column = predicted class.
-        reliability: The bins behind the ECE.
-        notes: What speaks against trusting single figures.
     """
 
     n: int
@@ -168,11 +166,8 @@ def score(predictions: Predictions, *, resamples: int = 1000, seed: int = 0, cal
     Scans of one patient resemble each other, so whole groups are drawn with replacement, not scans (Field and Welsh
     2007). The interval says how the figure would vary over other patients like these, not over other hospitals.
 
-    Args:
-        predictions: The table, with scans of two classes at least.
-        resamples: Bootstrap samples; 0 leaves the intervals out.
-        seed: Seed of the bootstrap.
-        calibrated: Whether the probabilities were calibrated.
+    Takes scans of two classes at least. No resamples leave the intervals out; `calibrated` says whether the
+    probabilities were.
 
     Raises:
         DataError: If all scans are of one class.
@@ -191,7 +186,7 @@ def score(predictions: Predictions, *, resamples: int = 1000, seed: int = 0, cal
         value, drawn = values[name], draws.get(name)
         if index is not None:
             value, drawn = value[index], None if drawn is None else drawn[:, index]
-        return _estimate(float(value), drawn)
+        return Estimate.of(float(value), drawn)
 
     confusion = sums.confusion(np.ones((1, groups)))[0].astype(int)
     classes = []
@@ -233,31 +228,22 @@ def score(predictions: Predictions, *, resamples: int = 1000, seed: int = 0, cal
 
 def classification_report_text(scores: Scores) -> str:
     """The table scikit-learn's `classification_report` prints, with four digits; "n/a" where a figure is undefined."""
-    rows = [(c.name, *(_digits(e.value) for e in (c.precision, c.recall, c.f1)), c.support) for c in scores.classes]
-    accuracy = _digits(scores.accuracy.value)
-    macro = (scores.macro_precision, scores.macro_recall, scores.macro_f1)
-    totals = [
+    accuracy, macro = scores.accuracy, (scores.macro_precision, scores.macro_recall, scores.macro_f1)
+    rows = [(c.name, c.precision, c.recall, c.f1, c.support) for c in scores.classes]
+    totals: list[tuple[str, *tuple[Estimate | str | int, ...]]] = [
         ("accuracy", "", "", accuracy, scores.n),
-        ("macro avg", *(_digits(e.value) for e in macro), scores.n),
-        (
-            "weighted avg",
-            _digits(scores.weighted_precision.value),
-            accuracy,
-            _digits(scores.weighted_f1.value),
-            scores.n,
-        ),
+        ("macro avg", *macro, scores.n),
+        ("weighted avg", scores.weighted_precision, accuracy, scores.weighted_f1, scores.n),
     ]
-    width = max(len(str(row[0])) for row in rows + totals)
-    head = " ".join([" " * width + " ", *(f"{h:>9}" for h in ("precision", "recall", "f1-score", "support"))])
+    width = max(len(name) for name, *_ in [*rows, *totals])
 
-    def line(row: tuple[object, ...]) -> str:
-        return " ".join([f"{row[0]:>{width}} ", *(f"{cell:>9}" for cell in row[1:])])
+    def line(name: str, *cells: Estimate | str | int) -> str:
+        values = (cell.value if isinstance(cell, Estimate) else cell for cell in cells)
+        texts = ("n/a" if v is None else f"{v:.4f}" if isinstance(v, float) else v for v in values)
+        return " ".join([f"{name:>{width}} ", *(f"{text:>9}" for text in texts)])
 
-    return "\n".join([head, "", *map(line, rows), "", *map(line, totals), ""])
-
-
-def _digits(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.4f}"
+    head = line("", "precision", "recall", "f1-score", "support")
+    return "\n".join([head, "", *(line(*row) for row in rows), "", *(line(*row) for row in totals), ""])
 
 
 def _ratio(above: Counts, below: Counts) -> NDArray[np.float64]:
@@ -280,8 +266,6 @@ class _Sums:
         table: (G, C*C + 2) confusion counts, log loss and Brier score.
         nothing: (C,) bool, classes that mean nothing was found.
         group: (N,) int64, each scan's row in `table`.
-        truth: (N,) int64.
-        probabilities: (N, C) float64.
     """
 
     table: NDArray[np.float64]
@@ -365,16 +349,9 @@ def _reliability(predictions: Predictions) -> list[Bin]:
     bins = []
     for i in range(BINS):
         inside = place == i
-        full = bool(inside.any())
-        bins.append(
-            Bin(
-                low=i / BINS,
-                high=(i + 1) / BINS,
-                count=int(inside.sum()),
-                confidence=float(confidence[inside].mean()) if full else None,
-                accuracy=float(right[inside].mean()) if full else None,
-            )
-        )
+        columns = {"confidence": confidence, "accuracy": right} if inside.any() else {}
+        means = {name: float(column[inside].mean()) for name, column in columns.items()}
+        bins.append(Bin(low=i / BINS, high=(i + 1) / BINS, count=int(inside.sum()), **means))
     return bins
 
 
@@ -388,17 +365,6 @@ def _bootstrap(sums: _Sums, resamples: int, seed: int) -> Figures:
         for start in range(0, resamples, step)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
-
-
-def _estimate(value: float, drawn: NDArray[np.float64] | None) -> Estimate:
-    if not np.isfinite(value):
-        return Estimate(value=None)
-    defined = np.empty(0) if drawn is None else drawn[np.isfinite(drawn)]
-    # A figure that most resamples leave undefined rests on too few groups for an interval.
-    if drawn is None or len(defined) < len(drawn) / 2:
-        return Estimate(value=value)
-    low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(value=value, low=float(low), high=float(high))
 
 
 def _notes(classes: list[ClassScores], n: int, groups: int, right: int) -> list[str]:

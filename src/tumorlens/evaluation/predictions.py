@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from tumorlens.classes import ClassSet
 from tumorlens.errors import DataError
-from tumorlens.files import write_atomically
+from tumorlens.files import write_table
 
 _SUM_TOLERANCE = 1e-3  # a softmax in half precision is this far off
 _PROBABILITY = "p_"
@@ -50,7 +49,11 @@ class Predictions:
         names = tuple(map(str, self.names))
         _check_truth(truth, len(self.classes))
         _check_probabilities(probabilities, (len(truth), len(self.classes)))
-        _check_lengths(len(truth), {"names": names, **self.extra})
+        for name, column in {"names": names, **self.extra}.items():
+            if len(column) != len(truth):
+                raise DataError(
+                    f"the column {name!r} has {len(column)} entries for {len(truth)} scans; give one per scan"
+                )
         if len(set(names)) != len(names):
             raise DataError("two predictions are for the same scan; keep one row per scan")
         if taken := set(self.extra) & set(_columns(self.classes)):
@@ -102,18 +105,10 @@ class Predictions:
         Raises:
             OSError: If the file cannot be written.
         """
-        keys = self.classes.keys
-        text = io.StringIO()
-        table = csv.writer(text)
-        table.writerow([*_columns(self.classes), *self.extra])
-        for i, (truth, predicted) in enumerate(zip(self.truth, self.predicted, strict=True)):
-            probabilities = map(repr, self.probabilities[i].tolist())
-            more = (column[i] for column in self.extra.values())
-            table.writerow(
-                [self.names[i], self.groups[i], keys[truth], keys[predicted], *probabilities, *more],
-            )
-        # File names on Linux are bytes; surrogateescape keeps those that are no UTF-8.
-        write_atomically(Path(path), text.getvalue().encode("utf-8", "surrogateescape"))
+        labels, predicted = (np.array(self.classes.keys)[indices] for indices in (self.truth, self.predicted))
+        probabilities = [map(repr, column) for column in self.probabilities.T.tolist()]
+        columns = (self.names, self.groups, labels, predicted, *probabilities, *self.extra.values())
+        write_table(Path(path), [*_columns(self.classes), *self.extra], zip(*columns, strict=True))
 
     @classmethod
     def read_csv(cls, path: str | Path, classes: ClassSet) -> Predictions:
@@ -171,9 +166,3 @@ def _check_probabilities(probabilities: NDArray[np.float64], shape: tuple[int, i
         raise DataError("a probability is negative or not a number; did the training diverge?")
     if np.abs(probabilities.sum(1) - 1).max() > _SUM_TOLERANCE:
         raise DataError("the probabilities of a scan do not sum to 1; pass a softmax, not logits")
-
-
-def _check_lengths(n: int, columns: Mapping[str, Sequence[str]]) -> None:
-    for name, column in columns.items():
-        if len(column) != n:
-            raise DataError(f"the column {name!r} has {len(column)} entries for {n} scans; give one per scan")

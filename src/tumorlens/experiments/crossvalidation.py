@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from tumorlens.data.loader import Slices
 from tumorlens.data.manifest import Entry
+from tumorlens.data.split import make_folds
 from tumorlens.errors import ConfigError, DataError
 from tumorlens.evaluation.metrics import Estimate, Scores, score
 from tumorlens.evaluation.predictions import Predictions
@@ -33,7 +34,6 @@ class CrossValidation(BaseModel, frozen=True):
     """What a cross-validation found, as in crossvalidation.json.
 
     Attributes:
-        folds: Scores of each fold, on its own test part.
         pooled: Scores of all folds' test parts together; its intervals are those to report.
         spread: Mean and standard deviation over the folds of each headline figure.
         sources: Scores by source, where the data name sources and the scores can be had.
@@ -65,16 +65,10 @@ def crossvalidate(
     With `validation: 0` in the settings, all of the other folds train, and each fold's calibration is fitted on what
     the other folds' networks said of the scans that they were not trained on.
 
-    Args:
-        data: The data sets. Their manifest's folds are taken; without any, `folds` stratified ones are made that keep
-            groups whole.
-        config: Settings of every run; its split is not used.
-        folder: Where each fold's run, crossvalidation.json and predictions.csv go.
-        folds: How many folds to make where the data have none.
-        publisher: Whether to also train on the publisher's split, where the data have one.
-        final: Whether to also train on all folds, into final/, calibrated by all out-of-fold predictions.
-        listener: Told what is being done.
-        trainer: Trains all the runs beforehand, such as `train_on_ray`; None trains one after another.
+    The folds of the data's manifests are taken; without any, `folds` stratified ones are made that keep groups whole.
+    Each fold's run, crossvalidation.json and predictions.csv go into the folder; the settings' own split is not used.
+    `publisher` also trains on the publisher's split, where the data have one, and `final` on all folds, into final/,
+    calibrated by all out-of-fold predictions. `trainer` trains all the runs beforehand, such as `train_on_ray`.
 
     Raises:
         ConfigError: If the folder holds a cross-validation with other settings.
@@ -166,17 +160,12 @@ def with_folds(slices: Slices, folds: int, seed: int) -> Slices:
         return slices
     if any(given):
         raise DataError(f"{given.count(False)} of {len(entries)} scans have no fold; give every scan one, or none")
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    _, codes = np.unique(slices.groups, return_inverse=True)
-    fold = np.empty(len(entries), int)
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     try:
-        for number, (_, test) in enumerate(splitter.split(codes, slices.labels, codes)):
-            fold[test] = number
+        numbers = make_folds(slices.labels, slices.groups, folds, seed)
     except ValueError as error:
         raise DataError(f"cannot make {folds} folds: {error}; use fewer with --folds") from error
-    return _with_entries(slices, tuple(replace(e, fold=int(f)) for e, f in zip(entries, fold, strict=True)))
+    folded = tuple(replace(e, fold=int(f)) for e, f in zip(entries, numbers, strict=True))
+    return replace(slices, manifest=replace(slices.manifest, entries=folded))
 
 
 def _check_folds(entries: Sequence[Entry]) -> None:
@@ -196,10 +185,6 @@ def one_per_group(slices: Slices) -> Slices:
     """The first scan of each duplicate group; all scans where nothing is known of copies."""
     _, first = np.unique([e.duplicate_group or f"only {e.name}" for e in slices.manifest.entries], return_index=True)
     return slices.pick(np.sort(first))
-
-
-def _with_entries(slices: Slices, entries: tuple[Entry, ...]) -> Slices:
-    return replace(slices, manifest=replace(slices.manifest, entries=entries))
 
 
 def _open(folder: Path, config: TrainConfig, data: Sequence[Path]) -> Run:
@@ -235,12 +220,12 @@ def _pool(parts: Sequence[Predictions]) -> Predictions:
 
 def _by_source(pooled: Predictions) -> dict[str, Scores]:
     sources = np.array(pooled.extra["source"])
-    found = {}
+    scores = {}
     for source in sorted(set(sources.tolist()) - {""}):
         rows = np.flatnonzero(sources == source)
         if len(np.unique(pooled.truth[rows])) > 1:
-            found[source] = score(pooled.pick(rows))
-    return found
+            scores[source] = score(pooled.pick(rows))
+    return scores
 
 
 def _spread(estimates: Sequence[Estimate]) -> tuple[float, float]:

@@ -108,9 +108,8 @@ class Experiment:
         Weights and card are written anew, the card last; a run cut off in between counts as unfinished, and goes on
         from its last checkpoint.
 
-        Args:
-            held: What networks of the same recipe said of scans they were not trained on, none of them among this
-                run's test scans; None takes the run's own validation part.
+        `held` is what networks of the same recipe said of scans they were not trained on, none of them among this run's
+        test scans; None takes the run's own validation part.
         """
         if self.card.calibration is not None:
             return
@@ -223,13 +222,8 @@ def evaluate_weights(
 ) -> Scores:
     """Tests any weights on any labelled scans.
 
-    Args:
-        weights: As `Classifier.load` takes them.
-        data: The data sets; their labels must be among the weights' classes.
-        split: "all" scans, the "publisher"'s testing part, or "fold:K".
-        folder: Where the report goes.
-        listener: Told what is being done.
-        device: Where to compute.
+    The labels of the data must be among the weights' classes. `split` is "all" scans, the "publisher"'s testing part,
+    or "fold:K".
 
     Raises:
         DataError: If no scan belongs to the part, or a label is none of the weights' classes.
@@ -262,22 +256,22 @@ def evaluate_weights(
 
 def cautions(slices: Slices, split: Split, config: TrainConfig) -> list[str]:
     """What speaks against trusting scores on this split, a sentence or two each."""
-    found = list(config.cautions)
+    doubts = list(config.cautions)
     if slices.manifest.synthetic:
-        found.append(_SYNTHETIC)
+        doubts.append(_SYNTHETIC)
     alone = sum(e.unit is None for e in slices.manifest.entries) / len(slices)
     if alone:
         which = "Nothing in the data says" if alone == 1 else f"For {alone:.0%} of the scans, nothing says"
-        found.append(
+        doubts.append(
             f"{which} which scans belong to one patient, and this split was not checked for duplicates: the figures "
             "may measure memory as much as diagnosis."
         )
     if (shared := shared_groups(slices.groups, split)) > 0:
-        found.append(
+        doubts.append(
             f"{shared:.0%} of the test scans share their {slices.manifest.unit} with a scan the network was trained "
             "on: the figures measure memory as much as diagnosis. Compare with --split grouped."
         )
-    return found
+    return doubts
 
 
 def _context(classifier: Classifier, slices: Slices, **more: Any) -> ReportContext:

@@ -65,11 +65,7 @@ def learn_gate(classifier: Classifier, slices: Slices, training: NDArray[np.intp
 def hold_out(classifier: Classifier, gate: Gate, slices: Slices, held: NDArray[np.intp]) -> HeldOut:
     """What a network says of scans it was not trained on.
 
-    Args:
-        classifier: The network.
-        gate: Its own, without a limit.
-        slices: Loaded scans, by the classifier's own preprocessing and classes.
-        held: Which of them trained it not.
+    `gate` is the network's own, without a limit; `held` are the slices that trained it not.
     """
     images = slices.images[held]
     probabilities = at_temperature(classifier.probabilities(images), 1 / classifier.card.temperature)
@@ -88,12 +84,8 @@ def fit_card(
 ) -> WeightsCard:
     """The card with temperature, set thresholds and the heat map's threshold fitted on scans held out.
 
-    Args:
-        card: Of the weights.
-        held: The scans.
-        method: Key of the heat map that findings carry.
-        source: Which scans these are, for the card.
-        kinds: What the gate recognises by name.
+    `method` is the key of the heat map that findings carry, `source` says which scans these are, and `kinds` is what
+    the gate recognises by name.
 
     Raises:
         DataError: If there are no scans.

@@ -1,7 +1,7 @@
-"""The ways to make a heat map, side by side: one pass of the network serves them all.
+"""The ways to make a heat map, side by side and without hooks: one pass of the network serves them all.
 
 References:
-    Selvaraju et al., Grad-CAM, ICCV 2017.
+    Selvaraju et al., Grad-CAM: Visual explanations from deep networks via gradient-based localization, ICCV 2017.
     Chattopadhay et al., Grad-CAM++: Generalized gradient-based visual explanations, WACV 2018.
     Draelos and Carin, Use HiResCAM instead of Grad-CAM for faithful explanations, arXiv:2011.08891, 2020.
     Jiang et al., LayerCAM: Exploring hierarchical class activation maps for localization, IEEE TIP 30, 2021.
@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from tumorlens.errors import ConfigError
-from tumorlens.explain.gradcam import Evidence, choose_targets, gather_evidence, weigh_by_mean_gradient
 from tumorlens.model import AttentiveNetwork, Network, Reading
 
 
@@ -25,17 +24,16 @@ class Method:
     """A way to make a heat map, (B, h, w) float32 >= 0.
 
     Attributes:
-        title: What people call it.
-        reference: The paper.
         meaning: How it is made, for a report.
-        weigh: Makes it of the last feature maps and their gradient; works with every network.
+        weigh: Makes it of the last feature maps and the gradient of the class's logit with respect to them, each
+            (B, F, h, w); works with every network.
         read: Makes it of an attentive network's own reading and the (B,) classes to explain, without a gradient.
     """
 
     title: str
     reference: str
     meaning: str
-    weigh: Callable[[Evidence], Tensor] | None = None
+    weigh: Callable[[Tensor, Tensor], Tensor] | None = None
     read: Callable[[Reading, Tensor], Tensor] | None = None
 
 
@@ -54,9 +52,17 @@ class Explanations:
     heat: Mapping[str, Tensor]
 
 
-def _weigh_by_positive_gradients(evidence: Evidence) -> Tensor:
+def _weigh_by_mean_gradient(maps: Tensor, gradient: Tensor) -> Tensor:
+    r"""Grad-CAM: every feature map by the mean of its gradient.
+
+    $$L^c = \mathrm{ReLU}\Big(\sum_k \alpha_k^c A^k\Big), \quad
+    \alpha_k^c = \frac{1}{hw} \sum_{ij} \frac{\partial y^c}{\partial A^k_{ij}}$$
+    """
+    return torch.relu((gradient.mean((2, 3), keepdim=True) * maps).sum(1))
+
+
+def _weigh_by_positive_gradients(maps: Tensor, gradient: Tensor) -> Tensor:
     """Grad-CAM++: positions with a positive gradient weigh by its square over the square and the cube, eq. 19."""
-    maps, gradient = evidence.maps, evidence.gradient
     square = gradient**2
     below = 2 * square + maps.sum((2, 3), keepdim=True) * gradient**3
     positive = (gradient > 0) & (below > 0)
@@ -65,14 +71,14 @@ def _weigh_by_positive_gradients(evidence: Evidence) -> Tensor:
     return torch.relu((weights * maps).sum(1))
 
 
-def _multiply(evidence: Evidence) -> Tensor:
+def _multiply(maps: Tensor, gradient: Tensor) -> Tensor:
     """HiResCAM: every position by its own gradient."""
-    return torch.relu((evidence.gradient * evidence.maps).sum(1))
+    return torch.relu((gradient * maps).sum(1))
 
 
-def _multiply_positive(evidence: Evidence) -> Tensor:
+def _multiply_positive(maps: Tensor, gradient: Tensor) -> Tensor:
     """LayerCAM: every position by its own gradient where that is positive."""
-    return torch.relu((torch.relu(evidence.gradient) * evidence.maps).sum(1))
+    return torch.relu((torch.relu(gradient) * maps).sum(1))
 
 
 def surplus(contributions: Tensor) -> Tensor:
@@ -93,7 +99,7 @@ def _attention(reading: Reading, _: Tensor) -> Tensor:
 
 
 METHODS: dict[str, Method] = {
-    "gradcam": Method("Grad-CAM", "Selvaraju et al. 2017", "Grad-CAM at the last convolution", weigh_by_mean_gradient),
+    "gradcam": Method("Grad-CAM", "Selvaraju et al. 2017", "Grad-CAM at the last convolution", _weigh_by_mean_gradient),
     "gradcam++": Method(
         "Grad-CAM++", "Chattopadhay et al. 2018", "Grad-CAM++ at the last convolution", _weigh_by_positive_gradients
     ),
@@ -122,6 +128,9 @@ def explain(
 ) -> Explanations:
     """Makes heat maps by several methods from one pass.
 
+    It works whether or not the caller is under `torch.no_grad()` or `torch.inference_mode()`, and touches the gradient
+    of no parameter.
+
     Args:
         network: In evaluation mode.
         images: (B, C, S, S) float32 in [0, 1].
@@ -130,7 +139,7 @@ def explain(
 
     Raises:
         ConfigError: If a method is unknown or does not work with the network.
-        ValueError: If the network is in training mode.
+        ValueError: If the network is in training mode: dropout would make every map another one.
     """
     possible = methods_for(network)
     chosen = possible if methods is None else list(methods)
@@ -140,20 +149,36 @@ def explain(
         raise ValueError("the network is in training mode; call network.eval() before explaining it")
     weighers = {key: weigh for key in chosen if (weigh := METHODS[key].weigh)}
     readers = {key: read for key in chosen if (read := METHODS[key].read)}
-    heat: dict[str, Tensor] = {}
-    maps = logits = None
-    if weighers or not readers:
-        evidence = gather_evidence(network, images, target)
-        maps, logits = evidence.maps, evidence.logits
-        heat |= {key: weigh(evidence) for key, weigh in weighers.items()}
-    if readers:
-        assert isinstance(network, AttentiveNetwork)
-        with torch.no_grad():
-            maps = network.features(images) if maps is None else maps
-            places = network.read(maps)
-            logits = places.logits if logits is None else logits
-            classes = choose_targets(target, places.logits)
-            heat |= {key: read(places, classes) for key, read in readers.items()}
-    assert maps is not None
-    assert logits is not None
+    # Tensors made under inference mode never carry gradients, so leave it, and take the images along as a copy.
+    with torch.inference_mode(False), torch.no_grad():
+        maps = network.features(images.clone() if images.is_inference() else images).detach()
+        reading = network.read(maps) if readers and isinstance(network, AttentiveNetwork) else None
+    if weighers or reading is None:
+        logits, gradient = _differentiate(network, maps, target)
+        heat = {key: weigh(maps, gradient) for key, weigh in weighers.items()}
+    else:
+        logits, heat = reading.logits, {}
+    if reading is not None:
+        classes = _choose_targets(target, reading.logits)
+        heat |= {key: read(reading, classes) for key, read in readers.items()}
     return Explanations(logits, maps, {key: heat[key] for key in chosen})
+
+
+def _differentiate(network: Network, maps: Tensor, target: Tensor | int | None) -> tuple[Tensor, Tensor]:
+    """Logits (B, classes), and the gradient of each scan's logit of its target with respect to its maps."""
+    # cuDNN's LSTM has no backward pass in evaluation mode; PyTorch's own has.
+    with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=not maps.is_cuda):
+        inputs = maps.detach().requires_grad_()
+        logits = network.head(inputs.clone())  # a head may begin by changing its input in place
+        own = logits.gather(1, _choose_targets(target, logits)[:, None])
+        (gradient,) = torch.autograd.grad(own.sum(), inputs)
+    return logits.detach(), gradient
+
+
+def _choose_targets(target: Tensor | int | None, logits: Tensor) -> Tensor:
+    """The classes to explain as (B,) int64: those given, one for all, or each scan's most probable one."""
+    if target is None:
+        return logits.detach().argmax(1)
+    if isinstance(target, int):
+        return torch.full((len(logits),), target, device=logits.device)
+    return target.to(logits.device)

@@ -88,23 +88,19 @@ def _trace(
 ) -> tuple[tuple[float, float], ...]:
     """The outermost line at a level, closed, as (x, y) in pixels from the picture's top left corner.
 
-    Args:
-        surface: The part of the picture to look at.
-        level: Where the line runs.
-        corner: (x, y) of that part's first pixel.
-        shape: (H, W) of the picture.
+    `surface` is the part of a picture of `shape` (H, W) whose first pixel lies at `corner` (x, y).
     """
     # A border of zeros closes lines that would run out of the picture.
     padded = np.zeros((surface.shape[0] + 2, surface.shape[1] + 2), np.float32)
     padded[1:-1, 1:-1] = surface
     lines = contourpy.contour_generator(z=padded, name="serial").lines(level)
-    outermost = max((np.asarray(line) for line in lines), key=_enclosed)
+    outermost = max((np.asarray(line) for line in lines), key=enclosed_area)
     # contourpy counts pixel centres from 0; the picture's corner is half a pixel before the first centre.
     points = np.clip(outermost - 1 + 0.5 + corner, 0, [shape[1], shape[0]])
     return tuple(zip(*np.round(points.T, 2).tolist(), strict=True))
 
 
-def _enclosed(line: NDArray[np.float64]) -> float:
+def enclosed_area(line: NDArray[np.float64]) -> float:
     """Area inside a closed line, by the shoelace formula; a hole in the region may have the longer line."""
     x, y = line.T
     return abs(float(x @ np.roll(y, 1) - y @ np.roll(x, 1))) / 2

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.data.manifest import SYNTHETIC, Entry, Manifest
 from tumorlens.errors import DataError
 from tumorlens.phantoms.phantom import make_phantoms
+from tumorlens.picture import to_picture
 
 _PER_SERIES = 2  # neighbouring slices; few, because a network learns more from another patient
 
@@ -26,12 +24,7 @@ def write_phantoms(
 ) -> Manifest:
     """Writes phantoms as PNG files in class folders, and manifest.csv with their patients and outlines, last.
 
-    Args:
-        folder: Where to; made if it is missing.
-        count: Number of slices.
-        size: Height and width, in pixels.
-        seed: Another seed, other phantoms.
-        progress: Called with (done, total).
+    `count` slices of `size` by `size` pixels; another seed, other phantoms. `progress` is called with (done, total).
 
     Raises:
         DataError: If the folder holds something else.
@@ -47,8 +40,7 @@ def write_phantoms(
     entries = []
     for index, phantom in enumerate(make_phantoms(count, size=size, seed=seed, slices_per_series=_PER_SERIES)):
         name = f"{phantom.label}/{index:06d}-{phantom.plane}-{phantom.contrast}.png"
-        pixels = np.round(phantom.scan.pixels * 255).astype(np.uint8)
-        Image.fromarray(pixels).save(folder / name)
+        to_picture(phantom.scan.pixels).save(folder / name)
         group = phantom.scan.patient
         entries.append(Entry(folder / name, name, phantom.label, group=group, outline=phantom.outline))
         progress(index + 1, count)

@@ -157,7 +157,8 @@ class _Painter:
     def __init__(self, grain: Floats) -> None:
         self.volume = np.full(SHAPE, NUMBER["air"], np.uint8)
         self.shade = (grain * 1.8 + 3.5).clip(0, SHADES - 1).astype(np.uint8)
-        self.x, self.y, self.z = np.meshgrid(*_axes(), indexing="ij", sparse=True)
+        self.axes = list(_axes())
+        self.x, self.y, self.z = np.meshgrid(*self.axes, indexing="ij", sparse=True)
 
     def fill(self, material: str, where: NDArray[np.bool_] | np.bool_, shade: Floats | None = None) -> None:
         """Fills a mask of the whole grid, with grain unless shades from 0 to 7 are given."""
@@ -166,21 +167,15 @@ class _Painter:
 
     def blob(self, material: str, centre: Point, radii: Point, *, power: float = 2, both: bool = True) -> None:
         """Fills an ellipsoid (a box with round edges for a higher power), also its mirror image if off the midline."""
-        sides = (1, -1) if both and centre[0] else (1,)
-        for side in sides:
+        for side in (1, -1) if both and centre[0] else (1,):
             middle = np.array([centre[0] * side, *centre[1:]])
             low = np.ceil((middle - radii - ORIGIN) / STEP).clip(0).astype(int)
             high = (np.floor((middle + radii - ORIGIN) / STEP).astype(int) + 1).clip(0, SHAPE)
             box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-            distance = sum(
-                (abs(axis[tuple(slice(None) if n > 1 else 0 for n in axis.shape)] - m)[b] / r).reshape(
-                    [-1 if i == k else 1 for k in range(3)]
-                )
-                ** power
-                for i, (axis, m, r, b) in enumerate(zip((self.x, self.y, self.z), middle, radii, box, strict=True))
-            )
-            part = self.volume[box]
-            np.copyto(part, self.shade[box] + np.uint8(NUMBER[material]), where=np.asarray(distance) < 1)
+            sides = zip(self.axes, middle, radii, box, strict=True)
+            across, along, up = np.ix_(*((abs(axis[b] - m) / r) ** power for axis, m, r, b in sides))
+            shades = self.shade[box] + np.uint8(NUMBER[material])
+            np.copyto(self.volume[box], shades, where=across + along + up < 1)
 
     def tube(self, material: str, start: Point, end: Point, radius: float, *, flat: float = 1) -> None:
         """Fills a rod from start to end, also its mirror image; `flat` squeezes it along x."""

@@ -26,7 +26,6 @@ class Lesion:
     """One lesion.
 
     Attributes:
-        kind: "glioma", "meningioma" or "pituitary".
         balls: (K, 4) float32: centre and radius of each ball, in mm; the first is the main one.
         waves: (W, 4) float32: wave vectors (1 / mm) and phases of the bumps on its surface.
         grains: (W, 4) float32: the same for the unevenness of its grey.
@@ -99,10 +98,7 @@ def ripple(waves: Floats, points: Floats) -> Floats:
 def grow(kind: str, head: Head, rng: np.random.Generator) -> Lesion:
     """Grows a lesion of one kind at a place where such lesions are found.
 
-    Args:
-        kind: "glioma", "meningioma" or "pituitary".
-        head: The head it grows in.
-        rng: Source of place, size, shape and look.
+    `kind` is "glioma", "meningioma" or "pituitary".
     """
     return {"glioma": _glioma, "meningioma": _meningioma, "pituitary": _pituitary}[kind](head, rng)
 
@@ -236,13 +232,8 @@ def paint(
 ) -> Floats:
     """Paints a lesion over the tissue.
 
-    Args:
-        image: (N,) grey values of the tissue.
-        lesion: The lesion.
-        points: (3, N) where the pixels are, mm.
-        field: (N,) `lesion.field(points)`.
-        tissue: (N,) each: share inside the skull, share of white matter.
-        look: The scanner's grey values and the pixels' size.
+    Paints on `image`, (N,) grey values of the tissue, in place. `points` are (3, N) places of the pixels in mm, `field`
+    is `lesion.field(points)`, and `tissue` the share inside the skull and of white matter, (N,) each.
 
     Returns:
         (N,) float32: how much of each pixel is lesion, in [0, 1]; `image` is painted in place.
@@ -279,9 +270,7 @@ class Look:
     """How a scanner shows things.
 
     Attributes:
-        contrast: One of `tissue.CONTRASTS`.
         table: (256,) float32 grey value of each material.
-        spacing: Edge of a pixel, mm.
     """
 
     contrast: str

@@ -23,11 +23,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.errors import ConfigError
+from tumorlens.explain.region import enclosed_area
 from tumorlens.outline import Outline
 from tumorlens.phantoms.head import head
 from tumorlens.phantoms.lesion import Lesion, grow
 from tumorlens.phantoms.slice import NORMAL, PLANES, Anatomy, Scanner, cut, expose
 from tumorlens.phantoms.tissue import CONTRASTS
+from tumorlens.picture import to_picture
 from tumorlens.scan import Orientation, Scan
 from tumorlens.sequence import SeriesInfo, name_sequence
 
@@ -50,9 +52,7 @@ class Phantom:
     Attributes:
         scan: The slice: (size, size) float32 in [0, 1], with spacing in mm, patient and series, and a source that
             begins with "synthetic/".
-        label: Its class, a key of `BRAIN_TUMORS`.
         outline: The tumour's outline; None exactly if the class is the one where nothing is found.
-        plane: "axial", "coronal" or "sagittal".
         contrast: "t1", "t1c" (T1 after contrast agent), "t2" or "flair".
         position: Where the slice crosses the patient's axis, in mm: to the top for axial, to the front for coronal,
             to the patient's right for sagittal slices.
@@ -78,15 +78,8 @@ def make_phantoms(
 
     Phantom i of a seed is the same for every count. Its anatomy, lesion and place are the same for every size.
 
-    Args:
-        count: How many slices.
-        size: Edge of the square pictures, in pixels; at least 32.
-        seed: Another seed, other patients.
-        slices_per_series: Neighbouring slices per series; patients have one or two series.
-        labels: The classes to make, keys of `BRAIN_TUMORS`; all of them if None.
-
-    Yields:
-        `count` phantoms.
+    Pictures are of `size` by `size` pixels, at least 32; another seed, other patients. Patients have one or two series
+    of `slices_per_series` neighbouring slices. `labels` are keys of `BRAIN_TUMORS`; None makes all of them.
 
     Raises:
         ConfigError: If a setting is out of range, or a label unknown.
@@ -113,12 +106,7 @@ def make_patient(
 ) -> Iterator[Phantom]:
     """Makes the slices of one patient; workers share a data set by sharing its patients' numbers.
 
-    Args:
-        number: The patient's number, from 0. Its class is the one at `number % len(labels)`.
-        size: As in `make_phantoms`.
-        seed: As in `make_phantoms`.
-        slices_per_series: As in `make_phantoms`.
-        labels: As in `make_phantoms`.
+    The class is the one at `number % len(labels)`. Other arguments are those of `make_phantoms`.
 
     Yields:
         The slices of its one or two series, each in another plane, through the lesion; without a lesion, through a
@@ -150,14 +138,8 @@ def make_study(
 ) -> list[Phantom]:
     """Makes a whole series: parallel slices at equal distances over the head, one of them through the lesion.
 
-    Args:
-        number: The patient's number, from 0.
-        label: The patient's class, a key of `BRAIN_TUMORS`.
-        plane: "axial", "coronal" or "sagittal".
-        contrast: "t1", "t1c", "t2" or "flair".
-        size: Edge of the square pictures, in pixels; at least 32.
-        slices: How many slices; at least 2.
-        seed: Another seed, other patients.
+    `number` is the patient's, from 0, and `label` its class, a key of `BRAIN_TUMORS`. Pictures are of `size` by `size`
+    pixels, at least 32; there are at least 2 slices.
 
     Returns:
         The slices in the order of their `position`. Those that do not cross the tumour are labelled as what they
@@ -278,7 +260,7 @@ def _outline(share: NDArray[np.float32]) -> Outline | None:
     top, left = rows[0], columns[0]
     part = np.pad(share[top : rows[-1] + 1, left : columns[-1] + 1], 1)
     lines = contour_generator(z=part).lines(0.5)
-    line: NDArray[np.float64] = np.asarray(max(lines, key=lambda points: abs(_area(np.asarray(points)))))
+    line: NDArray[np.float64] = np.asarray(max(lines, key=lambda points: enclosed_area(np.asarray(points))))
     if len(line) > _POINTS:
         # Evenly along the contour.
         length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
@@ -288,21 +270,11 @@ def _outline(share: NDArray[np.float32]) -> Outline | None:
     return Outline(points.clip(0, 1))
 
 
-def _area(points: NDArray[np.float64]) -> float:
-    x, y = points.T
-    return float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
-
-
 def contact_sheet(phantoms: Iterable[Phantom], columns: int = 8, outlines: bool = True) -> Image.Image:
     """Lays phantoms out on one picture that says "synthetic".
 
-    Args:
-        phantoms: At least one phantom, all of one size.
-        columns: Pictures per row.
-        outlines: Whether to draw the tumours' outlines.
-
-    Returns:
-        RGB picture: a line of heading, then rows of `columns` pictures, each with its class and contrast below it.
+    All phantoms are of one size. The picture has a line of heading, then rows of `columns` pictures, each with its
+    class and contrast below it, and with the tumour's outline if `outlines`.
 
     Raises:
         ConfigError: If there are no phantoms, or no columns.
@@ -318,7 +290,7 @@ def contact_sheet(phantoms: Iterable[Phantom], columns: int = 8, outlines: bool 
     draw.text((gap, gap), "synthetic: TumorLens phantoms, no patients", fill=(240, 240, 240), font=font)
     for i, phantom in enumerate(items):
         left, top = gap + i % columns * (edge + gap), line + 2 * gap + i // columns * (edge + line + gap)
-        sheet.paste(Image.fromarray((phantom.scan.rgb * 255).round().astype(np.uint8)), (left, top))
+        sheet.paste(to_picture(phantom.scan.rgb), (left, top))
         caption = f"{BRAIN_TUMORS[BRAIN_TUMORS.keys.index(phantom.label)].name}, {phantom.contrast}"
         draw.text((left, top + edge + 1), caption, fill=(200, 200, 200), font=font)
         if outlines and phantom.outline is not None:

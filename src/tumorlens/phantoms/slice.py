@@ -34,11 +34,7 @@ _IN_PLANE = {
 
 
 class Anatomy:
-    """One patient's head: the common head, turned, stretched and warped.
-
-    Args:
-        rng: Source of the patient's peculiarities.
-    """
+    """One patient's head: the common head, turned, stretched and warped."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         turn = np.radians(rng.normal(0, [3.0, 2.5, 4.0])).clip(-0.16, 0.16)
@@ -78,13 +74,10 @@ class Scanner:
     """What is common to the slices of a series.
 
     Attributes:
-        plane: One of `PLANES`.
-        contrast: One of `CONTRASTS`.
         table: (256,) float32 grey value of each material.
         field_of_view: Edge of the square picture, mm.
         centre: (3,) middle of the picture, mm; its component along the normal is not used.
         noise: Standard deviation of the noise in either channel.
-        gamma: Exponent of the grey scale.
         shading: (4, 4) wave vectors, phases and heights of the coil's uneven sensitivity.
     """
 
@@ -124,13 +117,8 @@ def cut(
 ) -> tuple[Floats, Floats]:
     """Cuts one slice, without noise.
 
-    Args:
-        head: The common head.
-        anatomy: The patient.
-        lesion: The patient's lesion, if any.
-        scanner: The series.
-        position: Where the slice crosses the plane's normal, mm (to the right, front or top).
-        size: Edge of the picture, in pixels.
+    `position` is where the slice crosses the plane's normal, in mm to the right, front or top; `size` is the edge of
+    the picture in pixels.
 
     Returns:
         The picture, (size, size) float32 from 0 to about 1, and how much of each pixel is lesion, the same shape,
@@ -253,26 +241,14 @@ def _sample(head: Head, table: Floats, points: Floats) -> Floats:
     start = (whole[0] * SHAPE[1] + whole[1]) * SHAPE[2] + whole[2]
     voxels = head.material.reshape(-1)
 
-    def value(offset: int) -> Floats:
-        values: Floats = table.take(voxels.take(start + offset))
-        return values
-
-    def along_z(offset: int) -> Floats:
-        low, high = value(offset), value(offset + 1)
+    def along(axis: int, offset: int) -> Floats:
+        if axis == 3:
+            values: Floats = table.take(voxels.take(start + offset))
+            return values
+        low, high = along(axis + 1, offset), along(axis + 1, offset + _STRIDES[axis])
         high -= low
-        high *= place[2]
+        high *= place[axis]
         high += low
         return high
 
-    def along_y(offset: int) -> Floats:
-        low, high = along_z(offset), along_z(offset + _STRIDES[1])
-        high -= low
-        high *= place[1]
-        high += low
-        return high
-
-    low, high = along_y(0), along_y(_STRIDES[0])
-    high -= low
-    high *= place[0]
-    high += low
-    return high
+    return along(0, 0)

@@ -59,12 +59,8 @@ NUMBER = {name: BRAIN_LEVELS + i * SHADES for i, name in enumerate(MATERIALS)}
 def grey_values(contrast: str, rng: np.random.Generator) -> Floats:
     """A scanner's grey value of each material.
 
-    Args:
-        contrast: One of `CONTRASTS`.
-        rng: Source of the scanner's peculiarities: each material's value varies by about 8%.
-
-    Returns:
-        (256,) float32, 0 for air, about 1 for the brightest tissue.
+    `contrast` is one of `CONTRASTS`; by `rng` each material's value varies by about 8%. Gives (256,) float32, 0 for
+    air, about 1 for the brightest tissue.
     """
     csf, grey, white = _BRAIN_VALUES[contrast] * rng.normal(1, 0.05, 3).clip(0.88, 1.12)
     table = np.zeros(256, np.float32)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, astuple, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from tumorlens.errors import ConfigError
-from tumorlens.files import write_atomically
+from tumorlens.files import write_table
 from tumorlens.listener import Epoch
 from tumorlens.model import Network
 
@@ -25,9 +24,7 @@ from tumorlens.model import Network
 def measure_normalisation(network: Network, batches: Sequence[Tensor]) -> None:
     """Replaces the running means and variances of a network's batch normalisation.
 
-    Args:
-        network: The network; its weights and mode stay.
-        batches: Batches of (B, C, S, S) scans to measure them on.
+    The network's weights and mode stay; batches are (B, C, S, S) scans to measure them on.
     """
     # Heads have none, so nothing is to be measured there; their LSTM would take a quarter of the time.
     inner = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.head.modules())
@@ -41,8 +38,7 @@ class FreshNormalisation(pl.Callback):
     ones; without this the averaged network's accuracy stays at chance until the learning rate has fallen.
     It must come after the averaging callback, which puts the averaged weights in place.
 
-    Args:
-        batches: Batches of (B, C, S, S) scans from the training part, not augmented.
+    `batches` are (B, C, S, S) scans from the training part, not augmented.
     """
 
     def __init__(self, batches: Sequence[Tensor]) -> None:
@@ -56,12 +52,7 @@ class FreshNormalisation(pl.Callback):
 
 
 class EpochLog(pl.Callback):
-    """Keeps the run's log in its checkpoint, writes it as CSV after each epoch, and tells the caller.
-
-    Args:
-        path: The CSV file.
-        tell: Called with each new `Epoch`.
-    """
+    """Keeps the run's log in its checkpoint, writes it as CSV after each epoch, and tells the caller."""
 
     def __init__(self, path: Path, tell: Callable[[Epoch], None] = lambda _: None) -> None:
         self.path, self.tell = path, tell
@@ -106,11 +97,7 @@ class EpochLog(pl.Callback):
 
 
 class BestEpoch(ModelCheckpoint):
-    """Keeps the checkpoint of the epoch with the lowest validation loss, as best.ckpt.
-
-    Args:
-        folder: Where to.
-    """
+    """Keeps the checkpoint of the epoch with the lowest validation loss, as best.ckpt."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, "best", monitor="val_loss", enable_version_counter=False)
@@ -126,9 +113,6 @@ class LastEpoch(ModelCheckpoint):
     """Keeps the checkpoint of each epoch's end, as last.ckpt.
 
     `ModelCheckpoint(save_last=True)` would not do: it writes only when the epoch is also the best.
-
-    Args:
-        folder: Where to.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -136,11 +120,7 @@ class LastEpoch(ModelCheckpoint):
 
 
 class StopEarly(EarlyStopping):
-    """Stops when the validation loss has not fallen for some epochs.
-
-    Args:
-        patience: How many.
-    """
+    """Stops when the validation loss has not fallen for some epochs."""
 
     def __init__(self, patience: int) -> None:
         super().__init__("val_loss", patience=patience)
@@ -152,11 +132,7 @@ class StopEarly(EarlyStopping):
 
 def write_log(epochs: list[Epoch], path: Path) -> None:
     """Writes the log as CSV, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [f.name for f in fields(Epoch)])
-    writer.writeheader()
-    writer.writerows(asdict(e) for e in epochs)
-    write_atomically(path, text.getvalue().encode())
+    write_table(path, [f.name for f in fields(Epoch)], map(astuple, epochs))
 
 
 def read_log(path: Path) -> list[Epoch]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import time
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from tumorlens.data.loader import Slices
 from tumorlens.data.manifest import find_set, read_manifest
 from tumorlens.data.split import Split
 from tumorlens.errors import ConfigError, DataError
-from tumorlens.files import write_atomically
+from tumorlens.files import write_table
 from tumorlens.model import build_network
 from tumorlens.training.config import TrainConfig, read_config, write_config
 
@@ -115,14 +114,9 @@ class Run:
     def write_split(self, slices: Slices, split: Split) -> None:
         """Records which scan is in which part."""
         part = {i: name for name, indices in split.parts.items() for i in indices.tolist()}
-        text = io.StringIO()
-        writer = csv.writer(text)
-        writer.writerow(["name", "label", "group", "part"])
-        for i, (entry, group) in enumerate(zip(slices.manifest.entries, slices.groups, strict=True)):
-            if i in part:
-                writer.writerow([entry.name, entry.label, group, part[i]])
-        # File names on Linux are bytes; surrogateescape keeps those that are no UTF-8.
-        write_atomically(self.folder / _SPLIT, text.getvalue().encode("utf-8", "surrogateescape"))
+        scans = enumerate(zip(slices.manifest.entries, slices.groups, strict=True))
+        rows = ((entry.name, entry.label, group, part[i]) for i, (entry, group) in scans if i in part)
+        write_table(self.folder / _SPLIT, ("name", "label", "group", "part"), rows)
 
     def read_split(self, slices: Slices) -> Split | None:
         """The recorded split, or None if there is none yet.

@@ -13,6 +13,7 @@ from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.errors import ConfigError
 
 MB = 2**20
+LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Limits(BaseModel):
@@ -91,7 +92,7 @@ class Settings(BaseModel):
     @property
     def allowed_hosts(self) -> tuple[str, ...]:
         """Host names that requests may come by. On this machine alone, others are a page's that rebinds its name."""
-        return self.hosts or (("127.0.0.1", "localhost", "[::1]") if is_local(self.host) else ())
+        return self.hosts or (LOCAL_NAMES if is_local(self.host) else ())
 
     @property
     def cases(self) -> Path:

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +13,16 @@ from tumorlens.evaluation.heatmaps.localization import (
     Localization,
     MethodLocalization,
     judge_maps,
-    localize,
     pool,
     summarize,
 )
 from tumorlens.outline import Outline
 
 VALIDATION, TEST = np.arange(3), np.arange(3, 9)
+
+
+def localize(*arguments: Any, **options: Any) -> Localization:
+    return summarize(judge_maps(*arguments, **options))
 
 
 def by_key(found: Localization) -> dict[str, MethodLocalization]:

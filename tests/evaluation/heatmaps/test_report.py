@@ -141,7 +141,7 @@ def test_a_missing_jinja_is_said_before_anything_is_measured(
         raise MissingExtra("reports", "train")
 
     monkeypatch.setattr(heatmap_report, "load_template", missing)
-    monkeypatch.setattr(heatmap_report, "localize", None)
+    monkeypatch.setattr(heatmap_report, "judge_maps", None)
     with pytest.raises(MissingExtra):
         measure()
 

@@ -1,14 +1,10 @@
 import base64
 import io
-from typing import Any
 
 import numpy as np
-import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from tests.evaluation.conftest import MakePredictions
-from tumorlens.errors import DataError
 from tumorlens.evaluation.pages.gallery import choose_cases, picture_uri
 
 
@@ -39,14 +35,13 @@ def test_no_more_cases_than_there_are(make_predictions: MakePredictions) -> None
 
 
 def test_pictures_are_made_smaller_but_not_larger() -> None:
-    assert decoded(picture_uri(np.zeros((1000, 500, 3), np.uint8))).size == (160, 320)
-    assert decoded(picture_uri(np.zeros((64, 64), np.uint8))).size == (64, 64)
+    assert decoded(picture_uri(Image.new("RGB", (500, 1000)))).size == (160, 320)
+    assert decoded(picture_uri(Image.new("L", (64, 64)))).size == (64, 64)
 
 
 def test_pictures_keep_their_colours() -> None:
     picture = np.full((64, 64, 3), (200, 40, 90), np.uint8)
-    for given in (picture, Image.fromarray(picture)):
-        assert np.abs(np.asarray(decoded(picture_uri(given)), int) - picture).max() < 6
+    assert np.abs(np.asarray(decoded(picture_uri(Image.fromarray(picture))), int) - picture).max() < 6
 
 
 def test_pictures_carry_nothing_else_along() -> None:
@@ -55,9 +50,3 @@ def test_pictures_carry_nothing_else_along() -> None:
     uri = picture_uri(Image.open(file))
     assert b"Jane" in file.getvalue()
     assert b"Jane" not in base64.b64decode(uri.partition(",")[2])
-
-
-@pytest.mark.parametrize("picture", [np.zeros((8, 8, 3)), np.zeros((8, 8, 4), np.uint8), np.zeros(8, np.uint8)])
-def test_other_arrays_are_refused(picture: NDArray[Any]) -> None:
-    with pytest.raises(DataError, match="uint8"):
-        picture_uri(picture)

@@ -36,7 +36,6 @@ CONTEXT = ReportContext(
     cautions=["Thirty-eight scans have a twin in the training part."],
     command="tumorlens evaluate --seed 42",
     training={"epochs": 30, "seconds per epoch": 12.5},
-    localization={"Pointing game": Estimate(value=0.8125, low=0.7, high=0.9)},
     heat_map="Grad-CAM at the last convolution.",
 )
 HISTORY = [{"epoch": e, "train_loss": 1 / (e + 1), "val_loss": 1.5 / (e + 1), "val_accuracy": 0.9} for e in range(3)]
@@ -73,7 +72,7 @@ class Page(HTMLParser):
 def case(truth: str, predicted: str, confidence: float, name: str = "scan.png", **more: Any) -> GalleryCase:
     rest = (1 - confidence) / 3
     probabilities = dict.fromkeys(("glioma", "meningioma", "pituitary", "no_tumor"), rest) | {predicted: confidence}
-    picture = np.zeros((64, 64, 3), np.uint8)
+    picture = Image.new("RGB", (64, 64))
     more = {"overlay": picture} | more
     return GalleryCase(name, truth, predicted, probabilities, picture, **more)
 
@@ -127,7 +126,7 @@ def test_the_page_tells_what_it_was_given(tmp_path: Path, predictions: Predictio
     for told in (
         *("A made-up network", "Made-up scans.", "Synthetic data", "Research use only", "CNN-LSTM", "1 May 2031"),
         *("weights-name", "ab" * 32, "training 4,000", "seed 42", "Thirty-eight scans", "tumorlens evaluate --seed 42"),
-        *("seconds per epoch 12.5", "Pointing game", "81.2%", "Grad-CAM at the last convolution.", "1.2.3"),
+        *("seconds per epoch 12.5", "Grad-CAM at the last convolution.", "1.2.3"),
     ):
         assert told in text
 
@@ -210,7 +209,6 @@ def test_hostile_text_is_shown_and_not_run(tmp_path: Path, make_predictions: Mak
         cautions=[evil],
         training={evil: evil},
         split={evil: 1},
-        localization={evil: Estimate(value=0.5)},
     )
     gallery = [case("glioma", "meningioma", 0.9, name=f'"><img onerror=x>{evil}', note=evil)]
     html = write(tmp_path, score(p, resamples=10), p, context=context, gallery=gallery)
@@ -305,11 +303,6 @@ def test_scores_of_other_predictions_are_refused(
 ) -> None:
     with pytest.raises(DataError, match="other predictions"):
         write(tmp_path, scores, make_predictions(10))
-
-
-def test_a_case_of_an_unknown_class_is_refused(tmp_path: Path, predictions: Predictions, scores: Scores) -> None:
-    with pytest.raises(DataError, match="'horse'"):
-        write(tmp_path, scores, predictions, gallery=[case("horse", "glioma", 0.9)])
 
 
 @pytest.mark.parametrize("missing", ["jinja2", "sklearn.metrics"])

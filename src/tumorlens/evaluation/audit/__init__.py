@@ -7,8 +7,6 @@ write_manifest(report, manifest, Path("clean.csv"))  # folds that keep duplicate
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorlens.data.manifest import COPIES, GROUPINGS, Manifest, join_copies, unit_of
+from tumorlens.data.split import make_folds
 from tumorlens.errors import DataError, MissingExtra
 from tumorlens.evaluation.audit.duplicates import find_groups
 from tumorlens.evaluation.audit.findings import AuditedPicture, AuditReport, Contradiction, Share, Shortcut
 from tumorlens.evaluation.audit.page import render_page
 from tumorlens.evaluation.audit.pictures import Pictures, absolute, describe_all
 from tumorlens.evaluation.audit.tables import joined, make_report, make_table
-from tumorlens.files import write_atomically
+from tumorlens.files import write_atomically, write_table
 
 __all__ = ["AuditReport", "AuditedPicture", "Contradiction", "Share", "Shortcut", "audit", "write_manifest"]
 
@@ -45,12 +44,8 @@ def audit(
     Descriptors of the pictures are kept in the folder, so that an audit that was cut off goes on where it was, and
     one of a changed data set reads only what changed.
 
-    Args:
-        manifest: The scans.
-        folder: Where to; made if it is missing.
-        data: What the page calls the data set.
-        seed: Seed of the shortcut measurement.
-        progress: Called with (done, total) as the work goes on; half of it is reading.
+    `data` is what the page calls the data set, `seed` that of the shortcut measurement. `progress` is called with
+    (done, total) as the work goes on; half of it is reading.
 
     Raises:
         DataError: If a file stands in the manifest twice or is missing, or no file can be read.
@@ -72,7 +67,8 @@ def audit(
     table = make_table(manifest, pictures, labels)
     report = make_report(manifest, pictures, labels, table, data, seed)
     page = render_page(report, manifest)
-    write_atomically(folder / "duplicates.csv", _csv(table))
+    rows = ((p.path, p.split or "", p.label, p.group or "", p.relation, f"{p.correlation:.4f}") for p in table)
+    write_table(folder / "duplicates.csv", ("path", "split", "label", "group", "relation", "correlation"), rows)
     write_atomically(
         folder / "audit.json", report.model_dump_json(indent=2).encode("utf-8", "backslashreplace") + b"\n"
     )
@@ -87,14 +83,7 @@ def write_manifest(report: AuditReport, manifest: Manifest, path: Path, *, seed:
     they may know more of patients than it says: only a group that they tear apart moves, to where most of it is.
     Otherwise five stratified folds are made. Unreadable files are left out.
 
-    Args:
-        report: What `audit` found in this manifest.
-        manifest: The same manifest.
-        path: The table to write.
-        seed: Another seed, other folds.
-
-    Returns:
-        The manifest that was written.
+    Takes the report that `audit` made of this manifest; gives the manifest that was written.
 
     Raises:
         DataError: If a class has fewer than five groups, or the report is of another manifest.
@@ -115,7 +104,7 @@ def write_manifest(report: AuditReport, manifest: Manifest, path: Path, *, seed:
     folds = (
         _mended([f for f in own if f is not None], groups[kept])
         if None not in own and len(set(own)) > 1
-        else _made([manifest.entries[i].label for i in kept], groups[kept], seed)
+        else _stratified([manifest.entries[i].label for i in kept], groups[kept], seed)
     )
     _, numbers = np.unique(copies[kept], return_inverse=True)
     entries = join_copies(
@@ -135,19 +124,13 @@ def write_manifest(report: AuditReport, manifest: Manifest, path: Path, *, seed:
     return written
 
 
-def _made(labels: Sequence[str], groups: NDArray[np.intp], seed: int) -> NDArray[np.intp]:
+def _stratified(labels: Sequence[str], groups: NDArray[np.intp], seed: int) -> NDArray[np.intp]:
     """Five stratified folds that keep groups whole."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
     truth = np.array(labels)
     for label in np.unique(truth):
         if (count := len(np.unique(groups[truth == label]))) < FOLDS:
             raise DataError(f"{label}: has {count} groups of scans that belong together; {FOLDS} folds need {FOLDS}")
-    folds = np.empty(len(truth), np.intp)
-    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    for number, (_, held) in enumerate(splitter.split(truth, truth, groups)):
-        folds[held] = number
-    return folds
+    return make_folds(truth, groups, FOLDS, seed)
 
 
 def _mended(own: Sequence[int], groups: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -184,12 +167,3 @@ def _series(manifest: Manifest, pictures: Pictures) -> NDArray[np.intp]:
         names.append(name)
     unique, numbers = np.unique(names, return_inverse=True)
     return np.where(unique[numbers] == "", -1, numbers)
-
-
-def _csv(table: Sequence[AuditedPicture]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(["path", "split", "label", "group", "relation", "correlation"])
-    for p in table:
-        writer.writerow([p.path, p.split or "", p.label, p.group or "", p.relation, f"{p.correlation:.4f}"])
-    return text.getvalue().encode("utf-8", "backslashreplace")

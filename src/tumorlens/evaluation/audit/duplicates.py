@@ -78,11 +78,8 @@ def descriptors(patterns: NDArray[np.int8]) -> NDArray[np.float32]:
 def find_groups(pictures: Pictures, series: Integers, progress: Callable[[float], None]) -> Integers:
     """Numbers the different pictures.
 
-    Args:
-        pictures: All pictures.
-        series: (N,) number of the series or patient of each picture, -1 where it is not known. Pictures of one series
-            are neighbours, so more is asked of them.
-        progress: Called with the share done, 0 to 1.
+    `series` are (N,) numbers of the pictures' series or patients, -1 where they are not known: pictures of one series
+    are neighbours, so more is asked of them. `progress` is called with the share done, 0 to 1.
 
     Returns:
         (N,) numbers from 0 in the order of first appearance, the same for pictures that are the same.

@@ -14,7 +14,6 @@ class AuditedPicture:
     Attributes:
         entry: Its entry's place in the manifest, from 0.
         path: Its name: the path inside the data set, with "#frame" where a file holds several.
-        label: Key of its class.
         split: The publisher's split, "training" or "testing", where there is one.
         group: Number of its duplicate group, from 1; None if it stands alone.
         relation: What it is of the group's first picture, such as "mirrored, resized"; "first" for that one, "" for
@@ -50,12 +49,7 @@ class Member(BaseModel, frozen=True):
 
 
 class Contradiction(BaseModel, frozen=True):
-    """A duplicate group with more than one label.
-
-    Attributes:
-        group: Its number.
-        members: Its pictures.
-    """
+    """A duplicate group with more than one label."""
 
     group: int
     members: tuple[Member, ...]
@@ -65,7 +59,6 @@ class Share(BaseModel, frozen=True):
     """How many test pictures stand in the training part too.
 
     Attributes:
-        pictures: Test pictures.
         found: Those of which a training picture is a duplicate.
         mirrored: Of the found, those that stand there mirrored left to right, and not as they are.
         turned: Of the found, those that stand there turned or upside down only.
@@ -91,11 +84,7 @@ class ClassCount(BaseModel, frozen=True):
     """The pictures of a class.
 
     Attributes:
-        label: Key of the class.
-        pictures: All.
         distinct: Different ones: a duplicate group counts once.
-        training: In the publisher's training part.
-        testing: In the publisher's testing part.
     """
 
     label: str
@@ -109,11 +98,7 @@ class Kind(BaseModel, frozen=True):
     """A size and mode, and how many pictures of each class have it.
 
     Attributes:
-        width: Pixels along a row.
-        height: Rows.
         mode: "grey" or "colour"; colour channels that are all alike count as grey.
-        pictures: Number of pictures.
-        labels: The same by class.
     """
 
     width: int
@@ -127,7 +112,6 @@ class Shortcut(BaseModel, frozen=True):
     """How well the label can be told from something that is not the tumour.
 
     Attributes:
-        name: "border" or "histogram".
         pictures: Pictures used, one of each duplicate group.
         balanced_accuracy: Mean recall of the classes, 0 to 1, cross-validated.
         chance: What guessing gets.
@@ -151,25 +135,14 @@ class AuditReport(BaseModel, frozen=True):
     """What an audit found. `model_dump_json` leaves out the table, which duplicates.csv has.
 
     Attributes:
-        data: What was audited, such as the folder's name.
-        synthetic: Whether it is made of phantoms.
-        files: Files in the manifest.
-        pictures: Pictures that could be read.
         table: Each of them, in the manifest's order.
-        distinct: Different pictures.
         groups: Duplicate groups: of two pictures or more.
         duplicated: Pictures in them.
-        largest: Pictures in the largest.
         kinds: How often each word of a relation occurs, such as {"mirrored": 12, "resized": 3}.
         leak: Test pictures that stand in training; None without a publisher's split.
-        leak_by_label: The same by class of the test picture.
         torn: Duplicate groups with pictures in several of the table's folds; None where the table has no folds.
-        contradictions: Duplicate groups with several labels.
-        balance: Pictures by class.
-        sizes: Sizes and modes, the most frequent first.
         own_folds: Whether shortcuts were measured over the table's own folds, which may know more of patients.
         shortcuts: What gives labels away; empty if it could not be measured.
-        unreadable: Files that gave no picture.
     """
 
     data: str
@@ -191,22 +164,3 @@ class AuditReport(BaseModel, frozen=True):
     own_folds: bool
     shortcuts: tuple[Shortcut, ...]
     unreadable: tuple[Failed, ...]
-
-    @property
-    def headlines(self) -> tuple[tuple[str, str], ...]:
-        """The figures to show first: (what, figure)."""
-        rows = [
-            ("pictures", f"{self.pictures:,}"),
-            ("different pictures", f"{self.distinct:,}"),
-            ("duplicate groups", f"{self.groups:,}"),
-            ("contradictory labels", f"{len(self.contradictions):,} groups"),
-        ]
-        if self.leak and self.leak.share is not None:
-            rows.append(("test pictures that stand in training", f"{self.leak.found:,} ({self.leak.share:.1%})"))
-        rows += [
-            (f"label told from the {s.name} alone", f"{s.balanced_accuracy:.0%} (guessing: {s.chance:.0%})")
-            for s in self.shortcuts
-        ]
-        if self.unreadable:
-            rows.append(("unreadable files", f"{len(self.unreadable):,}"))
-        return tuple(rows)

@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tumorlens.data.manifest import Manifest
 from tumorlens.errors import InputError
 from tumorlens.evaluation.audit.findings import AuditedPicture, AuditReport, Shortcut
 from tumorlens.evaluation.audit.tables import members_of
-from tumorlens.formats import read_scans
+from tumorlens.formats import read_frame
+from tumorlens.overlay import draw_scan
 from tumorlens.version import __version__
 
 PAIRS = 3
@@ -116,15 +115,11 @@ def _shown(picture: AuditedPicture, manifest: Manifest, names: dict[str, str]) -
     from tumorlens.evaluation.pages.gallery import picture_uri
 
     entry = manifest.entries[picture.entry]
-    uri = ""
+    frame = None if picture.path == entry.name else int(picture.path.rpartition("#")[2])
     try:
-        scans = read_scans(entry.path)
+        uri = picture_uri(draw_scan(read_frame(entry.path, frame)))
     except InputError:
-        pass  # it changed since it was described; the page then says that there is no picture
-    else:
-        frame = int(picture.path.rpartition("#")[2]) if picture.path != entry.name else scans[0].frame
-        scan = next((s for s in scans if s.frame == frame), scans[0])
-        uri = picture_uri(np.round(scan.rgb * 255).astype(np.uint8))
+        uri = ""  # it changed since it was described; the page then says that there is no picture
     return {
         "uri": uri,
         "path": picture.path,

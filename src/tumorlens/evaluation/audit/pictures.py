@@ -78,14 +78,12 @@ class Pictures:
         rows: (N,) place of each picture in `records`.
         entries: (N,) place of each picture's entry in the manifest.
         failures: Files that could not be read; they have no pictures here.
-        decoded: Number of files that were read now, and not found in the cache.
     """
 
     records: NDArray[np.void]
     rows: NDArray[np.intp]
     entries: NDArray[np.intp]
     failures: tuple[Failure, ...]
-    decoded: int
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -101,12 +99,8 @@ def local_pattern(image: NDArray[np.float32], sigma: float) -> NDArray[np.int8]:
     The mean of the surroundings is taken away and what is left is divided by its own local strength (local contrast
     normalisation, Jarrett et al., ICCV 2009). Neighbouring slices keep their broad light and shade and differ here.
 
-    Args:
-        image: (S, S) intensities.
-        sigma: Width of the surroundings, in pixels of the thumbnail.
-
-    Returns:
-        (S, S), mean about 0 and standard deviation about 32.
+    Takes (S, S) intensities, and the width of the surroundings in pixels of the thumbnail; gives (S, S) int8, mean
+    about 0 and standard deviation about 32.
     """
     spread = float(image.std())
     rest = (image - image.mean()) / max(spread, 1e-12)
@@ -142,10 +136,7 @@ def describe(scan: Scan, key: int, place: int, places: int) -> NDArray[np.void]:
 def describe_all(manifest: Manifest, folder: Path, progress: Callable[[int, int], None]) -> Pictures:
     """Describes every picture of a manifest; what the folder's cache knows is not read again.
 
-    Args:
-        manifest: The scans.
-        folder: Where the cache is, or is made.
-        progress: Called with (done, total) files.
+    `progress` is called with (done, total) files.
 
     Raises:
         DataError: If no file can be read.
@@ -153,9 +144,9 @@ def describe_all(manifest: Manifest, folder: Path, progress: Callable[[int, int]
     """
     keys = [_key(e) for e in manifest.entries]
     path = folder / CACHE
-    cached = _known(path)
-    unread = [i for i, key in enumerate(keys) if key not in cached]
     count = _cut_tail(path)
+    cached = _whole_files(path, count)
+    unread = [i for i, key in enumerate(keys) if key not in cached]
     failures: list[Failure] = []
     with path.open("ab", buffering=0) as file:  # unbuffered: a kill loses the files being read, no more
         done = len(keys) - len(unread)
@@ -174,7 +165,7 @@ def describe_all(manifest: Manifest, folder: Path, progress: Callable[[int, int]
     places = [cached.get(key, (0, 0)) for key in keys]
     rows = np.concatenate([np.arange(start, start + length) for start, length in places]).astype(np.intp)
     entries = np.repeat(np.arange(len(keys)), [length for _, length in places])
-    return Pictures(np.memmap(path, RECORD, mode="r"), rows, entries, tuple(failures), len(unread))
+    return Pictures(np.memmap(path, RECORD, mode="r"), rows, entries, tuple(failures))
 
 
 def _describe_files(manifest: Manifest, keys: list[int], unread: list[int]) -> Iterator[NDArray[np.void] | Failure]:
@@ -215,11 +206,10 @@ def _cut_tail(path: Path) -> int:
     return count
 
 
-def _known(path: Path) -> dict[int, tuple[int, int]]:
-    """Where the cache has each whole file: key to (first record, records)."""
-    if not path.exists() or path.stat().st_size < RECORD.itemsize:
+def _whole_files(path: Path, count: int) -> dict[int, tuple[int, int]]:
+    """Where the cache of so many records has each whole file: key to (first record, records)."""
+    if not count:
         return {}
-    count = path.stat().st_size // RECORD.itemsize
     records = np.memmap(path, RECORD, mode="r", shape=(count,))
     keys, place, places = (records[name].tolist() for name in ("key", "place", "places"))
     places_by_key = {}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tumorlens.data.split import make_folds
 from tumorlens.evaluation.audit.findings import Shortcut
 from tumorlens.evaluation.audit.pictures import COARSE, Pictures
 
@@ -29,13 +30,8 @@ def find_shortcuts(
 
     Extremely randomised trees (Geurts et al., Machine Learning 2006) are tested by five-fold cross-validation.
 
-    Args:
-        pictures: All pictures.
-        chosen: (M,) the pictures to use, one of each duplicate group.
-        labels: Label of every picture.
-        groups: (N,) what must stay in one fold, for every picture.
-        folds: (N,) the table's own folds, which may know of patients and series; None makes folds of the groups.
-        seed: Another seed, other folds and trees.
+    `chosen` are (M,) pictures, one of each duplicate group. `labels`, `groups`, which stay in one fold, and `folds` are
+    of all N pictures; the table's own folds may know of patients and series, and None makes some of the groups.
 
     Returns:
         Two shortcuts; none if fewer than two classes have five groups.
@@ -54,22 +50,11 @@ def find_shortcuts(
     ring[_RING:-_RING, _RING:-_RING] = False
     border = pictures.column("grey", chosen)[:, ring].astype(np.float32)
     histogram = pictures.column("histogram", chosen).astype(np.float32)
-    fold = _folds(truth, groups[chosen], seed) if folds is None else folds[chosen]
+    fold = make_folds(truth, groups[chosen], _FOLDS, seed) if folds is None else folds[chosen]
     return (
         _measure("border", border, truth, fold, seed),
         _measure("histogram", histogram, truth, fold, seed),
     )
-
-
-def _folds(truth: NDArray[np.str_], groups: NDArray[np.intp], seed: int) -> NDArray[np.intp]:
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    fold = np.zeros(len(truth), np.intp)
-    for number, (_, held) in enumerate(
-        StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed).split(truth, truth, groups)
-    ):
-        fold[held] = number
-    return fold
 
 
 def _measure(

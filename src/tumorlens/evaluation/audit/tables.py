@@ -38,15 +38,12 @@ def members_of(table: Sequence[AuditedPicture]) -> dict[int, list[AuditedPicture
 
 
 def joined(
-    count: int, entry_of: NDArray[np.intp], duplicates: NDArray[np.intp], *known: Sequence[str | None]
+    count: int, entry_of: NDArray[np.intp], duplicates: NDArray[np.intp], *groupings: Sequence[str | None]
 ) -> NDArray[np.intp]:
     """Numbers what must stay together of `count` entries: duplicates, slices of one file, and known groups.
 
-    Args:
-        count: Number of entries.
-        entry_of: (N,) entry of each picture.
-        duplicates: (N,) number of the duplicate group of each picture, from 1; 0 for none.
-        known: What the manifest knows of each entry: its duplicate group, its patient.
+    `entry_of` is the entry of each of N pictures, `duplicates` the number of its duplicate group, from 1, or 0 for
+    none; `groupings` are what the manifest knows of each entry: its duplicate group, its patient.
     """
     node_of: dict[tuple[str, object], int] = {}
 
@@ -54,7 +51,7 @@ def joined(
         return node_of.setdefault((kind, value), count + len(node_of))
 
     links = [(e, node("duplicate", d)) for e, d in zip(entry_of.tolist(), duplicates.tolist(), strict=True) if d]
-    links += [(e, node(f"known {i}", g)) for i, groups in enumerate(known) for e, g in enumerate(groups) if g]
+    links += [(e, node(f"grouping {i}", g)) for i, groups in enumerate(groupings) for e, g in enumerate(groups) if g]
     a, b = np.array(links, int).reshape(-1, 2).T
     graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(count + len(node_of),) * 2)
     numbers: NDArray[np.intp] = connected_components(graph, directed=False)[1][:count]
@@ -102,8 +99,8 @@ def make_report(
     numbered = [fold for fold in fold_of if fold is not None]
     folds = np.array(numbered)[pictures.entries] if len(numbered) == len(manifest) and len(set(numbered)) > 1 else None
     _, singles = np.unique(labels, return_index=True)
-    known = [e.duplicate_group for e in manifest.entries], [e.group for e in manifest.entries]
-    together = joined(len(manifest), pictures.entries, labels + 1, *known)[pictures.entries]
+    groupings = [e.duplicate_group for e in manifest.entries], [e.group for e in manifest.entries]
+    together = joined(len(manifest), pictures.entries, labels + 1, *groupings)[pictures.entries]
     return AuditReport(
         data=data,
         synthetic=manifest.synthetic,

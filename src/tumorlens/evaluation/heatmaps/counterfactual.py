@@ -55,10 +55,7 @@ class Asked:
     """The table behind a `Counterfactual`, a row an outlined scan.
 
     Attributes:
-        labels: (N,) index of the scan's class.
-        groups: (N,) what the scan belongs to.
         figures: (N, 4) float64: recall, gone, still named and unchanged as 0 or 1; NaN where nothing could be pasted.
-        keys: The classes' keys.
     """
 
     labels: NDArray[np.int64]
@@ -70,11 +67,8 @@ class Asked:
 def ask(classifier: Classifier, slices: Slices, test: NDArray[np.intp], *, seed: int = 0) -> Asked | None:
     """Has the counterfactuals of outlined test scans classified; None where none has an outline or no class is nothing.
 
-    Args:
-        classifier: The network.
-        slices: Loaded scans, greyscale, by the classifier's own preprocessing and classes.
-        test: Which of them to ask about; they also lend the tissue.
-        seed: Of the donors.
+    The scans, greyscale and by the classifier's own preprocessing and classes, lend each other the tissue; another
+    seed, other donors.
     """
     nothing = np.array([c.nothing for c in classifier.card.classes])
     part = slices.pick(test)
@@ -114,16 +108,10 @@ def summarize_asked(parts: Sequence[Asked]) -> Counterfactual:
     keys = parts[0].keys
 
     def over(rows: NDArray[np.bool_]) -> CounterfactualFigures:
-        recall, gone, still_named, unchanged = estimate_means(figures[rows], groups[rows])
-        known = np.isfinite(figures[rows]).sum(0)
-        return CounterfactualFigures(
-            n=int(known[0]),
-            recall=recall,
-            gone=gone,
-            still_named=still_named,
-            controls=int(known[3]),
-            unchanged=unchanged,
-        )
+        means = estimate_means(figures[rows], groups[rows])
+        n, _, _, controls = np.isfinite(figures[rows]).sum(0).tolist()
+        names = ("recall", "gone", "still_named", "unchanged")
+        return CounterfactualFigures(n=n, controls=controls, **dict(zip(names, means, strict=True)))
 
     present = [i for i in range(len(keys)) if (labels == i).any()]
     return Counterfactual(

@@ -14,6 +14,7 @@ References:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -61,11 +62,7 @@ class Check:
     """A figure of faithfulness.
 
     Attributes:
-        title: What people call it.
-        better: Which way is better.
-        meaning: What it says, in a sentence.
         flag: What is wrong with a method that fails it.
-        reference: The paper.
     """
 
     title: str
@@ -142,8 +139,6 @@ class MethodFaithfulness(BaseModel, frozen=True):
     """One method.
 
     Attributes:
-        key: As in `METHODS`.
-        title: What people call it.
         figures: Mean of each check over the scans, by its key; no value where all maps are blank.
         flags: For each check it fails, what is wrong.
     """
@@ -158,13 +153,10 @@ class Faithfulness(BaseModel, frozen=True):
     """What the checks found, for the maps of the predicted class.
 
     Attributes:
-        n: Scans measured.
-        groups: Groups they fall into.
         seed: Seed of the sample and of all that is random in the checks.
         random_map: Insertion and deletion by a random map of the same fineness, which the methods are held against.
         random_pixels: The same with every pixel by itself, as some papers do. Single black pixels all over a scan look
             like nothing the network ever saw, so this deletes more than most maps do, and the verdict would differ.
-        methods: The methods.
     """
 
     n: int
@@ -190,14 +182,9 @@ def measure_faithfulness(
     Where a map is blank it ranks no pixel before another, so insertion and deletion take a random map; the other
     checks leave it out. A map that turns blank when it is made anew has correlation 0 with itself before.
 
-    Args:
-        classifier: Whose maps.
-        images: (N, C, S, S) float32 in [0, 1], preprocessed by the classifier's own rule.
-        groups: What each scan belongs to.
-        methods: Keys of `METHODS`; None takes all that work with the network.
-        sample: How many scans to measure, at most.
-        seed: Of the sample, the noise, the shifts and the randomised networks.
-        listener: Told what is being done.
+    `images` are (N, C, S, S) float32 in [0, 1] by the classifier's own rule, `groups` what each belongs to; at most
+    `sample` of them are measured. `methods` are keys of `METHODS`; None takes all that work with the network. The seed
+    is that of the sample, the noise and the randomised networks.
     """
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.permutation(len(images))[:sample])
@@ -266,11 +253,9 @@ def _maps(
 
 def _mean(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Mean of several measurements of the same scans, without those that are NaN."""
-    stacked = np.stack(values)
-    finite = np.isfinite(stacked)
-    count = finite.sum(0)
-    mean = np.full(count.shape, np.nan)
-    np.divide(np.where(finite, stacked, 0).sum(0), count, out=mean, where=count > 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a scan whose measurements all are NaN has no mean
+        mean: NDArray[np.float64] = np.nanmean(np.stack(values), 0)
     return mean
 
 

@@ -64,10 +64,8 @@ def judge(heat: NDArray[np.float32], tumour: Tumour, threshold: float) -> NDArra
     Where several pixels share the peak, the pointing game gives the share of them that hit: so an even map scores
     what a random point would.
 
-    Args:
-        heat: (H, W) float32 >= 0 on the grid of `tumour`, of any scale.
-        tumour: What it should have met.
-        threshold: Share of the peak from which a pixel counts as marked.
+    `heat` is (H, W) float32 >= 0 of any scale, on the grid of `tumour`; from the share `threshold` of its peak a pixel
+    counts as marked.
 
     Returns:
         The `FIGURES` as (7,) float64 in [0, 1]; all are 0 for a blank map, but `blank` itself, which is 1.
@@ -140,8 +138,6 @@ class Baseline:
     """A map made without a network.
 
     Attributes:
-        title: What people call it.
-        meaning: What it is, in a few words.
         draw: Makes it, (H, W) float32 >= 0.
     """
 

@@ -8,8 +8,8 @@ that was called "nothing found" shows no region, so its map is blank, and a blan
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -36,7 +36,6 @@ class MapFigures(BaseModel, frozen=True):
     """Means over some scans; all in [0, 1].
 
     Attributes:
-        n: Scans.
         pointing: Share of maps whose hottest point lies in the outline or at most `TOLERANCE` beside it.
         pointing_strict: The same without tolerance.
         mass: Mean share of the heat that lies inside the outline.
@@ -62,10 +61,7 @@ class MethodLocalization(BaseModel, frozen=True):
 
     Attributes:
         key: As in `METHODS` or `BASELINES`.
-        title: What people call it.
-        baseline: Whether it is one.
         threshold: Share of the peak that marks a pixel.
-        overall: All scans.
         gain: Its pointing game less the best baseline's, scan by scan, in [-1, 1].
         classes: Scans by the key of their true class.
         sizes: Scans by the size of their tumour, see `SIZES`.
@@ -82,17 +78,10 @@ class MethodLocalization(BaseModel, frozen=True):
 
 
 class ScanLocalization(BaseModel, frozen=True):
-    """One scan under the method that findings use.
+    """One scan under the method that findings use, with figures as in `MapFigures`.
 
     Attributes:
-        name: The scan, as tables call it.
-        label: Key of its true class.
-        predicted: Key of its predicted class.
         area: The tumour's share of the picture.
-        pointing: As in `MapFigures`, and so are the others.
-        mass: Share of the heat inside.
-        dice: At the method's threshold.
-        blank: Whether it has no map.
     """
 
     name: str
@@ -110,13 +99,9 @@ class Localization(BaseModel, frozen=True):
 
     Attributes:
         target: Whose maps: those of the "predicted" class, as users see them, or of the "true" one, as most papers do.
-        n: Scans with an outline.
-        groups: Groups they fall into.
         fitted_on: Other scans that the thresholds were chosen on, for the highest mean Dice; 0 where there were none
             with an outline, and half the peak is taken.
         best_baseline: Key of the baseline with the best pointing game.
-        methods: The methods, then the baselines.
-        scans: Each scan under the method that findings use.
     """
 
     target: Target
@@ -133,16 +118,8 @@ class Judged:
     """The table behind a `Localization`: N scans under M methods.
 
     Attributes:
-        target: Whose maps.
-        methods: M keys of methods and baselines.
         shown: Key of the method that findings use.
-        thresholds: M shares of the peak.
-        fitted_on: Number of scans these were chosen on.
-        names: N names of scans.
-        labels: Keys of their true classes.
-        classes: Keys of all classes, in the network's order.
-        predicted: Keys of their predicted classes.
-        groups: What they belong to.
+        fitted_on: Scans that the methods' thresholds were chosen on.
         area: (N,) the tumour's share of the picture.
         figures: (N, M, 7) float64, see `FIGURES`.
     """
@@ -161,31 +138,6 @@ class Judged:
     figures: NDArray[np.float64]
 
 
-def localize(
-    classifier: Classifier,
-    slices: Slices,
-    validation: NDArray[np.intp],
-    test: NDArray[np.intp],
-    *,
-    target: Target = "predicted",
-    methods: Sequence[str] | None = None,
-) -> Localization:
-    """Measures how well heat maps meet outlines. Scans without an outline are left out.
-
-    Args:
-        classifier: Whose maps.
-        slices: Loaded scans, by the classifier's own preprocessing and classes.
-        validation: Which of them to choose thresholds on.
-        test: Which of them to measure on.
-        target: Whose class to explain, the "predicted" or the "true" one.
-        methods: Keys of `METHODS`; None takes all that work with the network.
-
-    Raises:
-        DataError: If no test scan has an outline.
-    """
-    return summarize(judge_maps(classifier, slices, validation, test, target=target, methods=methods))
-
-
 def judge_maps(
     classifier: Classifier,
     slices: Slices,
@@ -196,16 +148,15 @@ def judge_maps(
     methods: Sequence[str] | None = None,
     curves: NDArray[np.float64] | None = None,
 ) -> Judged:
-    """The table behind `localize`; tables of several folds can be put together with `pool`.
+    """Judges heat maps against outlines, scan by scan; `summarize` makes a `Localization` of it, perhaps after `pool`.
 
-    Args:
-        classifier: As in `localize`, and so are the others.
-        slices: Loaded scans.
-        validation: Which of them to choose thresholds on.
-        test: Which of them to measure on.
-        target: Whose class to explain.
-        methods: Keys of `METHODS`.
-        curves: What `threshold_curves` gave for other scans; they choose the thresholds in place of `validation`.
+    Thresholds are chosen on the scans of `validation`, which may be none, and figures are of those of `test`; scans
+    without an outline are left out. `curves`, what `threshold_curves` gave for other scans, may choose the thresholds
+    instead of `validation`. The maps are those of the "predicted" or the "true" class. `methods` are keys of
+    `METHODS`; None takes all that work with the network.
+
+    Raises:
+        DataError: If no test scan has an outline.
     """
     entries = slices.manifest.entries
     test = _outlined(slices, test)
@@ -220,10 +171,10 @@ def judge_maps(
     else:
         thresholds, fitted_on = np.array([rule.threshold if k == rule.method else THRESHOLD for k in keys]), rule.scans
     predicted, area, figures = [], [], []
-    for m in _maps(classifier, slices, test, keys, target):
-        predicted.append(m.predicted)
-        area.append(m.tumour.coverage.mean(dtype=np.float64))
-        figures.append([judge(heat, m.tumour, t) for heat, t in zip(m.heat, thresholds, strict=True)])
+    for best, tumour, maps in _maps(classifier, slices, test, keys, target):
+        predicted.append(best)
+        area.append(tumour.coverage.mean(dtype=np.float64))
+        figures.append([judge(heat, tumour, t) for heat, t in zip(maps, thresholds, strict=True)])
     return Judged(
         target=target,
         methods=keys,
@@ -252,9 +203,8 @@ def threshold_curves(
     """Dice of each scan's maps at each of `THRESHOLDS`: (scans with an outline, methods and baselines, 19)."""
     keys = _keys(classifier, methods, baselines)
     chosen = _outlined(slices, indices)
-    curves = [
-        [dice_by_threshold(heat, m.tumour) for heat in m.heat] for m in _maps(classifier, slices, chosen, keys, target)
-    ]
+    scans = _maps(classifier, slices, chosen, keys, target)
+    curves = [[dice_by_threshold(heat, tumour) for heat in maps] for _, tumour, maps in scans]
     return np.array(curves, np.float64).reshape(len(chosen), len(keys), len(THRESHOLDS))
 
 
@@ -269,20 +219,15 @@ def _outlined(slices: Slices, indices: NDArray[np.intp]) -> NDArray[np.intp]:
 
 def pool(parts: Sequence[Judged]) -> Judged:
     """Puts tables of the same methods together, such as those of all folds; thresholds become their means."""
-    first = parts[0]
-    return Judged(
-        target=first.target,
-        methods=first.methods,
-        shown=first.shown,
+    lists = ("names", "labels", "predicted", "groups")
+    columns: dict[str, Any] = {name: [cell for p in parts for cell in getattr(p, name)] for name in lists}
+    return replace(
+        parts[0],
         thresholds=np.mean([p.thresholds for p in parts], axis=0).tolist(),
         fitted_on=sum(p.fitted_on for p in parts),
-        names=[name for p in parts for name in p.names],
-        labels=[label for p in parts for label in p.labels],
-        classes=first.classes,
-        predicted=[key for p in parts for key in p.predicted],
-        groups=[group for p in parts for group in p.groups],
         area=np.concatenate([p.area for p in parts]),
         figures=np.concatenate([p.figures for p in parts]),
+        **columns,
     )
 
 
@@ -333,34 +278,18 @@ def title_of(key: str) -> str:
 def _scans(judged: Judged) -> list[ScanLocalization]:
     if judged.shown not in judged.methods:
         return []
-    table = judged.figures[:, list(judged.methods).index(judged.shown)]
+    figures = judged.figures[:, list(judged.methods).index(judged.shown)].tolist()
+    table = zip(judged.names, judged.labels, judged.predicted, judged.area.tolist(), figures, strict=True)
     return [
-        ScanLocalization(
-            name=judged.names[i],
-            label=judged.labels[i],
-            predicted=judged.predicted[i],
-            area=float(judged.area[i]),
-            pointing=row[FIGURES.index("pointing")],
-            mass=row[FIGURES.index("mass")],
-            dice=row[FIGURES.index("dice")],
-            blank=bool(row[FIGURES.index("blank")]),
-        )
-        for i, row in enumerate(table.tolist())
+        ScanLocalization(name=name, label=label, predicted=predicted, area=area, **dict(zip(FIGURES, row, strict=True)))
+        for name, label, predicted, area, row in table
     ]
-
-
-@dataclass(frozen=True, eq=False)
-class _Maps:
-    """One scan's tumour and maps, on its own grid, in the order of the methods asked for."""
-
-    predicted: str
-    tumour: Tumour
-    heat: list[NDArray[np.float32]]
 
 
 def _maps(
     classifier: Classifier, slices: Slices, indices: NDArray[np.intp], keys: Sequence[str], target: Target
-) -> Iterator[_Maps]:
+) -> Iterator[tuple[str, Tumour, list[NDArray[np.float32]]]]:
+    """Each scan's predicted class, its tumour, and its maps on its own grid in the order of the keys."""
     classes, restore = classifier.card.classes, classifier.preprocessing.restore
     methods = [key for key in keys if key in METHODS]
     for start in range(0, len(indices), _BATCH):
@@ -378,4 +307,4 @@ def _maps(
                 restore(heat[key][row] * (not hidden), scan) if key in METHODS else BASELINES[key].draw(scan)
                 for key in keys
             ]
-            yield _Maps(classes[best].key, Tumour.of(entry.outline, scan.height, scan.width), maps)
+            yield classes[best].key, Tumour.of(entry.outline, scan.height, scan.width), maps

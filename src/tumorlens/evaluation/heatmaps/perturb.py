@@ -34,12 +34,7 @@ _BATCH = 16
 def correlate(before: NDArray[np.float32], after: NDArray[np.float32]) -> NDArray[np.float64]:
     """Spearman's rank correlation of maps, pair by pair; equal values share their rank.
 
-    Args:
-        before: (N, h, w).
-        after: (N, h, w).
-
-    Returns:
-        (N,) float64 in [-1, 1]; NaN where `before` is flat, and 0 where only `after` is.
+    Takes (N, h, w) each; gives (N,) float64 in [-1, 1], NaN where `before` is flat, and 0 where only `after` is.
     """
     a, b = (rankdata(m.reshape(len(m), -1), axis=1) for m in (before, after))
     a, b = (m - m.mean(1, keepdims=True) for m in (a, b))
@@ -62,10 +57,7 @@ def randomize(network: Network, parts: Sequence[str], seed: int) -> Network:
 
     Layers start anew as before training; a layer that cannot has its own parameters' entries shuffled.
 
-    Args:
-        network: It stays as it is.
-        parts: Names of its attributes to randomise, such as "head".
-        seed: Another seed, another network.
+    `parts` are names of the network's attributes, such as "head"; the network itself stays as it is.
     """
     device = next(network.parameters()).device
     copy = deepcopy(network).cpu()
@@ -122,13 +114,8 @@ def pixel_curves(
 ) -> dict[str, NDArray[np.float64]]:
     """The class's probability while pixels come and go, the hottest first.
 
-    Args:
-        classifier: Whose probabilities.
-        images: (B, C, S, S) float32 in [0, 1].
-        blurred: The same, blurred: what insertion starts from.
-        heat: (B, S, S) float32; no two pixels of a scan are equal.
-        target: (B,) int64, the classes.
-        steps: In how many steps.
+    `images`, and `blurred`, what insertion starts from, are (B, C, S, S) float32 in [0, 1]; `heat` is (B, S, S), no two
+    pixels of a scan equal; `target` is (B,) int64.
 
     Returns:
         "insertion" and "deletion", (B, steps + 1) float64 in [0, 1], from no pixel to all of them.
@@ -155,16 +142,8 @@ def insert_and_delete(
 ) -> dict[str, NDArray[np.float64]]:
     """Areas under the curves of `pixel_curves`.
 
-    Args:
-        classifier: Whose probabilities.
-        scans: (N, C, S, S) float32 in [0, 1].
-        heat: (N, h, w) float32; None for a random map.
-        target: (N,) int64, the classes.
-        fineness: (h, w) of the random map.
-        seed: Of the random map.
-
-    Returns:
-        "insertion" and "deletion", (N,) float64 in [0, 1].
+    `scans` are (N, C, S, S) float32 in [0, 1], `target` (N,) int64. `heat` is (N, h, w); None takes a random map of
+    `fineness` (h, w). Gives "insertion" and "deletion", (N,) float64 in [0, 1].
     """
     side = scans.shape[3]
     blurred = torch.from_numpy(ndimage.gaussian_filter(scans.numpy(), (0, 0, side / 16, side / 16)))

@@ -20,7 +20,8 @@ from tumorlens.evaluation.heatmaps.localization import (
     Localization,
     MethodLocalization,
     ScanLocalization,
-    localize,
+    judge_maps,
+    summarize,
     title_of,
 )
 from tumorlens.evaluation.pages.gallery import picture_uri
@@ -49,13 +50,9 @@ class HeatmapScores(BaseModel, frozen=True):
     """What heatmaps.json holds.
 
     Attributes:
-        version: Of the package.
-        weights: Name of the weights.
-        weights_sha256: Their checksum.
         shown: Key of the method whose maps findings carry.
         localization: Maps of the predicted class against outlines; None where no test scan has one.
         localization_true: The same for maps of the true class.
-        faithfulness: What the checks without outlines found.
         notes: What was left out, and what speaks against trusting single figures.
     """
 
@@ -81,26 +78,19 @@ def measure_heatmaps(
 ) -> HeatmapScores:
     """Measures heat maps, and writes heatmaps.html and heatmaps.json.
 
-    Args:
-        classifier: Whose maps.
-        slices: Loaded scans, by the classifier's own preprocessing and classes.
-        validation: Which of them to choose thresholds on; may be empty.
-        test: Which of them to measure on.
-        folder: Where the files go; made if it is missing.
-        listener: Told what is being done.
+    `slices` are scans by the classifier's own preprocessing and classes. Thresholds are chosen on those of
+    `validation`, which may be none, and figures are of those of `test`.
 
     Raises:
         MissingExtra: If Jinja2 is not installed.
         OSError: If a file cannot be written.
     """
-    load_template(_TEMPLATE)  # what is not installed is missed before minutes of work
-    localizations: list[Localization | None] = [None, None]
+    template = load_template(_TEMPLATE)  # what is not installed is missed before minutes of work
+    localization = of_true_class = None
     if any(slices.manifest.entries[i].outline for i in test):
         listener.say("holding heat maps against outlines")
-        localizations = [
-            localize(classifier, slices, validation, test, target="predicted"),
-            localize(classifier, slices, validation, test, target="true"),
-        ]
+        localization = summarize(judge_maps(classifier, slices, validation, test))
+        of_true_class = summarize(judge_maps(classifier, slices, validation, test, target="true"))
     listener.say("replacing tumours by healthy tissue")
     asked = ask(classifier, slices, test)
     faithfulness = measure_faithfulness(
@@ -111,38 +101,16 @@ def measure_heatmaps(
         weights=classifier.card.name,
         weights_sha256=classifier.card.sha256,
         shown=classifier.heat_map.method,
-        localization=localizations[0],
-        localization_true=localizations[1],
+        localization=localization,
+        localization_true=of_true_class,
         counterfactual=None if asked is None else summarize_asked([asked]),
         faithfulness=faithfulness,
-        notes=_notes(localizations[0]),
+        notes=_notes(localization),
     )
     listener.say("drawing cases")
-    write_heatmap_page(folder, scores, classifier, slices)
-    return scores
-
-
-def write_heatmap_page(folder: Path, scores: HeatmapScores, classifier: Classifier, slices: Slices) -> Path:
-    """Writes heatmaps.json and, last, heatmaps.html.
-
-    Args:
-        folder: Where to; made if it is missing.
-        scores: What was measured.
-        classifier: Draws the cases.
-        slices: Where the cases come from, and what is known about the data.
-
-    Returns:
-        The path of heatmaps.html.
-
-    Raises:
-        MissingExtra: If Jinja2 is not installed.
-        OSError: If a file cannot be written.
-    """
-    template = load_template(_TEMPLATE)
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "heatmaps.html"
     page.unlink(missing_ok=True)  # where it is, it belongs to the heatmaps.json beside it
-    localization = scores.localization
     shown = None if localization is None else _method(localization, scores.shown)
     text = template.render(
         scores=scores,
@@ -150,7 +118,7 @@ def write_heatmap_page(folder: Path, scores: HeatmapScores, classifier: Classifi
         shown=shown,
         verdict="" if localization is None or shown is None else _verdict(localization, shown),
         best=None if localization is None else _method(localization, localization.best_baseline),
-        of_true_class={m.key: m for m in scores.localization_true.methods} if scores.localization_true else {},
+        of_true_class={m.key: m for m in of_true_class.methods} if of_true_class else {},
         checks=CHECKS,
         methods=METHODS,
         baselines=BASELINES,
@@ -166,7 +134,7 @@ def write_heatmap_page(folder: Path, scores: HeatmapScores, classifier: Classifi
     )
     write_atomically(folder / "heatmaps.json", scores.model_dump_json(indent=1).encode() + b"\n")
     write_atomically(page, text.encode("utf-8", "backslashreplace"))
-    return page
+    return scores
 
 
 def choose_extremes(scans: Sequence[ScanLocalization], each: int = CASES) -> dict[str, list[ScanLocalization]]:
@@ -186,14 +154,8 @@ def draw_case(
 ) -> tuple[Image.Image, Image.Image | None]:
     """Draws a scan with its outline in white, and beside it the heat with its region and box in blue.
 
-    Args:
-        scan: The scan.
-        outline: The radiologist's.
-        heatmap: (H, W) float32 in [0, 1] on the scan's own grid; None, or all zero, where there is none.
-        threshold: Share of the peak that bounds the region.
-
-    Returns:
-        Both pictures; the second is None where there is no heat.
+    `heatmap` is (H, W) float32 in [0, 1] on the scan's own grid, and `threshold` the share of its peak that bounds the
+    region. The second picture is None where there is no heat, or none but zeros.
     """
     original = _with_lines(draw_scan(scan), outline, None)
     if heatmap is None or not heatmap.any():

@@ -33,8 +33,6 @@ class Theme:
     """Colours of a page.
 
     Attributes:
-        ink: Text.
-        muted: Secondary text and axes.
         grid: Grid lines, and the empty cells of the confusion matrix.
         paper: Background where a picture cannot be transparent, and text on full cells.
         series: Colours of curves, after Okabe and Ito 2008.
@@ -72,8 +70,8 @@ def confusion_matrix_figure(scores: Scores, theme: Theme = LIGHT) -> Figure:
     of_class = counts.sum(1, keepdims=True)
     share = np.divide(counts, of_class, out=np.zeros(counts.shape), where=of_class > 0)
     names = [c.name.replace(" ", "\n", 1) if len(c.name) > 10 else c.name for c in scores.classes]
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
-    axes = _axes(figure, theme, xlabel="predicted", ylabel="true")
+    figure, (axes,) = panels(theme)
+    axes.set(xlabel="predicted", ylabel="true")
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     shades = LinearSegmentedColormap.from_list("shades", [theme.grid, theme.series[0]])
@@ -114,8 +112,8 @@ def roc_figure(predictions: Predictions, scores: Scores, theme: Theme = LIGHT) -
     x, y, _ = roc_curve(truth.ravel(), predictions.probabilities.ravel())
     averages = [("micro average", scores.micro_auc.value, x, y), ("macro average", scores.macro_auc.value, grid, mean)]
 
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
-    axes = _axes(figure, theme, xlabel="false positive rate (1 − specificity)", ylabel="true positive rate (recall)")
+    figure, (axes,) = panels(theme)
+    axes.set(xlabel="false positive rate (1 − specificity)", ylabel="true positive rate (recall)")
     corner = axes.inset_axes((0.4, 0.48, 0.56, 0.43), xlim=(0, 0.2), ylim=(0.8, 1.005))
     dress(corner, theme)
     corner.set_title("upper left corner", size=9, color=theme.muted, loc="left")
@@ -134,18 +132,16 @@ def roc_figure(predictions: Predictions, scores: Scores, theme: Theme = LIGHT) -
                 label=f"{name}  AUC {auc:.3f}",
             )
     axes.set(xlim=(-0.01, 1), ylim=(0, 1.01))
-    axes.legend(loc="lower right", labelcolor=theme.ink, frameon=False, fontsize=9)
+    add_legend(axes, theme, loc="lower right")
     return figure
 
 
 def loss_figure(history: Sequence[Any], theme: Theme = LIGHT, *, best: int | None = None) -> Figure:
     """Training and validation loss over the epochs, and accuracy below.
 
-    Args:
-        history: One mapping or object per epoch with `epoch`, `train_loss`, and where there are some `val_loss`,
-            `train_accuracy` and `val_accuracy`; what is missing, None or not finite is a gap.
-        theme: Colours.
-        best: The epoch whose weights were kept; by default the one with the lowest validation loss.
+    `history` has a mapping or object an epoch with `epoch`, `train_loss`, and where there are some `val_loss`,
+    `train_accuracy` and `val_accuracy`; what is missing, None or not finite is a gap. `best` is the epoch whose weights
+    were kept; None takes the one with the lowest validation loss.
 
     Raises:
         DataError: If the history is empty.
@@ -156,29 +152,19 @@ def loss_figure(history: Sequence[Any], theme: Theme = LIGHT, *, best: int | Non
     validation = _column(history, "val_loss")
     if best is None and np.isfinite(validation).any():
         best = int(epochs[np.nanargmin(validation)])
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    figure, (upper, lower) = panels(theme, ratios=(3, 2))
     for axes, what in ((upper, "loss"), (lower, "accuracy")):
-        dress(axes, theme)
         axes.set_ylabel(what)
         for i, (name, column) in enumerate((("training", f"train_{what}"), ("validation", f"val_{what}"))):
             values = _column(history, column)
             if np.isfinite(values).any():
                 # A single epoch is a point, which a line would not show.
-                marker = "o" if len(history) == 1 else None
-                axes.plot(
-                    epochs,
-                    values,
-                    color=theme.series[i],
-                    linestyle=_DASHES[i],
-                    linewidth=1.8,
-                    marker=marker,
-                    label=name,
-                )
+                shape = {"linestyle": _DASHES[i], "linewidth": 1.8, "marker": "o" if len(history) == 1 else None}
+                axes.plot(epochs, values, color=theme.series[i], label=name, **shape)
         if best is not None:
             axes.axvline(best, color=theme.muted, linewidth=1, linestyle=":", label=f"best epoch ({best})")
     upper.set_ylim(bottom=0)
-    upper.legend(labelcolor=theme.ink, frameon=False, fontsize=9)
+    add_legend(upper, theme)
     lower.yaxis.set_major_formatter(PercentFormatter(1))
     lower.set_xlabel("epoch")
     lower.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -190,11 +176,8 @@ def reliability_figure(scores: Scores | Errors, theme: Theme = LIGHT) -> Figure:
     full = [b for b in scores.reliability if b.count]
     middle = [(b.low + b.high) / 2 for b in full]
     width = full[0].high - full[0].low
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    dress(upper, theme)
-    dress(lower, theme)
-    upper.bar(middle, [b.accuracy for b in full], width * 0.92, color=theme.series[0], alpha=0.35)
+    figure, (upper, lower) = panels(theme, ratios=(3, 1))
+    upper.bar(middle, np.array([b.accuracy for b in full], np.float64), width * 0.92, color=theme.series[0], alpha=0.35)
     upper.plot([0, 1], [0, 1], color=theme.muted, linewidth=1, linestyle=":", label="calibrated")
     for few, label in ((False, "this network"), (True, f"fewer than {_FEW} scans")):
         points = [(b.confidence, b.accuracy) for b in full if (b.count < _FEW) == few]
@@ -203,7 +186,7 @@ def reliability_figure(scores: Scores | Errors, theme: Theme = LIGHT) -> Figure:
             fill = "none" if few else theme.series[0]
             upper.plot(x, y, "o", color=theme.series[0], markerfacecolor=fill, markersize=5, label=label)
     upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share that was right")
-    figure.legend(loc="outside upper left", ncols=3, labelcolor=theme.ink, frameon=False, fontsize=9)
+    add_legend(figure, theme, loc="outside upper left", ncols=3)
     lower.bar(middle, [b.count for b in full], width * 0.92, color=theme.muted)
     lower.set(ylabel="scans", xlabel="confidence (probability of the predicted class)")
     lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
@@ -212,8 +195,7 @@ def reliability_figure(scores: Scores | Errors, theme: Theme = LIGHT) -> Figure:
 
 def per_class_figure(scores: Scores, theme: Theme = LIGHT) -> Figure:
     """Recall, precision and F1 of each class with their 95% intervals."""
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
-    axes = _axes(figure, theme)
+    figure, (axes,) = panels(theme)
     for k, (figure_name, marker) in enumerate((("recall", "o"), ("precision", "s"), ("f1", "D"))):
         for i, c in enumerate(scores.classes):
             estimate, y = getattr(c, figure_name), i + (k - 1) * 0.22
@@ -232,15 +214,7 @@ def per_class_figure(scores: Scores, theme: Theme = LIGHT) -> Figure:
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # one entry per figure
-    figure.legend(
-        handles.values(),
-        handles.keys(),
-        loc="outside upper right",
-        ncols=3,
-        labelcolor=theme.ink,
-        frameon=False,
-        fontsize=9,
-    )
+    add_legend(figure, theme, handles=handles.values(), labels=handles.keys(), loc="outside upper right", ncols=3)
     return figure
 
 
@@ -261,11 +235,20 @@ def data_uri(figure: Figure) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.getvalue()).decode()
 
 
-def _axes(figure: Figure, theme: Theme, **labels: str) -> Axes:
-    axes = figure.add_subplot()
-    dress(axes, theme)
-    axes.set(**labels)
-    return axes
+def panels(
+    theme: Theme, *, size: tuple[float, float] = (_WIDTH, _HEIGHT), ratios: Sequence[float] = (1,)
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `size` inches with axes of these heights, one above the other on one horizontal scale."""
+    figure = Figure(figsize=size, layout="constrained")
+    rows = figure.subplots(len(ratios), sharex=True, height_ratios=ratios, squeeze=False).ravel().tolist()
+    for axes in rows:
+        dress(axes, theme)
+    return figure, rows
+
+
+def add_legend(owner: Figure | Axes, theme: Theme, **options: Any) -> None:
+    """A legend without a frame; options are Matplotlib's."""
+    owner.legend(labelcolor=theme.ink, frameon=False, fontsize=9, **options)
 
 
 def dress(axes: Axes, theme: Theme) -> None:

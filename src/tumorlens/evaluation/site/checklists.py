@@ -22,9 +22,7 @@ class Item(BaseModel, frozen=True, extra="forbid"):
     """One item of a form.
 
     Attributes:
-        section: Heading it stands under.
         number: Its number in the published checklist; empty where items have none.
-        title: What it asks for, short and in our own words.
         filled: What the software knows.
         todo: What only people know.
     """
@@ -86,9 +84,7 @@ class Form(BaseModel, frozen=True, extra="forbid"):
 def fill_form(name: str, facts: Mapping[str, str]) -> Form:
     """Fills a form in.
 
-    Args:
-        name: One of `FORMS`.
-        facts: What the software knows, by the names the form uses.
+    `name` is one of `FORMS`; `facts` is what the software knows, by the names that the form uses.
 
     Raises:
         KeyError: If the form asks for a fact that is not there.

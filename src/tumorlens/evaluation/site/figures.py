@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from tumorlens.evaluation.intervals import estimate_means
-from tumorlens.evaluation.metrics import CONFIDENCE, Estimate, Scores, score
+from tumorlens.evaluation.metrics import Estimate, Scores, score
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.scan import FACTS
 
@@ -21,7 +21,7 @@ NOT_GIVEN = "not given"
 FACT_NAMES = {"sex": "sex", "age": "age", "scanner": "scanner", "field_strength": "field strength", "source": "source"}
 PROMISED = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "macro_auc": "Macro AUC"}
 
-_Z = 1.959964  # of the normal distribution, for CONFIDENCE
+_Z = 1.959964  # of the normal distribution, for 95%
 _RESAMPLES = 200  # for calibration lines, whose fits are slow
 _STEEPEST = 20.0  # a slope beyond this means that the class is told apart without error, and has no slope
 Floats = NDArray[np.float64]
@@ -32,7 +32,6 @@ class CalibrationLine(BaseModel, frozen=True):
     """How one class's probabilities relate to how often it is so (Cox 1958; Van Calster et al. 2019).
 
     Attributes:
-        name: The class.
         slope: Of the logit of its frequency over the logit of its probability; below 1, probabilities are too extreme.
             None where the class is told apart without error.
         intercept: What must be added to the logit, the slope being 1; below 0, probabilities are too high on average.
@@ -49,10 +48,7 @@ class Subgroup(BaseModel, frozen=True):
     Attributes:
         fact: One of `FACTS`, or "source".
         value: What the scans share; "not given" where the files do not say.
-        n: Scans.
-        groups: Patients, or other groups.
         positive: Scans of classes that are something; of all classes if none means nothing.
-        accuracy: Share of scans classified correctly.
         sensitivity: Share of the positive scans that were not called nothing; mean recall if no class means nothing.
         specificity: Share of the others that were called nothing.
         warning: Why the figures say little, or what they say that matters; empty otherwise.
@@ -73,14 +69,9 @@ class Comparison(BaseModel, frozen=True):
     """A figure here against the one in the weights card.
 
     Attributes:
-        key: Name of the figure.
-        name: What people read.
-        here: At the site.
-        promised: In the card.
         difference: The first less the second, with its 95% interval.
         verdict: "below" or "above" if the interval of the difference excludes 0, else "within"; "unknown" where
             there is no interval.
-        words: The same as a sentence.
     """
 
     key: str
@@ -95,9 +86,7 @@ class Comparison(BaseModel, frozen=True):
 def wilson(share: float, n: int) -> Estimate:
     """A proportion with Wilson's 95% interval (1927), which does not collapse where the proportion is 0 or 1.
 
-    Args:
-        share: The proportion, 0 to 1.
-        n: Independent observations; for scans, the groups they come from.
+    `share` is 0 to 1; `n` are independent observations, which for scans are the groups they come from.
     """
     middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z / (1 + _Z**2 / n) * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
@@ -156,20 +145,15 @@ def calibration_lines(predictions: Predictions, *, seed: int = 0) -> list[Calibr
         p = np.clip(predictions.probabilities[:, i], 1e-6, 1 - 1e-6)
         logit = np.log(p / (1 - p))
         slopes, intercepts = _fit(logit, y, weights, free=True)[1], _fit(logit, y, weights, free=False)[0]
-        lines.append(CalibrationLine(name=c.name, slope=_interval(slopes), intercept=_interval(intercepts)))
+        lines.append(CalibrationLine(name=c.name, slope=_estimate(slopes), intercept=_estimate(intercepts)))
     return lines
 
 
 def subgroups(predictions: Predictions, facts: Sequence[Mapping[str, str]], overall: Scores) -> list[Subgroup]:
     """How the network does in each subgroup that the facts make.
 
-    Args:
-        predictions: N scans.
-        facts: What is known of each of the N scans.
-        overall: Scores of all of them, to which subgroups are compared.
-
-    Returns:
-        The subgroups, fact by fact; a fact that no scan has makes none.
+    `facts` is what is known of each of the N scans; subgroups are compared with the `overall` scores. A fact that no
+    scan has makes none.
     """
     subgroups = []
     for fact in (*FACTS, "source"):
@@ -186,9 +170,7 @@ def compare(scores: Scores, promised: Mapping[str, Any]) -> list[Comparison]:
 
     The interval of a difference comes from the two intervals by squaring and adding (MOVER; Zou and Donner 2008).
 
-    Args:
-        scores: Of the site.
-        promised: The card's scores: by figure, mappings with value, low and high.
+    `promised` are the card's scores: by figure, mappings with value, low and high.
     """
     comparisons = []
     for key, name in PROMISED.items():
@@ -201,7 +183,9 @@ def compare(scores: Scores, promised: Mapping[str, Any]) -> list[Comparison]:
 def compare_one(key: str, name: str, here: Estimate, promised: Estimate) -> Comparison:
     """Holds one figure against what is promised of it; a promise without interval is taken as exact."""
     difference = _difference(here, promised)
-    verdict = _verdict(difference)
+    verdict: Verdict = "unknown"
+    if difference.low is not None and difference.high is not None:
+        verdict = "below" if difference.high < 0 else "above" if difference.low > 0 else "within"
     words = _words(key, name, here, promised, difference, verdict)
     return Comparison(
         key=key, name=name, here=here, promised=promised, difference=difference, verdict=verdict, words=words
@@ -213,9 +197,7 @@ def set_figures(
 ) -> tuple[Estimate, Estimate] | tuple[None, None]:
     """Share of prediction sets that hold the true class, and their mean size; None where there are no sets.
 
-    Args:
-        sets: The classes each scan's set holds, by key.
-        predictions: What the scans are.
+    `sets` are the classes that each scan's set holds, by key.
     """
     if not any(sets):
         return None, None
@@ -258,15 +240,9 @@ def _fit(x: Floats, y: Floats, weights: Floats, *, free: bool) -> tuple[Floats, 
     return np.where(settled, a, np.nan), np.where(settled, b, np.nan)
 
 
-def _interval(drawn: Floats) -> Estimate:
+def _estimate(fitted: Floats) -> Estimate:
     """The first value, with the interval the others make."""
-    value, others = float(drawn[0]), drawn[1:][np.isfinite(drawn[1:])]
-    if not np.isfinite(value):
-        return Estimate(value=None)
-    if len(others) < 0.9 * (len(drawn) - 1):
-        return Estimate(value=value)
-    low, high = np.quantile(others, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(value=value, low=float(low), high=float(high))
+    return Estimate.of(float(fitted[0]), fitted[1:], defined=0.9)
 
 
 def _subgroup(fact: str, value: str, predictions: Predictions, overall: Scores) -> Subgroup:
@@ -326,12 +302,6 @@ def _difference(here: Estimate, there: Estimate) -> Estimate:
         low=value - float(np.hypot(here.value - here.low, high - there.value)),
         high=value + float(np.hypot(here.high - here.value, there.value - low)),
     )
-
-
-def _verdict(difference: Estimate) -> Verdict:
-    if difference.low is None or difference.high is None:
-        return "unknown"
-    return "below" if difference.high < 0 else "above" if difference.low > 0 else "within"
 
 
 def _words(key: str, name: str, here: Estimate, there: Estimate, difference: Estimate, verdict: Verdict) -> str:

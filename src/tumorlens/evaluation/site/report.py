@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -36,14 +37,7 @@ def write_validation(
 ) -> Path:
     """Writes predictions.csv, plots, the three forms, validation.json and, last, validation.html.
 
-    Args:
-        folder: Where to; made if it is missing.
-        validation: The results.
-        predictions: What was scored, under case numbers.
-        gallery: Wrong cases by kind, as `choose_failures` names them.
-
-    Returns:
-        The path of validation.html.
+    `predictions` are under case numbers; `gallery` has wrong cases by kind, as `choose_failures` names them.
 
     Raises:
         MissingExtra: If Jinja2 or scikit-learn is not installed.
@@ -162,14 +156,13 @@ def _plain(value: object) -> bool:
     return isinstance(value, str | int | float) and value != ""
 
 
-def _share(estimate: Estimate) -> str:
-    range_ = interval(estimate)
-    return per_cent(estimate.value) + (f" ({range_})" if range_ else "")
+def _share(estimate: Estimate, form: Callable[[float | None], str] = per_cent) -> str:
+    ends = interval(estimate, form)
+    return form(estimate.value) + (f" ({ends})" if ends else "")
 
 
 def _decimal(estimate: Estimate) -> str:
-    range_ = interval(estimate, decimal)
-    return decimal(estimate.value) + (f" ({range_})" if range_ else "")
+    return _share(estimate, decimal)
 
 
 def _groups(count: int, unit: str) -> str:
@@ -216,14 +209,10 @@ def _doubts(validation: Validation) -> str:
 
 
 def _warnings(subgroups: Sequence[Subgroup]) -> str:
-    sentences = [f"{FACT_NAMES[s.fact]} {s.value}: {s.warning}" for s in subgroups if s.warning]
-    return (
-        "; ".join(sentences) + "."
-        if sentences
-        else "No subgroup stands out."
-        if subgroups
-        else "There are no subgroups."
-    )
+    if not subgroups:
+        return "There are no subgroups."
+    warned = "; ".join(f"{FACT_NAMES[s.fact]} {s.value}: {s.warning}" for s in subgroups if s.warning)
+    return f"{warned}." if warned else "No subgroup stands out."
 
 
 def _missing(groups: Mapping[str, Sequence[Subgroup]], n: int) -> str:
@@ -240,11 +229,7 @@ def _distribution(fact: str, groups: Sequence[Subgroup]) -> str:
     return f"{FACT_NAMES[fact]}: {values}" if fact and values else values
 
 
-def _versions() -> list[str]:
-    versions = []
+def _versions() -> Iterator[str]:
     for name in _LIBRARIES:
-        try:
-            versions.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:  # built from source under another name
-            continue
-    return versions
+        with suppress(metadata.PackageNotFoundError):  # built from source under another name
+            yield f"{name} {metadata.version(name)}"

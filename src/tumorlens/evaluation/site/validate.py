@@ -6,9 +6,7 @@ with intervals, subgroups, failures, and whether the site keeps what the weights
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -39,7 +37,7 @@ from tumorlens.evaluation.site.figures import (
 from tumorlens.evaluation.site.report import write_validation
 from tumorlens.evaluation.site.validation import Step, Unreadable, Validation
 from tumorlens.evaluation.testing.evaluate import make_case, predict_slices
-from tumorlens.files import write_atomically
+from tumorlens.files import write_table
 from tumorlens.formats import find_sources
 from tumorlens.listener import SILENT, Listener
 from tumorlens.scan import FACTS
@@ -59,13 +57,9 @@ def validate_site(
 ) -> Validation:
     """Tests locked weights on a site's labelled scans, and writes the report.
 
-    Args:
-        weights: As `Classifier.load` takes them.
-        data: Folders of class folders, or CSV manifests. Files of classes the network does not know are counted.
-        folder: Where validation.html, validation.json, claim.md, tripod_ai.md, model_card.md, predictions.csv, plots
-            and key.csv go. Only key.csv names files; it is for the site's own eyes.
-        device: Where to compute.
-        listener: Told what is being done, and how many files are read.
+    `data` are folders of class folders, or CSV manifests; files of classes the network does not know are counted. Into
+    the folder go validation.html, validation.json, claim.md, tripod_ai.md, model_card.md, predictions.csv, plots and
+    key.csv. Only key.csv names files; it is for the site's own eyes.
 
     Raises:
         ChecksumMismatch: If the weights are not those their card describes.
@@ -265,13 +259,9 @@ def _cautions(
     return cautions
 
 
-def _write_key(folder: Path, slices: Slices, kept: NDArray[np.intp], predictions: Predictions) -> None:
+def _write_key(path: Path, slices: Slices, kept: NDArray[np.intp], predictions: Predictions) -> None:
     """Which case is which file. The only file of a validation that may lead back to a patient."""
-    text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow(["case", "group", "file"])
-    for row, index in enumerate(kept):
-        table.writerow([predictions.names[row], predictions.groups[row], slices.manifest.entries[index].name])
-    for number, failure in enumerate(slices.failures, 1):
-        table.writerow([f"file {number:04d}", "", failure.source])
-    write_atomically(folder, text.getvalue().encode("utf-8", "surrogateescape"))
+    files = [slices.manifest.entries[index].name for index in kept]
+    rows = list(zip(predictions.names, predictions.groups, files, strict=True))
+    rows += [(f"file {number:04d}", "", failure.source) for number, failure in enumerate(slices.failures, 1)]
+    write_table(path, ("case", "group", "file"), rows)

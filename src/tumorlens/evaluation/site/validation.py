@@ -13,9 +13,6 @@ class Step(BaseModel, frozen=True):
     """A step of the flow of cases.
 
     Attributes:
-        name: What is left.
-        count: How many are left.
-        unit: What is counted: "files" or "slices".
         excluded: How many were left out to get here, by reason.
     """
 
@@ -41,25 +38,16 @@ class Validation(BaseModel, frozen=True):
     """What a validation found, as in validation.json. It names no patient and no file.
 
     Attributes:
-        site: Name of the data.
-        date: Day of the validation, ISO 8601.
-        version: Of the package.
-        synthetic: Whether the scans are phantoms.
         card: Of the weights, as it was; its sha256 was checked.
         grouped_by: What a group is, in the singular.
         flow: From files found to slices analysed.
         counts: Slices and groups of each class, by its name.
-        scores: The figures; flawless proportions have Wilson's interval.
-        calibration: Slope and intercept of each class.
         comparisons: The headline figures against the card's.
         coverage: Share of prediction sets that hold the true class; None where the weights make no sets.
         set_size: Mean number of classes in a set.
         unknown: Slices that the weights' gate calls unlike its training scans; None where they have no gate. They are
             analysed all the same.
         subgroups: By sex, age, scanner, field strength and source, where the files name them.
-        unreadable: Files that could not be read.
-        cautions: What speaks against trusting the figures.
-        command: What repeats it.
     """
 
     site: str

@@ -6,8 +6,6 @@ without from others. Within a study, scanner, sequence and patient are the same;
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +23,7 @@ from tumorlens.evaluation.intervals import estimate_means
 from tumorlens.evaluation.metrics import Estimate, score
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.evaluation.studies.volumes import MaskedVolume, read_volume
-from tumorlens.files import write_atomically
+from tumorlens.files import write_atomically, write_table
 from tumorlens.study import Study, StudyFinding
 
 MARGIN = 3
@@ -40,14 +38,8 @@ class StudyRow(BaseModel, frozen=True):
     """One study.
 
     Attributes:
-        name: The study, as tables call it.
-        patient: Whose it is.
-        truth: Key of its class.
         label: Key of the class that the study's finding names; None where it is not assessable.
-        probability: Of that class, 0 to 1.
         uncertain: Whether the answer is that nobody can tell by it.
-        tumour_slices: Slices with tumour.
-        missed: Those of them called "nothing found".
         free_slices: Slices `MARGIN` or more from the tumour.
         false_alarms: Those of them called a tumour.
         pointing: Share of the slices with tumour whose heat map's peak lies on it; None where there are none.
@@ -70,11 +62,7 @@ class StudyScores(BaseModel, frozen=True):
     """A classifier on whole studies; intervals are resampled by patient.
 
     Attributes:
-        weights: Name of the weights.
-        patients: How many.
         margin: Slices between a tumour and the slices that count as tumour-free.
-        tumour_slices: Slices with tumour.
-        free_slices: Slices without.
         auc: Area under the ROC curve of slices with tumour against those without, by the probability of any tumour.
         missed: Share of the slices with tumour called "nothing found".
         false_alarms: Share of the tumour-free slices called a tumour.
@@ -83,7 +71,6 @@ class StudyScores(BaseModel, frozen=True):
             "nothing found" has no map.
         named_rightly: Share of the studies whose finding names their class, and is not uncertain.
         uncertain: Share of the studies whose finding is uncertain.
-        studies: Each study.
     """
 
     weights: str
@@ -127,11 +114,8 @@ def measure_studies(
 ) -> StudyScores:
     """Has every slice and every study classified, and compares with the masks.
 
-    Args:
-        classifier: The weights; one of their classes must mean that nothing was found.
-        volumes: The studies.
-        label: Key of the class of studies whose table names none.
-        progress: Called with (done, total) after each study.
+    One of the weights' classes must mean that nothing was found. `label` is the class of studies whose table names
+    none; `progress` is called with (done, total) after each study.
 
     Raises:
         DataError: If a study's class is not known or none of the weights', a grid does not fit, or no slice has a
@@ -159,11 +143,7 @@ def measure_studies(
 def write_scores(scores: StudyScores, folder: Path) -> Path:
     """Writes studies.json and studies.csv, a row a study; returns the first."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, list(StudyRow.model_fields))
-    table.writeheader()
-    table.writerows(row.model_dump() for row in scores.studies)
-    write_atomically(folder / "studies.csv", text.getvalue().encode())
+    write_table(folder / "studies.csv", StudyRow.model_fields, (row.model_dump().values() for row in scores.studies))
     path = folder / "studies.json"
     write_atomically(path, scores.model_dump_json(indent=1).encode() + b"\n")
     return path
@@ -212,10 +192,8 @@ def _score(
     classes: ClassSet,
     nothing: NDArray[np.bool_],
 ) -> StudyScores:
-    distance, something, predicted, pointing = (
-        np.concatenate([getattr(part, name) for part in parts])
-        for name in ("distance", "something", "predicted", "pointing")
-    )
+    columns = ("distance", "something", "predicted", "pointing")
+    distance, something, predicted, pointing = (np.concatenate([getattr(p, c) for p in parts]) for c in columns)
     patients = np.repeat([row.patient for row in rows], [len(part.distance) for part in parts])
     on, free = distance == 0, distance >= MARGIN
     if not free.any():

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices, read_scan
-from tumorlens.evaluation.calibration import CalibrationScores, score_calibration
+from tumorlens.evaluation.calibration import score_calibration
 from tumorlens.evaluation.metrics import Scores, score
 from tumorlens.evaluation.pages.gallery import GalleryCase, choose_cases
 from tumorlens.evaluation.predictions import Predictions
@@ -43,23 +43,18 @@ def evaluate(
 ) -> Scores:
     """Scores a classifier and writes its report.
 
-    Args:
-        classifier: The network to test.
-        slices: Loaded scans, by the classifier's own preprocessing and classes.
-        indices: Which of them to test on.
-        folder: Where report.html, metrics.json, predictions.csv and plots go.
-        context: What the report says beside the figures.
-        history: The training's log, for its curves.
-        listener: Told what is being done.
-
-    Returns:
-        The scores, as in metrics.json.
+    `slices` are by the classifier's own preprocessing and classes, and `indices` those to test on. report.html,
+    metrics.json, predictions.csv and plots go into the folder. `history` is the training's log, for its curves.
     """
     listener.say(f"testing on {len(indices)} scans")
     predictions = predict_slices(classifier, slices, indices)
     listener.say("scoring, with 1,000 resamples for the intervals")
     scores = score(predictions, calibrated=classifier.card.calibration is not None)
-    calibration = _score_calibration(classifier, predictions, scores, slices.images[indices])
+    calibration = None
+    if (fitted := classifier.card.calibration) is not None:
+        judged = classifier.judge(slices.images[indices])
+        unknown = None if judged is None else np.array([one.unknown for one in judged])
+        calibration = score_calibration(predictions, scores, classifier.card.temperature, fitted, unknown)
     chosen = choose_cases(predictions)
     listener.say(f"explaining {len(chosen)} cases for the gallery")
     gallery = [make_case(classifier, slices, predictions, int(indices[i]), i) for i in chosen]
@@ -74,17 +69,6 @@ def evaluate(
         history=history or None,
     )
     return scores
-
-
-def _score_calibration(
-    classifier: Classifier, predictions: Predictions, scores: Scores, images: NDArray[np.float32]
-) -> CalibrationScores | None:
-    card = classifier.card
-    if card.calibration is None:
-        return None
-    judged = classifier.judge(images)
-    unknown = None if judged is None else np.array([one.unknown for one in judged])
-    return score_calibration(predictions, scores, card.temperature, card.calibration, unknown)
 
 
 def make_case(classifier: Classifier, slices: Slices, predictions: Predictions, index: int, row: int) -> GalleryCase:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tumorlens.errors import DataError
 from tumorlens.evaluation.calibration import CalibrationScores
-from tumorlens.evaluation.metrics import Estimate, Scores, classification_report_text
+from tumorlens.evaluation.metrics import Scores, classification_report_text
 from tumorlens.evaluation.pages import plots
 from tumorlens.evaluation.pages.gallery import GalleryCase, gallery_cards
 from tumorlens.evaluation.pages.page import load_template
@@ -25,22 +25,12 @@ class ReportContext:
     """What a reader must know beside the figures.
 
     Attributes:
-        title: Heading, such as "CNN-LSTM on the Kaggle test part".
-        data: What was tested on, in a sentence or two.
         synthetic: Whether the scans are drawn by a computer; the page then says so beside the heading.
-        model: Name of the network.
-        date: Day of the evaluation, as it should be shown.
-        version: Version of TumorLens.
-        weights: Name of the weights.
-        weights_sha256: Their checksum.
         split: Number of scans in each part, such as {"training": 4000, "validation": 700, "test": 1311}.
         grouped_by: What a group is, in the singular: "patient", "series", "duplicate group" or "scan".
-        split_seed: Seed of the split.
         cautions: What speaks against trusting the figures, such as possible leakage; one sentence or two each.
-        command: Command line that repeats the evaluation.
         training: Facts about the training in the order shown, such as {"epochs": 30, "seconds per epoch": 12.5}.
         best_epoch: The epoch whose weights were kept; None for the one with the lowest validation loss.
-        localization: How well heat maps meet outlines, by name of the figure, in [0, 1].
         heat_map: How the heat maps were made, in a sentence or two.
     """
 
@@ -59,7 +49,6 @@ class ReportContext:
     command: str = ""
     training: Mapping[str, object] = field(default_factory=dict)
     best_epoch: int | None = None
-    localization: Mapping[str, Estimate] = field(default_factory=dict)
     heat_map: str = ""
 
 
@@ -77,17 +66,8 @@ def write_report(
 
     An earlier metrics.json and report.html are removed first: where they are, the rest is whole and theirs.
 
-    Args:
-        folder: Where to; made if it is missing.
-        scores: Scores of the predictions.
-        predictions: What was scored.
-        context: What a reader must know beside the figures.
-        calibration: What calibration did, if there was one; metrics.json holds it as "calibration".
-        gallery: Single cases, see `choose_cases`; wrong ones are shown first, at most 24 of each kind.
-        history: The training, epoch by epoch, as `loss_figure` takes it; None or empty leaves its curves out.
-
-    Returns:
-        The path of report.html.
+    `calibration` is what calibration did, if there was one; metrics.json holds it as "calibration". Of the gallery's
+    cases, wrong ones are shown first, at most 24 of each kind. `history` is the training as `loss_figure` takes it.
 
     Raises:
         MissingExtra: If Jinja2 or scikit-learn is not installed.
