@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from tumorlens.classes import ClassSet, ScanClass
+from tumorlens.finding import Finding
 from tumorlens.formats import Failure
 from tumorlens.formats.dicom.geometry import Geometry
 from tumorlens.formats.dicom.header import Header
 from tumorlens.formats.dicom.info import CLASSIC_MR
 from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity
+from tumorlens.scan import Scan
 from tumorlens.study import StudyFinding
-
-if TYPE_CHECKING:
-    from tumorlens.classes import ClassSet, ScanClass
-    from tumorlens.finding import Finding
-    from tumorlens.scan import Scan
 
 PICTURED = 3
 """Slices of a study that are drawn, and reported one by one; of thin slices, many more decide together."""
@@ -118,9 +116,7 @@ class AnalysedStudy:
     @property
     def presence(self) -> Presence:
         """Whether there is a tumour: "undetermined" if the answer is uncertain, or nothing can be assessed."""
-        if self.study.answer == "present" or self.study.answer == "absent":
-            return self.study.answer
-        return "undetermined"
+        return "undetermined" if self.study.uncertain else self.study.answer  # type: ignore[return-value]
 
     @property
     def deciding(self) -> tuple[Slice, ...]:
