@@ -55,7 +55,7 @@ class Shown:
     warnings: tuple[str, ...]
     scan: bytes = field(repr=False)
     overlay: bytes | None = field(repr=False)
-    feedback: list[str] = field(default_factory=list)
+    feedback: list[str]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,6 @@ class Report:
     shown: list[Shown]
     left_out: int
     failures: list[tuple[str, str]]
-    general: list[str] = field(default_factory=list)
 
     @property
     def about(self) -> str:
@@ -107,7 +106,6 @@ def make_report(case: Case, store: Store) -> Report:
         shown=[_shown(s, [f for f in feedback if f.slice == s.number], store) for s in chosen],
         left_out=len(slices) - len(chosen),
         failures=[(f.name, f.error) for f in store.failures(case.id)],
-        general=list(store.card.cautions),
     )
 
 
