@@ -76,14 +76,7 @@ def dead_letters(ledger: Ledger) -> list[DeadLetter]:
 
 
 def retry(ledger: Ledger, ids: list[str] | None = None) -> int:
-    """Has dead letters tried again; a running node notices.
-
-    Args:
-        ledger: The state.
-        ids: Those of the dead letters; None for all.
-
-    Returns:
-        How many there were.
+    """Has dead letters tried again, those with these ids or all; a running node notices. Gives their number.
 
     Raises:
         ConfigError: If there is no such dead letter.
