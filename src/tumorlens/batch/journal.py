@@ -28,12 +28,9 @@ _PARTS = f"{_FOLDER}/parts"
 
 
 class Journal:
-    """Checkpoint of a batch job in its output folder.
+    """Checkpoint of a batch job in its output folder: only the same request goes on.
 
-    Args:
-        store: The folder.
-        request: What was asked for, in JSON: only the same request goes on.
-        restart: Whether to forget an unfinished job there.
+    With `restart`, an unfinished job there is forgotten.
 
     Raises:
         ConfigError: If the folder holds another unfinished job, or cannot be written.

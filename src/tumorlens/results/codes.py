@@ -7,7 +7,6 @@ the same thing with a code of our own scheme, `SCHEME`, which states nothing tha
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pydicom.sr.coding import Code as DicomCode
@@ -90,11 +89,9 @@ CANDIDATES = {
 
 
 def code_of(scan_class: ScanClass, *, candidates: bool = False) -> Code:
-    """The code that a result names a class with.
+    """The code that a result names a class with; one that its weights card gives goes before all others.
 
-    Args:
-        scan_class: The class; a code that its weights card gives goes before all others.
-        candidates: Whether to use `CANDIDATES`, because the site has looked them up.
+    With `candidates`, `CANDIDATES` are used, because the site has looked them up.
     """
     if scan_class.codes:
         return scan_class.codes[0]
@@ -116,14 +113,6 @@ def to_dicom(code: Code) -> DicomCode:
 def term(name: str) -> DicomCode:
     """A code of `TERMS` for pydicom and highdicom."""
     return to_dicom(TERMS[name].code)
-
-
-def rows(codes: Iterable[ScanClass] = ()) -> list[tuple[str, str, str, str]]:
-    """The tables as rows of (scheme, value, meaning, source), for the documentation."""
-    terms = [*TERMS.values(), *CANDIDATES.values()]
-    sources = [(t.code, t.source if t.verified else f"**not verified**: {t.reason}") for t in terms]
-    sources += [(c, _OURS) for k in codes for c in (code_of(k), probability_of(k))]
-    return [(c.scheme, c.value, c.meaning, source) for c, source in sources]
 
 
 def _value(key: str) -> str:

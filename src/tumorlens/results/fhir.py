@@ -43,10 +43,7 @@ def to_fhir(analysed: AnalysedStudy, card: WeightsCard, *, candidates: bool = Fa
     A transaction of PUTs with identifiers of our own: sent again, it replaces itself. DiagnosticReport and
     Observations are "preliminary", refer to the study by its UID and to the patient by the identifier in the scans.
 
-    Args:
-        analysed: The study.
-        card: Of the weights that analysed it.
-        candidates: As for `make_results`.
+    Arguments are those of `make_results`.
 
     Returns:
         The bundle as JSON values: a DiagnosticReport, an Observation for the study, one a pictured slice, and the

@@ -104,14 +104,9 @@ class AnalysedStudy:
     when: datetime
 
     @property
-    def label(self) -> ScanClass | None:
-        """The study's most probable class; None where it is not assessable."""
-        return None if self.study.label is None else self.classes[self.classes.keys.index(self.study.label)]
-
-    @property
     def tumour(self) -> ScanClass | None:
-        """The same, if a tumour is present; else None."""
-        return self.label if self.presence == "present" else None
+        """The study's most probable class, if a tumour is present; else None."""
+        return next(c for c in self.classes if c.key == self.study.label) if self.presence == "present" else None
 
     @property
     def presence(self) -> Presence:
