@@ -59,7 +59,7 @@ class Accounts:
         return account
 
     def set_password(self, name: str, password: str) -> None:
-        """Changes an account's password, and logs it out; ConfigError if it does not exist, or the password is short."""
+        """Changes an account's password, and logs it out; ConfigError if there is none, or the password is short."""
         hashed = self._hash(password)
         with self._database.alone() as session:
             account = _existing(session, name)
@@ -67,7 +67,7 @@ class Accounts:
             session.exec(delete(Visit).where(col(Visit.account) == name))
 
     def remove(self, name: str) -> None:
-        """Removes an account and its tokens, not its feedback; ConfigError if it does not exist, or is the last admin."""
+        """Removes an account and its tokens, not its feedback; ConfigError if there is none, or no other admin."""
         with self._database.alone() as session:
             account = _existing(session, name)
             admins = session.exec(select(Account.name).where(col(Account.role) == ADMIN)).all()
