@@ -7,7 +7,7 @@ import os
 import re
 import ssl
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import yaml
 from pydantic import (
@@ -25,8 +25,6 @@ from pydantic import (
 
 from tumorlens.errors import ConfigError
 from tumorlens.node.rules import SeriesRule
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 def _title(value: str) -> str:
