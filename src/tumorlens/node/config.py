@@ -36,7 +36,8 @@ def _title(value: str) -> str:
 
 def _from_base(path: Path, info: ValidationInfo) -> Path:
     """A path, from the folder of node.yaml where it is relative."""
-    return info.context / path.expanduser() if info.context else path
+    base: Path | None = info.context
+    return base / path.expanduser() if base else path
 
 
 def _network(value: str) -> str:

@@ -113,19 +113,16 @@ class QidoServer:
 
     def _note(self, study: str, size: int) -> None:
         with self._ledger.transaction():
-            pulls = self._ledger.rows("SELECT * FROM pulls WHERE feed = ? AND study = ?", self._feed.name, study)
-            if not pulls:
+            pull = (self._feed.name, study)
+            steady = (
+                "UPDATE pulls SET state = 'waiting' WHERE feed = ? AND study = ? AND size = ? AND state = 'growing'"
+            )
+            if not self._ledger.write(steady, *pull, size):
                 self._ledger.write(
-                    "INSERT INTO pulls (feed, study, size, state) VALUES (?, ?, ?, 'growing')",
-                    *(self._feed.name, study, size),
+                    "INSERT INTO pulls (feed, study, size, state) VALUES (?, ?, ?, 'growing') ON CONFLICT DO UPDATE "
+                    "SET size = excluded.size, state = 'growing', tries = 0, next_try = 0 WHERE size <> excluded.size",
+                    *(*pull, size),
                 )
-            elif pulls[0]["size"] != size:
-                self._ledger.write(
-                    "UPDATE pulls SET size = ?, state = 'growing', tries = 0, next_try = 0 WHERE id = ?",
-                    *(size, pulls[0]["id"]),
-                )
-            elif pulls[0]["state"] == "growing":
-                self._ledger.write("UPDATE pulls SET state = 'waiting' WHERE id = ?", pulls[0]["id"])
 
     def pull(self, study: str) -> Iterator[bytes]:
         """Retrieves what we do not have; see `Server`."""

@@ -221,7 +221,7 @@ class _Vote:
 
     def __init__(self, slices: Sequence[SliceFinding], classes: ClassSet, rule: StudyRule) -> None:
         self._classes, self._rule = classes, rule
-        self._known = [not s.finding.unknown for s in slices]
+        self._voters = [not s.finding.unknown for s in slices]
         rows = [[s.finding.probabilities.get(key, 0.0) for key in classes.keys] for s in slices]
         self._p: NDArray[np.float64] = np.array(rows, float)
         self._something = self._p[:, [not c.nothing for c in classes]].sum(1)
@@ -243,7 +243,7 @@ class _Vote:
 
     def _loudest(self, stack: Stack[int]) -> list[int]:
         """The neighbours in a stack that together are the most probable to show something."""
-        places = [i for i in stack.slices if self._known[i]]
+        places = [i for i in stack.slices if self._voters[i]]
         length = self._rule.length(stack.spacing)
         rows = [places[i : i + length] for i in range(max(1, len(places) - length + 1))]
         return max(rows, key=lambda row: math.fsum(self._something[row]))
@@ -256,7 +256,7 @@ class _Vote:
             sequence=stack.info.sequence,
             plane=stack.plane,
             slices=len(stack.slices),
-            unknown_slices=sum(not self._known[i] for i in stack.slices),
+            unknown_slices=sum(not self._voters[i] for i in stack.slices),
             label=max(probabilities, key=probabilities.__getitem__) if probabilities else None,
             probabilities=probabilities,
             counted=not reason,

@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from tumorlens.card import find_weights, read_card
-from tumorlens.errors import ConfigError
+from tumorlens.errors import ConfigError, DataError
 from tumorlens.files import NO_ROOM
 from tumorlens.version import __version__
 from tumorlens.web import pages
@@ -100,6 +100,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=800, compresslevel=6)
     app.add_middleware(Guard, settings=settings, metrics=metrics)
     app.add_exception_handler(StarletteHTTPException, _refused)
+    app.add_exception_handler(ConfigError, _wrong)
+    app.add_exception_handler(DataError, _wrong)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(OperationalError, _database)
     app.add_exception_handler(OSError, _disk)
@@ -120,6 +122,10 @@ class _Static(StaticFiles):
 async def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
     return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+
+async def _wrong(_request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 400)
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:

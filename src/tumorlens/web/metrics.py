@@ -13,12 +13,13 @@ class Metrics:
     """An application's counters. Labels are routes, states and classes: few, and nobody's."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        own = {"registry": self._registry}
-        self._requests = Counter("tumorlens_requests", "Requests.", ("method", "route", "status"), **own)
-        self._seconds = Histogram("tumorlens_request_seconds", "Time to answer.", ("route",), buckets=_BUCKETS, **own)
-        self.findings = Counter("tumorlens_findings", "Findings made at once.", ("label",), **own)
-        self.cases = Counter("tumorlens_cases", "Cases by what became of them.", ("status",), **own)
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter("tumorlens_requests", "Requests.", ("method", "route", "status"), registry=registry)
+        self._seconds = Histogram(
+            "tumorlens_request_seconds", "Time to answer.", ("route",), registry=registry, buckets=_BUCKETS
+        )
+        self.findings = Counter("tumorlens_findings", "Findings made at once.", ("label",), registry=registry)
+        self.cases = Counter("tumorlens_cases", "Cases by what became of them.", ("status",), registry=registry)
 
     def gauge(self, name: str, what: str, value: Callable[[], float]) -> None:
         """Adds a figure that is asked for when it is wanted."""

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from tumorlens.errors import ConfigError
 from tumorlens.web.accounts import VISIT_SECONDS
 from tumorlens.web.api.views import Asked, errors
 from tumorlens.web.security import COOKIE
@@ -95,10 +94,7 @@ def accounts(parts: App, _admin: Admin) -> list[Account]:
 @router.post("/accounts", status_code=201, response_model=AccountView)
 def add_account(new: NewAccount, parts: App, admin: Admin) -> Account:
     """Adds an account."""
-    try:
-        account = parts.accounts.add(new.name, new.password, new.role)
-    except ConfigError as error:
-        raise HTTPException(400, str(error)) from error
+    account = parts.accounts.add(new.name, new.password, new.role)
     parts.audit.note(admin.name, "account.added", "", f"{new.name}, {new.role}")
     return account
 
@@ -106,10 +102,7 @@ def add_account(new: NewAccount, parts: App, admin: Admin) -> Account:
 @router.delete("/accounts/{name}", status_code=204)
 def remove_account(name: str, parts: App, admin: Admin) -> None:
     """Removes an account with its tokens. What it said of scans stays."""
-    try:
-        parts.accounts.remove(name)
-    except ConfigError as error:
-        raise HTTPException(400, str(error)) from error
+    parts.accounts.remove(name)
     parts.audit.note(admin.name, "account.removed", "", name)
 
 
@@ -122,10 +115,7 @@ def tokens(parts: App, reader: AnyReader) -> list[Token]:
 @router.post("/tokens", status_code=201)
 def add_token(new: NewToken, parts: App, reader: AnyReader) -> dict[str, str]:
     """Makes a token for a program that acts as you. It is shown this once."""
-    try:
-        token = parts.accounts.add_token(reader.name, new.purpose, new.days)
-    except ConfigError as error:
-        raise HTTPException(400, str(error)) from error
+    token = parts.accounts.add_token(reader.name, new.purpose, new.days)
     parts.audit.note(reader.name, "token.added")
     return {"token": token}
 

@@ -9,7 +9,6 @@ from fastapi import APIRouter, BackgroundTasks, HTTPException
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from pydantic import Field, StringConstraints
 
-from tumorlens.errors import DataError
 from tumorlens.outline import Outline
 from tumorlens.web.api.cases import finished
 from tumorlens.web.api.views import Asked, errors
@@ -57,10 +56,7 @@ def say(case: ThisCase, new: NewFeedback, parts: App, reader: AnyReader) -> Feed
     if new.verdict == AGREE and row.content["finding"]["unknown"]:
         raise HTTPException(400, "there is no class to agree with: the scan is unknown; say which class it is")
     label = {AGREE: row.content["finding"]["label"], OTHER: new.label}.get(new.verdict, "")
-    try:
-        outline = str(Outline(np.array(new.outline, float))) if new.outline else ""
-    except DataError as error:
-        raise HTTPException(400, str(error)) from error
+    outline = str(Outline(np.array(new.outline, float))) if new.outline else ""
     given = new.model_dump() | {"case_id": case.id, "reader": reader.name, "label": label, "outline": outline}
     feedback = parts.store.add_feedback(Feedback(**given))
     detail = f"slice {new.slice}, {new.verdict} {label}{', outline' if outline else ''}".strip()
