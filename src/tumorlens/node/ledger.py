@@ -108,8 +108,6 @@ class Revision:
     """One analysis of a study: of all that had come of it by then.
 
     Attributes:
-        id: Its number.
-        study: StudyInstanceUID.
         number: 1 for the study's first, one more each time the study has grown.
         upto: It takes the study's instances up to this one.
         tries: How often it was begun.

@@ -81,9 +81,6 @@ class Verdict:
     """What the rules say of a series.
 
     Attributes:
-        series: SeriesInstanceUID.
-        description: SeriesDescription.
-        number: SeriesNumber, or None.
         instances: How many it has.
         taken: Those that are taken.
         reasons: Why the others are not, a line each.

@@ -21,7 +21,6 @@ class DeadLetter:
         id: What `retry` takes, such as "d7".
         what: instance, study, delivery or pull.
         uid: Of the instance, study or result; of a pull, what its server calls the study.
-        reason: Why.
     """
 
     id: str

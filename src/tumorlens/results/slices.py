@@ -31,7 +31,6 @@ class Slice:
         header: Of its SOP instance.
         frame: Its place in that, from 0.
         shape: (rows, columns).
-        place: Where it belongs in the study.
         finding: What it shows. It holds heat map and region, for the study's class, if `AnalysedStudy.shown` has it.
         scan: Its pixels, if it is to be pictured; else None, so that a study of any length fits in memory.
         stretched: (center, width) of the window that the reader made.

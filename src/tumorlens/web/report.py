@@ -28,19 +28,13 @@ class Shown:
     """A slice of a report, with its pictures as PNG.
 
     Attributes:
-        number: In the case, from 1.
-        name: Of the file.
         words: Its finding in a few words.
         more: Why it is unknown, or its prediction set; or empty.
         unknown: Whether it is unknown: then it has no probabilities, no overlay and no region.
         probabilities: Names of the classes with their probabilities, the most probable first.
         explained: Name of the class that the overlay is for.
-        method: How its heat map was made.
         region: Where the evidence is, in words.
-        warnings: What was noticed about the scan.
-        scan: The slice.
         overlay: The slice with its heat map; None without one.
-        feedback: Readers' assessments.
     """
 
     number: int
