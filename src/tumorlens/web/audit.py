@@ -26,8 +26,9 @@ class Audit:
         """
         with self._database.alone() as session:
             last = session.exec(select(Event.digest).order_by(col(Event.id).desc()).limit(1)).first()
-            content = {"at": time.time(), "who": who, "action": action, "case_id": case, "detail": detail}
-            line = Event(**content, previous=last or ROOT, digest="")
+            line = Event(
+                at=time.time(), who=who, action=action, case_id=case, detail=detail, previous=last or ROOT, digest=""
+            )
             line.digest = seal(line)
             session.add(line)
 
