@@ -43,7 +43,7 @@ class Failure:
 
     @classmethod
     def of(cls, source: str, error: InputError) -> Failure:
-        """Of a file, by the name it is to have, that gave an error."""
+        """The failure that an error comes to, of a file by the name it is to have."""
         return cls(source, error.reason)
 
     def __str__(self) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from tumorlens.errors import ConfigError
 
 VERSION = 1
-"""Of the tables; a state of another version is not opened."""
+"""Version of the tables; a state of another one is not opened."""
 
 _TABLES = """
 CREATE TABLE instances (

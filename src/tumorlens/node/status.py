@@ -10,7 +10,7 @@ from tumorlens.node.ledger import Ledger
 from tumorlens.node.privacy import short
 
 STATES = ("receiving", "waiting", "analysing", "sending", "done", "dead")
-"""Of a study, in the order it passes them."""
+"""The states of a study, in the order it passes them."""
 
 
 @dataclass(frozen=True)

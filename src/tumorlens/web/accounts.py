@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 @dataclass(frozen=True)
 class Reader:
-    """Who asks: name and role of an account."""
+    """The account that a request is of: its name, and its role, "reader" or "admin"."""
 
     name: str
     role: str

@@ -95,7 +95,7 @@ class Client:
         return cases
 
     def case(self, case_id: str) -> dict[str, Any]:
-        """A case."""
+        """A case by its identifier, as the API has it."""
         return self._ask("GET", f"/cases/{case_id}")
 
     def findings(self, case_id: str) -> FindingsDocument:

@@ -103,7 +103,7 @@ def _receive(order: ReadCase, tell: Tell) -> dict[str, Arrived]:
 
 
 class _Case:
-    """Writes slices, and tells of them."""
+    """A case that is read: writes its slices and volumes, and tells of them."""
 
     def __init__(self, order: ReadCase, names: dict[str, Arrived], tell: Tell) -> None:
         self._order, self._names, self._tell = order, names, tell
@@ -113,12 +113,12 @@ class _Case:
         self._volume: tuple[str, VolumeHeat | None] = ("", None)
 
     def refuse(self, failure: Failure) -> None:
-        """A file that could not be read."""
+        """Tells of a file that could not be read, by the name it came with."""
         arrived = self._names.get(Path(failure.source).name)
         self._tell(FileFailed(name=arrived.name if arrived else "file", error=failure.error))
 
     def add(self, scan: Scan, finding: Finding, evidence: dict[str, Evidence]) -> None:
-        """A slice."""
+        """Writes a slice's pictures, and tells of it."""
         arrived = self._names.get(Path(scan.source).name) or Arrived(file="", name="scan")
         series = self._series.setdefault(scan.series or scan.source, len(self._series) + 1)
         self._places[series] = place = self._places.get(series, 0) + 1

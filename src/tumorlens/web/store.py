@@ -60,7 +60,7 @@ class Store:
         return case
 
     def get(self, case_id: str) -> Case | None:
-        """A case."""
+        """The row of a case, or None."""
         with self.database.session() as session:
             return session.get(Case, case_id)
 
@@ -162,7 +162,7 @@ class Store:
         return self.database.all(_slices(case_id))
 
     def slice(self, case_id: str, number: int) -> Slice | None:
-        """A slice."""
+        """The row of a slice, or None."""
         with self.database.session() as session:
             return session.get(Slice, (case_id, number))
 

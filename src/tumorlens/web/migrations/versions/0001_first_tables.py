@@ -25,7 +25,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION events_are_kept()
 
 
 def upgrade() -> None:
-    """Makes them."""
+    """Creates the tables, their indices and the audit log's triggers."""
     op.create_table(
         "accounts",
         _column("name", primary_key=True),
