@@ -3,7 +3,8 @@ and studies with a bright lesion beside a classifier that finds what is bright."
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from tests.studies import GRIDS, BrightEngine, Grid, classic, save
+from tumorlens.node.privacy import LOUD
 from tumorlens.scan import Scan
 
 # No test measures time: on a busy machine Hypothesis' own limits would fail what is right.
@@ -21,6 +23,17 @@ settings.load_profile("untimed")
 
 if TYPE_CHECKING:
     from tumorlens.classifier import Classifier
+
+
+LEVELS = {name: logging.getLogger(name).level for name in LOUD}
+
+
+@pytest.fixture(autouse=True)
+def libraries_that_log() -> Iterator[None]:
+    """Gives libraries their logs back, which a node takes from them for as long as its process runs."""
+    yield
+    for name, level in LEVELS.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture(scope="session")

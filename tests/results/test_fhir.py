@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -13,8 +13,38 @@ from fhir.resources.R4B.bundle import Bundle
 from tumorlens.classifier import Classifier
 from tumorlens.errors import PeerError
 from tumorlens.results.analysis import AnalysedStudy, analyse
-from tumorlens.results.fhir import check_bundle, push, to_fhir
+from tumorlens.results.fhir import push, to_fhir
 from tumorlens.results.make import make_results
+
+# Codes with a required binding in R4B, of the elements that we write. fhir.resources takes any text for them.
+ENUMERATIONS = {
+    ("Bundle", "type"): {"document", "message", "transaction", "batch", "collection", "searchset", "history"},
+    ("DiagnosticReport", "status"): {
+        *("registered", "partial", "preliminary", "final", "amended", "corrected", "appended"),
+        *("cancelled", "entered-in-error", "unknown"),
+    },
+    ("Observation", "status"): {
+        *("registered", "preliminary", "final", "amended", "corrected", "cancelled", "entered-in-error", "unknown"),
+    },
+    ("Device", "status"): {"active", "inactive", "entered-in-error", "unknown"},
+    ("DeviceName", "type"): {
+        *("udi-label-name", "user-friendly-name", "patient-reported-name", "manufacturer-name", "model-name", "other"),
+    },
+    ("Request", "method"): {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"},
+}
+
+
+def coded(bundle: dict) -> Iterator[tuple[str, str, str]]:
+    """Every element of a bundle that `ENUMERATIONS` knows: (type, element, value)."""
+    yield "Bundle", "type", bundle.get("type", "")
+    for entry in bundle.get("entry", ()):
+        if "request" in entry:
+            yield "Request", "method", entry["request"].get("method", "")
+        resource = entry["resource"]
+        if ((kind := resource["resourceType"]), "status") in ENUMERATIONS:
+            yield kind, "status", resource.get("status", "")
+        for name in resource.get("deviceName", ()):
+            yield "DeviceName", "type", name.get("type", "")
 
 
 @pytest.fixture
@@ -30,7 +60,9 @@ def test_the_bundle_is_valid_and_survives_json(tumour: AnalysedStudy, bright: Cl
     bundle = json.loads(json.dumps(to_fhir(tumour, bright.card)))
 
     assert len(Bundle.model_validate(bundle).entry) == 6
-    check_bundle(bundle)
+    codes = list(coded(bundle))
+    assert {kind for kind, _, _ in codes} == {kind for kind, _ in ENUMERATIONS}
+    assert [c for c in codes if c[2] not in ENUMERATIONS[c[:2]]] == []
 
 
 def test_the_report_is_preliminary_and_refers_to_study_and_dicom_report(
@@ -82,25 +114,6 @@ def test_made_again_it_replaces_itself(tumour: AnalysedStudy, bright: Classifier
 
     assert requests == [e["request"] for e in to_fhir(tumour, bright.card)["entry"]]
     assert all(r["method"] == "PUT" for r in requests)
-
-
-@pytest.mark.parametrize(
-    ("kind", "change"),
-    [
-        ("DiagnosticReport", {"status": "bogus"}),
-        ("Observation", {"status": "done"}),
-        ("Device", {"status": "on"}),
-        ("Device", {"deviceName": [{"name": "x", "type": "nickname"}]}),
-    ],
-)
-def test_codes_that_fhir_does_not_know_are_refused(
-    kind: str, change: dict, tumour: AnalysedStudy, bright: Classifier
-) -> None:
-    bundle = to_fhir(tumour, bright.card)
-    resources(bundle, kind)[0].update(change)
-
-    with pytest.raises(ValueError, match="may not be"):
-        check_bundle(bundle)
 
 
 def test_a_server_gets_one_transaction(tumour: AnalysedStudy, bright: Classifier) -> None:

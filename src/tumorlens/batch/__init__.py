@@ -41,16 +41,9 @@ _WORTH = 4 * CHUNK  # files from which other processes are worth their start
 
 @dataclass
 class Outcome:
-    """Result of a batch job: counts, and the findings that are kept.
+    """Result of a batch job: numbers of findings, failures and studies.
 
-    Attributes:
-        card: Of the weights.
-        tally: Numbers of findings.
-        failures: Number of failures.
-        kept: The findings, or the first `SHOWN` of them where there is an output folder.
-        kept_failures: The same of failures.
-        studies: Number of studies and volumes.
-        kept_studies: Their findings, or the first `SHOWN` of them where there is an output folder.
+    Kept are also these themselves, or the first `SHOWN` of each where there is an output folder.
     """
 
     card: WeightsCard
@@ -98,6 +91,8 @@ def run(
     pool: Pool | None = None,
     jobs: int = 0,
     restart: bool = False,
+    classifier: Classifier | None = None,
+    keep: int | None = SHOWN,
 ) -> Outcome:
     """Batch prediction: findings for all scans of files and folders.
 
@@ -113,49 +108,20 @@ def run(
         pool: Who computes it; by default this process, or several for many files.
         jobs: Processes to use; 0 takes as many as there are processors, where that is worth it.
         restart: Whether to forget an unfinished job in the output folder.
+        classifier: What computes, where it is in memory already.
+        keep: Findings and failures that the outcome holds where there is an output folder; None for all.
 
     Raises:
         ConfigError: If the output folder cannot be written, or holds another unfinished job.
         ModelError: If the weights cannot be used.
     """
-    classifier = Classifier.load(computing.weights, device=computing.device)
-    check(job, classifier)
-    return _run(paths, classifier, computing, job, listener, pool=pool, jobs=jobs, restart=restart)
-
-
-def find_in_files(
-    paths: Iterable[str | Path],
-    classifier: Classifier,
-    job: Job,
-    *,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> FindingsDocument:
-    """Batch prediction with a classifier in memory, in this process; the document holds every finding.
-
-    It begins anew, also where the output folder holds an unfinished job.
-    """
-    listener = Listener(progress=progress)
-    return _run(list(paths), classifier, Computing(), job, listener, jobs=1, keep=None, restart=True).document()
-
-
-def _run(
-    paths: Sequence[str | Path],
-    classifier: Classifier,
-    computing: Computing,
-    job: Job,
-    listener: Listener,
-    *,
-    pool: Pool | None = None,
-    jobs: int = 0,
-    keep: int | None = SHOWN,
-    restart: bool = False,
-) -> Outcome:
-    card = classifier.card
-    journal = None
+    if classifier is None:
+        classifier = Classifier.load(computing.weights, device=computing.device)
+        check(job, classifier)
+    card, journal = classifier.card, None
     if job.output is not None:
         journal = Journal(Store(job.output), request_of(paths, computing, job, card), restart=restart)
-    sources = find_files(paths)
-    outcome = Outcome(card)
+    sources, outcome = find_files(paths), Outcome(card)
     most = keep if journal else None
     if journal is None:
         names = Names()
@@ -185,6 +151,22 @@ def _run(
     for record in journal.finish(card) if journal else studies:
         outcome.add_study(record, most)
     return outcome
+
+
+def find_in_files(
+    paths: Iterable[str | Path],
+    classifier: Classifier,
+    job: Job,
+    *,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> FindingsDocument:
+    """Batch prediction with a classifier in memory, in this process; the document holds every finding.
+
+    It begins anew, also where the output folder holds an unfinished job.
+    """
+    listener = Listener(progress=progress)
+    outcome = run(list(paths), Computing(), job, listener, jobs=1, restart=True, classifier=classifier, keep=None)
+    return outcome.document()
 
 
 def _slices(part: Part) -> Iterator[SliceFinding]:

@@ -44,12 +44,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Computing:
-    """Weights and device of a batch job.
-
-    Attributes:
-        weights: As `Classifier.load` takes them.
-        device: As `Classifier.load` takes it.
-    """
+    """Weights and device of a batch job, as `Classifier.load` takes them."""
 
     weights: str = DEFAULT_WEIGHTS
     device: str = "cpu"
@@ -145,11 +140,7 @@ def _is_result(path: str, names: set[str]) -> bool:
 
 
 def check(job: Job, classifier: Classifier) -> None:
-    """Refuses a job before anything is read.
-
-    Raises:
-        ConfigError: If it asks for a class or a heat map that the weights do not have.
-    """
+    """Raises ConfigError if a job asks for a class or a heat map that the weights do not have."""
     classes = classifier.card.classes.keys
     if job.target is not None and job.target not in classes:
         raise ConfigError(f"--target {job.target}: choose one of {', '.join(classes)}")

@@ -28,12 +28,9 @@ _PARTS = f"{_FOLDER}/parts"
 
 
 class Journal:
-    """Checkpoint of a batch job in its output folder.
+    """Checkpoint of a batch job in its output folder: only the same request goes on.
 
-    Args:
-        store: The folder.
-        request: What was asked for, in JSON: only the same request goes on.
-        restart: Whether to forget an unfinished job there.
+    With `restart`, an unfinished job there is forgotten.
 
     Raises:
         ConfigError: If the folder holds another unfinished job, or cannot be written.
@@ -44,9 +41,9 @@ class Journal:
         store.prepare()
         if restart:
             store.remove(_FOLDER)
-        asked = json.dumps(request, sort_keys=True)
+        content = json.dumps(request, sort_keys=True)
         begun = store.read(_JOB).decode() if "job.json" in store.names(_FOLDER) else None
-        if begun is not None and begun != asked:
+        if begun is not None and begun != content:
             raise ConfigError(
                 f"{store.folder}: holds an unfinished job with other scans or settings; finish it with its own "
                 "command, choose another --output, or forget it with --restart"
@@ -54,7 +51,7 @@ class Journal:
         for name in (DOCUMENT, *TABLES):
             store.remove(name)
         if begun is None:
-            store.write(_JOB, asked.encode())
+            store.write(_JOB, content.encode())
         self._parts = store.names(_PARTS)
         self._attempt = 1 + max((int(name.split("-")[1].removesuffix(".json")) for name in self._parts), default=0)
 
@@ -94,5 +91,5 @@ class Journal:
 
 def request_of(paths: Sequence[object], computing: Computing, job: Job, card: WeightsCard) -> dict[str, object]:
     """What makes two calls the same job."""
-    asked = {"paths": [str(p) for p in paths], **asdict(computing), **asdict(job), "output": ""}
-    return {**asked, "sha256": card.sha256, "schema": SCHEMA}
+    settings = {**asdict(computing), **asdict(job), "output": ""}
+    return {"paths": [str(p) for p in paths], **settings, "sha256": card.sha256, "schema": SCHEMA}

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import starmap
 
 from tumorlens.batch.job import Computing, Item, Job
 from tumorlens.batch.work import Part, Worker
@@ -23,11 +24,7 @@ Pool = Callable[[Iterable[Chunk]], Iterator[Part]]
 
 def alone(worker: Worker) -> Pool:
     """In this process, one chunk after another."""
-
-    def do(chunks: Iterable[Chunk]) -> Iterator[Part]:
-        return (worker(place, items) for place, items in chunks)
-
-    return do
+    return lambda chunks: starmap(worker, chunks)
 
 
 def processes(computing: Computing, job: Job, count: int) -> Pool:
@@ -71,7 +68,7 @@ def _start(computing: Computing, job: Job) -> None:
     """Makes a process a worker."""
     global _worker  # noqa: PLW0603 - what a process's initializer can hand to its tasks
     begin()
-    _worker = Worker.start_in_process(computing, job)
+    _worker = Worker.start(computing, job)
 
 
 def _work(place: int, items: list[Item]) -> Part:

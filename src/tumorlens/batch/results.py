@@ -33,15 +33,12 @@ def tables() -> tuple[str, ...]:
 def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: WeightsCard) -> Iterator[StudyRecord]:
     """Writes the tables and findings.json, the latter last: a folder that has one is complete.
 
-    Nothing is written before the studies are asked for.
+    Gives the findings of studies, as they are written; nothing is written before they are asked for.
 
     Args:
         store: The folder.
         parts: The results, chunk by chunk; each chunk's `Done`s as JSON has them.
         card: Of the weights.
-
-    Yields:
-        The findings of studies, as they are written.
     """
     columns = _columns(card.classes.keys)
     weights = WeightsId(name=card.name, sha256=card.sha256)

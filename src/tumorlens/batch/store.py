@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,10 +43,7 @@ def open_url(url: str) -> tuple[AbstractFileSystem, str]:
 
 
 class Store:
-    """A folder of files, each written whole or not at all.
-
-    Args:
-        folder: A path, or a URL with "://" in it.
+    """A folder, by path or URL, of files that are each written whole or not at all.
 
     Raises:
         ConfigError: From every method, if the folder cannot be read or written; the message names the file.
@@ -81,9 +79,7 @@ class Store:
     def writing(self, name: str, *, durable: bool = False) -> Iterator[Path]:
         """A local file to write; when the block ends without an error, it becomes the folder's.
 
-        Args:
-            name: The file's.
-            durable: Whether to wait until a disk of this machine has it.
+        With `durable`, it waits until a disk of this machine has it.
         """
         with self._naming(name, *_WRITE):
             if self.remote:
@@ -127,8 +123,6 @@ class Store:
 
     def remove(self, name: str) -> None:
         """Removes a file or folder, if it is there."""
-        import shutil
-
         with self._naming(name, *_WRITE):
             if self.remote:
                 system, root = self._system

@@ -6,7 +6,6 @@ import json
 import tempfile
 from array import array
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from tumorlens.card import WeightsCard
@@ -26,11 +25,7 @@ class _Answer(NamedTuple):
 
 
 class StudySpool:
-    """Collects slices, and makes a finding of each study and volume.
-
-    Args:
-        card: Of the weights that made the slices' findings.
-    """
+    """Collects slices' findings, and makes one of each study and volume, by the card of the weights."""
 
     def __init__(self, card: WeightsCard) -> None:
         self._card = card
@@ -40,7 +35,7 @@ class StudySpool:
     def __enter__(self) -> StudySpool:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def add(self, finding: dict[str, Any], place: dict[str, Any] | None) -> None:

@@ -28,14 +28,9 @@ _BATCH_PIXELS = 16_000_000  # their heat maps are as large as they are, so a few
 
 
 class Done(BaseModel):
-    """Findings and failures of one file.
+    """Findings and failures of one file, whose pictures have a name.
 
-    Attributes:
-        path: The file.
-        name: What its pictures are called.
-        findings: One for each scan in it.
-        places: Where each of those scans belongs; None for a picture that says of no study.
-        failures: Why it could not be read, or not to its end.
+    Places are those of the findings' scans; None for a picture that says of no study.
     """
 
     path: str
@@ -50,13 +45,7 @@ _Part = TypeAdapter(list[Done])
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts of findings by class, close calls and unknown scans.
-
-    Attributes:
-        classes: By class key, of those that name one.
-        close_calls: Of close calls.
-        unknown: Of unknown scans.
-    """
+    """Counts of findings: by key of the class that they name, close calls, and unknown scans."""
 
     classes: Counter[str] = field(default_factory=Counter)
     close_calls: int = 0
@@ -121,26 +110,16 @@ class Part:
 
 
 class Worker:
-    """Predicts chunks of files.
-
-    Args:
-        classifier: The network to ask.
-        job: What to do.
-    """
+    """Predicts chunks of files."""
 
     def __init__(self, classifier: Classifier, job: Job) -> None:
         self.classifier, self.job = classifier, job
         self.store = None if job.output is None else Store(job.output)
 
     @classmethod
-    def start(cls, computing: Computing, job: Job, threads: int = 1) -> Worker:
-        """A worker with an engine of its own."""
-        return cls(Classifier.load(computing.weights, device=computing.device, threads=threads), job)
-
-    @classmethod
-    def start_in_process(cls, computing: Computing, job: Job) -> Worker:
+    def start(cls, computing: Computing, job: Job) -> Worker:
         """A worker that has the process to itself, and one thread, whatever its engine is."""
-        worker = cls.start(computing, job)
+        worker = cls(Classifier.load(computing.weights, device=computing.device, threads=1), job)
         if "torch" in sys.modules:  # PyTorch would take all processors
             sys.modules["torch"].set_num_threads(1)
         return worker

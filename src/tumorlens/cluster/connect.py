@@ -64,5 +64,5 @@ def _knock(address: str) -> None:
 
 
 def _silent(address: str | None, error: Exception) -> ConfigError:
-    told = " ".join(str(error).split())[:200]
-    return ConfigError(f"--address {address}: no Ray cluster answers ({told}); start one with: ray start --head")
+    reason = " ".join(str(error).split())[:200]
+    return ConfigError(f"--address {address}: no Ray cluster answers ({reason}); start one with: ray start --head")

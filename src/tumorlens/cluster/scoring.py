@@ -1,8 +1,6 @@
 """The same chunks on a Ray cluster: an actor pool, one engine an actor.
 
-References:
-    Moritz et al., Ray: A distributed framework for emerging AI applications, OSDI 2018.
-    https://docs.ray.io/en/latest/data/batch_inference.html
+https://docs.ray.io/en/latest/data/batch_inference.html
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tumorlens.batch.job import Computing, Item, Job
+from tumorlens.batch.job import Computing, Job
 from tumorlens.batch.pools import Chunk, Pool
 from tumorlens.batch.work import Part, Worker
 from tumorlens.cluster.connect import connect
@@ -60,14 +58,10 @@ class _Actor:
     """A worker in a process of the cluster."""
 
     def __init__(self, computing: Computing, job: Job) -> None:
-        self.worker = Worker.start_in_process(computing, job)
+        self.worker = Worker.start(computing, job)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         chunks = zip(batch["place"], batch["items"], strict=True)
-        parts = [self.worker(int(place), _items(items)) for place, items in chunks]
+        # Made by the program that started this actor.
+        parts = [self.worker(int(place), pickle.loads(items)) for place, items in chunks]  # noqa: S301
         return {"part": np.array([pickle.dumps(part) for part in parts], object)}
-
-
-def _items(data: bytes) -> list[Item]:
-    items: list[Item] = pickle.loads(data)  # noqa: S301 - made by the program that started this actor
-    return items

@@ -17,10 +17,8 @@ from tumorlens.training.run import Run
 def train_on_ray(address: str | None = None) -> Trainer:
     """Trains experiments as tasks of a Ray cluster, each with as many processors as its setting `threads` says, or one.
 
-    The scans are put into the cluster's memory once. The runs' folders must be on a disk that all machines share.
-
-    Args:
-        address: Of a running cluster; None starts one on this machine.
+    The scans are put into the cluster's memory once. The runs' folders must be on a disk that all machines share. The
+    address is a running cluster's; None starts one on this machine.
     """
 
     def train_all(experiments: Sequence[Experiment], listener: Listener) -> None:

@@ -33,12 +33,7 @@ class Answers:
 
 
 class Engine(Protocol):
-    """Answers batches of (B, C, S, S) float32 inputs in [0, 1].
-
-    Attributes:
-        card: Of its weights.
-        rule: Which heat maps it makes, and where their region ends.
-    """
+    """Answers batches of inputs, by the card of its weights; `rule` says which heat maps it makes."""
 
     @property
     def card(self) -> WeightsCard: ...  # noqa: D102
@@ -47,11 +42,4 @@ class Engine(Protocol):
     def rule(self) -> HeatMapRule: ...  # noqa: D102
 
     def answer(self, images: NDArray[np.float32], *, explain: bool = True, target: Target = None) -> Answers:
-        """Answers a batch, with the heat maps of the weights' card.
-
-        Args:
-            images: (B, C, S, S) float32 in [0, 1].
-            explain: Whether to make heat maps.
-            target: Which class to make them for.
-        """
-        ...
+        """Answers a batch, (B, C, S, S) float32 in [0, 1]; with `explain`, also with heat maps of a class."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tumorlens.card import HeatMapRule, WeightsCard
 from tumorlens.engines import Answers, Target
@@ -22,7 +20,7 @@ from tumorlens.model.weights import load_gate, load_weights
 
 
 class Eager:
-    """A network and its gate on a device.
+    """A network, its card and its gate on a device.
 
     Args:
         network: Its parameters fit the card.
@@ -92,20 +90,12 @@ class Eager:
     def pool(self, images: NDArray[np.float32], *, batch_size: int = 256) -> NDArray[np.float32]:
         """The last feature maps' means over the picture, (N, C, S, S) float32 -> (N, F) float32."""
         with torch.inference_mode():
-            return np.concatenate(
-                [self.network.features(b).mean((2, 3)).cpu() for b in self._batches(images, batch_size)]
-            )
-
-    def _batches(self, images: NDArray[np.float32], size: int) -> Iterator[Tensor]:
-        return (torch.from_numpy(images[i : i + size]).to(self.device) for i in range(0, len(images), size))
+            batches = (batch.to(self.device) for batch in torch.from_numpy(images).split(batch_size))
+            return np.concatenate([self.network.features(batch).mean((2, 3)).cpu() for batch in batches])
 
 
 def choose_device(name: str) -> torch.device:
-    """The device a name means; "auto" is CUDA or Apple's GPU where there is one, else the CPU.
-
-    Raises:
-        ConfigError: If the machine has no such device.
-    """
+    """The device a name means, "auto" CUDA or Apple's GPU where there is one; ConfigError if the machine has none."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:

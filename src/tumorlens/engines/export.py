@@ -30,6 +30,7 @@ TOLERANCE = 1e-4
 """Largest difference between the graph's answers and PyTorch's that an export may have."""
 
 _OPSET = 20
+_WORTH_HALVING = 64  # values
 
 
 def export_graph(weights: str | Path, path: Path | None = None) -> tuple[Path, float]:
@@ -146,9 +147,6 @@ def _halve(model: ModelProto) -> None:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-
-
-_WORTH_HALVING = 64  # values
 
 
 def _with_entries_merged(network: ExplainingNetwork) -> ExplainingNetwork:

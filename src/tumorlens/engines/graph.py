@@ -19,12 +19,7 @@ _STEP = 16  # inputs a pass: more of them leave the processor's cache, which cos
 
 
 class Graph:
-    """A graph that `tumorlens export` wrote.
-
-    Args:
-        path: The .onnx file.
-        card: Of its weights.
-        threads: Processor threads; 0 takes all.
+    """A graph that `tumorlens export` wrote for weights with this card. It takes so many threads; 0 takes all.
 
     Raises:
         ModelError: If the file cannot be run.

@@ -43,7 +43,7 @@ class Failure:
 
     @classmethod
     def of(cls, source: str, error: InputError) -> Failure:
-        """Of a file, by the name it is to have, that gave an error."""
+        """The failure that an error comes to, of a file by the name it is to have."""
         return cls(source, error.reason)
 
     def __str__(self) -> str:
@@ -69,11 +69,7 @@ def read_scans(paths: Paths, *, axis: Axis = "axial") -> list[Scan]:
 
 
 def read_frame(path: str | PathLike[str], frame: int | None = None) -> Scan:
-    """Reads one slice of a file, and nothing after it.
-
-    Args:
-        path: The file.
-        frame: Its number in the file; the first slice is given where there is none of that number.
+    """Reads one slice of a file by its number, or the first if there is none of that number, and nothing after it.
 
     Raises:
         InputError: If the file cannot be read.
@@ -86,15 +82,10 @@ def read_frame(path: str | PathLike[str], frame: int | None = None) -> Scan:
 def iter_scans(paths: Paths, *, axis: Axis = "axial") -> Iterator[Scan | Failure]:
     """Reads the scans of files and folders one after another, holding no more than one file in memory.
 
-    Args:
-        paths: As for `read_scans`.
-        axis: As for `read_scans`.
+    Arguments are those of `read_scans`; an unknown axis is told at once.
 
     Returns:
         Scans, and a `Failure` for each file that cannot be read and each folder without any scan.
-
-    Raises:
-        ConfigError: If the axis is unknown, at once.
     """
     _check_axis(axis)
     several = [paths] if isinstance(paths, str | PathLike) else paths
@@ -102,18 +93,9 @@ def iter_scans(paths: Paths, *, axis: Axis = "axial") -> Iterator[Scan | Failure
 
 
 def read_source(source: Source, *, axis: Axis = "axial", keep: bool = False) -> Iterator[Scan | Failure]:
-    """Reads the scans of one file that `find_sources` found.
+    """Reads the scans of one file that `find_sources` found; if it cannot be read (further), the last is a `Failure`.
 
-    Args:
-        source: The file.
-        axis: As for `read_scans`.
-        keep: Whether to keep what the pixels were made of, as `Scan.values`.
-
-    Yields:
-        Its scans; if it cannot be read (further), a `Failure` as the last.
-
-    Raises:
-        ConfigError: If the axis is unknown.
+    With `keep`, scans hold what their pixels were made of, as `Scan.values`.
     """
     _check_axis(axis)
     try:

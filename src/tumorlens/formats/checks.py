@@ -69,9 +69,6 @@ def parsing(source: str) -> Iterator[None]:
 
     Hold no `yield` of a generator in it: the silence would last until the next scan is asked for.
 
-    Args:
-        source: The file, as the caller named it.
-
     Raises:
         InputError: As the body raised it.
         OSError: If the disk is full.
@@ -100,13 +97,7 @@ def parsing(source: str) -> Iterator[None]:
 
 
 def check_size(source: str, height: int, width: int, frames: int = 1) -> None:
-    """Checks what a file's header announces, before anything is decoded.
-
-    Args:
-        source: The file, as the caller named it.
-        height: Rows of a picture.
-        width: Columns of a picture.
-        frames: Pictures decoded at once or in a row.
+    """Checks what a file's header announces of so many pictures, before anything is decoded.
 
     Raises:
         UnreadableFile: If a number is not positive.
@@ -115,28 +106,15 @@ def check_size(source: str, height: int, width: int, frames: int = 1) -> None:
     if min(height, width, frames) < 1:
         raise UnreadableFile(source, f"the header says {width} × {height} pixels", "export the file again")
     if height * width > MAX_PIXELS:
-        raise TooLarge(
-            source,
-            f"{width} × {height} pixels are more than the {MAX_PIXELS:,} we accept",
-            "scale the picture down; the network sees far fewer",
-        )
+        problem = f"{width} × {height} pixels are more than the {MAX_PIXELS:,} we accept"
+        raise TooLarge(source, problem, "scale the picture down; the network sees far fewer")
     if height * width * frames > MAX_VOXELS:
-        raise TooLarge(
-            source,
-            f"{width} × {height} × {frames} voxels are more than the {MAX_VOXELS:,} we accept",
-            "split the file or resample it",
-        )
+        problem = f"{width} × {height} × {frames} voxels are more than the {MAX_VOXELS:,} we accept"
+        raise TooLarge(source, problem, "split the file or resample it")
 
 
 def check_scans(source: str, scans: Iterable[Scan]) -> Iterator[Scan]:
-    """Passes on the slices that show something; blank ones (every pixel alike) are left out.
-
-    Args:
-        source: The file they come from, as the caller named it.
-        scans: Slices of one file.
-
-    Yields:
-        The slices that are not blank, with their own frame numbers.
+    """The slices of one file that show something; blank ones (every pixel alike) are left out.
 
     Raises:
         NotAScan: If a slice is smaller than `MIN_SIDE`, or if all are blank.
@@ -144,11 +122,8 @@ def check_scans(source: str, scans: Iterable[Scan]) -> Iterator[Scan]:
     shown = False
     for scan in scans:
         if min(scan.height, scan.width) < MIN_SIDE:
-            raise NotAScan(
-                source,
-                f"{scan.width} × {scan.height} pixels are too few for a scan",
-                f"give a picture of at least {MIN_SIDE} × {MIN_SIDE}",
-            )
+            problem = f"{scan.width} × {scan.height} pixels are too few for a scan"
+            raise NotAScan(source, problem, f"give a picture of at least {MIN_SIDE} × {MIN_SIDE}")
         if (scan.pixels != scan.pixels[0, 0]).any():
             shown = True
             yield scan

@@ -51,16 +51,11 @@ def sniff(head: bytes) -> bool:
 def read(path: str, _axis: str = "axial", _keep: bool = False) -> Iterator[Scan]:
     """Reads the slice of one of Cheng's files, stretched between its least and greatest value.
 
-    Args:
-        path: The file, as the caller named it.
-
     Yields:
         The slice, with the 0.49 mm that the data set's paper states, and the PID as patient.
 
     Raises:
         UnsupportedFile: If it is MATLAB v5, or HDF5 without `cjdata`.
-        TooLarge: If it announces too many pixels; nothing is decoded then.
-        UnreadableFile: If it is truncated or corrupt.
     """
     with parsing(path):
         scan, _ = _read(path, ())
@@ -72,12 +67,6 @@ def read_case(path: str) -> Case:
 
     The order of the border's coordinates is not documented. Both are tried, and the one that agrees with the
     mask is taken.
-
-    Args:
-        path: The file, as the caller named it.
-
-    Returns:
-        The slice and what was said about it.
 
     Raises:
         InputError: As `read` does, if mask or label are missing, or if the slice is blank.
@@ -105,9 +94,8 @@ def _read(path: str, names: tuple[str, ...]) -> tuple[Scan, dict[str, NDArray[An
         with h5py.File(file, "r") as root:
             group = _own(root, "cjdata")
             if not isinstance(group, h5py.Group):
-                raise UnsupportedFile(
-                    path, "it holds no 'cjdata' as Cheng's data set does", "save the picture as PNG, DICOM or NIfTI"
-                )
+                problem = "it holds no 'cjdata' as Cheng's data set does"
+                raise UnsupportedFile(path, problem, "save the picture as PNG, DICOM or NIfTI")
             image = _member(path, group, "image")
             pid = _member(path, group, "PID").reshape(-1) if "PID" in group else np.array([])
             parts = {name: _member(path, group, name) for name in names}

@@ -46,18 +46,11 @@ def read(path: str, axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
     whichever axis is asked for. One window serves the whole volume: the 0.5th to 99.5th percentile of the
     voxels that are not zero.
 
-    Args:
-        path: The file, as the caller named it.
-        axis: The plane to cut in: "axial", "coronal" or "sagittal".
-        keep: Whether to keep the voxels' values.
-
     Yields:
         The slices from foot to head, back to front, or left to right. `frame` counts them from 0.
 
     Raises:
         UnsupportedFile: If it holds several volumes, colours or complex numbers, or is a half of a pair.
-        TooLarge: If the header announces too many voxels; nothing is read then.
-        UnreadableFile: If it is truncated or corrupt.
         NotAScan: If more than half of the voxels are no numbers.
     """
     volume = load_volume(path)
@@ -169,15 +162,13 @@ def _check(path: str, head: bytes, version: int | None) -> tuple[int, int, int]:
 
     # A tail of zeros stands for what a truncated file lacks; such a header fails below.
     if version == 1 and head[344:347] != b"n+1":
-        raise UnsupportedFile(
-            path, "it is ANALYZE, or one of a NIfTI pair (.hdr, .img)", "save it as one file (.nii or .nii.gz)"
-        )
+        problem = "it is ANALYZE, or one of a NIfTI pair (.hdr, .img)"
+        raise UnsupportedFile(path, problem, "save it as one file (.nii or .nii.gz)")
     header = Nifti2Header(head, check=False) if version == 2 else Nifti1Header(head[:348], check=False)
     lengths = [int(n) for n in header.get_data_shape()]
     if any(n > 1 for n in lengths[3:]):
-        raise UnsupportedFile(
-            path, f"it holds {math.prod(lengths[3:])} volumes", "save one of them (fslroi, or nibabel's slicer)"
-        )
+        problem = f"it holds {math.prod(lengths[3:])} volumes"
+        raise UnsupportedFile(path, problem, "save one of them (fslroi, or nibabel's slicer)")
     x, y, z = (*lengths, 1, 1, 1)[:3]
     check_size(path, y, x, z)
     kind = header.get_data_dtype().kind
@@ -190,13 +181,9 @@ def _check(path: str, head: bytes, version: int | None) -> tuple[int, int, int]:
 
 
 def _open(path: str) -> IOBase:
-    file = open(path, "rb")  # noqa: PTH123, SIM115 - the path stays the caller's, the caller closes it
-    is_gzip = file.read(2) == _GZIP
-    file.seek(0)
-    if not is_gzip:
-        return file
-    file.close()
-    return gzip.open(path, "rb")
+    with open(path, "rb") as file:  # noqa: PTH123 - the path stays the caller's
+        is_gzip = file.read(2) == _GZIP
+    return gzip.open(path, "rb") if is_gzip else open(path, "rb")  # noqa: PTH123 - the caller closes it
 
 
 def _plain(head: bytes) -> bytes:

@@ -35,15 +35,10 @@ def read(path: str, _axis: str = "axial", _keep: bool = False) -> Iterator[Scan]
     Transparency is laid on black, EXIF orientation is applied. There is no spacing: what such files carry is
     print resolution, not the size of the head.
 
-    Args:
-        path: The file, as the caller named it.
-
     Yields:
         The picture; of a TIFF every page, as frames.
 
     Raises:
-        TooLarge: If the header announces too many pixels; nothing is decoded then.
-        UnreadableFile: If the file is truncated or corrupt.
         NotAScan: If most values are no numbers.
     """
     with parsing(path):

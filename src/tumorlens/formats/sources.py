@@ -38,7 +38,12 @@ class Reader(Protocol):
         """Whether a file that begins so is its to read."""
 
     def read(self, path: str, axis: str, keep: bool, /) -> Iterator[Scan]:
-        """The file's slices; with `keep`, and what their pixels were made of."""
+        """The slices of a file, as the caller named it; with `keep`, and what their pixels were made of.
+
+        Raises:
+            TooLarge: If the header announces too many pixels; nothing is decoded then.
+            UnreadableFile: If it is truncated or corrupt.
+        """
 
 
 READERS: tuple[Reader, ...] = (dicom, nifti, matlab, raster)
@@ -85,9 +90,6 @@ def find_sources(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> 
     names, should: in natural order ("img2" before "img10"), and the DICOM files of one series together, in the
     order the slices lie in the head, where the first of them would stand.
 
-    Args:
-        paths: A file or folder, or several.
-
     Returns:
         The files; also, with its error, each path that is missing and each folder without any scan.
     """
@@ -99,7 +101,7 @@ def _sources_of(path: str) -> list[Source]:
     try:
         is_folder = stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
     except PermissionError:
-        return [Source(path, UnreadableFile(path, "the path may not be read", "give yourself permission to read it"))]
+        return [Source(path, _forbidden(path, "path"))]
     except (OSError, ValueError):  # ValueError: a NUL in the name
         return [Source(path, UnreadableFile(path, "there is no such file or folder", "check the path"))]
     if not is_folder:
@@ -112,8 +114,8 @@ def _sources_of(path: str) -> list[Source]:
             header = _header(source.path) if reader is dicom else Header()
             key = f"series {header.series}" if header.series else source.path
             groups.setdefault(key, []).append((source, header))
-    found = [source for members in groups.values() for source in _sorted(members)]
-    return found or [Source(path, UnsupportedFile(path, "no scans found", f"give a folder that holds {_KINDS}"))]
+    sources = [source for members in groups.values() for source in _sorted(members)]
+    return sources or [Source(path, UnsupportedFile(path, "no scans found", f"give a folder that holds {_KINDS}"))]
 
 
 def _sorted(members: list[tuple[Source, Header]]) -> list[Source]:
@@ -153,15 +155,17 @@ def _walk(top: str) -> Iterator[Source]:
             seen.add((status.st_dev, status.st_ino))
             names = os.listdir(path)  # noqa: PTH208
         except PermissionError:
-            yield Source(
-                path, UnreadableFile(path, "the folder may not be read", "give yourself permission to read it")
-            )
+            yield Source(path, _forbidden(path, "folder"))
             continue
         except OSError:  # a symbolic link to nothing or to itself, or gone meanwhile
             yield Source(path)
             continue
         names = [n for n in names if not n.startswith(".") and n.lower() not in _NOT_SCANS]
         waiting += [os.path.join(path, name) for name in sorted(names, key=natural, reverse=True)]  # noqa: PTH118
+
+
+def _forbidden(path: str, kind: str) -> UnreadableFile:
+    return UnreadableFile(path, f"the {kind} may not be read", "give yourself permission to read it")
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

@@ -7,7 +7,7 @@ import os
 import re
 import ssl
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import yaml
 from pydantic import (
@@ -18,14 +18,13 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from tumorlens.errors import ConfigError
 from tumorlens.node.rules import SeriesRule
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 def _title(value: str) -> str:
@@ -35,11 +34,18 @@ def _title(value: str) -> str:
     return value.strip()
 
 
+def _from_base(path: Path, info: ValidationInfo) -> Path:
+    """A path, from the folder of node.yaml where it is relative."""
+    base: Path | None = info.context
+    return base / path.expanduser() if base else path
+
+
 def _network(value: str) -> str:
     ipaddress.ip_network(value, strict=False)
     return value
 
 
+File = Annotated[Path, AfterValidator(_from_base)]
 AETitle = Annotated[str, AfterValidator(_title)]
 Network = Annotated[str, AfterValidator(_network)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
@@ -62,9 +68,9 @@ class TLS(_Settings):
         hostname: The name that a server's certificate must carry; the host's name where there is none.
     """
 
-    certificate: Path | None = None
-    key: Path | None = None
-    authority: Path | None = None
+    certificate: File | None = None
+    key: File | None = None
+    authority: File | None = None
     hostname: str | None = None
 
     @model_validator(mode="after")
@@ -91,10 +97,9 @@ class TLS(_Settings):
 
 
 class Caller(_Settings):
-    """Who may open an association.
+    """Who may open an association: a calling AE title.
 
     Attributes:
-        ae_title: Calling AE title.
         addresses: IP addresses or networks it may come from, such as 10.0.0.0/24; any where there is none.
     """
 
@@ -108,8 +113,6 @@ class DicomPeer(_Settings):
     Attributes:
         name: What we call it.
         host: Host name or IP address.
-        port: TCP port.
-        ae_title: Its AE title.
         tls: How to speak TLS with it; None for plain TCP.
         seconds: How long to wait for an answer.
     """
@@ -140,15 +143,11 @@ class WebPeer(_Settings):
     user: str | None = None
     password_variable: str | None = None
     token_variable: str | None = None
-    authority: Path | None = None
+    authority: File | None = None
     seconds: Seconds = 30
 
     def secret(self, variable: str | None) -> str:
-        """The value of an environment variable.
-
-        Raises:
-            ConfigError: If it is not set.
-        """
+        """The value of an environment variable; ConfigError if it is not set."""
         if variable is None or variable not in os.environ:
             raise ConfigError(f"{self.name}: the environment variable {variable or 'password_variable'} is not set")
         return os.environ[variable]
@@ -256,7 +255,7 @@ class NodeConfig(_Settings):
         feeds: Servers that are watched.
     """
 
-    folder: Path
+    folder: File
     ae_title: AETitle = "TUMORLENS"
     bind: str = "127.0.0.1"
     port: Port = 11112
@@ -302,11 +301,10 @@ def read_node_config(path: Path) -> NodeConfig:
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: holds no settings; write lines such as 'ae_title: TUMORLENS'")
     try:
-        config = NodeConfig.model_validate(settings)
+        return NodeConfig.model_validate(settings, context=path.parent)
     except ValidationError as error:
         problems = "; ".join(f"{_place(e['loc'])}: {_problem(e)}" for e in error.errors())
         raise ConfigError(f"{path}: {problems}") from error
-    return _resolved(config, path.parent)
 
 
 def _place(location: tuple[int | str, ...]) -> str:
@@ -315,17 +313,3 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 def _problem(error: Any) -> str:
     return "there is no such setting" if error["type"] == "extra_forbidden" else str(error["msg"])
-
-
-def _resolved(model: Model, base: Path) -> Model:
-    """A copy in which every relative path starts at `base`."""
-    changes: dict[str, Any] = {}
-    for name in type(model).model_fields:
-        value = getattr(model, name)
-        if isinstance(value, Path):
-            changes[name] = base / value.expanduser()
-        elif isinstance(value, BaseModel):
-            changes[name] = _resolved(value, base)
-        elif isinstance(value, tuple):
-            changes[name] = tuple(_resolved(v, base) if isinstance(v, BaseModel) else v for v in value)
-    return model.model_copy(update=changes)

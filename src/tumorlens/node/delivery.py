@@ -8,7 +8,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from sqlite3 import Row
+from typing import Protocol
+
+from pydicom import Dataset
+from pydicom.uid import generate_uid
 
 from tumorlens.errors import PeerError
 from tumorlens.node.config import DicomDestination, Retries, WebDestination
@@ -16,23 +20,12 @@ from tumorlens.node.ledger import Ledger
 from tumorlens.node.privacy import short
 from tumorlens.node.spool import Spool
 
-if TYPE_CHECKING:
-    import sqlite3
-
-    from pydicom import Dataset
-
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A result on its way.
-
-    Attributes:
-        sop: SOPInstanceUID.
-        sop_class: SOPClassUID.
-        path: Its file.
-    """
+    """A result on its way: SOPInstanceUID, SOPClassUID and file."""
 
     sop: str
     sop_class: str
@@ -45,39 +38,21 @@ class Sender(Protocol):
     def send(self, results: Sequence[Outgoing], /) -> Iterator[tuple[Outgoing, str | None]]:
         """Sends results; gives after each why the destination does not have it, or None if it does.
 
-        Raises:
-            PeerError: If the destination cannot be reached, or ends the talk; those not given yet are not there.
+        PeerError if the destination cannot be reached, or ends the talk; those not given yet are not there.
         """
 
     def ask_commitment(self, results: Sequence[Outgoing], transaction: str, /) -> None:
-        """Asks for storage commitment of results that were sent.
-
-        Raises:
-            PeerError: If the destination does not take the question.
-        """
+        """Asks for storage commitment of results that were sent; PeerError if the destination does not take it."""
 
 
 def waiting_time(tries: int, retries: Retries) -> float:
-    """Seconds until something that has failed so often is tried again: exponential, with jitter, and a cap.
-
-    Args:
-        tries: Number of failures, from 1.
-        retries: First and longest time.
-    """
+    """Seconds until something that has failed so often, from 1, is tried again: exponential, with jitter, and a cap."""
     whole = min(retries.longest, retries.first * 2.0 ** min(tries - 1, 60))
     return whole * random.uniform(0.5, 1.0)
 
 
 class Courier:
-    """Brings results to one destination.
-
-    Args:
-        destination: The destination.
-        sender: The way there.
-        spool: The results' files.
-        ledger: What is to be delivered.
-        retries: When failures are tried again.
-    """
+    """Brings the results that a ledger says are due to one destination, by its sender."""
 
     def __init__(
         self,
@@ -102,14 +77,14 @@ class Courier:
             self._ask(owed)
         return bool(due or owed)
 
-    def _due(self, state: str) -> list[sqlite3.Row]:
+    def _due(self, state: str) -> list[Row]:
         sql = (
             "SELECT d.*, r.sop_class, r.file FROM deliveries d JOIN results r ON r.sop = d.result "
             "WHERE d.destination = ? AND d.state = ? AND d.next_try <= ? ORDER BY d.id LIMIT 500"
         )
         return self._ledger.rows(sql, self.name, state, time.time())
 
-    def _send(self, due: Sequence[sqlite3.Row]) -> None:
+    def _send(self, due: Sequence[Row]) -> None:
         left = {row["result"]: row for row in due}
         stored = 0
         try:
@@ -125,10 +100,10 @@ class Courier:
         if stored:
             _LOG.info("delivered to %s: %d", self.name, stored)
 
-    def _outgoing(self, row: sqlite3.Row) -> Outgoing:
+    def _outgoing(self, row: Row) -> Outgoing:
         return Outgoing(row["result"], row["sop_class"], self._spool.absolute(row["file"]))
 
-    def _sent(self, row: sqlite3.Row) -> None:
+    def _sent(self, row: Row) -> None:
         with self._ledger.transaction():
             state = "sent" if self._commitment else "stored"
             self._ledger.write(
@@ -137,21 +112,18 @@ class Courier:
             )
             self._ledger.close_revision(row["revision"])
 
-    def _failed(self, rows: Sequence[sqlite3.Row], problem: str) -> None:
+    def _failed(self, rows: Sequence[Row], problem: str) -> None:
         """Counts a failure of each; too many make dead letters."""
         if not rows:
             return
         with self._ledger.transaction():
             for row in rows:
-                bury_or_wait(self._ledger, row, row["state"], problem, self._retries)
+                note_failure(self._ledger, "deliveries", row, row["state"], problem, self._retries)
         _LOG.warning("not delivered to %s: %d (%s)", self.name, len(rows), problem)
 
-    def _ask(self, owed: Sequence[sqlite3.Row]) -> None:
+    def _ask(self, owed: Sequence[Row]) -> None:
         """Asks for commitment of what was sent; again, where no answer came in time."""
-        from pydicom.uid import generate_uid
-
-        overdue = [row for row in owed if row["asked"]]
-        self._failed(overdue, "it has not confirmed that it stores what was sent")
+        self._failed([row for row in owed if row["asked"]], "it has not confirmed that it stores what was sent")
         transaction = generate_uid(prefix=None)
         with self._ledger.transaction():  # before it is asked: the answer may be quick
             open_rows = [
@@ -167,69 +139,51 @@ class Courier:
         try:
             self._sender.ask_commitment([self._outgoing(row) for row in open_rows], transaction)
         except PeerError as error:
-            ids = [row["id"] for row in open_rows]
-            marks = ", ".join("?" * len(ids))
-            fresh = self._ledger.rows(f"SELECT * FROM deliveries WHERE state = 'sent' AND id IN ({marks})", *ids)  # noqa: S608
             with self._ledger.transaction():
-                for row in fresh:
-                    self._ledger.write("UPDATE deliveries SET asked = '' WHERE id = ?", row["id"])
+                fresh = self._ledger.rows("SELECT * FROM deliveries WHERE state = 'sent' AND asked = ?", transaction)
+                self._ledger.write("UPDATE deliveries SET asked = '' WHERE state = 'sent' AND asked = ?", transaction)
             self._failed(fresh, str(error))
 
 
-def bury_or_wait(ledger: Ledger, row: sqlite3.Row, state: str, problem: str, retries: Retries) -> None:
-    """Notes that a delivery failed: it waits for its next try, or was tried too often.
+_NOTE = {
+    "deliveries": "UPDATE deliveries SET state = ?, note = ?, tries = ?, next_try = ? WHERE id = ?",
+    "pulls": "UPDATE pulls SET state = ?, note = ?, tries = ?, next_try = ? WHERE id = ?",
+}
 
-    Args:
-        ledger: The state.
-        row: The delivery.
-        state: The state it waits in.
-        problem: Why it failed.
-        retries: How often and when.
-    """
+
+def note_failure(ledger: Ledger, table: str, row: Row, state: str, problem: str, retries: Retries) -> None:
+    """Notes why a delivery or a pull failed: it waits in a state for its next try, or was tried too often."""
     tries = row["tries"] + 1
     dead = tries >= retries.tries
-    ledger.write(
-        "UPDATE deliveries SET state = ?, note = ?, tries = ?, next_try = ? WHERE id = ?",
-        *("dead" if dead else state, problem, tries, time.time() + waiting_time(tries, retries), row["id"]),
-    )
-    if dead:
+    next_try = time.time() + waiting_time(tries, retries)
+    ledger.write(_NOTE[table], "dead" if dead else state, problem, tries, next_try, row["id"])
+    if dead and table == "deliveries":
         ledger.close_revision(row["revision"])
         _LOG.error("result %s for %s is a dead letter: %s", short(row["result"]), row["destination"], problem)
 
 
 class Commitments:
-    """Takes what destinations say of storage commitment (PS3.4 J.3.3).
-
-    Args:
-        ledger: The state.
-        retries: When results that were not stored are sent again.
-    """
+    """Takes what destinations say of storage commitment (PS3.4 J.3.3)."""
 
     def __init__(self, ledger: Ledger, retries: Retries) -> None:
         self._ledger, self._retries = ledger, retries
 
-    def report(self, said: Dataset) -> None:
-        """Notes what is stored; what is not will be sent again.
-
-        Args:
-            said: The event information: a transaction UID, and the instances that are stored and those that are not.
-        """
-        transaction = str(said.get("TransactionUID") or "-")
-        stored = [str(item.ReferencedSOPInstanceUID) for item in said.get("ReferencedSOPSequence") or ()]
+    def report(self, event: Dataset) -> None:
+        """Notes which instances of a transaction are stored; those that are not will be sent again."""
+        transaction = str(event.get("TransactionUID") or "-")
+        stored = [str(item.ReferencedSOPInstanceUID) for item in event.get("ReferencedSOPSequence") or ()]
         failed = {
             str(item.ReferencedSOPInstanceUID): int(item.get("FailureReason") or 0)
-            for item in said.get("FailedSOPSequence") or ()
+            for item in event.get("FailedSOPSequence") or ()
         }
-        revisions = set()
         with self._ledger.transaction():
             rows = self._ledger.rows("SELECT * FROM deliveries WHERE asked = ? AND state = 'sent'", transaction)
             for row in rows:
-                revisions.add(row["revision"])
                 if row["result"] in stored:
                     self._ledger.write("UPDATE deliveries SET state = 'stored', note = '' WHERE id = ?", row["id"])
                 elif row["result"] in failed:
                     problem = f"it does not store what was sent (failure reason {failed[row['result']]:04X})"
-                    bury_or_wait(self._ledger, row, "waiting", problem, self._retries)
-            for revision in revisions:
+                    note_failure(self._ledger, "deliveries", row, "waiting", problem, self._retries)
+            for revision in {row["revision"] for row in rows}:
                 self._ledger.close_revision(revision)
         _LOG.info("storage commitment: %d stored, %d not", len(stored), len(failed))

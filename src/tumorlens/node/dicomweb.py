@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import httpx
@@ -44,18 +45,12 @@ Item = dict[str, Attribute]
 
 
 class Web:
-    """An HTTP client of one server.
-
-    Args:
-        peer: The server.
-        transport: What carries requests; the network where there is none.
-    """
+    """An HTTP client of one server. `transport` carries requests in place of the network."""
 
     def __init__(self, peer: WebPeer, transport: httpx.BaseTransport | None = None) -> None:
         quieten()
-        headers = {}
-        if peer.token_variable:
-            headers["Authorization"] = f"Bearer {peer.secret(peer.token_variable)}"
+        token = peer.token_variable
+        headers = {"Authorization": f"Bearer {peer.secret(token)}"} if token else {}
         auth = (peer.user, peer.secret(peer.password_variable)) if peer.user else None
         try:
             verify: Any = httpx.create_ssl_context(verify=str(peer.authority)) if peer.authority else True
@@ -76,36 +71,29 @@ class Web:
         self._client.close()
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """One request.
-
-        Args:
-            method: Of HTTP.
-            path: Below the server's URL.
-            options: As httpx takes them.
+        """The answer to a request, with httpx's options, below the server's URL.
 
         Raises:
             PeerError: If there is no answer, or not one of success. Neither the path nor the answer is quoted: they
                 may hold what identifies a patient.
         """
+        with self._answering():
+            return self._successful(self._client.request(method, path, **options))
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
         try:
-            answer = self._client.request(method, path, **options)
+            yield
         except httpx.HTTPError as error:
             raise PeerError(f"{self.peer.name}: no answer ({type(error).__name__})") from error
+
+    def _successful(self, answer: httpx.Response) -> httpx.Response:
         if not answer.is_success:
             raise PeerError(f"{self.peer.name}: answered with HTTP {answer.status_code}")
         return answer
 
     def json(self, path: str, kind: type[Kind], **options: Any) -> Kind:
-        """What a GET request answers, in JSON.
-
-        Args:
-            path: Below the server's URL.
-            kind: What it must be like, for pydantic.
-            options: As httpx takes them.
-
-        Raises:
-            PeerError: If there is no answer, or not such a one.
-        """
+        """What a GET request answers, in JSON, of a kind that pydantic checks; errors are those of `ask`."""
         answer = self.ask("GET", path, **options)
         nothing = answer.status_code == httpx.codes.NO_CONTENT  # how some say that they found nothing
         try:
@@ -118,91 +106,57 @@ class DicomWeb(Web):
     """A DICOMweb server."""
 
     def search_studies(self, **filters: str) -> Iterator[Item]:
-        """QIDO-RS: the studies that match, each as DICOM JSON; page by page.
-
-        Args:
-            filters: Attributes and their values, such as StudyDate="20260101-".
-
-        Raises:
-            PeerError: If the server fails.
-        """
+        """QIDO-RS: the studies that match, such as StudyDate="20260101-", each as DICOM JSON; page by page."""
         return self._search("studies", {**filters, "includefield": COUNT})
 
     def search_instances(self, study: str) -> list[tuple[str, str]]:
-        """QIDO-RS: SeriesInstanceUID and SOPInstanceUID of each instance of a study.
-
-        Raises:
-            PeerError: If the server fails.
-        """
+        """QIDO-RS: SeriesInstanceUID and SOPInstanceUID of each instance of a study."""
         items = self._search(f"studies/{study}/instances", {})
         return [(value(item, SERIES), value(item, INSTANCE)) for item in items]
 
     def _search(self, path: str, filters: dict[str, str]) -> Iterator[Item]:
         offset = 0
         while True:
-            page = self.json(
-                path, list[Item], params={**filters, "limit": _PAGE, "offset": offset}, headers={"Accept": _JSON}
-            )
+            params = {**filters, "limit": _PAGE, "offset": offset}
+            page = self.json(path, list[Item], params=params, headers={"Accept": _JSON})
             yield from page
             if len(page) < _PAGE:
                 return
             offset += len(page)
 
     def retrieve_study(self, study: str) -> Iterator[bytes]:
-        """WADO-RS: the instances of a study, each a DICOM file, as the server has it. One is in memory at a time.
-
-        Raises:
-            PeerError: If the server fails, or the answer ends before its end.
-        """
+        """WADO-RS: the instances of a study, each a DICOM file, as the server has it. One is in memory at a time."""
         return self._retrieve(f"studies/{study}")
 
     def retrieve_instance(self, study: str, series: str, instance: str) -> bytes:
-        """WADO-RS: one instance, a DICOM file.
-
-        Raises:
-            PeerError: If the server fails.
-        """
+        """WADO-RS: one instance, a DICOM file."""
         for content in self._retrieve(f"studies/{study}/series/{series}/instances/{instance}"):
             return content
         raise PeerError(f"{self.peer.name}: answered with no instance")
 
     def _retrieve(self, path: str) -> Iterator[bytes]:
         try:
-            with self._client.stream("GET", path, headers={"Accept": _ANY_SYNTAX}) as answer:
-                if not answer.is_success:
-                    raise PeerError(f"{self.peer.name}: answered with HTTP {answer.status_code}")
-                parts = Parts(answer.headers.get("Content-Type", ""))
+            with self._answering(), self._client.stream("GET", path, headers={"Accept": _ANY_SYNTAX}) as answer:
+                parts = Parts(self._successful(answer).headers.get("Content-Type", ""))
                 for chunk in answer.iter_bytes():
                     yield from parts.feed(chunk)
                 if not parts.ended:
                     raise PeerError(f"{self.peer.name}: the answer was cut off")
-        except httpx.HTTPError as error:
-            raise PeerError(f"{self.peer.name}: no answer ({type(error).__name__})") from error
         except FormParserError as error:
             raise PeerError(f"{self.peer.name}: the answer is no multipart message") from error
 
     def store(self, content: bytes) -> str | None:
-        """STOW-RS of one instance: so one that is refused holds up no other.
+        """STOW-RS of one instance, a DICOM file: so one that is refused holds up no other.
 
-        Args:
-            content: A DICOM file.
-
-        Returns:
-            Why the server does not have it, or None if it does; one that it had before counts.
-
-        Raises:
-            PeerError: If there is no answer.
+        Gives why the server does not have it, or None if it does; one that it had before counts.
         """
         boundary = uuid.uuid4().hex
-        body = b"".join(
-            [f"--{boundary}\r\nContent-Type: {_DICOM}\r\n\r\n".encode(), content, f"\r\n--{boundary}--\r\n".encode()]
-        )
+        head, foot = f"--{boundary}\r\nContent-Type: {_DICOM}\r\n\r\n", f"\r\n--{boundary}--\r\n"
         kind = f'multipart/related; type="{_DICOM}"; boundary={boundary}'
         headers = {"Content-Type": kind, "Accept": _JSON}
-        try:
+        with self._answering():
+            body = head.encode() + content + foot.encode()
             answer = self._client.request("POST", "studies", content=body, headers=headers)
-        except httpx.HTTPError as error:
-            raise PeerError(f"{self.peer.name}: no answer ({type(error).__name__})") from error
         reasons = _failure_reasons(answer)
         if reasons and all(reason == _HAS_IT_ALREADY for reason in reasons):
             return None
@@ -212,11 +166,7 @@ class DicomWeb(Web):
 
 
 class WebSender:
-    """Brings results to a destination by STOW-RS; see `delivery.Sender`.
-
-    Args:
-        web: The destination.
-    """
+    """Brings results to a destination by STOW-RS; see `delivery.Sender`."""
 
     def __init__(self, web: DicomWeb) -> None:
         self._web = web
@@ -237,28 +187,22 @@ class WebSender:
 
 
 class Parts:
-    """Takes a multipart/related message apart, as it comes.
-
-    Args:
-        content_type: The header. Any other type is taken as the one part.
-    """
+    """Takes a multipart/related message apart, as it comes; FormParserError if its header names another kind."""
 
     def __init__(self, content_type: str) -> None:
         kind, options = parse_options_header(content_type.encode("latin-1", "replace"))
+        if kind != b"multipart/related" or b"boundary" not in options:
+            raise FormParserError("not a multipart message")
         self.ended = False
-        self._multipart = kind == b"multipart/related" and b"boundary" in options
         self._parts: list[bytearray] = []
         self._whole: list[bytes] = []
-        if self._multipart:
-            callbacks: Any = {
-                "on_part_begin": lambda: self._parts.append(bytearray()),
-                "on_part_data": lambda data, start, end: self._parts[-1].extend(data[start:end]),
-                "on_part_end": lambda: self._whole.append(bytes(self._parts.pop())),
-                "on_end": lambda: setattr(self, "ended", True),
-            }
-            self._parser = MultipartParser(options[b"boundary"], callbacks)
-        else:
-            raise FormParserError("not a multipart message")
+        callbacks: Any = {
+            "on_part_begin": lambda: self._parts.append(bytearray()),
+            "on_part_data": lambda data, start, end: self._parts[-1].extend(data[start:end]),
+            "on_part_end": lambda: self._whole.append(bytes(self._parts.pop())),
+            "on_end": lambda: setattr(self, "ended", True),
+        }
+        self._parser = MultipartParser(options[b"boundary"], callbacks)
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Takes the next bytes; gives the parts that ended with them."""

@@ -13,8 +13,12 @@ import logging
 import sqlite3
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from pydicom import Dataset
+
+from tumorlens.card import find_weights
+from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.errors import AnalysisFailed
 from tumorlens.listener import Listener
 from tumorlens.node.config import NodeConfig
@@ -24,23 +28,11 @@ from tumorlens.node.privacy import short
 from tumorlens.node.rules import judge, read_instances
 from tumorlens.node.spool import Spool
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pydicom import Dataset
-
 _LOG = logging.getLogger(__name__)
 
 
 class Flow:
-    """Moves studies along.
-
-    Args:
-        config: Rules, limits and destinations.
-        spool: The files.
-        ledger: The state.
-        prepare: Makes what analyses.
-    """
+    """Moves studies along, by the config's rules and limits. `prepare` makes what analyses them."""
 
     def __init__(self, config: NodeConfig, spool: Spool, ledger: Ledger, prepare: Prepare) -> None:
         self._config, self._spool, self._ledger = config, spool, ledger
@@ -137,14 +129,7 @@ def digest_of(instances: Sequence[StoredInstance]) -> str:
 
 
 def check_analysis(weights: str | None) -> None:
-    """Checks that there are the weights that studies will be analysed with.
-
-    Raises:
-        ModelError: If there are none.
-    """
-    from tumorlens.card import find_weights
-    from tumorlens.defaults import DEFAULT_WEIGHTS
-
+    """Raises ModelError if there are no such weights to analyse studies with."""
     find_weights(weights or DEFAULT_WEIGHTS)
 
 
@@ -155,7 +140,6 @@ def prepare_analysis(weights: str | None) -> Prepare:
 
 def _default_analysis(weights: str | None) -> Analyse:
     from tumorlens.classifier import Classifier
-    from tumorlens.defaults import DEFAULT_WEIGHTS
     from tumorlens.results.analysis import analyse
     from tumorlens.results.make import make_results
 

@@ -31,12 +31,7 @@ class Taken(Enum):
 
 
 class Inbox:
-    """Takes instances in. Its methods may be called from any thread.
-
-    Args:
-        spool: Where the bytes go.
-        ledger: Where it is written down.
-    """
+    """Takes instances in: bytes to the spool, a row to the ledger. Its methods may be called from any thread."""
 
     def __init__(self, spool: Spool, ledger: Ledger) -> None:
         self._spool, self._ledger = spool, ledger
@@ -55,9 +50,6 @@ class Inbox:
         Args:
             content: A DICOM file (PS3.10), as it was sent.
             sop: The SOPInstanceUID it was announced with; None to take the one that the file names.
-
-        Returns:
-            What became of it.
 
         Raises:
             OSError: If it cannot be written, as on a full disk; nothing is kept then.
@@ -87,10 +79,10 @@ class Inbox:
             # A PACS that forwards what it gets would otherwise have us analyse our own answers for ever.
             _LOG.info("instance %s is one of our own results; not kept", short(sop))
             return Taken.OURS
-        digest, known = incoming.digest, self._ledger.instance(sop)
-        if known is not None and (known["sha256"] == digest or known["dead"] is None):
+        digest, earlier = incoming.digest, self._ledger.instance(sop)
+        if earlier is not None and (earlier["sha256"] == digest or earlier["dead"] is None):
             self._ledger.count_repeat(sop)
-            if known["sha256"] == digest:
+            if earlier["sha256"] == digest:
                 return Taken.REPEAT
             _LOG.warning("instance %s was sent again with other content; the first is kept", short(sop))
             return Taken.DIFFERENT
@@ -106,13 +98,9 @@ class Inbox:
         return Taken.DEAD
 
     def take_up_strays(self) -> int:
-        """Takes files of the spool that the state does not know: of a kill just before, or of a restored backup.
-
-        Returns:
-            How many there were.
-        """
-        known = {row[0] for row in self._ledger.rows("SELECT file FROM instances")}
-        strays = [path for path in self._spool.files() if self._spool.relative(path) not in known]
+        """Takes files of the spool that the state does not know, of a kill or a restored backup; gives their number."""
+        recorded = {row[0] for row in self._ledger.rows("SELECT file FROM instances")}
+        strays = [path for path in self._spool.files() if self._spool.relative(path) not in recorded]
         for path in strays:
             header, _ = _read(path)
             taken = self.take(path.read_bytes())

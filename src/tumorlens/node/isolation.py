@@ -6,23 +6,22 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from tumorlens.errors import AnalysisFailed
 from tumorlens.listener import Listener
 from tumorlens.node.config import Analysis
 from tumorlens.processes import Failed, Message, begin, keep_quiet, limit_memory, parse
 
-if TYPE_CHECKING:
-    from pydicom import Dataset
-
-Analyse = Callable[[Sequence[Path], Listener], "list[Dataset]"]
+Analyse = Callable[[Sequence[Path], Listener], list[Dataset]]
 """Makes results of the DICOM files of one study, and tells how it gets on. UIDs are made of what went in: of the same
 files come the same objects."""
 
@@ -76,8 +75,7 @@ _REPLIES: TypeAdapter[Reading | BadFile | Results | Unwritten | Failed] = TypeAd
 )
 
 
-@dataclass
-class Made:
+class Made(NamedTuple):
     """What came of a study.
 
     Attributes:
@@ -85,17 +83,12 @@ class Made:
         bad: By their place, what is wrong with the files that could not be read; they were left out.
     """
 
-    results: list[tuple[str, str, str]] = field(default_factory=list)
-    bad: dict[int, str] = field(default_factory=dict)
+    results: list[tuple[str, str, str]]
+    bad: dict[int, str]
 
 
 class AnalysisProcess:
-    """A process that analyses one study after another. It starts when it is first needed, and again when it died.
-
-    Args:
-        prepare: Makes what analyses.
-        limits: Its limits.
-    """
+    """A process that analyses one study after another. It starts when it is first needed, and again when it died."""
 
     def __init__(self, prepare: Prepare, limits: Analysis) -> None:
         self._prepare, self._limits = prepare, limits
@@ -104,13 +97,9 @@ class AnalysisProcess:
         self._ending = False
 
     def run(self, files: Sequence[Path], folder: Path) -> Made:
-        """Analyses a study.
+        """Analyses the DICOM files of a study, and writes the results into an empty folder.
 
         A file that kills the process, or keeps it too long, is left out, and the study is analysed again without it.
-
-        Args:
-            files: DICOM files of one study.
-            folder: An empty folder, for the results.
 
         Raises:
             AnalysisFailed: If it fails, dies, or takes longer than it may.
@@ -242,9 +231,6 @@ def _reporter(connection: Connection, files: Sequence[Path]) -> Listener:
 
 
 def _save(results: Sequence[Dataset], folder: Path) -> list[tuple[str, str, str]]:
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian
-
     saved = []
     for number, ds in enumerate(results, 1):
         if getattr(ds, "file_meta", None) is None:

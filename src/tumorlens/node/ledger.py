@@ -18,7 +18,7 @@ from typing import Any
 from tumorlens.errors import ConfigError
 
 VERSION = 1
-"""Of the tables; a state of another version is not opened."""
+"""Version of the tables; a state of another one is not opened."""
 
 _TABLES = """
 CREATE TABLE instances (
@@ -90,18 +90,14 @@ CREATE TABLE pulls (
 """
 
 
+Result = tuple[str, str, str]
+"""SOPInstanceUID, SOPClassUID and file of a result."""
+
+
 @dataclass(frozen=True)
 class StoredInstance:
-    """An instance that was received.
+    """An instance that was received: SOPInstanceUID, file below the node's folder, SHA-256 of the data set as sent."""
 
-    Attributes:
-        seq: Its number in the order of arrival.
-        sop: SOPInstanceUID.
-        file: Its file, relative to the node's folder.
-        sha256: Of the data set as it was sent.
-    """
-
-    seq: int
     sop: str
     file: str
     sha256: str
@@ -112,8 +108,6 @@ class Revision:
     """One analysis of a study: of all that had come of it by then.
 
     Attributes:
-        id: Its number.
-        study: StudyInstanceUID.
         number: 1 for the study's first, one more each time the study has grown.
         upto: It takes the study's instances up to this one.
         tries: How often it was begun.
@@ -127,13 +121,9 @@ class Revision:
 
 
 class Ledger:
-    """The state of a node. Its methods may be called from any thread, and from several processes.
+    """The state of a node, in a file; ConfigError if that is of another version.
 
-    Args:
-        path: The database's file; made where there is none.
-
-    Raises:
-        ConfigError: If it is no state of this version.
+    Its methods may be called from any thread, and from several processes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -254,8 +244,8 @@ class Ledger:
                     "SELECT uid, revision, upto, 'waiting', ? FROM studies WHERE uid = ?",
                     *(now, study),
                 )
-                newest = self.rows("SELECT * FROM revisions WHERE study = ? ORDER BY id DESC LIMIT 1", study)
-                opened.append(_revision(newest[0]))
+                sql = "SELECT id, study, number, upto, tries FROM revisions WHERE study = ? ORDER BY id DESC LIMIT 1"
+                opened.append(Revision(*self.rows(sql, study)[0]))
         return opened
 
     def next_revision(self) -> Revision | None:
@@ -263,9 +253,12 @@ class Ledger:
 
         Studies are analysed one at a time; one that is marked so when the next is asked for was left behind.
         """
-        sql = "SELECT * FROM revisions WHERE state IN ('waiting', 'analysing') AND next_try <= ? ORDER BY id LIMIT 1"
+        sql = (
+            "SELECT id, study, number, upto, tries FROM revisions "
+            "WHERE state IN ('waiting', 'analysing') AND next_try <= ? ORDER BY id LIMIT 1"
+        )
         rows = self.rows(sql, time.time())
-        return _revision(rows[0]) if rows else None
+        return Revision(*rows[0]) if rows else None
 
     def resume(self) -> int:
         """After a start: what was being analysed waits again. Gives the number of revisions.
@@ -279,14 +272,7 @@ class Ledger:
             return self.write("UPDATE revisions SET state = 'waiting' WHERE state = 'analysing'")
 
     def set_revision(self, revision: Revision, state: str, note: str = "", *, wait: float = 0.0) -> None:
-        """Moves a revision to a state.
-
-        Args:
-            revision: The revision.
-            state: waiting, analysing, sending, done or dead.
-            note: Why, for the status.
-            wait: Seconds until it is due.
-        """
+        """Moves a revision to a state, with a note for the status; it is due in so many seconds."""
         now = time.time()
         began = int(state == "analysing")
         self.write(
@@ -304,7 +290,7 @@ class Ledger:
     def instances_of(self, revision: Revision) -> list[StoredInstance]:
         """The instances that a revision takes, without dead letters, in the order they came."""
         rows = self.rows(
-            "SELECT seq, sop, file, sha256 FROM instances WHERE study = ? AND seq <= ? AND dead IS NULL ORDER BY seq",
+            "SELECT sop, file, sha256 FROM instances WHERE study = ? AND seq <= ? AND dead IS NULL ORDER BY seq",
             *(revision.study, revision.upto),
         )
         return [StoredInstance(*row) for row in rows]
@@ -318,23 +304,12 @@ class Ledger:
         return self.value(sql, revision.study, revision.id, digest) is not None
 
     def add_results(
-        self,
-        revision: Revision,
-        digest: str,
-        results: Sequence[tuple[str, str, str]],
-        destinations: Sequence[str],
-        note: str,
+        self, revision: Revision, digest: str, results: Sequence[Result], destinations: Sequence[str], note: str
     ) -> None:
         """Records a revision's results and what is to be delivered, and moves it on.
 
-        A result that an earlier revision has made already stays as it is.
-
-        Args:
-            revision: The revision.
-            digest: Of the instances that were analysed.
-            results: SOPInstanceUID, SOPClassUID and file of each.
-            destinations: Names.
-            note: For the status.
+        A result that an earlier revision has made already stays as it is. The digest is that of the instances that were
+        analysed; the note is for the status.
         """
         with self.transaction():
             self.write("UPDATE revisions SET digest = ? WHERE id = ?", digest, revision.id)
@@ -360,7 +335,3 @@ class Ledger:
                 "WHERE id = ? AND state = 'sending'",
                 *(*end, time.time(), revision),
             )
-
-
-def _revision(row: sqlite3.Row) -> Revision:
-    return Revision(row["id"], row["study"], row["number"], row["upto"], row["tries"])

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import IO
 
 from tumorlens.errors import ConfigError, TumorLensError
@@ -38,22 +37,16 @@ _LOG = logging.getLogger(__name__)
 
 
 def open_ledger(folder: Path) -> Ledger:
-    """The state of a node, whether it runs or not.
-
-    Raises:
-        ConfigError: If there is none.
-    """
+    """The state of a node, whether it runs or not; ConfigError if there is none."""
     if not (folder / _STATE).exists():
         raise ConfigError(f"{folder}: no node has run there yet")
     return Ledger(folder / _STATE)
 
 
 class Node:
-    """A node. Only one may run on a folder.
+    """A node, by all of node.yaml. Only one may run on a folder.
 
-    Args:
-        config: All of node.yaml.
-        prepare: Makes what analyses; the weights' own analysis where there is none.
+    `prepare` makes what analyses; without one, it is the weights' own analysis.
 
     Raises:
         ConfigError: If its folder cannot be used, or another node runs there.
@@ -82,11 +75,7 @@ class Node:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Takes up what the last run left, and begins.
-
-        Raises:
-            ConfigError: If the address cannot be listened on.
-        """
+        """Takes up what the last run left, and begins; ConfigError if the address cannot be listened on."""
         self.spool.tidy()
         strays = self.inbox.take_up_strays()
         unfinished = self.ledger.resume()
@@ -121,10 +110,8 @@ class Node:
         warnings.simplefilter("ignore")  # those of the libraries that read files quote them
         ended = threading.Event()
 
-        def end(_signal: int, _frame: FrameType | None) -> None:
-            ended.set()
-
-        before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, lambda *_: ended.set()) for number in signals}
         try:
             self.start()
             # Not for ever: a signal that reached another thread is handled by this one only once it wakes.
@@ -144,13 +131,11 @@ class Node:
                         continue  # there may be more
                 except InterruptedError:
                     break
-                except (sqlite3.Error, OSError, TumorLensError) as error:
-                    pause = max(every, _AFTER_ERROR)
-                    _LOG.error("%s: %s; going on in %g s", name, error, pause)
                 except Exception as error:  # noqa: BLE001 - no thread of the node may end silently
                     pause = max(every, _AFTER_ERROR)
-                    # Without its text, which may quote what was read.
-                    _LOG.error("%s: %s; going on in %g s", name, type(error).__name__, pause)
+                    # The text of others may quote what was read.
+                    ours = isinstance(error, sqlite3.Error | OSError | TumorLensError)
+                    _LOG.error("%s: %s; going on in %g s", name, error if ours else type(error).__name__, pause)
                 self._stop.wait(pause)
 
         thread = threading.Thread(target=go, name=name, daemon=True)
@@ -171,11 +156,6 @@ class Node:
 def pull_study(config: NodeConfig, name: str, study: str) -> tuple[int, int]:
     """Has a source send a study: to the node that runs, or, by C-GET, into its folder, where it will notice.
 
-    Args:
-        config: All of node.yaml.
-        name: Of the source.
-        study: StudyInstanceUID.
-
     Returns:
         Number of instances that came, and that failed.
 
@@ -185,8 +165,8 @@ def pull_study(config: NodeConfig, name: str, study: str) -> tuple[int, int]:
     """
     source = next((s for s in config.sources if s.name == name), None)
     if source is None:
-        known = ", ".join(s.name for s in config.sources) or "none is configured"
-        raise ConfigError(f"--from {name}: there is no such source ({known})")
+        names = ", ".join(s.name for s in config.sources) or "none is configured"
+        raise ConfigError(f"--from {name}: there is no such source ({names})")
     ledger = open_ledger(config.folder)
     try:
         retriever = Retriever(config.ae_title, source, Inbox(Spool(config.folder), ledger))

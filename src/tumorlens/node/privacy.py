@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 
-_LOUD = ("pynetdicom", "pydicom", "httpx", "httpcore", "python_multipart")
+LOUD = ("pynetdicom", "pydicom", "httpx", "httpcore", "python_multipart")
 
 
 def short(uid: str | None) -> str:
@@ -15,5 +15,5 @@ def short(uid: str | None) -> str:
 
 def quieten() -> None:
     """Stops libraries from logging: what they log quotes data sets, and addresses with UIDs in them."""
-    for name in _LOUD:
+    for name in LOUD:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)

@@ -18,15 +18,8 @@ def forget_old(spool: Spool, ledger: Ledger, days: float) -> bool:
     """Removes the files of studies of which all is done, and nothing has come for so many days.
 
     Dead letters keep their study. What was analysed, and what its results are called, is remembered: a study that
-    comes again as it was is not analysed again, and one that comes again and has grown is, whole.
-
-    Args:
-        spool: The files.
-        ledger: The state.
-        days: Age, by the newest instance.
-
-    Returns:
-        Whether there may be more to forget.
+    comes again as it was is not analysed again, and one that comes again and has grown is, whole. Gives whether there
+    may be more to forget.
     """
     old = ledger.rows(
         "SELECT uid FROM studies s WHERE last_seq <= upto AND last_received < ? "
@@ -38,15 +31,12 @@ def forget_old(spool: Spool, ledger: Ledger, days: float) -> bool:
     for (study,) in old:
         with ledger.transaction():  # nothing of it is taken in meanwhile
             files = "SELECT file FROM instances WHERE study = ?"
-            results = (
-                "SELECT file FROM results WHERE revision IN (SELECT id FROM revisions WHERE study = ?) AND file <> ''"
-            )
+            of_study = "revision IN (SELECT id FROM revisions WHERE study = ?)"
+            results = f"SELECT file FROM results WHERE {of_study} AND file <> ''"  # noqa: S608
             # Files first: a kill between the two leaves rows, and the next time does the rest.
             for (name,) in [*ledger.rows(files, study), *ledger.rows(results, study)]:
                 spool.absolute(name).unlink(missing_ok=True)
             ledger.write("DELETE FROM instances WHERE study = ?", study)
-            ledger.write(
-                "UPDATE results SET file = '' WHERE revision IN (SELECT id FROM revisions WHERE study = ?)", study
-            )
+            ledger.write(f"UPDATE results SET file = '' WHERE {of_study}", study)  # noqa: S608
         _LOG.info("study %s was done long ago and is forgotten", short(study))
     return len(old) == _AT_ONCE

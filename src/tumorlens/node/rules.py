@@ -81,9 +81,6 @@ class Verdict:
     """What the rules say of a series.
 
     Attributes:
-        series: SeriesInstanceUID.
-        description: SeriesDescription.
-        number: SeriesNumber, or None.
         instances: How many it has.
         taken: Those that are taken.
         reasons: Why the others are not, a line each.
@@ -98,11 +95,7 @@ class Verdict:
 
 
 def read_instances(paths: Iterable[str]) -> tuple[list[Header], dict[str, str]]:
-    """Reads the headers of files.
-
-    Returns:
-        The headers, and by path what is wrong with the files that cannot be read.
-    """
+    """The headers of files, and by path what is wrong with those that cannot be read."""
     headers, bad = [], {}
     for path in paths:
         try:
@@ -119,14 +112,11 @@ def judge(instances: Sequence[Header], rules: Sequence[SeriesRule]) -> list[Verd
     """Says of each series whether it is taken.
 
     Localizers, derived pictures and slices of another plane may hide in a good series, so these are asked of each
-    instance; what the instances that are left come to is asked of the series.
-
-    Args:
-        instances: Headers of the files of one study.
-        rules: A series is taken by the first that takes any of it.
+    instance; what the instances that are left come to is asked of the series. A series is taken by the first rule that
+    takes any of it.
 
     Returns:
-        One verdict a series, by series number.
+        One verdict a series of a study, by series number.
     """
     groups: dict[str, list[Header]] = {}
     for instance in instances:

@@ -17,12 +17,9 @@ from tumorlens.node.privacy import short
 
 
 class Spool:
-    """The files of a node: what came in, and the results.
+    """The files of a node, in its folder: what came in, and the results.
 
     Nothing that a sender chose becomes part of a path: files are named by SHA-256 of UIDs.
-
-    Args:
-        folder: The node's.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -73,17 +70,7 @@ class Spool:
         return Path(tempfile.mkdtemp(dir=self.scratch))
 
     def keep_results(self, made: Path, study: str, revision: int, names: Sequence[str]) -> list[Path]:
-        """Moves the results of a study from the folder they were made in to where they stay.
-
-        Args:
-            made: The folder.
-            study: StudyInstanceUID.
-            revision: Which of the study's analyses made them.
-            names: The files.
-
-        Returns:
-            Where they are now, on the disk.
-        """
+        """Moves a revision's result files from the folder they were made in to where they stay; gives their paths."""
         target = self.results / short(study) / f"{revision:03d}"
         shutil.rmtree(target, ignore_errors=True)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from tumorlens.node.ledger import Ledger
 from tumorlens.node.privacy import short
 
 STATES = ("receiving", "waiting", "analysing", "sending", "done", "dead")
-"""Of a study, in the order it passes them."""
+"""The states of a study, in the order it passes them."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,6 @@ class DeadLetter:
         id: What `retry` takes, such as "d7".
         what: instance, study, delivery or pull.
         uid: Of the instance, study or result; of a pull, what its server calls the study.
-        reason: Why.
     """
 
     id: str
@@ -76,14 +75,7 @@ def dead_letters(ledger: Ledger) -> list[DeadLetter]:
 
 
 def retry(ledger: Ledger, ids: list[str] | None = None) -> int:
-    """Has dead letters tried again; a running node notices.
-
-    Args:
-        ledger: The state.
-        ids: Those of the dead letters; None for all.
-
-    Returns:
-        How many there were.
+    """Has dead letters tried again, those with these ids or all; a running node notices. Gives their number.
 
     Raises:
         ConfigError: If there is no such dead letter.

@@ -6,22 +6,19 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from sqlite3 import Row
+from typing import Protocol
 
+import httpx
 from pydantic import BaseModel
 
 from tumorlens.errors import PeerError
 from tumorlens.node.config import Feed, Retries
-from tumorlens.node.delivery import waiting_time
+from tumorlens.node.delivery import note_failure
 from tumorlens.node.dicomweb import COUNT, STUDY, DicomWeb, Web, value
 from tumorlens.node.inbox import Inbox
 from tumorlens.node.ledger import Ledger
 from tumorlens.node.privacy import short
-
-if TYPE_CHECKING:
-    import sqlite3
-
-    import httpx
 
 _LOG = logging.getLogger(__name__)
 _CHANGES = 100  # of Orthanc, asked for at a time
@@ -61,15 +58,7 @@ class _Instance(BaseModel):
 
 
 class Watcher:
-    """Follows one feed.
-
-    Args:
-        feed: The feed.
-        server: Its server.
-        inbox: Takes the instances.
-        ledger: What was seen and pulled.
-        retries: When failures are tried again.
-    """
+    """Follows one feed of a server, and has its instances taken in."""
 
     def __init__(self, feed: Feed, server: Server, inbox: Inbox, ledger: Ledger, retries: Retries) -> None:
         self.name = feed.name
@@ -85,23 +74,14 @@ class Watcher:
         for row in self._ledger.rows(sql, self.name, time.time()):
             self._pull(row)
 
-    def _pull(self, row: sqlite3.Row) -> None:
+    def _pull(self, row: Row) -> None:
         came = 0
         try:
             for content in self._server.pull(row["study"]):
                 self._inbox.take(content)
                 came += 1
         except PeerError as error:
-            tries = row["tries"] + 1
-            dead = tries >= self._retries.tries
-            self._ledger.write(
-                "UPDATE pulls SET state = ?, note = ?, tries = ?, next_try = ? WHERE id = ?",
-                "dead" if dead else "waiting",
-                str(error),
-                tries,
-                time.time() + waiting_time(tries, self._retries),
-                row["id"],
-            )
+            note_failure(self._ledger, "pulls", row, "waiting", str(error), self._retries)
             _LOG.warning("study %s could not be pulled: %s", short(row["study"]), error)
             return
         # It may have grown meanwhile: then it is not done.
@@ -117,11 +97,6 @@ class QidoServer:
 
     QIDO-RS cannot say what has changed. So all studies of the last days are listed, and one is pulled when its number
     of instances is the same in two looks, and not the one it was pulled with.
-
-    Args:
-        feed: The feed.
-        ledger: What was seen.
-        transport: What carries requests; the network where there is none.
     """
 
     def __init__(self, feed: Feed, ledger: Ledger, transport: httpx.BaseTransport | None = None) -> None:
@@ -132,28 +107,22 @@ class QidoServer:
         """Lists studies; see `Server`."""
         first = dt.date.today() - dt.timedelta(days=self._feed.days)
         for item in self._web.search_studies(StudyDate=f"{first:%Y%m%d}-"):
-            study = value(item, STUDY)
-            if not study:
-                continue
-            counted = value(item, COUNT)
-            size = int(counted) if counted.isdecimal() else len(self._web.search_instances(study))
-            self._note(study, size)
+            if study := value(item, STUDY):
+                counted = value(item, COUNT)
+                self._note(study, int(counted) if counted.isdecimal() else len(self._web.search_instances(study)))
 
     def _note(self, study: str, size: int) -> None:
         with self._ledger.transaction():
-            pulls = self._ledger.rows("SELECT * FROM pulls WHERE feed = ? AND study = ?", self._feed.name, study)
-            if not pulls:
+            pull = (self._feed.name, study)
+            steady = (
+                "UPDATE pulls SET state = 'waiting' WHERE feed = ? AND study = ? AND size = ? AND state = 'growing'"
+            )
+            if not self._ledger.write(steady, *pull, size):
                 self._ledger.write(
-                    "INSERT INTO pulls (feed, study, size, state) VALUES (?, ?, ?, 'growing')",
-                    *(self._feed.name, study, size),
+                    "INSERT INTO pulls (feed, study, size, state) VALUES (?, ?, ?, 'growing') ON CONFLICT DO UPDATE "
+                    "SET size = excluded.size, state = 'growing', tries = 0, next_try = 0 WHERE size <> excluded.size",
+                    *(*pull, size),
                 )
-            elif pulls[0]["size"] != size:
-                self._ledger.write(
-                    "UPDATE pulls SET size = ?, state = 'growing', tries = 0, next_try = 0 WHERE id = ?",
-                    *(size, pulls[0]["id"]),
-                )
-            elif pulls[0]["state"] == "growing":
-                self._ledger.write("UPDATE pulls SET state = 'waiting' WHERE id = ?", pulls[0]["id"])
 
     def pull(self, study: str) -> Iterator[bytes]:
         """Retrieves what we do not have; see `Server`."""
@@ -167,13 +136,7 @@ class QidoServer:
 
 
 class OrthancServer:
-    """An Orthanc whose list of changes is followed: a study is pulled when Orthanc calls it stable.
-
-    Args:
-        feed: The feed.
-        ledger: How far the list was read.
-        transport: What carries requests; the network where there is none.
-    """
+    """An Orthanc whose list of changes is followed: a study is pulled when Orthanc calls it stable."""
 
     def __init__(self, feed: Feed, ledger: Ledger, transport: httpx.BaseTransport | None = None) -> None:
         self._feed, self._ledger = feed, ledger

@@ -13,8 +13,8 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from os import PathLike, fspath
-from typing import TYPE_CHECKING
 
+from tumorlens.classifier import Classifier
 from tumorlens.errors import InputError, NotAScan, NotOneStudy, UnreadableFile, UnsupportedFile
 from tumorlens.formats import Failure, find_sources
 from tumorlens.formats.checks import check_scans, parsing
@@ -27,12 +27,9 @@ from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity, identity_of
 from tumorlens.results.shelf import Shelf
 from tumorlens.results.slices import AnalysedStudy, Slice
+from tumorlens.scan import Scan, Values
 from tumorlens.study import SliceFinding, find_in_study
 from tumorlens.study.stacks import stacks_of
-
-if TYPE_CHECKING:
-    from tumorlens.classifier import Classifier
-    from tumorlens.scan import Scan, Values
 
 
 def analyse(
@@ -80,13 +77,7 @@ def analyse(
 
 
 class _Reading:
-    """Goes through a study's files, and keeps what it learns on the way.
-
-    Args:
-        paths: Files and folders.
-        shelf: Keeps the scans.
-        listener: Who is told what is read, and what is corrupt.
-    """
+    """Goes through a study's files, and keeps what it learns on the way."""
 
     def __init__(self, paths: list[str | PathLike[str]], shelf: Shelf, listener: Listener) -> None:
         self.paths, self._shelf, self._listener = paths, shelf, listener
@@ -150,22 +141,13 @@ class _Reading:
 
 
 def _check_uids(header: Header) -> None:
-    """Checks that results can refer to an instance.
-
-    Raises:
-        UnreadableFile: If they could not, because a UID is missing or is none.
-    """
-    uids = {
-        "SOPClassUID": header.sop_class,
-        "SOPInstanceUID": header.uid,
-        "SeriesInstanceUID": header.series,
-        "StudyInstanceUID": header.study,
-    }
+    """Raises UnreadableFile if results could not refer to an instance, because a UID is missing or is none."""
+    uids = {"SOPClass": header.sop_class, "SOPInstance": header.uid}
+    uids |= {"SeriesInstance": header.series, "StudyInstance": header.study}
     for keyword, uid in uids.items():
         if not is_uid(uid):
-            raise UnreadableFile(
-                header.path, f"it has no valid {keyword}", "export it again; results refer to it by UID"
-            )
+            remedy = "export it again; results refer to it by UID"
+            raise UnreadableFile(header.path, f"it has no valid {keyword}UID", remedy)
 
 
 def _window(values: Values | None) -> tuple[float, float] | None:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from highdicom.sc import SCImage
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from pydicom import Dataset
 
+from tumorlens.card import WeightsCard
 from tumorlens.overlay import draw_overlay, draw_scan
 from tumorlens.results.objects import MANUFACTURER, Maker
+from tumorlens.results.slices import AnalysedStudy, Slice
+from tumorlens.scan import Scan
 from tumorlens.version import __version__
 from tumorlens.wording import in_words, set_in_words
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from pydicom import Dataset
-
-    from tumorlens.card import WeightsCard
-    from tumorlens.results.slices import AnalysedStudy, Slice
-    from tumorlens.scan import Scan
 
 BANNER = "RESEARCH USE ONLY - NOT A DIAGNOSIS"
 """What is burned into every picture."""
@@ -37,12 +34,8 @@ def make_captures(maker: Maker) -> list[Dataset]:
 
     The heat map is drawn only where a tumour is present: heat over a head without one would look like a finding.
     """
-    from highdicom.sc import SCImage
-
     made = []
     for number, s in enumerate(maker.analysed.pictured, 1):
-        if s.scan is None:
-            continue
         result: Dataset = SCImage(
             pixel_array=np.asarray(draw_capture(maker.analysed, s, maker.card)),
             photometric_interpretation="RGB",
@@ -81,8 +74,6 @@ def _orientation(s: Slice) -> tuple[str, str] | None:
 
 
 def _source(s: Slice) -> Dataset:
-    from pydicom import Dataset
-
     item = Dataset()
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = s.header.sop_class, s.header.uid
     if s.frame_number is not None:
@@ -103,16 +94,10 @@ def _headline(analysed: AnalysedStudy) -> str:
 
 
 def draw_capture(analysed: AnalysedStudy, s: Slice, card: WeightsCard) -> Image.Image:
-    """A slice with its finding, as it goes into a Secondary Capture.
+    """A pictured slice with its finding, as it goes into a Secondary Capture.
 
-    Args:
-        analysed: The study.
-        s: One of its pictured slices.
-        card: Of the weights.
-
-    Returns:
-        RGB picture: the banner, the slice with square pixels, with heat map and contour if a tumour is present, and
-        the finding below.
+    An RGB picture: the banner, the slice with square pixels, with heat map and contour if a tumour is present, and
+    the finding below.
     """
     assert s.scan is not None
     scan, factors = _enlarged(s.scan)

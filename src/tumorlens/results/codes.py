@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from pydicom.sr.coding import Code as DicomCode
 
 from tumorlens.classes import Code, ScanClass
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from pydicom.sr.coding import Code as DicomCode
 
 SCHEME = "99TUMORLENS"
 """Our own coding scheme's designator; "99" marks a private one (PS3.16, 8.2)."""
@@ -33,14 +29,17 @@ class Term:
     Attributes:
         code: Scheme, value and meaning.
         source: Where it was read.
-        verified: Whether it was looked up in a copy of the terminology; else it is a candidate.
-        reason: Why it was not verified.
+        reason: Why it was not looked up in a copy of the terminology, and is a candidate; empty where it was.
     """
 
     code: Code
     source: str
-    verified: bool = True
     reason: str = ""
+
+    @property
+    def verified(self) -> bool:
+        """Whether it was looked up in a copy of the terminology."""
+        return not self.reason
 
 
 def _standard(scheme: str, value: str, meaning: str, where: str = _PYDICOM) -> Term:
@@ -48,12 +47,12 @@ def _standard(scheme: str, value: str, meaning: str, where: str = _PYDICOM) -> T
 
 
 def _ours(value: str, meaning: str) -> Term:
-    return Term(Code(scheme=SCHEME, value=value, meaning=meaning), _OURS)
+    return _standard(SCHEME, value, meaning, _OURS)
 
 
 def _candidate(value: str, meaning: str, doubt: str) -> Term:
     reason = f"not in PS3.16, to be looked up in a SNOMED CT browser before use; {doubt}"
-    return Term(Code(scheme="SCT", value=value, meaning=meaning), "public source code", verified=False, reason=reason)
+    return Term(Code(scheme="SCT", value=value, meaning=meaning), "public source code", reason)
 
 
 TERMS = {
@@ -90,11 +89,9 @@ CANDIDATES = {
 
 
 def code_of(scan_class: ScanClass, *, candidates: bool = False) -> Code:
-    """The code that a result names a class with.
+    """The code that a result names a class with; one that its weights card gives goes before all others.
 
-    Args:
-        scan_class: The class; a code that its weights card gives goes before all others.
-        candidates: Whether to use `CANDIDATES`, because the site has looked them up.
+    With `candidates`, `CANDIDATES` are used, because the site has looked them up.
     """
     if scan_class.codes:
         return scan_class.codes[0]
@@ -110,22 +107,12 @@ def probability_of(scan_class: ScanClass) -> Code:
 
 def to_dicom(code: Code) -> DicomCode:
     """The same code for pydicom and highdicom."""
-    from pydicom.sr.coding import Code as DicomCode
-
     return DicomCode(code.value, code.scheme, code.meaning)
 
 
 def term(name: str) -> DicomCode:
     """A code of `TERMS` for pydicom and highdicom."""
     return to_dicom(TERMS[name].code)
-
-
-def rows(codes: Iterable[ScanClass] = ()) -> list[tuple[str, str, str, str]]:
-    """The tables as rows of (scheme, value, meaning, source), for the documentation."""
-    terms = [*TERMS.values(), *CANDIDATES.values()]
-    sources = [(t.code, t.source if t.verified else f"**not verified**: {t.reason}") for t in terms]
-    sources += [(c, _OURS) for k in codes for c in (code_of(k), probability_of(k))]
-    return [(c.scheme, c.value, c.meaning, source) for c, source in sources]
 
 
 def _value(key: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pydicom import Dataset
+from pydicom import Dataset, config
+from pydicom.datadict import dictionary_VR
+from pydicom.multival import MultiValue
+from pydicom.valuerep import validate_value
 
 PATIENT_AND_STUDY = (
     *("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex"),
@@ -58,14 +59,11 @@ def identity_of(header: Dataset) -> Identity:
     Raises:
         Exception: Whatever the parser raises for a corrupt header; call it inside `formats.checks.parsing`.
     """
-    from pydicom import Dataset
-    from pydicom.datadict import dictionary_VR
-
     elements = Dataset()
     for keyword in PATIENT_AND_STUDY:
         value = header.get(keyword)
         vr = dictionary_VR(keyword)
-        text = "" if value is None else "\\".join(map(str, value)) if _several(value) else str(value)
+        text = "" if value is None else "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value)
         if not _writable(vr, text) or (keyword == "PatientSex" and text.strip() not in _SEXES):
             text = ""
         if text or keyword in _TYPE_2:
@@ -73,20 +71,11 @@ def identity_of(header: Dataset) -> Identity:
     return Identity(str(header.get("StudyInstanceUID") or "").strip(), elements)
 
 
-def _several(value: object) -> bool:
-    from pydicom.multival import MultiValue
-
-    return isinstance(value, MultiValue)
-
-
 def _writable(vr: str, text: str) -> bool:
     """Whether a value may be written: PACS refuse objects with malformed dates or overlong names."""
-    from pydicom import config
-    from pydicom.valuerep import validate_value
-
     try:
-        # A backslash would make two values of one.
         validate_value(vr, text, config.RAISE)
     except ValueError:
         return False
+    # A backslash would make two values of one.
     return "\\" not in text and "\0" not in text

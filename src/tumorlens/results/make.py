@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from pydicom import Dataset
+
+from tumorlens.card import WeightsCard
 from tumorlens.errors import needs_extra
 from tumorlens.formats.checks import QUIET
 from tumorlens.results.objects import Maker
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pydicom import Dataset
-
-    from tumorlens.card import WeightsCard
-    from tumorlens.results.slices import AnalysedStudy
+from tumorlens.results.slices import AnalysedStudy
 
 KINDS = {
     "1.2.840.10008.5.1.4.1.1.7": "secondary-capture",
@@ -46,30 +42,21 @@ def make_results(analysed: AnalysedStudy, card: WeightsCard, *, candidates: bool
     Raises:
         MissingExtra: If highdicom is not installed.
     """
-    maker = Maker(analysed, card, candidates)
-    with needs_extra("DICOM results", "hospital"):
-        import highdicom  # noqa: F401 - the makers need it
-    from tumorlens.results.capture import make_captures
-    from tumorlens.results.maps import make_parametric_maps, make_segmentations
-    from tumorlens.results.presentation import make_presentation_states
-    from tumorlens.results.report import make_report
+    with needs_extra("DICOM results", "hospital"):  # highdicom, in each of them
+        from tumorlens.results.capture import make_captures
+        from tumorlens.results.maps import make_parametric_maps, make_segmentations
+        from tumorlens.results.presentation import make_presentation_states
+        from tumorlens.results.report import make_report
 
+    maker = Maker(analysed, card, candidates)
+    makers = (make_captures, make_segmentations, make_parametric_maps, make_presentation_states)
     with QUIET:  # pydicom warns of odd values, and quotes them
-        others = [
-            *make_captures(maker),
-            *make_segmentations(maker),
-            *make_parametric_maps(maker),
-            *make_presentation_states(maker),
-        ]
+        others = [result for make in makers for result in make(maker)]
         return [*others, make_report(maker, others)]
 
 
 def write_results(results: list[Dataset], folder: Path) -> list[Path]:
-    """Writes result objects as DICOM files, named by a number and their kind.
-
-    Returns:
-        Their paths, in the same order.
-    """
+    """Writes result objects as DICOM files, named by a number and their kind; gives their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for number, result in enumerate(results, 1):

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 import numpy as np
+from highdicom.content import AlgorithmIdentificationSequence, VOILUTTransformation
+from highdicom.pm import ParametricMap, RealWorldValueMapping
+from highdicom.seg import Segmentation, SegmentDescription
+from numpy.typing import NDArray
+from pydicom import Dataset
 
+from tumorlens.evidence import Region
 from tumorlens.results.codes import code_of, term, to_dicom
 from tumorlens.results.objects import MANUFACTURER, Maker, divide, reference, restore_references
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from pydicom import Dataset
-
-    from tumorlens.evidence import Region
-    from tumorlens.results.slices import Slice
+from tumorlens.results.slices import Slice
 
 
 def make_segmentations(maker: Maker) -> list[Dataset]:
@@ -23,13 +22,13 @@ def make_segmentations(maker: Maker) -> list[Dataset]:
 
     A slice has a frame if it has a region and a usable geometry.
     """
-    from highdicom.content import AlgorithmIdentificationSequence
-    from highdicom.seg import Segmentation, SegmentDescription
-
     if (tumour := maker.analysed.tumour) is None:
         return []
     made = []
     with_region = [s for s in maker.analysed.shown if s.finding.region is not None]
+    algorithm = AlgorithmIdentificationSequence(
+        name=maker.algorithm, family=term("artificial_intelligence"), version=maker.version, source=MANUFACTURER
+    )
     for number, stack in enumerate(divide(with_region), 1):
         segment = SegmentDescription(
             segment_number=1,
@@ -37,12 +36,7 @@ def make_segmentations(maker: Maker) -> list[Dataset]:
             segmented_property_category=term("spatial"),
             segmented_property_type=term("evidence"),
             algorithm_type="AUTOMATIC",
-            algorithm_identification=AlgorithmIdentificationSequence(
-                name=maker.algorithm,
-                family=term("artificial_intelligence"),
-                version=maker.version,
-                source=MANUFACTURER,
-            ),
+            algorithm_identification=algorithm,
             tracking_uid=maker.uid("tracking", "region", number),
             tracking_id=f"AI evidence {number}",
             anatomic_regions=[term("brain")],
@@ -50,7 +44,7 @@ def make_segmentations(maker: Maker) -> list[Dataset]:
         segment.SegmentDescription = f"Strongest evidence for {tumour.name}; no outline of a tumour"
         result = Segmentation(
             source_images=[reference(maker, s) for s in stack],
-            pixel_array=np.stack([_mask(s) for s in stack]),
+            pixel_array=np.stack([inside(s.finding.region, s.shape) for s in stack if s.finding.region]),
             segmentation_type="BINARY",
             segment_descriptions=[segment],
             content_label="AI_EVIDENCE",
@@ -64,25 +58,22 @@ def make_segmentations(maker: Maker) -> list[Dataset]:
 
 def make_parametric_maps(maker: Maker) -> list[Dataset]:
     """Parametric Map objects (PS3.3 A.75): the heat itself, float32 in [0, 1], one object per stack of slices."""
-    from highdicom.content import VOILUTTransformation
-    from highdicom.pm import ParametricMap, RealWorldValueMapping
-
     if (tumour := maker.analysed.tumour) is None:
         return []
     made = []
+    mapping = RealWorldValueMapping(
+        lut_label="SALIENCY",
+        lut_explanation=f"Evidence for {tumour.name}, 1 at its peak"[:64],
+        unit=term("unitless"),
+        value_range=(0.0, 1.0),
+        slope=1.0,
+        intercept=0.0,
+        quantity_definition=term("saliency"),
+    )
     for number, stack in enumerate(divide(maker.analysed.shown), 1):
-        mapping = RealWorldValueMapping(
-            lut_label="SALIENCY",
-            lut_explanation=f"Evidence for {tumour.name}, 1 at its peak"[:64],
-            unit=term("unitless"),
-            value_range=(0.0, 1.0),
-            slope=1.0,
-            intercept=0.0,
-            quantity_definition=term("saliency"),
-        )
         result = ParametricMap(
             source_images=[reference(maker, s) for s in stack],
-            pixel_array=np.stack([_heat(s) for s in stack]),
+            pixel_array=np.stack([s.finding.heatmap for s in stack if s.finding.heatmap is not None]),
             contains_recognizable_visual_features=False,
             real_world_value_mappings=[mapping],
             voi_lut_transformations=[VOILUTTransformation(0.5, 1.0, voi_lut_function="LINEAR_EXACT")],
@@ -102,16 +93,6 @@ def _own(maker: Maker, result: Dataset, stack: list[Slice], kind: str, number: i
     for dimension in result.DimensionIndexSequence:
         dimension.DimensionOrganizationUID = organization
     return maker.finished(result)
-
-
-def _heat(s: Slice) -> NDArray[np.float32]:
-    heatmap = s.finding.heatmap
-    return np.zeros(s.shape, np.float32) if heatmap is None else np.ascontiguousarray(heatmap, np.float32)
-
-
-def _mask(s: Slice) -> NDArray[np.bool_]:
-    assert s.finding.region is not None
-    return inside(s.finding.region, s.shape)
 
 
 def inside(region: Region, shape: tuple[int, int]) -> NDArray[np.bool_]:

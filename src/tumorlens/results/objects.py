@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from pydicom import Dataset
+from pydicom.uid import generate_uid
+from pydicom.valuerep import DS
+
+from tumorlens.card import WeightsCard
+from tumorlens.formats.dicom.header import Header
 from tumorlens.formats.dicom.info import CLASSIC_MR
 from tumorlens.formats.dicom.order import group
 from tumorlens.results.codes import SCHEME, SCHEME_NAME, term
+from tumorlens.results.slices import AnalysedStudy, Slice
 from tumorlens.version import __version__
 
 if TYPE_CHECKING:
     from highdicom import ContributingEquipment
-    from pydicom import Dataset
-
-    from tumorlens.card import WeightsCard
-    from tumorlens.formats.dicom.header import Header
-    from tumorlens.results.slices import AnalysedStudy, Slice
 
 MANUFACTURER = "TumorLens"
 RESEARCH_USE = "AI - research use only"
@@ -60,15 +63,11 @@ class Maker:
 
     def uid(self, *what: object) -> str:
         """The UID of one thing that is made."""
-        from pydicom.uid import generate_uid
-
         return str(generate_uid(entropy_srcs=[*self._entropy, *map(str, what)]))
 
     @property
     def weights(self) -> str:
         """SHA-256 of the weights; of the card, where they are in memory only."""
-        import hashlib
-
         return self.card.sha256 or hashlib.sha256(self.card.model_dump_json().encode()).hexdigest()
 
     @property
@@ -82,12 +81,7 @@ class Maker:
         return f"{__version__} weights {self.weights[:12]}"
 
     def arguments(self, kind: str, instance: int = 1) -> dict[str, Any]:
-        """What every object is constructed with.
-
-        Args:
-            kind: "capture", "report", "region", "heat" or "contour".
-            instance: The object's number in its series.
-        """
+        """What every object is constructed with, by its kind, a key of `_SERIES`, and its number in its series."""
         from highdicom.coding_schemes import CodingSchemeIdentificationItem
 
         number, words = _SERIES[kind]
@@ -126,8 +120,6 @@ class Maker:
     @property
     def device(self) -> str:
         """UID of the algorithm with these weights."""
-        from pydicom.uid import generate_uid
-
         return str(generate_uid(entropy_srcs=[MANUFACTURER, __version__, self.weights]))
 
     def finished(self, result: Dataset) -> Dataset:
@@ -152,20 +144,10 @@ def reference(maker: Maker, s: Slice) -> Dataset:
     Sources may be multi-frame, of mixed planes, and wrong in any element. So objects are made of these, and
     `restore_references` then puts in the real ones.
     """
-    from pydicom import Dataset
-
-    ds = Dataset()
-    ds.SOPClassUID = CLASSIC_MR
-    ds.SOPInstanceUID = maker.uid("stand-in", s.header.uid, s.frame)
-    ds.StudyInstanceUID = maker.analysed.identity.study
-    ds.SeriesInstanceUID = s.header.series
+    ds = _instance(maker, CLASSIC_MR, maker.uid("stand-in", s.header.uid, s.frame), s.header.series)
     ds.Modality = "MR"
-    ds.InstanceNumber = 1
+    ds.InstanceNumber = ds.SamplesPerPixel = 1
     ds.Rows, ds.Columns = s.shape
-    ds.SamplesPerPixel = 1
-    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
-        setattr(ds, keyword, "")
-    ds.StudyDate = ds.StudyTime = ds.ReferringPhysicianName = None
     if s.geometry is not None:
         ds.FrameOfReferenceUID = s.geometry.frame_of_reference
         ds.PositionReferenceIndicator = None
@@ -179,11 +161,14 @@ def reference(maker: Maker, s: Slice) -> Dataset:
 
 def source_of(maker: Maker, header: Header) -> Dataset:
     """A source instance as evidence of a report."""
-    from pydicom import Dataset
+    return _instance(maker, header.sop_class, header.uid, header.series)
 
+
+def _instance(maker: Maker, sop_class: str, uid: str, series: str) -> Dataset:
+    """An instance of the study that says nothing of the patient."""
     ds = Dataset()
-    ds.SOPClassUID, ds.SOPInstanceUID = header.sop_class, header.uid
-    ds.StudyInstanceUID, ds.SeriesInstanceUID = maker.analysed.identity.study, header.series
+    ds.SOPClassUID, ds.SOPInstanceUID = sop_class, uid
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = maker.analysed.identity.study, series
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
         setattr(ds, keyword, "")
     ds.StudyDate = ds.StudyTime = ds.ReferringPhysicianName = None
@@ -215,8 +200,7 @@ def _items(ds: Dataset) -> Iterator[tuple[Dataset, Dataset]]:
 
 def _join(result: Dataset) -> None:
     """Makes one reference of several to frames of one instance."""
-    holders = [result, *result.get("ReferencedSeriesSequence", [])]
-    for holder in holders:
+    for holder in (result, *result.get("ReferencedSeriesSequence", [])):
         for keyword in ("SourceImageSequence", "ReferencedInstanceSequence", "ReferencedImageSequence"):
             references: dict[str, Dataset] = {}
             frames: dict[str, list[int]] = {}
@@ -256,6 +240,4 @@ def _in_one_stack(one: Slice, other: Slice) -> bool:
 
 def decimals(values: Sequence[float]) -> list[Any]:
     """Numbers as decimal strings (DS) of at most 16 characters."""
-    from pydicom.valuerep import DS
-
     return [DS(float(v), auto_format=True) for v in values]

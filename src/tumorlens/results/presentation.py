@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from highdicom.content import ModalityLUTTransformation, PresentationLUTTransformation
+from highdicom.pr import (
+    GraphicAnnotation,
+    GraphicLayer,
+    GraphicObject,
+    GrayscaleSoftcopyPresentationState,
+    TextObject,
+)
+from pydicom import Dataset
 
 from tumorlens.results.codes import term
 from tumorlens.results.objects import Maker, decimals, reference, restore_references
-
-if TYPE_CHECKING:
-    from highdicom.pr import GraphicAnnotation
-    from pydicom import Dataset
-
-    from tumorlens.results.slices import Slice
+from tumorlens.results.slices import Slice
 
 _LAYER = "AI_EVIDENCE"
 
@@ -24,16 +26,17 @@ def make_presentation_states(maker: Maker) -> list[Dataset]:
     One object holds for slices of one series, size and spacing whose stored values mean the same. Colour pictures have
     none: this kind of object is for grey ones.
     """
-    from highdicom.content import ModalityLUTTransformation, PresentationLUTTransformation
-    from highdicom.pr import GraphicLayer, GrayscaleSoftcopyPresentationState
-
     made = []
     for number, group in enumerate(_groups(maker), 1):
-        sources = [reference(maker, s) for s in group]
+        first, sources = group[0], [reference(maker, s) for s in group]
         for source, s in zip(sources, group, strict=True):
             if s.window is not None:
                 source.WindowCenter, source.WindowWidth = s.window
-        rescale = group[0].rescale
+        values = None
+        if first.rescale is not None:
+            slope, intercept = first.rescale
+            values = ModalityLUTTransformation(rescale_slope=slope, rescale_intercept=intercept, rescale_type="US")
+        shape = "INVERSE" if first.header.photometric == "MONOCHROME1" else "IDENTITY"
         result = GrayscaleSoftcopyPresentationState(
             referenced_images=sources,
             content_label=_LAYER,
@@ -41,19 +44,15 @@ def make_presentation_states(maker: Maker) -> list[Dataset]:
             concept_name=term("contour"),
             graphic_layers=[GraphicLayer(_LAYER, order=1, description="AI, research use only")],
             graphic_annotations=[_annotation(source, s) for source, s in zip(sources, group, strict=True)],
-            modality_lut_transformation=None
-            if rescale is None
-            else ModalityLUTTransformation(rescale_slope=rescale[0], rescale_intercept=rescale[1], rescale_type="US"),
-            presentation_lut_transformation=PresentationLUTTransformation(
-                presentation_lut_shape="INVERSE" if group[0].header.photometric == "MONOCHROME1" else "IDENTITY"
-            ),
+            modality_lut_transformation=values,
+            presentation_lut_transformation=PresentationLUTTransformation(presentation_lut_shape=shape),
             **maker.arguments("contour", number),
         )
-        if group[0].geometry is not None:
+        if first.geometry is not None:
             # highdicom says that all pixels are square.
             area = result.DisplayedAreaSelectionSequence[0]
             del area.PresentationPixelAspectRatio
-            area.PresentationPixelSpacing = decimals(group[0].geometry.spacing)
+            area.PresentationPixelSpacing = decimals(first.geometry.spacing)
         restore_references(maker, result, group)
         made.append(maker.finished(result))
     return made
@@ -69,26 +68,18 @@ def _groups(maker: Maker) -> list[list[Slice]]:
 
 
 def _annotation(source: Dataset, s: Slice) -> GraphicAnnotation:
-    from highdicom.pr import GraphicAnnotation, GraphicLayer, GraphicObject, TextObject
-
     assert s.finding.region is not None
-    layer = GraphicLayer(_LAYER, order=1)
     corners = np.asarray([*s.finding.region.contour, s.finding.region.contour[0]], float)
     x0, y0, _, y1 = s.finding.region.box
     rows, columns = s.shape
     # Below the region where there is room, else above it; wide enough for the words.
     top = y1 if y1 + 12 <= rows else max(0, y0 - 12)
     left = min(x0, max(0, columns - 80))
+    box = (left, top, min(columns, left + 80), min(rows, top + 12))
     return GraphicAnnotation(
         referenced_images=[source],
-        graphic_layer=layer,
+        graphic_layer=GraphicLayer(_LAYER, order=1),
         # A contour counts as PIXEL does: from the corner of the first pixel, 0 to columns and rows.
         graphic_objects=[GraphicObject("POLYLINE", corners, units="PIXEL")],
-        text_objects=[
-            TextObject(
-                "AI evidence, research use only",
-                units="PIXEL",
-                bounding_box=(left, top, min(columns, left + 80), min(rows, top + 12)),
-            )
-        ],
+        text_objects=[TextObject("AI evidence, research use only", units="PIXEL", bounding_box=box)],
     )

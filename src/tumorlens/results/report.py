@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from highdicom import sr
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
 from tumorlens.classes import ScanClass
 from tumorlens.results.codes import code_of, probability_of, term, to_dicom
 from tumorlens.results.objects import MANUFACTURER, Maker, source_of
+from tumorlens.results.slices import Slice
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
-
-    from highdicom.sr import Measurement, QualitativeEvaluation, SourceImageForMeasurementGroup
-    from pydicom import Dataset
-
-    from tumorlens.results.slices import Slice
+_CONTAINS = sr.RelationshipTypeValues.CONTAINS
 
 
 def make_report(maker: Maker, others: Sequence[Dataset]) -> Dataset:
@@ -25,41 +24,24 @@ def make_report(maker: Maker, others: Sequence[Dataset]) -> Dataset:
 
     The first measurement group (TID 1501) speaks of the study: whether a neoplasm is present, absent or undetermined,
     the class, the probability of each class, and warnings; it refers to the slices that decided and to the other
-    results. A group for each pictured slice follows, with its region (TID 1410) where it has one.
-
-    Args:
-        maker: Of the study.
-        others: The other results, which the report refers to.
+    results, `others`. A group for each pictured slice follows, with its region (TID 1410) where it has one.
     """
-    from highdicom.sr import (
-        Comprehensive3DSR,
-        DeviceObserverIdentifyingAttributes,
-        MeasurementReport,
-        ObservationContext,
-        ObserverContext,
-    )
-    from pydicom.sr.codedict import codes
-
-    observer = DeviceObserverIdentifyingAttributes(
+    observer = sr.DeviceObserverIdentifyingAttributes(
         uid=maker.device,
         name=maker.algorithm,
         manufacturer_name=MANUFACTURER,
         model_name=maker.algorithm,
         serial_number=maker.weights[:16],
     )
-    slices = maker.analysed.pictured
-    content = MeasurementReport(
-        observation_context=ObservationContext(
-            observer_device_context=ObserverContext(codes.DCM.Device, observer),
-        ),
+    slices = (_slice_group(maker, s, n) for n, s in enumerate(maker.analysed.pictured, 1))
+    context = sr.ObserverContext(codes.DCM.Device, observer)
+    content = sr.MeasurementReport(
+        observation_context=sr.ObservationContext(observer_device_context=context),
         procedure_reported=term("brain_mri"),
-        imaging_measurements=[
-            _study_group(maker, others),
-            *(_slice_group(maker, s, n) for n, s in enumerate(slices, 1)),
-        ],
+        imaging_measurements=[_study_group(maker, others), *slices],
     )
     instances = dict.fromkeys(s.header for s in maker.analysed.deciding)
-    result = Comprehensive3DSR(
+    result = sr.Comprehensive3DSR(
         evidence=[*(source_of(maker, i) for i in instances), *others],
         content=content[0],
         is_complete=True,
@@ -71,18 +53,9 @@ def make_report(maker: Maker, others: Sequence[Dataset]) -> Dataset:
 
 
 def _study_group(maker: Maker, others: Sequence[Dataset]) -> Any:
-    from highdicom.sr import (
-        CompositeContentItem,
-        ImageContentItem,
-        MeasurementsAndQualitativeEvaluations,
-        RelationshipTypeValues,
-        TrackingIdentifier,
-    )
-    from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
-
     analysed = maker.analysed
-    group = MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(uid=maker.uid("tracking", "study"), identifier="AI finding: study"),
+    group = sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=maker.uid("tracking", "study"), identifier="AI finding: study"),
         measurements=_probabilities(maker, analysed.study.probabilities, mean=len(analysed.deciding) > 1),
         qualitative_evaluations=_evaluations(maker),
         source_images=[_group_source(s) for s in analysed.deciding],
@@ -90,61 +63,42 @@ def _study_group(maker: Maker, others: Sequence[Dataset]) -> Any:
     )
     _comment(group, [*_summary(maker), *analysed.warnings])
     for other in others:
-        item = (
-            CompositeContentItem if other.SOPClassUID == GrayscaleSoftcopyPresentationStateStorage else ImageContentItem
-        )
-        group[0].ContentSequence.append(
-            item(
-                term("visual_explanation"),
-                other.SOPClassUID,
-                other.SOPInstanceUID,
-                relationship_type=RelationshipTypeValues.CONTAINS,
-            )
-        )
+        is_image = other.SOPClassUID != GrayscaleSoftcopyPresentationStateStorage
+        kind = sr.ImageContentItem if is_image else sr.CompositeContentItem
+        uids = (other.SOPClassUID, other.SOPInstanceUID)
+        group[0].ContentSequence.append(kind(term("visual_explanation"), *uids, relationship_type=_CONTAINS))
     return group
 
 
 def _slice_group(maker: Maker, s: Slice, number: int) -> Any:
-    from highdicom.sr import (
-        ImageRegion,
-        Measurement,
-        MeasurementsAndQualitativeEvaluations,
-        PlanarROIMeasurementsAndQualitativeEvaluations,
-        QualitativeEvaluation,
-        SourceImageForRegion,
-        TrackingIdentifier,
-    )
-
     names = {c.key: c for c in maker.analysed.classes}
     finding = s.finding
     if finding.label is None:
-        evaluations = [QualitativeEvaluation(term("unknown_scan"), term("present"))]
+        evaluations = [sr.QualitativeEvaluation(term("unknown_scan"), term("present"))]
     else:
-        evaluations = [QualitativeEvaluation(term("class"), _class(maker, names[finding.label]))]
+        evaluations = [sr.QualitativeEvaluation(term("class"), _class(maker, names[finding.label]))]
         members = finding.prediction_set if len(finding.prediction_set) > 1 else ()
-        evaluations += [QualitativeEvaluation(term("prediction_set"), _class(maker, names[key])) for key in members]
+        evaluations += [sr.QualitativeEvaluation(term("prediction_set"), _class(maker, names[key])) for key in members]
+    uid = maker.uid("tracking", "slice", number)
     arguments: dict[str, Any] = {
-        "tracking_identifier": TrackingIdentifier(
-            uid=maker.uid("tracking", "slice", number), identifier=f"AI finding: slice {number}"
-        ),
+        "tracking_identifier": sr.TrackingIdentifier(uid=uid, identifier=f"AI finding: slice {number}"),
         "measurements": _probabilities(maker, finding.probabilities),
         "qualitative_evaluations": evaluations,
         **_common(maker),
     }
     region = finding.region
     if region is None or maker.analysed.presence != "present":
-        group: Any = MeasurementsAndQualitativeEvaluations(source_images=[_group_source(s)], **arguments)
+        group: Any = sr.MeasurementsAndQualitativeEvaluations(source_images=[_group_source(s)], **arguments)
     else:
         if region.area_mm2 is not None:
             # Not plain "Area": in a group whose finding is a tumour, that would be the tumour's.
-            area = Measurement(term("evidence_area"), round(region.area_mm2, 2), term("mm2"))
+            area = sr.Measurement(term("evidence_area"), round(region.area_mm2, 2), term("mm2"))
             arguments["measurements"].append(area)
         # SCOORD counts as contours do: from the corner of the first pixel (PS3.3 C.18.6.1.2).
         outline = np.asarray([*region.contour, region.contour[0]], float)
-        source = SourceImageForRegion(s.header.sop_class, s.header.uid, _frames(s))
-        group = PlanarROIMeasurementsAndQualitativeEvaluations(
-            referenced_region=ImageRegion("POLYLINE", outline, source), **arguments
-        )
+        source = sr.SourceImageForRegion(s.header.sop_class, s.header.uid, _frames(s))
+        area_of = sr.ImageRegion("POLYLINE", outline, source)
+        group = sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=area_of, **arguments)
         _comment(group, ["The region is where the evidence is strongest. It is no outline of a tumour."])
     _comment(group, s.doubts)
     return group
@@ -152,12 +106,10 @@ def _slice_group(maker: Maker, s: Slice, number: int) -> Any:
 
 def _common(maker: Maker) -> dict[str, Any]:
     """What all groups say: what was looked for, where, and by what."""
-    from highdicom.sr import AlgorithmIdentification, FindingSite
-
     return {
         "finding_type": _class(maker, tumour) if (tumour := maker.analysed.tumour) else term("neoplasm"),
-        "finding_sites": [FindingSite(term("brain"))],
-        "algorithm_id": AlgorithmIdentification(
+        "finding_sites": [sr.FindingSite(term("brain"))],
+        "algorithm_id": sr.AlgorithmIdentification(
             name=maker.algorithm,
             version=maker.version,
             parameters=[f"weights {maker.card.name}", f"sha256 {maker.weights[:12]}"],
@@ -167,16 +119,13 @@ def _common(maker: Maker) -> dict[str, Any]:
     }
 
 
-def _evaluations(maker: Maker) -> list[QualitativeEvaluation]:
+def _evaluations(maker: Maker) -> list[sr.QualitativeEvaluation]:
     """The study's finding: a neoplasm is present, absent or undetermined, and if present, of which class."""
-    from highdicom.sr import QualitativeEvaluation
-
-    presence = maker.analysed.presence
-    evaluations = [QualitativeEvaluation(term("neoplasm"), term(presence))]
+    evaluations = [sr.QualitativeEvaluation(term("neoplasm"), term(maker.analysed.presence))]
     if tumour := maker.analysed.tumour:
-        evaluations.append(QualitativeEvaluation(term("class"), _class(maker, tumour)))
+        evaluations.append(sr.QualitativeEvaluation(term("class"), _class(maker, tumour)))
     if maker.analysed.study.unknown:
-        evaluations.append(QualitativeEvaluation(term("unknown_scan"), term("present")))
+        evaluations.append(sr.QualitativeEvaluation(term("unknown_scan"), term("present")))
     return evaluations
 
 
@@ -195,25 +144,17 @@ def _class(maker: Maker, scan_class: ScanClass) -> Any:
     return to_dicom(code_of(scan_class, candidates=maker.candidates))
 
 
-def _probabilities(maker: Maker, values: Mapping[str, float], mean: bool = False) -> list[Measurement]:
-    from highdicom.sr import Measurement
-
+def _probabilities(maker: Maker, values: Mapping[str, float], mean: bool = False) -> list[sr.Measurement]:
+    derivation = term("mean") if mean else None
     return [
-        Measurement(
-            to_dicom(probability_of(c)),
-            round(values[c.key], 6),
-            term("unitless"),
-            derivation=term("mean") if mean else None,
-        )
+        sr.Measurement(to_dicom(probability_of(c)), round(values[c.key], 6), term("unitless"), derivation=derivation)
         for c in maker.analysed.classes
         if c.key in values  # an unknown scan has none
     ]
 
 
-def _group_source(s: Slice) -> SourceImageForMeasurementGroup:
-    from highdicom.sr import SourceImageForMeasurementGroup
-
-    return SourceImageForMeasurementGroup(s.header.sop_class, s.header.uid, _frames(s))
+def _group_source(s: Slice) -> sr.SourceImageForMeasurementGroup:
+    return sr.SourceImageForMeasurementGroup(s.header.sop_class, s.header.uid, _frames(s))
 
 
 def _frames(s: Slice) -> list[int] | None:
@@ -222,9 +163,5 @@ def _frames(s: Slice) -> list[int] | None:
 
 def _comment(group: Any, texts: Sequence[str]) -> None:
     """Adds sentences to a group; TID 1410 and 1501 may be extended."""
-    from highdicom.sr import RelationshipTypeValues, TextContentItem
-
     for text in texts:
-        group[0].ContentSequence.append(
-            TextContentItem(term("comment"), text, relationship_type=RelationshipTypeValues.CONTAINS)
-        )
+        group[0].ContentSequence.append(sr.TextContentItem(term("comment"), text, relationship_type=_CONTAINS))

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from tumorlens.classes import ClassSet, ScanClass
+from tumorlens.finding import Finding
 from tumorlens.formats import Failure
 from tumorlens.formats.dicom.geometry import Geometry
 from tumorlens.formats.dicom.header import Header
 from tumorlens.formats.dicom.info import CLASSIC_MR
 from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity
+from tumorlens.scan import Scan
 from tumorlens.study import StudyFinding
-
-if TYPE_CHECKING:
-    from tumorlens.classes import ClassSet, ScanClass
-    from tumorlens.finding import Finding
-    from tumorlens.scan import Scan
 
 PICTURED = 3
 """Slices of a study that are drawn, and reported one by one; of thin slices, many more decide together."""
@@ -33,7 +31,6 @@ class Slice:
         header: Of its SOP instance.
         frame: Its place in that, from 0.
         shape: (rows, columns).
-        place: Where it belongs in the study.
         finding: What it shows. It holds heat map and region, for the study's class, if `AnalysedStudy.shown` has it.
         scan: Its pixels, if it is to be pictured; else None, so that a study of any length fits in memory.
         stretched: (center, width) of the window that the reader made.
@@ -106,21 +103,14 @@ class AnalysedStudy:
     when: datetime
 
     @property
-    def label(self) -> ScanClass | None:
-        """The study's most probable class; None where it is not assessable."""
-        return None if self.study.label is None else self.classes[self.classes.keys.index(self.study.label)]
-
-    @property
     def tumour(self) -> ScanClass | None:
-        """The same, if a tumour is present; else None."""
-        return self.label if self.presence == "present" else None
+        """The study's most probable class, if a tumour is present; else None."""
+        return next(c for c in self.classes if c.key == self.study.label) if self.presence == "present" else None
 
     @property
     def presence(self) -> Presence:
         """Whether there is a tumour: "undetermined" if the answer is uncertain, or nothing can be assessed."""
-        if self.study.answer == "present" or self.study.answer == "absent":
-            return self.study.answer
-        return "undetermined"
+        return "undetermined" if self.study.uncertain else self.study.answer  # type: ignore[return-value]
 
     @property
     def deciding(self) -> tuple[Slice, ...]:

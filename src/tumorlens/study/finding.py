@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tumorlens.card import StudyRule
 from tumorlens.classes import ClassSet
 from tumorlens.place import SlicePlace
-from tumorlens.study.stacks import Stack, stacks_of
+from tumorlens.study.stacks import Stack, html_table, stacks_of
 from tumorlens.study_record import Answer, KeySlice, SeriesFinding, StudyRecord
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _PREFERRED = "T1 post-contrast"
 """Where a study has it, this sequence decides: tumours of the training were seen in it."""
-
 
 _ALL_UNKNOWN = "every slice is unlike the scans of the training"
 
@@ -101,25 +100,16 @@ class StudyFinding:
 
     def _repr_html_(self) -> str:
         names = ("series", "description", "sequence", "plane", "slices", "finding", "why it does not count")
-        cells = [
-            (
-                "" if s.number is None else s.number,
-                s.description,
-                s.sequence or "",
-                s.plane or "",
-                s.slices,
-                "" if s.label is None else f"{s.label} {s.probabilities[s.label]:.0%}",
-                s.reason,
-            )
-            for s in self.series
-        ]
-        rows = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in cells)
-        head = "".join(f"<th>{name}</th>" for name in names)
+        labels = (None if s.label is None else f"{s.label} {s.probabilities[s.label]:.0%}" for s in self.series)
+        rows = (
+            (s.number, s.description, s.sequence, s.plane, s.slices, label, s.reason)
+            for s, label in zip(self.series, labels, strict=True)
+        )
         key = [self.slices[i].finding for i in self.key_slices]
         surest = max(key, key=lambda finding: finding.probabilities.get(self.label or "", 0.0))
         show = getattr(surest, "_repr_html_", None)
         picture = "" if show is None or self.unknown else show()
-        return f"<b>{escape(self.text)}</b><table><tr>{head}</tr>{rows}</table>{picture}"
+        return f"<b>{escape(self.text)}</b>{html_table(names, rows)}{picture}"
 
     @property
     def uncertain(self) -> bool:
@@ -231,7 +221,7 @@ class _Vote:
 
     def __init__(self, slices: Sequence[SliceFinding], classes: ClassSet, rule: StudyRule) -> None:
         self._classes, self._rule = classes, rule
-        self._known = [not s.finding.unknown for s in slices]
+        self._voters = [not s.finding.unknown for s in slices]
         rows = [[s.finding.probabilities.get(key, 0.0) for key in classes.keys] for s in slices]
         self._p: NDArray[np.float64] = np.array(rows, float)
         self._something = self._p[:, [not c.nothing for c in classes]].sum(1)
@@ -253,7 +243,7 @@ class _Vote:
 
     def _loudest(self, stack: Stack[int]) -> list[int]:
         """The neighbours in a stack that together are the most probable to show something."""
-        places = [i for i in stack.slices if self._known[i]]
+        places = [i for i in stack.slices if self._voters[i]]
         length = self._rule.length(stack.spacing)
         rows = [places[i : i + length] for i in range(max(1, len(places) - length + 1))]
         return max(rows, key=lambda row: math.fsum(self._something[row]))
@@ -266,7 +256,7 @@ class _Vote:
             sequence=stack.info.sequence,
             plane=stack.plane,
             slices=len(stack.slices),
-            unknown_slices=sum(not self._known[i] for i in stack.slices),
+            unknown_slices=sum(not self._voters[i] for i in stack.slices),
             label=max(probabilities, key=probabilities.__getitem__) if probabilities else None,
             probabilities=probabilities,
             counted=not reason,
@@ -280,11 +270,10 @@ def _reasons(stacks: Sequence[Stack[int]], loudest: Sequence[list[int]], lengths
         stack.info.flaw or ("" if row else _ALL_UNKNOWN) for stack, row in zip(stacks, loudest, strict=True)
     ]
     whole = [len(row) == length for row, length in zip(loudest, lengths, strict=True)]
-    if any(is_whole and not reason for is_whole, reason in zip(whole, reasons, strict=True)):
-        reasons = [r or ("" if is_whole else "too few slices") for r, is_whole in zip(reasons, whole, strict=True)]
     preferred = [stack.info.sequence == _PREFERRED for stack in stacks]
-    if any(is_it and not reason for is_it, reason in zip(preferred, reasons, strict=True)):
-        reasons = [r or ("" if is_it else f"{_PREFERRED} decides") for r, is_it in zip(reasons, preferred, strict=True)]
+    for better, why in ((whole, "too few slices"), (preferred, f"{_PREFERRED} decides")):
+        if any(is_it and not reason for is_it, reason in zip(better, reasons, strict=True)):
+            reasons = [reason or ("" if is_it else why) for reason, is_it in zip(reasons, better, strict=True)]
     return reasons
 
 

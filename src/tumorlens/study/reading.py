@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from os import PathLike, fspath
 
 from tumorlens.errors import NotOneStudy, UnreadableFile
@@ -13,7 +12,7 @@ from tumorlens.place import SlicePlace
 from tumorlens.scan import Scan
 from tumorlens.sequence import SeriesInfo
 from tumorlens.study.finding import common_source
-from tumorlens.study.stacks import Stack, stacks_of
+from tumorlens.study.stacks import Stack, html_table, stacks_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +57,7 @@ class Study:
 
     @classmethod
     def of(cls, scans: Sequence[Scan], source: str | None = None, failures: Sequence[Failure] = ()) -> Study:
-        """The study that scans make.
-
-        Args:
-            scans: Of one study, in any order.
-            source: What it is called; by default the folder or file that they have in common.
-            failures: Files that could not be read.
+        """The study that scans make, in any order; its source is by default the folder or file they have in common.
 
         Raises:
             ValueError: If there are none.
@@ -86,17 +80,12 @@ class Study:
         return f"<Study {self.source!r}: {len(self.series)} series, {len(self.scans)} slices>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{'' if s.info.number is None else s.info.number}</td><td>{escape(s.info.description)}</td>"
-            f"<td>{s.info.flaw or s.info.sequence or ''}</td><td>{stack.plane or ''}</td><td>{len(stack.slices)}</td>"
-            f"<td>{'' if stack.spacing is None else f'{stack.spacing:.3g}'}</td></tr>"
-            for s in self.series
-            for stack in s.stacks
+        pairs = ((series.info, stack) for series in self.series for stack in series.stacks)
+        rows = (
+            (info.number, info.description, info.flaw or info.sequence, stack.plane, len(stack.slices), _short(stack))
+            for info, stack in pairs
         )
-        head = "".join(
-            f"<th>{name}</th>" for name in ("series", "description", "sequence", "plane", "slices", "mm apart")
-        )
-        return f"<table><tr>{head}</tr>{rows}</table>"
+        return html_table(("series", "description", "sequence", "plane", "slices", "mm apart"), rows)
 
     @property
     def scans(self) -> tuple[Scan, ...]:
@@ -125,3 +114,7 @@ def read_study(paths: Paths, *, axis: Axis = "axial") -> Study:
         problem, _, remedy = failures[0].error.partition("; ")
         raise UnreadableFile(failures[0].source, problem, remedy)
     return Study.of(scans, fspath(paths) if isinstance(paths, str | PathLike) else None, failures)
+
+
+def _short(stack: Stack[Scan]) -> str:
+    return "" if stack.spacing is None else f"{stack.spacing:.3g}"

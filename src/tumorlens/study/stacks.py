@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Generic, Literal, TypeVar
 
 from tumorlens.formats.dicom.geometry import PlaneName, parallel, plane_of
@@ -53,12 +54,7 @@ class Stack(Generic[Slice]):
 
 
 def stacks_of(slices: Sequence[Slice], place_of: Callable[[Slice], SlicePlace]) -> list[Stack[Slice]]:
-    """Divides slices into stacks. Of an image that is given twice, the first counts.
-
-    Args:
-        slices: In any order.
-        place_of: Gives a slice's place.
-    """
+    """Divides slices, in any order, into stacks. Of an image that is given twice, the first counts."""
     series: dict[tuple[object, ...], list[tuple[SlicePlace, Slice]]] = {}
     instances: set[str] = set()
     for each in slices:
@@ -85,3 +81,10 @@ def _stack(members: list[tuple[SlicePlace, Slice]]) -> Stack[Slice]:
         members[0][0].orientation,
         depths if len(depths) == len(places) else (),
     )
+
+
+def html_table(names: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table for notebooks; None is an empty cell."""
+    cells = ("".join(f"<td>{'' if cell is None else escape(str(cell))}</td>" for cell in row) for row in rows)
+    lines = ("".join(f"<th>{name}</th>" for name in names), *cells)
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"

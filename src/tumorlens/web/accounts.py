@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
-from sqlmodel import col, delete, select
+from sqlmodel import Session, col, delete, select
 
 from tumorlens.errors import ConfigError
 from tumorlens.web.database import Database
@@ -25,12 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 @dataclass(frozen=True)
 class Reader:
-    """Who asks.
-
-    Attributes:
-        name: The account's.
-        role: "reader" or "admin".
-    """
+    """The account that a request is of: its name, and its role, "reader" or "admin"."""
 
     name: str
     role: str
@@ -42,11 +37,7 @@ class Reader:
 
 
 class Accounts:
-    """Accounts, visits and tokens.
-
-    Args:
-        database: Where they lie. Passwords are there as Argon2id, cookies and tokens as SHA-256.
-    """
+    """Accounts, visits and tokens. Passwords are kept as Argon2id, cookies and tokens as SHA-256."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -54,47 +45,31 @@ class Accounts:
         # Checked when there is no such account, so that both answers take as long.
         self._nobody = self._hasher.hash(secrets.token_hex())
 
-    def add(self, name: str, password: str, role: str) -> None:
-        """Adds an account.
-
-        Raises:
-            ConfigError: If the name is taken or no name, the password short, or the role unknown.
-        """
+    def add(self, name: str, password: str, role: str) -> Account:
+        """Adds an account; ConfigError if the name is taken or no name, the password short, or the role unknown."""
         if not _NAME.fullmatch(name):
             raise ConfigError("an account's name is up to 64 letters, digits and . _ @ -")
         if role not in ROLES:
             raise ConfigError(f"no role {role!r}; choose {' or '.join(ROLES)}")
-        hashed = self._hash(password)
+        account = Account(name=name, password=self._hash(password), role=role)
         with self._database.alone() as session:
             if session.get(Account, name):
                 raise ConfigError(f"there is an account {name} already")
-            session.add(Account(name=name, password=hashed, role=role))
+            session.add(account)
+        return account
 
     def set_password(self, name: str, password: str) -> None:
-        """Gives an account another password, and logs it out everywhere.
-
-        Raises:
-            ConfigError: If there is no such account, or the password is short.
-        """
+        """Changes an account's password, and logs it out; ConfigError if there is none, or the password is short."""
         hashed = self._hash(password)
         with self._database.alone() as session:
-            account = session.get(Account, name)
-            if account is None:
-                raise ConfigError(f"no account {name}")
+            account = _existing(session, name)
             account.password = hashed
-            session.add(account)
             session.exec(delete(Visit).where(col(Visit.account) == name))
 
     def remove(self, name: str) -> None:
-        """Removes an account with its tokens; what it said of scans stays.
-
-        Raises:
-            ConfigError: If there is no such account, or it is the last admin.
-        """
+        """Removes an account and its tokens, not its feedback; ConfigError if there is none, or no other admin."""
         with self._database.alone() as session:
-            account = session.get(Account, name)
-            if account is None:
-                raise ConfigError(f"no account {name}")
+            account = _existing(session, name)
             admins = session.exec(select(Account.name).where(col(Account.role) == ADMIN)).all()
             if list(admins) == [name]:
                 raise ConfigError(f"{name} is the last admin; make another first")
@@ -102,8 +77,7 @@ class Accounts:
 
     def all(self) -> list[Account]:
         """Every account, by name."""
-        with self._database.session() as session:
-            return list(session.exec(select(Account).order_by(col(Account.name))))
+        return self._database.all(select(Account).order_by(col(Account.name)))
 
     def log_in(self, name: str, password: str) -> str | None:
         """The cookie of a new visit, or None if name and password do not fit."""
@@ -127,11 +101,7 @@ class Accounts:
             session.exec(delete(Visit).where(col(Visit.key) == _key(cookie)))
 
     def add_token(self, name: str, purpose: str, days: float = 365) -> str:
-        """A token for a program that acts as an account; it is shown once.
-
-        Raises:
-            ConfigError: If there is no such account.
-        """
+        """A token for a program that acts as an account, shown once; ConfigError if there is no such account."""
         token = f"tl_{secrets.token_urlsafe(32)}"
         with self._database.alone() as session:
             if session.get(Account, name) is None:
@@ -142,8 +112,7 @@ class Accounts:
     def tokens(self, name: str | None = None) -> list[Token]:
         """Tokens of an account, or all."""
         query = select(Token).order_by(col(Token.created))
-        with self._database.session() as session:
-            return list(session.exec(query if name is None else query.where(col(Token.account) == name)))
+        return self._database.all(query if name is None else query.where(col(Token.account) == name))
 
     def revoke(self, token_id: str, name: str | None = None) -> bool:
         """Ends a token, of an account or anybody's; whether there was one."""
@@ -172,6 +141,12 @@ class Accounts:
         if len(password) > 1000:
             raise ConfigError("the password is longer than 1,000 characters")
         return self._hasher.hash(password)
+
+
+def _existing(session: Session, name: str) -> Account:
+    if (account := session.get(Account, name)) is None:
+        raise ConfigError(f"no account {name}")
+    return account
 
 
 def _key(shown: str) -> str:

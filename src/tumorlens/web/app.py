@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from tumorlens.card import find_weights, read_card
-from tumorlens.errors import ConfigError
+from tumorlens.errors import ConfigError, DataError
 from tumorlens.files import NO_ROOM
 from tumorlens.version import __version__
 from tumorlens.web import pages
@@ -45,9 +45,6 @@ A case: `POST /cases`, `PUT /cases/{id}/files` for each file, `POST /cases/{id}/
 
 def create_app(settings: Settings) -> FastAPI:
     """The application. Its database is brought up to date at once, its workers start with it.
-
-    Args:
-        settings: How it is run.
 
     Raises:
         ConfigError: If it would be open to a network without accounts, or nobody could log in, or it cannot be run so.
@@ -103,6 +100,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=800, compresslevel=6)
     app.add_middleware(Guard, settings=settings, metrics=metrics)
     app.add_exception_handler(StarletteHTTPException, _refused)
+    app.add_exception_handler(ConfigError, _wrong)
+    app.add_exception_handler(DataError, _wrong)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(OperationalError, _database)
     app.add_exception_handler(OSError, _disk)
@@ -113,22 +112,20 @@ def create_app(settings: Settings) -> FastAPI:
 class _Static(StaticFiles):
     """Assets, which browsers may keep: their addresses change with their content."""
 
-    def file_response(self, *args: object, **options: object) -> Response:
-        response = super().file_response(*args, **options)  # type: ignore[arg-type]
-        scope = args[2] if len(args) > 2 else options["scope"]
-        versioned = b"v=" in _query(scope)
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        versioned = b"v=" in scope.get("query_string", b"")
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if versioned else "no-cache"
         return response
-
-
-def _query(scope: object) -> bytes:
-    asked: Scope = scope  # type: ignore[assignment]
-    return bytes(asked.get("query_string", b""))
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
     return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+
+async def _wrong(_request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 400)
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:
@@ -141,9 +138,9 @@ async def _invalid(_request: Request, error: Exception) -> Response:
 async def _database(_request: Request, error: Exception) -> Response:
     full = "full" in str(error.__cause__ or error).lower()
     log.error("database", extra={"kind": type(error).__name__, "full": full})
-    return JSONResponse(
-        {"error": DISK_FULL if full else "the database does not answer; try again"}, 507 if full else 503
-    )
+    if full:
+        return JSONResponse({"error": DISK_FULL}, 507)
+    return JSONResponse({"error": "the database does not answer; try again"}, 503)
 
 
 async def _failed(_request: Request, _error: Exception) -> Response:

@@ -6,8 +6,9 @@ import os
 import stat
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from pydantic import BaseModel
 
 from tumorlens.errors import InputError, TooLarge, UnreadableFile, UnsupportedFile
 from tumorlens.files import writing
@@ -22,8 +23,7 @@ _ENCRYPTED = 0x1
 _DICOM = (".dcm", ".dicom", ".ima", ".img")
 
 
-@dataclass(frozen=True)
-class Arrived:
+class Arrived(BaseModel):
     """A file that is ready to be read.
 
     Attributes:
@@ -38,13 +38,9 @@ class Arrived:
 
 
 class Arrival:
-    """Receives the files of a case into a folder. What was uploaded stays; whoever calls takes it away.
+    """Receives uploads, files named by their numbers, into the folder `files`. They stay where they are.
 
-    Args:
-        uploads: Folder of what was uploaded, files named by their numbers.
-        files: Folder they go to.
-        rules: The rules.
-        refuse: Called with a file's name and what is wrong with it.
+    `refuse` is called with a file's name and what is wrong with it.
     """
 
     def __init__(self, uploads: Path, files: Path, rules: Rules, refuse: Callable[[str, str], None]) -> None:
@@ -53,11 +49,7 @@ class Arrival:
         files.mkdir(exist_ok=True)
 
     def receive(self, number: int, name: str) -> Iterator[Arrived]:
-        """Receives an upload.
-
-        Raises:
-            TooLarge: If the case becomes larger than the rules allow.
-        """
+        """Receives an upload; TooLarge if the case becomes larger than the rules allow."""
         path = self._uploads / f"{number:05d}"
         with path.open("rb") as file:
             head = file.read(HEAD)
@@ -80,7 +72,7 @@ class Arrival:
         if len(members) > self._left:
             raise TooLarge(name, f"it holds more files than the {self._rules.files:,} a case may have", "split it")
         if sum(m.file_size for m in members) > self._room:
-            raise TooLarge(name, f"unpacked, it is larger than the {_size(self._rules.size)} a case may be", "split it")
+            raise self._too_large(name)
         has_files = False
         with zipfile.ZipFile(path) as archive:
             for place, member in enumerate(members, 1):
@@ -109,10 +101,13 @@ class Arrival:
             while block := packed.read(_BLOCK):
                 self._room -= len(block)  # counted as it comes: the archive's own figures may lie
                 if self._room < 0:
-                    raise TooLarge(
-                        name, f"unpacked, it is larger than the {_size(self._rules.size)} a case may be", "split it"
-                    )
+                    raise self._too_large(name)
                 file.write(block)
+
+    def _too_large(self, name: str) -> TooLarge:
+        size = self._rules.size
+        limit = f"{size / 2**30:.3g} GB" if size >= 2**30 else f"{size / 2**20:.3g} MB"
+        return TooLarge(name, f"unpacked, it is larger than the {limit} a case may be", "split it")
 
     def _shown(self, name: str, stem: str) -> str:
         """What a file is called. Where DICOM files are de-identified, one's own name may be its patient's."""
@@ -122,7 +117,7 @@ class Arrival:
         return own
 
     def _take(self, path: Path, stem: str, name: str, quietly: bool) -> Arrived | None:
-        suffix = next((s for s in SUFFIXES if name.lower().endswith(s)), "")
+        suffix = _suffix(name)
         target = self._files / f"{stem}{suffix}"
         self._left -= 1
         if self._left < 0:
@@ -145,7 +140,7 @@ class Arrival:
                 return None
             self._refuse(shown, error.reason)
             return None
-        return Arrived(target.name, shown, doubts)
+        return Arrived(file=target.name, name=shown, doubts=doubts)
 
 
 def harmless(name: str, number: int) -> str:
@@ -154,7 +149,7 @@ def harmless(name: str, number: int) -> str:
     What it needs to be received by stays: whether it came in a folder, and its suffix.
     """
     inside = "folder/" if "/" in name else ""
-    suffix = next((s for s in SUFFIXES if name.lower().endswith(s)), "")
+    suffix = _suffix(name)
     own = PurePosixPath(name).name if suffix and suffix not in _DICOM else f"file {number}{suffix}"
     return f"{inside}{own}"
 
@@ -170,5 +165,5 @@ def _number(stem: str) -> str:
     return ".".join(part.lstrip("0") for part in stem.split("-"))
 
 
-def _size(size: int) -> str:
-    return f"{size / 2**30:.3g} GB" if size >= 2**30 else f"{size / 2**20:.3g} MB"
+def _suffix(name: str) -> str:
+    return next((s for s in SUFFIXES if name.lower().endswith(s)), "")

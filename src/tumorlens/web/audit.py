@@ -14,23 +14,15 @@ ROOT = "0" * 64
 
 
 class Audit:
-    """Writes and checks the log.
-
-    Args:
-        database: Where it lies. Triggers there refuse to change or delete a line.
-    """
+    """Writes and checks the log. Triggers in its database refuse to change or delete a line."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def note(self, who: str, action: str, case: str = "", detail: str = "") -> None:
-        """Adds a line.
+        """Adds a line: a reader's name, an action such as "case.created", a case's identifier.
 
-        Args:
-            who: The reader's name.
-            action: Such as "case.created".
-            case: The case's identifier.
-            detail: Hashes, counts, classes; never a name, a title, a comment.
+        Details are hashes, counts, classes; never a name, a title, a comment.
         """
         with self._database.alone() as session:
             last = session.exec(select(Event.digest).order_by(col(Event.id).desc()).limit(1)).first()
@@ -45,8 +37,7 @@ class Audit:
         query = select(Event).order_by(col(Event.id).desc()).limit(limit)
         if before is not None:
             query = query.where(col(Event.id) < before)
-        with self._database.session() as session:
-            return list(session.exec(query))
+        return self._database.all(query)
 
     def broken(self) -> int | None:
         """Number of the first line that does not fit the one before it, or None."""

@@ -55,30 +55,21 @@ class Client:
         self._http.close()
 
     def find(self, path: str | PathLike[str], **options: Any) -> FindingsDocument:
-        """A file's findings at once; nothing is kept.
+        """The findings of a file of up to 64 slices at once; nothing is kept.
 
-        Args:
-            path: The file, of up to 64 slices.
-            options: `axis`, `target`, `pictures`, as the API takes them.
+        Options are `axis`, `target` and `pictures`, as the API takes them.
 
         Raises:
             RequestRefused: If it cannot be read, or the page refuses.
         """
         file = Path(path)
         answer = self._ask("POST", "/findings", params={"name": file.name, **options}, content=file.read_bytes())
-        answer.pop("schema", None)
-        return FindingsDocument.model_validate(answer)
+        return _document(answer)
 
     def read(
         self, paths: Iterable[str | PathLike[str]], title: str = "", *, axis: str = "axial", seconds: float = 900
     ) -> dict[str, Any]:
-        """Makes a case of files, has it read, and waits for it.
-
-        Args:
-            paths: Pictures, DICOM files, NIfTI volumes, zip archives.
-            title: What people call it.
-            axis: The plane to cut volumes in.
-            seconds: To wait at most.
+        """Makes a case of files, has it read, and waits for it, so many seconds at most.
 
         Raises:
             RequestRefused: If the page refuses, or the case fails or takes longer.
@@ -104,15 +95,12 @@ class Client:
         return cases
 
     def case(self, case_id: str) -> dict[str, Any]:
-        """A case."""
-        case: dict[str, Any] = self._ask("GET", f"/cases/{case_id}")
-        return case
+        """A case by its identifier, as the API has it."""
+        return self._ask("GET", f"/cases/{case_id}")
 
     def findings(self, case_id: str) -> FindingsDocument:
         """A case's findings."""
-        answer = self._ask("GET", f"/cases/{case_id}/findings")
-        answer.pop("schema", None)
-        return FindingsDocument.model_validate(answer)
+        return _document(self._ask("GET", f"/cases/{case_id}/findings"))
 
     def say(
         self,
@@ -126,8 +114,7 @@ class Client:
     ) -> dict[str, Any]:
         """Sends an assessment of a slice; see `POST /cases/{id}/feedback`."""
         body = {"slice": slice_number, "verdict": verdict, "label": label, "comment": comment, "outline": list(outline)}
-        answer: dict[str, Any] = self._ask("POST", f"/cases/{case_id}/feedback", json=body)
-        return answer
+        return self._ask("POST", f"/cases/{case_id}/feedback", json=body)
 
     def report(self, case_id: str, path: str | PathLike[str]) -> None:
         """Saves a case's report, as PDF, or as HTML if the path ends so."""
@@ -142,16 +129,16 @@ class Client:
         """Deletes a case."""
         self._send("DELETE", f"/cases/{case_id}")
 
-    def _ask(self, method: str, path: str, **options: Any) -> Any:
-        return self._send(method, path, **options).json()
+    def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self._send(method, path, **options).json()
+        return answer
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             answer = self._http.request(method, path, **options)
         except httpx.HTTPError as error:
-            raise RequestRefused(
-                f"{self._http.base_url}: not reached ({type(error).__name__}); is it running?"
-            ) from error
+            kind = type(error).__name__
+            raise RequestRefused(f"{self._http.base_url}: not reached ({kind}); is it running?") from error
         if answer.is_error:
             try:
                 reason = answer.json()["error"]
@@ -159,3 +146,7 @@ class Client:
                 reason = answer.reason_phrase
             raise RequestRefused(str(reason), answer.status_code)
         return answer
+
+
+def _document(answer: dict[str, Any]) -> FindingsDocument:
+    return FindingsDocument.model_validate({key: value for key, value in answer.items() if key != "schema"})

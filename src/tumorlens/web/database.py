@@ -6,20 +6,20 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, create_engine
+from sqlmodel.sql.expression import SelectOfScalar
 
 from tumorlens.errors import ConfigError, MissingExtra
 
+Row = TypeVar("Row")
+
 
 class Database:
-    """A connection pool, and the migrations.
-
-    Args:
-        url: As SQLAlchemy takes it.
+    """A connection pool, by a URL as SQLAlchemy takes it, and the migrations.
 
     Raises:
         ConfigError: If there is no such database.
@@ -30,25 +30,19 @@ class Database:
         self.is_sqlite = url.startswith("sqlite")
         options: dict[str, Any] = {"check_same_thread": False, "timeout": 30} if self.is_sqlite else {}
         try:
-            self.engine = create_engine(
-                url, connect_args=options, pool_pre_ping=not self.is_sqlite, hide_parameters=True
-            )
+            ping = not self.is_sqlite
+            self.engine = create_engine(url, connect_args=options, pool_pre_ping=ping, hide_parameters=True)
         except ModuleNotFoundError as error:
             raise MissingExtra("PostgreSQL", "postgres") from error
         except (SQLAlchemyError, ValueError) as error:
-            raise ConfigError(
-                "--database: is no URL of a database; give postgresql://USER:PASSWORD@HOST/NAME"
-            ) from error
+            remedy = "give postgresql://USER:PASSWORD@HOST/NAME"
+            raise ConfigError(f"--database: is no URL of a database; {remedy}") from error
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
         self.writing = threading.Lock()
 
     def migrate(self) -> None:
-        """Brings the tables to this version's shape.
-
-        Raises:
-            ConfigError: If the database cannot be reached, or is of a later version.
-        """
+        """Brings the tables to this version's shape; ConfigError if it cannot be reached, or is of a later version."""
         from alembic import command
         from alembic.config import Config
         from alembic.util import CommandError
@@ -69,19 +63,19 @@ class Database:
     @contextmanager
     def session(self) -> Iterator[Session]:
         """A session whose changes are committed at its end, or not at all."""
-        with Session(self.engine, expire_on_commit=False) as session:
-            try:
-                yield session
-                session.commit()
-            except BaseException:
-                session.rollback()
-                raise
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
 
     @contextmanager
     def alone(self) -> Iterator[Session]:
         """A session that no other writes beside, for what reads and then writes by it."""
         with self.writing, self.session() as session:
             yield session
+
+    def all(self, query: SelectOfScalar[Row]) -> list[Row]:
+        """All rows that a query finds."""
+        with self.session() as session:
+            return list(session.exec(query))
 
     def close(self) -> None:
         """Closes all connections."""

@@ -17,7 +17,7 @@ from tumorlens.web.metrics import Metrics
 from tumorlens.web.pool import Pool
 from tumorlens.web.settings import Settings
 from tumorlens.web.store import Store
-from tumorlens.web.tables import FAILED, WAITING, Case
+from tumorlens.web.tables import FAILED, Case
 
 Result = TypeVar("Result")
 
@@ -37,15 +37,9 @@ _QUEUE = 1000  # events that a watcher who does not listen is kept
 
 
 class Desk:
-    """The queue of cases.
+    """The queue of cases of a store: a pool reads them, within the settings' limits.
 
-    Args:
-        settings: Limits, and how long cases are kept.
-        store: The cases.
-        pool: Who reads them.
-        audit: The log.
-        metrics: What counts.
-        secret: The server's.
+    The keys that DICOM files are de-identified with are derived from the server's secret.
     """
 
     def __init__(
@@ -151,11 +145,10 @@ class Desk:
             # Deleted while it was read: whatever its worker wrote meanwhile goes too.
             await self._in_thread(store.delete, case.id)
         else:
-            self._metrics.case(done.status)
+            self._metrics.cases.labels(done.status).inc()
             action = "case.failed" if done.status == FAILED else "case.done"
-            log.info(
-                action, extra={"case": case.id, "slices": done.slices, "seconds": round(time.monotonic() - began, 3)}
-            )
+            seconds = round(time.monotonic() - began, 3)
+            log.info(action, extra={"case": case.id, "slices": done.slices, "seconds": seconds})
             weights = f"weights {done.weights_sha256[:12]}, {done.slices} slices, {done.label or 'nothing'}"
             await self._in_thread(self._audit.note, "server", action, case.id, weights)
         self.announce(done)
@@ -163,8 +156,7 @@ class Desk:
     async def _have_read(self, case_id: str, command: ReadCase, seconds: float, quick: bool) -> None:
         store = self._store
         held: list[Reply] = []
-        begun = False
-        last = 0.0
+        begun, last = False, 0.0
         async with contextlib.aclosing(self._pool.ask(command, seconds, quick=quick)) as messages:
             async for message in messages:
                 if not begun:
@@ -209,8 +201,3 @@ class Desk:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def waiting(store: Store, case_id: str) -> Case | None:
-    """Marks a case as waiting to be read."""
-    return store.update(case_id, status=WAITING, error="")

@@ -24,18 +24,9 @@ Slices of one case share a series, so that no split tears them apart.
 
 
 def export_feedback(store: Store, folder: Path) -> Path | None:
-    """Writes the archive.
-
-    Args:
-        store: The cases.
-        folder: Where the archive is made, under a name of its own.
-
-    Returns:
-        The archive, or None if there would be no slice in it.
-    """
+    """The archive, in a file of its own in a folder; None if there would be no slice in it."""
     feedback = store.feedback()
-    usable = list(_agreed(feedback))
-    usable = [f for f in usable if store.pictures(f.case_id, f.slice).scan.is_file()]
+    usable = [f for f in _agreed(feedback) if store.pictures(f.case_id, f.slice).scan.is_file()]
     if not usable:
         return None
     path = folder / f".export-{secrets.token_hex(8)}.zip"

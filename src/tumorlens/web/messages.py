@@ -15,11 +15,9 @@ from tumorlens.processes import Failed, Message
 
 
 class Rules(BaseModel):
-    """How files are received.
+    """How files are received: so many, of so many bytes together.
 
     Attributes:
-        files: How many there may be.
-        size: Bytes they may have together.
         key: Secret that DICOM files are de-identified with, in hexadecimal; None leaves them as they are.
     """
 
@@ -40,7 +38,6 @@ class FindInFile(Message):
     """Say what a file shows, at once.
 
     Attributes:
-        path: The file.
         name: What it is called.
         axis: The plane to cut a volume in.
         target: Class to explain; None takes the most probable one.

@@ -13,15 +13,13 @@ class Metrics:
     """An application's counters. Labels are routes, states and classes: few, and nobody's."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "tumorlens_requests", "Requests.", ("method", "route", "status"), registry=self._registry
-        )
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter("tumorlens_requests", "Requests.", ("method", "route", "status"), registry=registry)
         self._seconds = Histogram(
-            "tumorlens_request_seconds", "Time to answer.", ("route",), registry=self._registry, buckets=_BUCKETS
+            "tumorlens_request_seconds", "Time to answer.", ("route",), registry=registry, buckets=_BUCKETS
         )
-        self._findings = Counter("tumorlens_findings", "Findings made at once.", ("label",), registry=self._registry)
-        self._cases = Counter("tumorlens_cases", "Cases by what became of them.", ("status",), registry=self._registry)
+        self.findings = Counter("tumorlens_findings", "Findings made at once.", ("label",), registry=registry)
+        self.cases = Counter("tumorlens_cases", "Cases by what became of them.", ("status",), registry=registry)
 
     def gauge(self, name: str, what: str, value: Callable[[], float]) -> None:
         """Adds a figure that is asked for when it is wanted."""
@@ -31,14 +29,6 @@ class Metrics:
         """Counts a request."""
         self._requests.labels(method if method.isalpha() and len(method) < 8 else "other", route, status).inc()
         self._seconds.labels(route).observe(seconds)
-
-    def finding(self, label: str) -> None:
-        """Counts a finding."""
-        self._findings.labels(label).inc()
-
-    def case(self, status: str) -> None:
-        """Counts a case that is done or has failed."""
-        self._cases.labels(status).inc()
 
     def text(self) -> bytes:
         """All of them, in Prometheus's text format."""

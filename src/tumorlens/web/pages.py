@@ -43,21 +43,17 @@ def asset(name: str) -> str:
     return f"/static/{name}?v={digest}"
 
 
-def _page(name: str, parts: State, reader: Reader | None, request: Request, **more: Any) -> Response:
-    if reader is None:
-        return RedirectResponse(f"/login?next={request.url.path}", 303)
-    content = (
-        templates()
-        .get_template(name)
-        .render(reader=reader, settings=parts.settings, card=parts.card, page=name, path=request.url.path, **more)
-    )
-    return HTMLResponse(content)
+PAGES = {"/": "room.html", "/model": "model.html", "/how-to-read": "how_to_read.html", "/people": "people.html"}
+"""The reading room; the weights' card; how to read a heat map; accounts, tokens and the audit log."""
 
 
 @router.get("/")
-def home(request: Request, parts: App, reader: SomeReader) -> Response:
-    """The reading room: where scans are dropped, and the worklist."""
-    return _page("room.html", parts, reader, request)
+@router.get("/model")
+@router.get("/how-to-read")
+@router.get("/people")
+def page(request: Request, parts: App, reader: SomeReader) -> Response:
+    """A page of `PAGES`."""
+    return _page(PAGES[request.scope["route"].path], parts, reader, request)
 
 
 @router.get("/cases/{case_id}")
@@ -65,20 +61,8 @@ def case(case_id: str, request: Request, parts: App, reader: SomeReader) -> Resp
     """A case."""
     row = parts.store.get(case_id) if reader else None
     if reader and row is None:
-        return HTMLResponse(_missing(parts, reader, request), 404)
+        return _page("missing.html", parts, reader, request, status=404)
     return _page("case.html", parts, reader, request, case=row)
-
-
-@router.get("/model")
-def model(request: Request, parts: App, reader: SomeReader) -> Response:
-    """The weights' card."""
-    return _page("model.html", parts, reader, request)
-
-
-@router.get("/how-to-read")
-def how_to_read(request: Request, parts: App, reader: SomeReader) -> Response:
-    """How to read a heat map, and how it misleads."""
-    return _page("how_to_read.html", parts, reader, request)
 
 
 @router.get("/api")
@@ -87,27 +71,21 @@ def api(request: Request, parts: App, reader: SomeReader) -> Response:
     return _page("api.html", parts, reader, request, document=request.app.openapi())
 
 
-@router.get("/people")
-def people(request: Request, parts: App, reader: SomeReader) -> Response:
-    """Tokens; for admins also accounts and the audit log."""
-    return _page("people.html", parts, reader, request)
-
-
 @router.get("/login")
-def login(parts: App, reader: SomeReader) -> Response:
+def login(request: Request, parts: App, reader: SomeReader) -> Response:
     """Where one logs in."""
-    if reader is not None:
-        return RedirectResponse("/", 303)
-    return HTMLResponse(
-        templates()
-        .get_template("login.html")
-        .render(reader=None, settings=parts.settings, card=parts.card, page="login.html", path="/login")
-    )
+    return RedirectResponse("/", 303) if reader else _render("login.html", parts, None, request)
 
 
-def _missing(parts: State, reader: Reader, request: Request) -> str:
-    return (
-        templates()
-        .get_template("missing.html")
-        .render(reader=reader, settings=parts.settings, card=parts.card, page="missing.html", path=request.url.path)
-    )
+def _page(name: str, parts: State, reader: Reader | None, request: Request, **more: Any) -> Response:
+    """A page for somebody who has logged in; others are sent to do so."""
+    if reader is None:
+        return RedirectResponse(f"/login?next={request.url.path}", 303)
+    return _render(name, parts, reader, request, **more)
+
+
+def _render(
+    name: str, parts: State, reader: Reader | None, request: Request, status: int = 200, **more: Any
+) -> HTMLResponse:
+    common = {"reader": reader, "settings": parts.settings, "card": parts.card, "page": name, "path": request.url.path}
+    return HTMLResponse(templates().get_template(name).render(**common, **more), status)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import gzip
 import io
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -25,15 +28,22 @@ MAX_HEAT = 512
 """Pixels along the longer side that a heat map keeps; the network's own has far fewer."""
 
 
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """A folder to fill in place of another, which it replaces when the block ends without an error."""
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    yield part
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+@dataclass(frozen=True)
 class SlicePictures:
-    """The folder of a slice's pictures.
+    """The folder of a slice's pictures."""
 
-    Args:
-        folder: Where they lie.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    folder: Path
 
     @property
     def scan(self) -> Path:
@@ -50,29 +60,20 @@ class SlicePictures:
         return self.folder / f"heat-{key}.png"
 
     def write(self, scan: Scan, evidence: Mapping[str, Evidence]) -> ValuesView | None:
-        """Writes all pictures, or none.
-
-        Returns:
-            What `values` mean: their range and the file's window; None where there are none.
-        """
-        part = SlicePictures(self.folder.with_name(self.folder.name + ".part"))
-        shutil.rmtree(part.folder, ignore_errors=True)
-        part.folder.mkdir(parents=True)
-        _shrunk(draw_scan(scan) if scan.pixels.ndim == 3 else _grey(scan.pixels), MAX_SHOWN).save(
-            part.scan, compress_level=1
-        )
-        for key, (heatmap, _) in evidence.items():
-            _shrunk(_grey(heatmap), MAX_HEAT).save(part.heat(key), compress_level=1)
+        """Writes all pictures, or none; gives what `values` mean, or None where there are none."""
         meaning = None
-        if scan.values is not None and max(scan.height, scan.width) <= MAX_SHOWN:
-            low, high = float(scan.values.numbers.min()), float(scan.values.numbers.max())
-            steps = np.round((scan.values.numbers - low) * (65535 / ((high - low) or 1)))
-            part.values.write_bytes(gzip.compress(steps.astype("<u2").tobytes(), 1, mtime=0))
-            meaning = ValuesView(
-                low=low, high=high, black=scan.values.low, white=scan.values.high, inverted=scan.values.inverted
-            )
-        shutil.rmtree(self.folder, ignore_errors=True)
-        part.folder.rename(self.folder)
+        with _replacing(self.folder) as folder:
+            part = SlicePictures(folder)
+            shown = draw_scan(scan) if scan.pixels.ndim == 3 else _grey(scan.pixels)
+            _shrunk(shown, MAX_SHOWN).save(part.scan, compress_level=1)
+            for key, (heatmap, _) in evidence.items():
+                _shrunk(_grey(heatmap), MAX_HEAT).save(part.heat(key), compress_level=1)
+            if (values := scan.values) is not None and max(scan.height, scan.width) <= MAX_SHOWN:
+                low, high = float(values.numbers.min()), float(values.numbers.max())
+                steps = np.round((values.numbers - low) * (65535 / ((high - low) or 1)))
+                part.values.write_bytes(gzip.compress(steps.astype("<u2").tobytes(), 1, mtime=0))
+                window = {"black": values.low, "white": values.high, "inverted": values.inverted}
+                meaning = ValuesView(low=low, high=high, **window)
         return meaning
 
     def shown(self) -> NDArray[np.float32]:
@@ -83,21 +84,15 @@ class SlicePictures:
     def overlay(self, key: str, region: Region | None, width: int, opacity: float = 0.6) -> Image.Image:
         """The heat for a class over the scan, with its contour and a colour bar.
 
-        Args:
-            key: Of the class.
-            region: In pixels of the scan as its file has it.
-            width: Of that scan.
-            opacity: Of the hottest pixel, 0 to 1.
+        The region is in pixels of the scan as its file has it, of that width. Opacity is the hottest pixel's, 0 to 1.
         """
         pixels = self.shown()
         scale = pixels.shape[1] / width
         with Image.open(self.heat(key)) as image:
-            heat = np.asarray(image.resize(pixels.shape[1::-1], Image.Resampling.BILINEAR), np.float32) / np.float32(
-                255
-            )
+            heat = np.asarray(image.resize(pixels.shape[1::-1], Image.Resampling.BILINEAR), np.float32)
         if region is not None and scale != 1:
             region = region.model_copy(update={"contour": tuple((x * scale, y * scale) for x, y in region.contour)})
-        return draw_overlay(Scan(pixels, "scan"), heat, region, opacity=opacity)
+        return draw_overlay(Scan(pixels, "scan"), heat / np.float32(255), region, opacity=opacity)
 
 
 def png(image: Image.Image) -> bytes:
@@ -120,15 +115,11 @@ def _shrunk(image: Image.Image, side: int) -> Image.Image:
 class VolumeHeat:
     """The heat of a NIfTI file's slices, put together to volumes for a view in three planes.
 
-    Args:
-        volume: As its file has it.
-        folder: Where the volumes go: scan.nii.gz, and heat-CLASS.nii.gz (uint8).
-        axis: The plane it was cut in.
+    The folder gets scan.nii.gz, and heat-CLASS.nii.gz (uint8); `axis` is the plane that the volume was cut in.
     """
 
     def __init__(self, volume: Volume, folder: Path, axis: str) -> None:
-        self._volume = volume
-        self._folder, self._axis = folder, axis
+        self._volume, self._folder, self._axis = volume, folder, axis
         self._heat: dict[str, NDArray[np.uint8]] = {}
 
     def add(self, frame: int, evidence: Mapping[str, Evidence], probabilities: Mapping[str, float]) -> None:
@@ -143,16 +134,10 @@ class VolumeHeat:
 
     def write(self) -> None:
         """Writes the volumes, with headers of our own: the file's may hold names."""
-        import nibabel
-
-        part = self._folder.with_name(self._folder.name + ".part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
         scan = nibabel.Nifti1Image(self._volume.data, self._volume.affine)
         scan.header.set_data_dtype(np.int16)
         scan.header["cal_min"], scan.header["cal_max"] = self._volume.window
-        nibabel.save(scan, part / "scan.nii.gz")
-        for key, heat in self._heat.items():
-            nibabel.save(nibabel.Nifti1Image(heat, self._volume.affine), part / f"heat-{key}.nii.gz")
-        shutil.rmtree(self._folder, ignore_errors=True)
-        part.rename(self._folder)
+        with _replacing(self._folder) as part:
+            nibabel.save(scan, part / "scan.nii.gz")
+            for key, heat in self._heat.items():
+                nibabel.save(nibabel.Nifti1Image(heat, self._volume.affine), part / f"heat-{key}.nii.gz")

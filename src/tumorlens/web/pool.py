@@ -18,11 +18,7 @@ _START_SECONDS = 120
 
 
 class Pool:
-    """Worker processes. The first is kept for what is quick, where there are several.
-
-    Args:
-        settings: Weights, number and limits of the workers.
-    """
+    """Worker processes. The first is kept for what is quick, where there are several."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -32,11 +28,7 @@ class Pool:
         self.restarts = 0
 
     async def start(self) -> None:
-        """Starts the workers.
-
-        Raises:
-            ConfigError: If the weights cannot be used.
-        """
+        """Starts the workers; ConfigError if the weights cannot be used."""
         try:
             await asyncio.gather(*(worker.start() for worker in self._workers))
         except AnalysisFailed as error:
@@ -57,15 +49,12 @@ class Pool:
         return [worker.pid for worker in self._workers if worker.running]
 
     async def ask(self, command: Message, seconds: float, *, quick: bool) -> AsyncGenerator[Reply]:
-        """Has a worker do a command.
+        """What a worker tells of a command, a `FindInFile` or `ReadCase`; `Done` last.
 
         Args:
-            command: `FindInFile` or `ReadCase`.
+            command: What to do.
             seconds: After which it is given up, and its worker killed.
             quick: Whether it is done in no time, and may take the worker kept for such.
-
-        Yields:
-            What the worker tells, `Done` last.
 
         Raises:
             AnalysisFailed: If it could not do it.
@@ -80,9 +69,8 @@ class Pool:
                         raise AnalysisFailed(message.reason, trace=message.trace)
                     yield message
         except TimeoutError:
-            raise AnalysisFailed(
-                f"it took longer than the {seconds:g} seconds it may take; send less at a time"
-            ) from None
+            problem = f"it took longer than the {seconds:g} seconds it may take; send less at a time"
+            raise AnalysisFailed(problem) from None
         finally:
             if not finished:  # it is dead, or busy with what nobody waits for
                 self.restarts += 1
@@ -92,18 +80,12 @@ class Pool:
                 self._free.notify_all()
 
     async def _take(self, quick: bool) -> _Worker:
-        several = len(self._workers) > 1
-
-        def idle() -> _Worker | None:
-            candidates = self._workers if quick or not several else self._workers[1:]
-            return next((w for w in candidates if not w.busy), None)
-
+        candidates = self._workers if quick or len(self._workers) == 1 else self._workers[1:]
         self.waiting += 1
         try:
             async with self._free:
-                await self._free.wait_for(lambda: idle() is not None)
-                worker = idle()
-                assert worker is not None
+                await self._free.wait_for(lambda: not all(w.busy for w in candidates))
+                worker = next(w for w in candidates if not w.busy)
                 worker.busy = True
                 return worker
         finally:
@@ -154,9 +136,8 @@ class _Worker:
     async def stop(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
             await process.wait()
             if process.stdin:
                 process.stdin.close()

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from tumorlens.classifier import Classifier
 from tumorlens.errors import InputError
 from tumorlens.evidence import Evidence
 from tumorlens.finding import Finding
-from tumorlens.formats import Failure, find_sources, read_source
-from tumorlens.formats.nifti import volume_info
+from tumorlens.formats import Failure, find_sources, nifti, read_source
+from tumorlens.formats.sources import reader_of
 from tumorlens.place import SlicePlace
-from tumorlens.processes import Message
+from tumorlens.processes import Message, parse
 from tumorlens.scan import Scan
 from tumorlens.web.arrival import Arrival, Arrived
-from tumorlens.web.messages import FileFailed, ReadCase, SliceContent, SliceRead, Total, ValuesView
+from tumorlens.web.messages import FileFailed, ReadCase, SliceContent, SliceRead, Total
 from tumorlens.web.pictures import SlicePictures, VolumeHeat
 
 Tell = Callable[[Message], None]
@@ -32,13 +32,19 @@ MAX_VOLUME = 2**26
 """Voxels of a volume that is also shown in three planes."""
 
 
-def read_case(order: ReadCase, classifier: Classifier, tell: Tell) -> None:
-    """Reads a case. Told are a `Total`, and a `SliceRead` or `FileFailed` each.
+class _Receipt(Message):
+    """What came of an upload."""
 
-    Args:
-        order: The case.
-        classifier: What answers.
-        tell: Called with each thing that was found.
+    upload: int
+    arrived: tuple[Arrived, ...]
+    refused: tuple[FileFailed, ...]
+
+
+_RECEIPT: TypeAdapter[_Receipt] = TypeAdapter(_Receipt)
+
+
+def read_case(order: ReadCase, classifier: Classifier, tell: Tell) -> None:
+    """Reads a case. `tell` is called with a `Total`, and a `SliceRead` or `FileFailed` for each slice or bad file.
 
     Raises:
         InputError: If the case as a whole breaks a rule.
@@ -71,26 +77,25 @@ def _receive(order: ReadCase, tell: Tell) -> dict[str, Arrived]:
     uploads, memory = order.folder / "uploads", order.folder / "arrived.jsonl"
     names: dict[str, Arrived] = {}
     received: set[int] = set()
-    for line in memory.read_text("utf-8").splitlines() if memory.exists() else ():
-        entry = json.loads(line)
-        received.add(entry["upload"])
-        names |= {a["file"]: Arrived(a["file"], a["name"], tuple(a["doubts"])) for a in entry["arrived"]}
-        for failure in entry["refused"]:
-            tell(FileFailed(**failure))
-    refused: list[dict[str, str]] = []
+    for line in memory.read_bytes().splitlines() if memory.exists() else ():
+        receipt = parse(_RECEIPT, line)
+        received.add(receipt.upload)
+        names |= {a.file: a for a in receipt.arrived}
+        for failure in receipt.refused:
+            tell(failure)
+    refused: list[FileFailed] = []
 
     def refuse(name: str, error: str) -> None:
-        refused.append({"name": name, "error": error})
-        tell(FileFailed(name=name, error=error))
+        refused.append(FileFailed(name=name, error=error))
+        tell(refused[-1])
 
     arrival = Arrival(uploads, order.folder / "files", order.rules, refuse)
-    with memory.open("a", encoding="utf-8") as file:
+    with memory.open("ab") as file:
         for number, name in order.uploads:
             if number not in received:
-                arrived = list(arrival.receive(number, name))
+                arrived = tuple(arrival.receive(number, name))
                 names |= {a.file: a for a in arrived}
-                entry = {"upload": number, "arrived": [asdict(a) for a in arrived], "refused": refused}
-                file.write(json.dumps(entry) + "\n")
+                file.write(_Receipt(upload=number, arrived=arrived, refused=tuple(refused)).line())
                 file.flush()
                 refused.clear()
             (uploads / f"{number:05d}").unlink(missing_ok=True)
@@ -98,7 +103,7 @@ def _receive(order: ReadCase, tell: Tell) -> dict[str, Arrived]:
 
 
 class _Case:
-    """Writes slices, and tells of them."""
+    """A case that is read: writes its slices and volumes, and tells of them."""
 
     def __init__(self, order: ReadCase, names: dict[str, Arrived], tell: Tell) -> None:
         self._order, self._names, self._tell = order, names, tell
@@ -108,13 +113,13 @@ class _Case:
         self._volume: tuple[str, VolumeHeat | None] = ("", None)
 
     def refuse(self, failure: Failure) -> None:
-        """A file that could not be read."""
+        """Tells of a file that could not be read, by the name it came with."""
         arrived = self._names.get(Path(failure.source).name)
         self._tell(FileFailed(name=arrived.name if arrived else "file", error=failure.error))
 
     def add(self, scan: Scan, finding: Finding, evidence: dict[str, Evidence]) -> None:
-        """A slice."""
-        arrived = self._names.get(Path(scan.source).name) or Arrived("", "scan")
+        """Writes a slice's pictures, and tells of it."""
+        arrived = self._names.get(Path(scan.source).name) or Arrived(file="", name="scan")
         series = self._series.setdefault(scan.series or scan.source, len(self._series) + 1)
         self._places[series] = place = self._places.get(series, 0) + 1
         self._number += 1
@@ -127,7 +132,20 @@ class _Case:
         values = folder.write(scan, evidence)
         volume = self._add_to_volume(scan, series, finding, evidence)
         finding = replace(finding, source=name, warnings=(*finding.warnings, *arrived.doubts))
-        content = _describe(self._number, series, scan, finding, evidence, values, volume)
+        content = SliceContent(
+            number=self._number,
+            series=series,
+            width=scan.width,
+            height=scan.height,
+            spacing=scan.spacing,
+            depth=scan.depth,
+            values=values,
+            volume=volume,
+            uncertainty=1.0 if finding.confidence is None else round(1 - finding.confidence, 6),
+            finding=finding.record(),
+            regions={key: e.region for key, e in evidence.items()},
+            evidence={key: bool(np.any(e.heatmap)) for key, e in evidence.items()},
+        )
         self._tell(SliceRead(content=content, place=place_of(scan, arrived.name)))
 
     def _add_to_volume(self, scan: Scan, series: int, finding: Finding, evidence: dict[str, Evidence]) -> int | None:
@@ -142,9 +160,6 @@ class _Case:
         return series
 
     def _open_volume(self, scan: Scan, series: int) -> VolumeHeat | None:
-        from tumorlens.formats import nifti
-        from tumorlens.formats.sources import reader_of
-
         if reader_of(scan.source) is not nifti:
             return None
         try:
@@ -164,30 +179,4 @@ class _Case:
 
 def place_of(scan: Scan, name: str) -> SlicePlace:
     """Where a slice belongs. A volume has another name here than where it came from, and that tells its sequence."""
-    return SlicePlace.of(replace(scan, info=volume_info(name)) if scan.study == scan.source else scan)
-
-
-def _describe(
-    number: int,
-    series: int,
-    scan: Scan,
-    finding: Finding,
-    evidence: dict[str, Evidence],
-    values: ValuesView | None,
-    volume: int | None,
-) -> SliceContent:
-    """A slice as the API has it, but for the addresses of its pictures."""
-    return SliceContent(
-        number=number,
-        series=series,
-        width=scan.width,
-        height=scan.height,
-        spacing=scan.spacing,
-        depth=scan.depth,
-        values=values,
-        volume=volume,
-        uncertainty=1.0 if finding.confidence is None else round(1 - finding.confidence, 6),
-        finding=finding.record(),
-        regions={key: e.region for key, e in evidence.items()},
-        evidence={key: bool(np.any(e.heatmap)) for key, e in evidence.items()},
-    )
+    return SlicePlace.of(replace(scan, info=nifti.volume_info(name)) if scan.study == scan.source else scan)

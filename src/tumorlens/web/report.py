@@ -28,19 +28,13 @@ class Shown:
     """A slice of a report, with its pictures as PNG.
 
     Attributes:
-        number: In the case, from 1.
-        name: Of the file.
         words: Its finding in a few words.
         more: Why it is unknown, or its prediction set; or empty.
         unknown: Whether it is unknown: then it has no probabilities, no overlay and no region.
         probabilities: Names of the classes with their probabilities, the most probable first.
         explained: Name of the class that the overlay is for.
-        method: How its heat map was made.
         region: Where the evidence is, in words.
-        warnings: What was noticed about the scan.
-        scan: The slice.
         overlay: The slice with its heat map; None without one.
-        feedback: Readers' assessments.
     """
 
     number: int
@@ -55,7 +49,7 @@ class Shown:
     warnings: tuple[str, ...]
     scan: bytes = field(repr=False)
     overlay: bytes | None = field(repr=False)
-    feedback: list[str] = field(default_factory=list)
+    feedback: list[str]
 
 
 @dataclass(frozen=True)
@@ -71,7 +65,6 @@ class Report:
     shown: list[Shown]
     left_out: int
     failures: list[tuple[str, str]]
-    general: list[str] = field(default_factory=list)
 
     @property
     def about(self) -> str:
@@ -107,7 +100,6 @@ def make_report(case: Case, store: Store) -> Report:
         shown=[_shown(s, [f for f in feedback if f.slice == s.number], store) for s in chosen],
         left_out=len(slices) - len(chosen),
         failures=[(f.name, f.error) for f in store.failures(case.id)],
-        general=list(store.card.cautions),
     )
 
 

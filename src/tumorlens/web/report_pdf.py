@@ -8,6 +8,7 @@ from xml.sax.saxutils import escape
 
 import matplotlib as mpl
 from PIL import Image as PillowImage
+from reportlab.graphics.shapes import Drawing, Rect
 from reportlab.lib.colors import HexColor
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
@@ -27,17 +28,9 @@ def pdf_report(report: Report) -> bytes:
     """The report as PDF, A4, fonts embedded."""
     _fonts()
     file = io.BytesIO()
-    document = SimpleDocTemplate(
-        file,
-        pagesize=A4,
-        leftMargin=18 * mm,
-        rightMargin=18 * mm,
-        topMargin=16 * mm,
-        bottomMargin=18 * mm,
-        title=f"TumorLens report: {report.case.title}",
-        author="TumorLens",
-        lang="en",
-    )
+    title = f"TumorLens report: {report.case.title}"
+    margins = {"leftMargin": 18 * mm, "rightMargin": 18 * mm, "topMargin": 16 * mm, "bottomMargin": 18 * mm}
+    document = SimpleDocTemplate(file, pagesize=A4, title=title, author="TumorLens", lang="en", **margins)
     document.build(_story(report), onFirstPage=_foot, onLaterPages=_foot)
     return file.getvalue()
 
@@ -59,14 +52,10 @@ def _story(report: Report) -> list[Flowable]:
         story += [_text(f"{name}: {error}") for name, error in report.failures]
     story.append(KeepTogether([_text("Made by", "section"), _text(report.versions)]))
     story.append(_text(f"Trained on: {report.card.data}"))
-    story += [_text(f"• {caution}") for caution in report.general]
+    story += [_text(f"• {caution}") for caution in report.card.cautions]
     story += [_text(f"{name}: sha256 {digest}", "small") for name, digest in report.hashes]
-    story.append(
-        _text(
-            "The heat map shows what spoke for the class it names. It is no outline of a tumour, and no proof.", "small"
-        )
-    )
-    return story
+    explanation = "The heat map shows what spoke for the class it names. It is no outline of a tumour, and no proof."
+    return [*story, _text(explanation, "small")]
 
 
 def _slice(shown: Shown) -> list[Flowable]:
@@ -92,24 +81,12 @@ def _picture(data: bytes) -> Image:
 
 
 def _bar(name: str, p: float) -> Table:
-    row = Table([[_text(name, "small"), _Bar(p), _text(f"{p:.1%}", "small")]], colWidths=[27 * mm, 19 * mm, 14 * mm])
+    width, height = 18 * mm, 2.4 * mm
+    parts = (Rect(0, 0, w, height, fillColor=c, strokeColor=None) for w, c in ((width, _LINE), (width * p, _ACCENT)))
+    cells = [_text(name, "small"), Drawing(width, height, *parts), _text(f"{p:.1%}", "small")]
+    row = Table([cells], colWidths=[27 * mm, 19 * mm, 14 * mm])
     row.setStyle(TableStyle([(f"{side}PADDING", (0, 0), (-1, -1), 1) for side in ("TOP", "BOTTOM", "LEFT", "RIGHT")]))
     return row
-
-
-class _Bar(Flowable):
-    """A probability as a bar."""
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.width, self.height = 18 * mm, 2.4 * mm
-        self._p = p
-
-    def draw(self) -> None:
-        self.canv.setFillColor(_LINE)
-        self.canv.rect(0, 0, self.width, self.height, stroke=0, fill=1)
-        self.canv.setFillColor(_ACCENT)
-        self.canv.rect(0, 0, self.width * self._p, self.height, stroke=0, fill=1)
 
 
 def _foot(canvas: Canvas, document: SimpleDocTemplate) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import time
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from limits import parse
@@ -15,10 +14,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tumorlens.web.metrics import Metrics
 from tumorlens.web.settings import Settings
-
-if TYPE_CHECKING:
-    from tumorlens.web.metrics import Metrics
 
 log = logging.getLogger("tumorlens.web.requests")
 
@@ -50,11 +47,6 @@ class Guard:
     Refused are requests by a name the page does not have (a rebound one), and those that change something and come from
     another site, by the Fetch Metadata headers and Origin (RFC 6454): both are the browser's own, no page can forge
     them. Programs send neither and pass. Logged and counted are route, status and time, never a path or a query.
-
-    Args:
-        app: What it guards.
-        settings: Names and rates.
-        metrics: What counts.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
@@ -86,12 +78,10 @@ class Guard:
             await (refusal or self._app)(scope, receive, answer)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            seconds = time.perf_counter() - began
-            self._metrics.request(scope["method"], route, status, seconds)
-            log.info(
-                "request",
-                extra={"method": scope["method"], "route": route, "status": status, "ms": round(seconds * 1000, 1)},
-            )
+            seconds, method = time.perf_counter() - began, scope["method"]
+            self._metrics.request(method, route, status, seconds)
+            facts = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1)}
+            log.info("request", extra=facts)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)

@@ -100,11 +100,7 @@ class Settings(BaseModel):
         return self.home / "cases"
 
     def prepare(self) -> bytes:
-        """Makes the folder, for nobody else's eyes, and gives the secret in it.
-
-        Raises:
-            ConfigError: If it cannot be written.
-        """
+        """Makes the folder, for nobody else's eyes, and gives the secret in it; ConfigError if it cannot be written."""
         try:
             self.cases.mkdir(parents=True, exist_ok=True)
             self.home.chmod(0o700)

@@ -46,7 +46,7 @@ _bearer = HTTPBearer(auto_error=False, description="A token of an account; none 
 def find_reader(
     request: Request, parts: App, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None
 ) -> Reader | None:
-    """Who asks, or None if that is not known."""
+    """The reader that a request is of, by token or cookie; None if it has neither that is valid."""
     if not parts.settings.accounts:
         return Reader(_user(), ADMIN)
     if bearer is not None:

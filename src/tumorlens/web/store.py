@@ -6,11 +6,13 @@ import re
 import shutil
 import time
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, or_
-from sqlmodel import Session, col, delete, select
+from sqlmodel import col, delete, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from tumorlens.card import WeightsCard
 from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, WeightsId
@@ -32,13 +34,9 @@ SORTS = {
 
 
 class Store:
-    """Cases.
+    """Cases: rows in a database, files in a folder.
 
-    Args:
-        database: For the rows.
-        folder: For the files.
-        card: Of the weights that answer.
-        deidentify: Whether files whose names may be patients' get others.
+    With `deidentify`, files whose names may be patients' get others.
     """
 
     def __init__(self, database: Database, folder: Path, card: WeightsCard, *, deidentify: bool = True) -> None:
@@ -62,7 +60,7 @@ class Store:
         return case
 
     def get(self, case_id: str) -> Case | None:
-        """A case."""
+        """The row of a case, or None."""
         with self.database.session() as session:
             return session.get(Case, case_id)
 
@@ -71,9 +69,7 @@ class Store:
         with self.database.session() as session:
             case = session.get(Case, case_id)
             if case is not None:
-                for name, value in {"touched": time.time(), **changes}.items():
-                    setattr(case, name, value)
-                session.add(case)
+                case.sqlmodel_update({"touched": time.time(), **changes})
             return case
 
     def add_upload(self, case_id: str, name: str, size: int, sha256: str, path: Path) -> Upload | None:
@@ -95,14 +91,12 @@ class Store:
             kept = harmless(name, case.files) if self._deidentify else name
             upload = Upload(case_id=case_id, number=case.files, name=kept, size=size, sha256=sha256)
             path.rename(self.folder_of(case_id) / "uploads" / f"{upload.number:05d}")
-            session.add(case)
             session.add(upload)
         return upload
 
     def uploads(self, case_id: str) -> list[Upload]:
         """A case's files, in the order they came."""
-        with self.database.session() as session:
-            return list(session.exec(select(Upload).where(Upload.case_id == case_id).order_by(col(Upload.number))))
+        return self.database.all(select(Upload).where(Upload.case_id == case_id).order_by(col(Upload.number)))
 
     def begin(self, case_id: str) -> Case | None:
         """A case is being read, from its beginning: what an earlier try found is forgotten."""
@@ -114,7 +108,6 @@ class Store:
             session.exec(delete(FailedFile).where(col(FailedFile.case_id) == case_id))
             case.status, case.error, case.slices, case.total = READING, "", 0, 0
             case.attempts += 1
-            session.add(case)
             return case
 
     def add_found(self, case_id: str, messages: Sequence[Reply]) -> Case | None:
@@ -134,7 +127,6 @@ class Store:
                     case Total(total=total):
                         case.total = total
             case.touched = time.time()
-            session.add(case)
             return case
 
     def finish(self, case_id: str, error: str = "") -> Case | None:
@@ -143,7 +135,7 @@ class Store:
             case = session.get(Case, case_id)
             if case is None:
                 return None
-            slices = _slices(session, case_id)
+            slices = list(session.exec(_slices(case_id)))
             failures = session.exec(select(FailedFile).where(FailedFile.case_id == case_id)).all()
             if not slices and not error:
                 error = failures[0].error if failures else "no scans found; give pictures, DICOM or NIfTI files"
@@ -158,7 +150,6 @@ class Store:
                 case.unknown, case.uncertainty = study.unknown, 1 - case.confidence
                 case.title = case.title or _title([s.finding.source for s in study.slices])
             case.title = case.title or "Unread case"
-            session.add(case)
             return case
 
     def _study(self, slices: Sequence[Slice]) -> StudyFinding:
@@ -168,19 +159,16 @@ class Store:
 
     def slices(self, case_id: str) -> list[Slice]:
         """A case's slices, in order."""
-        with self.database.session() as session:
-            return _slices(session, case_id)
+        return self.database.all(_slices(case_id))
 
     def slice(self, case_id: str, number: int) -> Slice | None:
-        """A slice."""
+        """The row of a slice, or None."""
         with self.database.session() as session:
             return session.get(Slice, (case_id, number))
 
     def failures(self, case_id: str) -> list[FailedFile]:
         """Files that could not be read."""
-        with self.database.session() as session:
-            query = select(FailedFile).where(FailedFile.case_id == case_id).order_by(col(FailedFile.id))
-            return list(session.exec(query))
+        return self.database.all(select(FailedFile).where(FailedFile.case_id == case_id).order_by(col(FailedFile.id)))
 
     def document(self, case: Case) -> FindingsDocument:
         """A case's findings, as `tumorlens predict --json` gives them."""
@@ -200,13 +188,12 @@ class Store:
     def feedback(self, case_id: str | None = None) -> list[Feedback]:
         """Readers' assessments of a case, or of all, the oldest first."""
         query = select(Feedback).order_by(col(Feedback.said), col(Feedback.id))
-        with self.database.session() as session:
-            return list(session.exec(query if case_id is None else query.where(Feedback.case_id == case_id)))
+        return self.database.all(query if case_id is None else query.where(Feedback.case_id == case_id))
 
     def search(
         self, text: str, filters: dict[str, Any], sort: str, limit: int, offset: int
     ) -> tuple[int, list[tuple[Case, str]]]:
-        """The worklist.
+        """The worklist: how many cases there are in all, and a page of them, each with its last verdict, or "".
 
         Args:
             text: What titles, classes or comments hold; empty for all.
@@ -214,9 +201,6 @@ class Store:
             sort: One of `SORTS`.
             limit: Cases at most.
             offset: Cases to pass over.
-
-        Returns:
-            How many there are in all, and the cases, each with its last verdict, or "".
         """
         last = select(Feedback.case_id, func.max(Feedback.id).label("id")).group_by(Feedback.case_id).subquery()
         query = (
@@ -225,15 +209,9 @@ class Store:
             .outerjoin(Feedback, Feedback.id == last.c.id)  # type: ignore[arg-type]
         )
         if text:
-            like = f"%{_escaped(text.lower())}%"
-            commented = select(Feedback.case_id).where(func.lower(Feedback.comment).like(like, escape="\\"))
-            query = query.where(
-                or_(
-                    func.lower(Case.title).like(like, escape="\\"),
-                    func.lower(Case.label).like(like, escape="\\"),
-                    col(Case.id).in_(commented),
-                )
-            )
+            commented = select(Feedback.case_id).where(col(Feedback.comment).icontains(text, autoescape=True))
+            named = (col(column).icontains(text, autoescape=True) for column in (Case.title, Case.label))
+            query = query.where(or_(*named, col(Case.id).in_(commented)))
         for name, value in filters.items():
             if name != "verdict":
                 query = query.where(getattr(Case, name) == value)
@@ -248,47 +226,38 @@ class Store:
 
     def unfinished(self) -> list[Case]:
         """Cases that a server which was stopped left waiting or half read, the oldest first."""
-        query = select(Case).where(col(Case.status).in_([WAITING, READING])).order_by(col(Case.created))
-        with self.database.session() as session:
-            return list(session.exec(query))
+        return self.database.all(
+            select(Case).where(col(Case.status).in_([WAITING, READING])).order_by(col(Case.created))
+        )
 
     def old(self, before: float) -> list[Case]:
         """Cases made before a time."""
-        with self.database.session() as session:
-            return list(session.exec(select(Case).where(col(Case.created) < before)))
+        return self.database.all(select(Case).where(col(Case.created) < before))
 
     def abandoned(self, before: float) -> list[Case]:
         """Cases whose upload stopped before a time."""
-        query = select(Case).where(Case.status == UPLOADING, col(Case.touched) < before)
-        with self.database.session() as session:
-            return list(session.exec(query))
+        return self.database.all(select(Case).where(Case.status == UPLOADING, col(Case.touched) < before))
 
     def delete(self, case_id: str) -> None:
         """Deletes a case, rows first: files without a row are swept up, a row without files would be a lie."""
         with self.database.session() as session:
-            case = session.get(Case, case_id)
-            if case is not None:
-                session.delete(case)
+            session.exec(delete(Case).where(col(Case.id) == case_id))
         shutil.rmtree(self.folder_of(case_id), ignore_errors=True)
 
     def sweep(self) -> int:
         """Deletes what a kill may have left: folders without a case, half uploads. How many folders there were."""
-        with self.database.session() as session:
-            cases = set(session.exec(select(Case.id)))
+        cases = set(self.database.all(select(Case.id)))
         stray = [folder for folder in self.folder.iterdir() if folder.name not in cases]
         for folder in stray:
             shutil.rmtree(folder, ignore_errors=True)
-        for half in (
-            *self.folder.glob(".*.part"),
-            *self.folder.glob("*/.*.part"),
-            *self.folder.parent.glob(".export-*"),
-        ):
+        parts = (self.folder.glob(".*.part"), self.folder.glob("*/.*.part"), self.folder.parent.glob(".export-*"))
+        for half in chain(*parts):
             half.unlink(missing_ok=True)
         return len(stray)
 
 
-def _slices(session: Session, case_id: str) -> list[Slice]:
-    return list(session.exec(select(Slice).where(Slice.case_id == case_id).order_by(col(Slice.number))))
+def _slices(case_id: str) -> SelectOfScalar[Slice]:
+    return select(Slice).where(Slice.case_id == case_id).order_by(col(Slice.number))
 
 
 _DICOM = re.compile(r"series \d+, slice \d+")
@@ -300,10 +269,6 @@ def _title(sources: Sequence[str]) -> str:
         return f"DICOM study, {len(sources)} slice{'s' * (len(sources) > 1)}"
     names = list(dict.fromkeys(source.rpartition(", slice ")[0] or source for source in sources))
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _place(s: Slice) -> SlicePlace:

@@ -1,4 +1,4 @@
-"""What the database holds. Times are seconds since 1970, in UTC."""
+"""What the database holds, and what of it the API shows: the views. Times are seconds since 1970, in UTC."""
 
 import secrets
 import time
@@ -27,7 +27,7 @@ class Case(SQLModel, table=True):
     created: float = Field(default_factory=time.time, index=True)
     touched: float = Field(default_factory=time.time)
     status: str = Field(default=UPLOADING, index=True)
-    error: str = Field(default="", sa_column=Column(Text, nullable=False))
+    error: str = Field(default="", sa_type=Text)
     axis: str = "axial"
     attempts: int = 0
     files: int = 0
@@ -44,15 +44,20 @@ class Case(SQLModel, table=True):
     version: str = ""
 
 
-class Upload(SQLModel, table=True):
+class UploadView(SQLModel):
+    """A file that has arrived."""
+
+    number: int = Field(primary_key=True)
+    size: int
+    sha256: str = Field(index=True)
+
+
+class Upload(UploadView, table=True):
     """A file of a case, as it came."""
 
     __tablename__ = "uploads"
     case_id: str = Field(primary_key=True, foreign_key="cases.id", ondelete="CASCADE")
-    number: int = Field(primary_key=True)
     name: str
-    size: int
-    sha256: str = Field(index=True)
 
 
 class Slice(SQLModel, table=True):
@@ -65,38 +70,67 @@ class Slice(SQLModel, table=True):
     content: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
 
 
-class FailedFile(SQLModel, table=True):
+class FailureView(SQLModel):
+    """A file that could not be read."""
+
+    name: str
+    error: str = Field(sa_type=Text)
+
+
+class FailedFile(FailureView, table=True):
     """A file of a case that could not be read."""
 
     __tablename__ = "failed_files"
     id: int | None = Field(default=None, primary_key=True)
     case_id: str = Field(foreign_key="cases.id", ondelete="CASCADE", index=True)
-    name: str
-    error: str = Field(sa_column=Column(Text, nullable=False))
 
 
-class Feedback(SQLModel, table=True):
+class FeedbackView(SQLModel):
+    """A reader's assessment of a slice.
+
+    Attributes:
+        slice: Its number.
+        reader: Who said it.
+        said: When; seconds since 1970.
+        verdict: "agree", "other" or "unsure".
+        label: Key of the class it is, as they say; empty if unsure.
+        comment: In their words.
+        outline: Their outline of the tumour: "x,y x,y x,y …", fractions of width and height; or empty.
+    """
+
+    slice: int
+    reader: str
+    said: float
+    verdict: str
+    label: str
+    comment: str = Field(sa_type=Text)
+    outline: str = Field(sa_type=Text)
+
+
+class Feedback(FeedbackView, table=True):
     """A reader's assessment of a slice. A later one of the same reader counts; none is overwritten."""
 
     __tablename__ = "feedback"
     id: int | None = Field(default=None, primary_key=True)
     case_id: str = Field(foreign_key="cases.id", ondelete="CASCADE", index=True)
-    slice: int
-    reader: str
     said: float = Field(default_factory=time.time)
-    verdict: str
-    label: str
-    comment: str = Field(default="", sa_column=Column(Text, nullable=False))
-    outline: str = Field(default="", sa_column=Column(Text, nullable=False))
+    comment: str = Field(default="", sa_type=Text)
+    outline: str = Field(default="", sa_type=Text)
 
 
-class Account(SQLModel, table=True):
+class AccountView(SQLModel):
+    """An account."""
+
+    name: str = Field(primary_key=True)
+    role: str
+    created: float
+
+
+class Account(AccountView, table=True):
     """Somebody who may log in."""
 
     __tablename__ = "accounts"
-    name: str = Field(primary_key=True)
     password: str
-    role: str
     created: float = Field(default_factory=time.time)
     disabled: bool = False
 
@@ -110,27 +144,40 @@ class Visit(SQLModel, table=True):
     expires: float
 
 
-class Token(SQLModel, table=True):
+class TokenView(SQLModel):
+    """A token, without itself."""
+
+    id: str
+    account: str = Field(foreign_key="accounts.name", ondelete="CASCADE")
+    purpose: str
+    created: float
+    expires: float
+
+
+class Token(TokenView, table=True):
     """What a program shows instead of a password. The key is its SHA-256."""
 
     __tablename__ = "tokens"
     key: str = Field(primary_key=True)
     id: str = Field(default_factory=new_id, index=True, unique=True)
-    account: str = Field(foreign_key="accounts.name", ondelete="CASCADE")
-    purpose: str
     created: float = Field(default_factory=time.time)
-    expires: float
 
 
-class Event(SQLModel, table=True):
-    """A line of the audit log. The database refuses to change or delete one."""
+class EventView(SQLModel):
+    """A line of the audit log."""
 
-    __tablename__ = "events"
-    id: int | None = Field(default=None, primary_key=True)
+    id: int
     at: float
     who: str
     action: str
-    case_id: str = ""
-    detail: str = Field(default="", sa_column=Column(Text, nullable=False))
+    case_id: str
+    detail: str = Field(sa_type=Text)
+
+
+class Event(EventView, table=True):
+    """A line of the audit log. The database refuses to change or delete one."""
+
+    __tablename__ = "events"
+    id: int | None = Field(default=None, primary_key=True)  # type: ignore[assignment]
     previous: str
     digest: str

@@ -24,13 +24,7 @@ DISK_FULL = "the server's disk is full; its keeper must make room, then try agai
 
 @dataclass(frozen=True)
 class Received:
-    """A body on disk.
-
-    Attributes:
-        path: Where.
-        size: Bytes.
-        sha256: Of them.
-    """
+    """A body on disk, the number of its bytes, and their checksum."""
 
     path: Path
     size: int
@@ -38,13 +32,7 @@ class Received:
 
 
 async def receive(request: Request, folder: Path, limits: Limits, room: int | None = None) -> Received:
-    """Writes a request's body to a file of its own.
-
-    Args:
-        request: The request.
-        folder: Where the file is made. A half one is taken away.
-        limits: Largest file, and disk to leave free.
-        room: Bytes there may be, where that is less.
+    """Writes a request's body to a file of its own in a folder, within the limits, and `room` bytes. No half one stays.
 
     Raises:
         HTTPException: 413 if it is too large, 408 if it stalls, 400 if it breaks off, 507 if the disk is full.

@@ -27,16 +27,9 @@ _CATEGORIES = 17  # T.81 H.1.2.2: differences have 0 to 16 bits
 
 
 def pillow(src: bytes, runner: DecodeRunner) -> bytes | bytearray:
-    """JPEG and JPEG 2000.
+    """Decodes JPEG and JPEG 2000: a frame's stream, to the samples' bytes.
 
     GDCM, which pydicom prefers, crashes on corrupt JPEG 2000, and takes corrupt JPEG for sound.
-
-    Args:
-        src: The frame's stream.
-        runner: What the DICOM header says about it.
-
-    Returns:
-        The samples' bytes, as pydicom expects them.
 
     Raises:
         ValueError: If the stream is of another size than the DICOM header says.
@@ -48,7 +41,7 @@ def pillow(src: bytes, runner: DecodeRunner) -> bytes | bytearray:
 
 
 def pyjpegls(src: bytes, runner: DecodeRunner) -> bytes | bytearray:
-    """JPEG-LS (ITU-T T.87); arguments, result and errors as for `pillow`."""
+    """Decodes JPEG-LS (ITU-T T.87); errors as for `pillow`."""
     # Only as far as the frame header: JPEG-LS marks the end of its scans in another way.
     size = next((body[1:5] for marker, body in _segments(src) if marker == _SOF55), b"")
     _demand(size == runner.rows.to_bytes(2) + runner.columns.to_bytes(2), "another size")
@@ -56,19 +49,10 @@ def pyjpegls(src: bytes, runner: DecodeRunner) -> bytes | bytearray:
 
 
 def gdcm(src: bytes, runner: DecodeRunner) -> bytes | bytearray:
-    """JPEG Lossless (ITU-T T.81, process 14), the commonest compression of archives.
+    """Decodes JPEG Lossless (ITU-T T.81, process 14), the commonest compression of archives.
 
-    No other decoder has a free licence. It crashes on headers that break the standard, so none gets through.
-
-    Args:
-        src: The frame's stream.
-        runner: What the DICOM header says about it.
-
-    Returns:
-        The samples' bytes, as pydicom expects them.
-
-    Raises:
-        ValueError: If the stream breaks the standard, is cut off, or is not what the DICOM header says.
+    No other decoder has a free licence. It crashes on headers that break the standard: those raise ValueError, as does
+    a stream that is cut off or not what the DICOM header says.
     """
     components, tables, scanned = b"", set[int](), b""
     for marker, body in _segments(src):

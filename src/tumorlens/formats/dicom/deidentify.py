@@ -25,19 +25,18 @@ _Action = Callable[[Any, tuple[int, int]], None]
 
 
 def deidentify(dataset: Dataset, key: bytes) -> tuple[str, ...]:
-    """De-identifies a data set in place (PS3.15, E.2 and table E.1-1), sequences and file meta information included.
+    """De-identifies a data set (PS3.15, E.2 and table E.1-1), sequences and file meta information included.
 
     Private elements, dates, names, free text and devices' identifiers go; UIDs become others, the same ones for the
     same key, so that the files of a study still belong together. The series' description becomes the
     sequence that it tells of. Pixels stay as they are.
 
     Args:
-        dataset: As pydicom reads it.
+        dataset: Changed in place.
         key: Secret bytes; who has them can tell which UID became which.
 
     Returns:
-        What the profile does not take away and somebody must look at, a sentence each: text that may be burned into
-        the pixels.
+        What somebody must look at, a sentence each: text that may be burned into the pixels.
 
     Raises:
         MissingExtra: If dicom-anonymizer is not installed.
@@ -71,11 +70,10 @@ def deidentify(dataset: Dataset, key: bytes) -> tuple[str, ...]:
 
 
 def deidentify_file(source: str | PathLike[str], target: Path, key: bytes) -> tuple[str, ...]:
-    """De-identifies a DICOM file into another; arguments and what it returns are those of `deidentify`.
+    """De-identifies a DICOM file into another; see `deidentify`.
 
     Raises:
         InputError: If the source cannot be read.
-        MissingExtra: If dicom-anonymizer is not installed.
     """
     path = str(source)
     dataset = load(path)

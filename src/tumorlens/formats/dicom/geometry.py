@@ -83,11 +83,10 @@ class Geometry:
     """A slice's grid in the patient; only where all of it is known.
 
     Attributes:
-        position: Centre of the first pixel, ImagePositionPatient.
-        orientation: ImageOrientationPatient.
-        spacing: Distance between pixel centres, (down the rows, along a row), in mm: PixelSpacing.
+        position: Centre of the first pixel.
+        spacing: Distance between pixel centres, (down the rows, along a row), in mm.
         frame_of_reference: UID of the space the numbers are in.
-        thickness: SliceThickness in mm; None where the header has none.
+        thickness: In mm; None where the header has none.
     """
 
     position: Vector
@@ -110,14 +109,7 @@ class Geometry:
         )
 
     def to_patient(self, points: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
-        """Points of the picture in patient space.
-
-        Args:
-            points: N of (x, y), in pixels from the top left corner of the picture, as in `Region.contour`.
-
-        Returns:
-            (N, 3) in mm.
-        """
+        """Points in patient space, (N, 3) in mm, of N (x, y) in pixels from the picture's top left corner."""
         x, y = np.asarray(points, float).reshape(-1, 2).T - 0.5  # the first pixel's centre is at half a pixel
         along, down = np.array(self.orientation[:3]), np.array(self.orientation[3:])
         return np.array(self.position) + np.outer(x * self.spacing[1], along) + np.outer(y * self.spacing[0], down)

@@ -5,21 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import re
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tumorlens.errors import TooLarge
 from tumorlens.formats.checks import MAX_VOXELS, parsing
-from tumorlens.formats.dicom.geometry import (
-    Geometry,
-    Vector,
-    depth_of,
-    is_distance,
-    is_orientation,
-    is_position,
-)
+from tumorlens.formats.dicom.geometry import Geometry, Vector, depth_of, is_distance, is_orientation, is_position
 from tumorlens.formats.dicom.values import (
     code_of,
     first_of,
@@ -46,13 +39,10 @@ class Frame:
     """What a header says of one frame, in an enhanced file by its functional groups. None where it says nothing usable.
 
     Attributes:
-        position: ImagePositionPatient.
-        orientation: ImageOrientationPatient.
         spacing: PixelSpacing: distance between pixel centres, (down the rows, along a row), in mm.
         thickness: SliceThickness in mm.
         slice_spacing: SpacingBetweenSlices in mm, from centre to centre.
         window: (center, width) of the first window, either may be missing.
-        window_function: VOILUTFunction.
         rescale: (slope, intercept), where they change anything.
     """
 
@@ -73,37 +63,39 @@ class Frame:
         return depth_of(self.position, self.orientation)
 
 
+def _read(keyword: str, how: Callable[[Any, str], Any] = text_of, default: Any = "", *, shown: bool = True) -> Any:
+    """A field that an element of the data set fills. Identifiers and free text are not shown: logs may quote them."""
+    return field(default=default, repr=shown, metadata={"element": (how, keyword)})
+
+
+def _line(dataset: Dataset, keyword: str) -> str:
+    return text_of(dataset, keyword)[:_LONGEST]
+
+
+def _capitals(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    return tuple(value.strip().upper() for value in texts_of(dataset, keyword))
+
+
+def _meta(dataset: Dataset, keyword: str) -> str:
+    """A text of the file meta information."""
+    return text_of(getattr(dataset, "file_meta", {}), keyword)
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a DICOM file says of itself, without pixels. Texts are empty where it says nothing usable.
+    """What a DICOM file says of itself, without pixels. Each field names its element.
+
+    Texts are empty and numbers None or 0 where it says nothing usable. UIDs are stripped and otherwise as they stand,
+    see `is_uid`; codes are in capitals.
 
     Attributes:
         path: The file, as the caller named it.
-        sop_class: SOPClassUID.
-        uid: SOPInstanceUID. Like all UIDs here stripped and otherwise as it stands, see `is_uid`.
-        study: StudyInstanceUID.
-        series: SeriesInstanceUID.
-        frame_of_reference: FrameOfReferenceUID.
-        patient: PatientID. Never logged, never written.
-        modality: Modality, in capitals.
-        description: SeriesDescription.
-        protocol: ProtocolName.
+        patient: Never logged, never written.
         sequence: SequenceName, or PulseSequenceName of an enhanced file.
         contrast: The contrast agent that is named, if one is.
-        body_part: BodyPartExamined, in capitals.
-        image_type: Values of ImageType, in capitals.
-        series_number: SeriesNumber.
-        number: InstanceNumber.
-        rows: Rows; 0 for an object without a picture.
-        columns: Columns.
-        samples: SamplesPerPixel.
-        bits_allocated: BitsAllocated.
-        bits_stored: BitsStored.
-        photometric: PhotometricInterpretation, in capitals.
-        frames: NumberOfFrames; None where it is missing, as in classic files.
-        transfer_syntax: TransferSyntaxUID of the file meta information.
-        media_uid: MediaStorageSOPInstanceUID of the file meta information.
-        burned_in: BurnedInAnnotation: whether text stands in the pixels, "YES", "NO" or empty.
+        rows: 0 for an object without a picture.
+        frames: None where it is missing, as in classic files.
+        burned_in: Whether text stands in the pixels, "YES", "NO" or empty.
         times: RepetitionTime, EchoTime and InversionTime, in ms; of an enhanced file, its first frame's.
         facts: As of `Scan.facts`: nothing that could name the patient, and no date.
         shared: What holds for every frame that does not say otherwise.
@@ -111,31 +103,31 @@ class Header:
     """
 
     path: str = ""
-    sop_class: str = ""
-    uid: str = field(default="", repr=False)  # identifiers are not for logs
-    study: str = field(default="", repr=False)
-    series: str = field(default="", repr=False)
-    frame_of_reference: str = field(default="", repr=False)
-    patient: str = field(default="", repr=False)
-    modality: str = ""
-    description: str = field(default="", repr=False)  # free text, in which anything may stand
-    protocol: str = field(default="", repr=False)
-    sequence: str = field(default="", repr=False)
+    sop_class: str = _read("SOPClassUID")
+    uid: str = _read("SOPInstanceUID", shown=False)
+    study: str = _read("StudyInstanceUID", shown=False)
+    series: str = _read("SeriesInstanceUID", shown=False)
+    frame_of_reference: str = _read("FrameOfReferenceUID", shown=False)
+    patient: str = _read("PatientID", shown=False)
+    modality: str = _read("Modality", code_of)
+    description: str = _read("SeriesDescription", _line, shown=False)
+    protocol: str = _read("ProtocolName", _line, shown=False)
+    sequence: str = _read("SequenceName", _line, shown=False)
     contrast: str = field(default="", repr=False)
-    body_part: str = ""
-    image_type: tuple[str, ...] = ()
-    series_number: int | None = None
-    number: int | None = None
-    rows: int = 0
-    columns: int = 0
-    samples: int = 1
-    bits_allocated: int = 0
-    bits_stored: int = 0
-    photometric: str = ""
-    frames: int | None = None
-    transfer_syntax: str = ""
-    media_uid: str = field(default="", repr=False)
-    burned_in: str = ""
+    body_part: str = _read("BodyPartExamined", code_of)
+    image_type: tuple[str, ...] = _read("ImageType", _capitals, ())
+    series_number: int | None = _read("SeriesNumber", whole_of, None)
+    number: int | None = _read("InstanceNumber", whole_of, None)
+    rows: int = _read("Rows", whole_of, 0)
+    columns: int = _read("Columns", whole_of, 0)
+    samples: int = _read("SamplesPerPixel", whole_of, 1)
+    bits_allocated: int = _read("BitsAllocated", whole_of, 0)
+    bits_stored: int = _read("BitsStored", whole_of, 0)
+    photometric: str = _read("PhotometricInterpretation", code_of)
+    frames: int | None = _read("NumberOfFrames", whole_of, None)
+    transfer_syntax: str = _read("TransferSyntaxUID", _meta)
+    media_uid: str = _read("MediaStorageSOPInstanceUID", _meta, shown=False)
+    burned_in: str = _read("BurnedInAnnotation", code_of)
     times: tuple[float | None, float | None, float | None] = (None, None, None)
     facts: Mapping[str, str] = field(default_factory=dict, hash=False)
     shared: Frame = field(default=Frame(), repr=False)
@@ -143,49 +135,22 @@ class Header:
 
     @classmethod
     def of(cls, dataset: Dataset, path: str = "") -> Header:
-        """Reads the header of a data set.
-
-        Args:
-            dataset: As pydicom reads it.
-            path: Its file.
-        """
-        allocated = whole_of(dataset, "BitsAllocated") or 0
-        stored = whole_of(dataset, "BitsStored")
-        samples = whole_of(dataset, "SamplesPerPixel")
-        meta = getattr(dataset, "file_meta", {})
+        """The header of a data set, as pydicom reads it, and of a file."""
+        elements = {f.name: f.metadata["element"] for f in fields(cls) if f.metadata}
+        values = {name: how(dataset, keyword) for name, (how, keyword) in elements.items()}
+        values = {name: value for name, value in values.items() if value is not None}
+        values.setdefault("bits_stored", values.get("bits_allocated", 0))
+        values["sequence"] = values["sequence"] or _line(dataset, "PulseSequenceName")
         shared = first_of(dataset, "SharedFunctionalGroupsSequence")
         per_frame = items_of(dataset, "PerFrameFunctionalGroupsSequence")
         return cls(
             path=path,
-            sop_class=text_of(dataset, "SOPClassUID"),
-            uid=text_of(dataset, "SOPInstanceUID"),
-            study=text_of(dataset, "StudyInstanceUID"),
-            series=text_of(dataset, "SeriesInstanceUID"),
-            frame_of_reference=text_of(dataset, "FrameOfReferenceUID"),
-            patient=text_of(dataset, "PatientID"),
-            modality=code_of(dataset, "Modality"),
-            description=text_of(dataset, "SeriesDescription")[:_LONGEST],
-            protocol=text_of(dataset, "ProtocolName")[:_LONGEST],
-            sequence=(text_of(dataset, "SequenceName") or text_of(dataset, "PulseSequenceName"))[:_LONGEST],
             contrast=_agent(dataset)[:_LONGEST],
-            body_part=code_of(dataset, "BodyPartExamined"),
-            image_type=tuple(value.strip().upper() for value in texts_of(dataset, "ImageType")),
-            series_number=whole_of(dataset, "SeriesNumber"),
-            number=whole_of(dataset, "InstanceNumber"),
-            rows=whole_of(dataset, "Rows") or 0,
-            columns=whole_of(dataset, "Columns") or 0,
-            samples=1 if samples is None else samples,
-            bits_allocated=allocated,
-            bits_stored=allocated if stored is None else stored,
-            photometric=code_of(dataset, "PhotometricInterpretation"),
-            frames=whole_of(dataset, "NumberOfFrames"),
-            transfer_syntax=text_of(meta, "TransferSyntaxUID"),
-            media_uid=text_of(meta, "MediaStorageSOPInstanceUID"),
-            burned_in=code_of(dataset, "BurnedInAnnotation"),
             times=_times(*per_frame[:1], shared, dataset),
             facts=_facts(dataset),
             shared=_frame(shared, dataset),
             per_frame=tuple(_frame(groups, shared, dataset) for groups in per_frame),
+            **values,
         )
 
     def frame(self, index: int) -> Frame:
@@ -218,15 +183,9 @@ def read_header(path: str, content: bytes | BinaryIO | None = None) -> Header:
 
 
 def load(path: str, content: bytes | BinaryIO | None = None, **options: Any) -> FileDataset:
-    """Parses a DICOM file, quietly, guarding against deflated bombs.
+    """Parses a DICOM file, or its content where that is at hand or opened, quietly, guarding against deflated bombs.
 
-    Args:
-        path: The file, as the caller named it.
-        content: Its bytes, where they are at hand, or it, opened.
-        options: As `pydicom.dcmread` takes them.
-
-    Returns:
-        The data set. Reading its values may still raise, so do that inside `parsing`.
+    Options are those of `pydicom.dcmread`. Reading values of the data set may still raise, so do that inside `parsing`.
 
     Raises:
         TooLarge: If the file is deflated and inflates to more than 1 GiB.

@@ -12,25 +12,17 @@ Slice = TypeVar("Slice")
 
 
 def in_order(depths: Sequence[float | None], numbers: Sequence[tuple[int, ...] | None]) -> list[int]:
-    """Sorts parallel slices: by depth, then by number; by number where a depth is missing; else as they come.
+    """Places of parallel slices, by depth, then by number; by number where a depth is missing; else as they come.
 
     Args:
         depths: How far each lies along their normal, mm.
         numbers: Each one's InstanceNumber, then its frame's.
-
-    Returns:
-        Their places, sorted.
     """
     # Rounded to 0.01 mm, so that repetitions of one position stay together in order of acquisition.
     placed = [round(depth, 2) for depth in depths if depth is not None]
     counted = [number for number in numbers if number is not None]
-    return sorted(
-        range(len(depths)),
-        key=lambda i: (
-            placed[i] if len(placed) == len(depths) else 0.0,
-            counted[i] if len(counted) == len(numbers) else (),
-        ),
-    )
+    by_depth, by_number = len(placed) == len(depths), len(counted) == len(numbers)
+    return sorted(range(len(depths)), key=lambda i: (placed[i] if by_depth else 0.0, counted[i] if by_number else ()))
 
 
 def common_depths(frames: Sequence[Frame]) -> list[float | None]:

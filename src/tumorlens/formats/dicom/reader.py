@@ -48,15 +48,11 @@ def sniff(head: bytes) -> bool:
 
 
 def read(path: str, _axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
-    """Reads the frames of a DICOM file, one after another.
+    """Reads the frames of a DICOM file, one after another; with `keep`, and the values that a window makes grey of.
 
     Grey values go through the modality LUT (or rescale slope and intercept), then the VOI LUT (or the first
     window), and MONOCHROME1 is inverted, as PS3.3 C.11 and C.7.6.3.1.2 say. A frame without a usable window is
     stretched between its 0.5th and 99.5th percentile. Palette, YBR and RGB become RGB.
-
-    Args:
-        path: The file, as the caller named it.
-        keep: Whether to keep the values that a window makes grey of.
 
     Yields:
         A scan per frame, in the order they are stored in, with PixelSpacing, PatientID, SeriesInstanceUID and
@@ -65,17 +61,12 @@ def read(path: str, _axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
 
     Raises:
         UnsupportedFile: If it holds no picture, or one in a syntax or colour space we cannot decode.
-        TooLarge: If the header announces too many pixels; nothing is decoded then.
-        UnreadableFile: If it is truncated or corrupt.
     """
     yield from DicomFile(path).scans(keep)
 
 
 class DicomFile:
     """A DICOM file, read but for its pixels.
-
-    Args:
-        path: The file, as the caller named it.
 
     Attributes:
         dataset: As pydicom has it. Reading its values may raise, so do that inside `parsing`.
@@ -96,29 +87,18 @@ class DicomFile:
         with parsing(path):
             _check(header, self.dataset)
             frames = _decoded(header, self.dataset)
-        notes, info = _notes(header), series_info(header)
+        notes = _notes(header)
+        same = {"patient": header.patient, "series": header.series, "modality": header.modality}
+        same |= {"study": header.study, "instance": header.uid}
+        common: dict[str, Any] = {key: value or None for key, value in same.items()}
+        common |= {"facts": header.facts, "number": header.number, "info": series_info(header)}
         for index in range(_count(header)):
             frame = header.frame(index)
             with parsing(path):
                 pixels, warnings, values = _pixels(header, frame, self.dataset, next(frames))
-            yield Scan(
-                pixels,
-                path,
-                index,
-                frame.spacing,
-                header.patient or None,
-                header.series or None,
-                header.modality or None,
-                (*notes, *warnings),
-                header.facts,
-                values if keep else None,
-                frame.depth,
-                frame.orientation,
-                header.study or None,
-                header.uid or None,
-                header.number,
-                info,
-            )
+            common |= {"spacing": frame.spacing, "depth": frame.depth, "orientation": frame.orientation}
+            common |= {"warnings": (*notes, *warnings), "values": values if keep else None}
+            yield Scan(pixels, path, index, **common)
 
 
 def _count(header: Header) -> int:
@@ -139,9 +119,8 @@ def _check(header: Header, ds: FileDataset) -> None:
         raise UnsupportedFile(path, f"a DICOM file without a picture{kind}", "give the files of an image series")
     check_size(path, header.rows, header.columns, _count(header))
     if samples not in (1, 3) or allocated not in (1, 8, 16, 32, 64) or not 1 <= stored <= allocated:
-        raise UnreadableFile(
-            path, f"the header says {samples} samples of {stored} in {allocated} bits", "export the file again"
-        )
+        problem = f"the header says {samples} samples of {stored} in {allocated} bits"
+        raise UnreadableFile(path, problem, "export the file again")
     if header.photometric not in (_COLOUR if samples == 3 else (*_GREY, _PALETTE)):
         kind = header.photometric or "unknown"
         raise UnsupportedFile(path, f"pixels of kind {kind!r} are not supported", "export it as greyscale or RGB")
@@ -159,13 +138,10 @@ def _decoded(header: Header, ds: FileDataset) -> Iterator[NDArray[Any]]:
     syntax = ds.file_meta.TransferSyntaxUID
     remedy = "export it uncompressed (Explicit VR Little Endian)"
     decoder = _decoder(syntax)
-    if decoder is None or not decoder.is_available:
-        name = syntax.name if syntax.is_transfer_syntax else "unknown"
+    deep = syntax == JPEGExtended12Bit and header.bits_stored > 8
+    if decoder is None or not decoder.is_available or deep:
+        name = f"{syntax.name if syntax.is_transfer_syntax else 'unknown'}{', 12 bits' * deep}"
         raise UnsupportedFile(header.path, f"there is no decoder for its transfer syntax ({name})", remedy)
-    if syntax == JPEGExtended12Bit and header.bits_stored > 8:
-        raise UnsupportedFile(
-            header.path, f"there is no decoder for its transfer syntax ({syntax.name}, 12 bits)", remedy
-        )
     # By index: without, pydicom 3.0 fails on JPEG 2000 whose sign differs from the header's.
     frames = decoder.iter_array(ds, indices=range(_count(header)), **as_pixel_options(ds))
     return (frame for frame, _ in frames)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from tumorlens.errors import ConfigError
 from tumorlens.web.accounts import VISIT_SECONDS
-from tumorlens.web.api.views import Asked, Message
+from tumorlens.web.api.views import Asked, errors
 from tumorlens.web.security import COOKIE
 from tumorlens.web.state import Admin, AnyReader, App
+from tumorlens.web.tables import Account, AccountView, EventView, Token, TokenView
 
-router = APIRouter(
-    tags=["access"],
-    responses={400: {"model": Message}, 401: {"model": Message}, 403: {"model": Message}, 404: {"model": Message}},
-)
+router = APIRouter(tags=["access"], responses=errors(400, 401, 403, 404))
 
 
 class LogIn(Asked):
@@ -42,14 +40,6 @@ class NewAccount(Asked):
     role: Literal["reader", "admin"] = "reader"
 
 
-class AccountView(BaseModel):
-    """An account."""
-
-    name: str
-    role: str
-    created: float
-
-
 class NewToken(Asked):
     """A token to make: what it is for, and how many days it is valid."""
 
@@ -57,35 +47,14 @@ class NewToken(Asked):
     days: float = Field(365, gt=0, le=3650)
 
 
-class TokenView(BaseModel):
-    """A token, without itself."""
-
-    id: str
-    account: str
-    purpose: str
-    created: float
-    expires: float
-
-
-class EventView(BaseModel):
-    """A line of the audit log."""
-
-    id: int
-    at: float
-    who: str
-    action: str
-    case_id: str
-    detail: str
-
-
 class AuditLog(BaseModel):
     """The newest lines, and the number of the first that was tampered with, if any."""
 
     broken: int | None
-    lines: list[EventView]
+    lines: Sequence[EventView]
 
 
-@router.post("/login", responses={429: {"model": Message}})
+@router.post("/login", responses=errors(429))
 def log_in(login: LogIn, parts: App, response: Response) -> Me:
     """Logs a browser in."""
     cookie = parts.accounts.log_in(login.name, login.password) if parts.settings.accounts else None
@@ -116,49 +85,37 @@ def me(parts: App, reader: AnyReader) -> Me:
     return Me(name=reader.name, role=reader.role, accounts=parts.settings.accounts)
 
 
-@router.get("/accounts")
-def accounts(parts: App, _admin: Admin) -> list[AccountView]:
+@router.get("/accounts", response_model=list[AccountView])
+def accounts(parts: App, _admin: Admin) -> list[Account]:
     """All accounts."""
-    return [AccountView(name=a.name, role=a.role, created=a.created) for a in parts.accounts.all()]
+    return parts.accounts.all()
 
 
-@router.post("/accounts", status_code=201)
-def add_account(new: NewAccount, parts: App, admin: Admin) -> AccountView:
+@router.post("/accounts", status_code=201, response_model=AccountView)
+def add_account(new: NewAccount, parts: App, admin: Admin) -> Account:
     """Adds an account."""
-    try:
-        parts.accounts.add(new.name, new.password, new.role)
-    except ConfigError as error:
-        raise HTTPException(400, str(error)) from error
+    account = parts.accounts.add(new.name, new.password, new.role)
     parts.audit.note(admin.name, "account.added", "", f"{new.name}, {new.role}")
-    return next(
-        AccountView(name=a.name, role=a.role, created=a.created) for a in parts.accounts.all() if a.name == new.name
-    )
+    return account
 
 
 @router.delete("/accounts/{name}", status_code=204)
 def remove_account(name: str, parts: App, admin: Admin) -> None:
     """Removes an account with its tokens. What it said of scans stays."""
-    try:
-        parts.accounts.remove(name)
-    except ConfigError as error:
-        raise HTTPException(400, str(error)) from error
+    parts.accounts.remove(name)
     parts.audit.note(admin.name, "account.removed", "", name)
 
 
-@router.get("/tokens")
-def tokens(parts: App, reader: AnyReader) -> list[TokenView]:
+@router.get("/tokens", response_model=list[TokenView])
+def tokens(parts: App, reader: AnyReader) -> list[Token]:
     """One's own tokens; admins see all."""
-    rows = parts.accounts.tokens(None if reader.is_admin else reader.name)
-    return [TokenView(**row.model_dump(include=set(TokenView.model_fields))) for row in rows]
+    return parts.accounts.tokens(None if reader.is_admin else reader.name)
 
 
 @router.post("/tokens", status_code=201)
 def add_token(new: NewToken, parts: App, reader: AnyReader) -> dict[str, str]:
     """Makes a token for a program that acts as you. It is shown this once."""
-    try:
-        token = parts.accounts.add_token(reader.name, new.purpose, new.days)
-    except ConfigError as error:
-        raise HTTPException(400, str(error)) from error
+    token = parts.accounts.add_token(reader.name, new.purpose, new.days)
     parts.audit.note(reader.name, "token.added")
     return {"token": token}
 
@@ -179,7 +136,4 @@ def audit(
     before: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
 ) -> AuditLog:
     """The audit log, newest first, and whether it is whole."""
-    lines = [
-        EventView(**line.model_dump(include=set(EventView.model_fields))) for line in parts.audit.lines(limit, before)
-    ]
-    return AuditLog(broken=parts.audit.broken(), lines=lines)
+    return AuditLog(broken=parts.audit.broken(), lines=parts.audit.lines(limit, before))

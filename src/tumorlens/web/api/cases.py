@@ -8,26 +8,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, HTTPException, Path, Query, Request
 
 from tumorlens.formats import Axis
-from tumorlens.web.api.views import (
-    Asked,
-    CaseDetail,
-    CaseList,
-    CaseView,
-    Document,
-    FailureView,
-    Message,
-    SliceView,
-    Title,
-    UploadView,
-)
-from tumorlens.web.desk import waiting
+from tumorlens.web.api.views import Asked, CaseDetail, CaseList, CaseView, Document, SliceView, Title, errors
 from tumorlens.web.state import AnyReader, App, ThisCase, ThisSlice
-from tumorlens.web.tables import DONE, FAILED, UPLOADING, Case
+from tumorlens.web.tables import DONE, FAILED, UPLOADING, WAITING, Case, Upload, UploadView
 from tumorlens.web.uploads import receive
 
-router = APIRouter(
-    tags=["cases"], responses={401: {"model": Message}, 404: {"model": Message}, 429: {"model": Message}}
-)
+router = APIRouter(tags=["cases"], responses=errors(401, 404, 429))
 BODY = {
     "requestBody": {
         "required": True,
@@ -89,7 +75,7 @@ def show(case: ThisCase, parts: App) -> CaseDetail:
     """A case."""
     feedback = parts.store.feedback(case.id)
     view = _view(case, parts, feedback[-1].verdict if feedback else "")
-    return CaseDetail(**view.model_dump(), failures=[FailureView.of(f) for f in parts.store.failures(case.id)])
+    return CaseDetail(**view.model_dump(), failures=parts.store.failures(case.id))
 
 
 @router.patch("/cases/{case_id}")
@@ -100,7 +86,7 @@ def change(case: ThisCase, changes: Changes, parts: App) -> CaseView:
     return _view(changed or case, parts)
 
 
-@router.delete("/cases/{case_id}", status_code=204, responses={403: {"model": Message}})
+@router.delete("/cases/{case_id}", status_code=204, responses=errors(403))
 def delete(case: ThisCase, parts: App, reader: AnyReader) -> None:
     """Deletes a case with all that is known of it: one's own, or, for admins, any."""
     if not reader.is_admin and case.owner != reader.name:
@@ -110,13 +96,14 @@ def delete(case: ThisCase, parts: App, reader: AnyReader) -> None:
     parts.desk.announce(case, deleted=True)
 
 
-_UPLOAD_ERRORS: dict[int | str, dict[str, type[Message]]] = {
-    code: {"model": Message} for code in (400, 408, 409, 413, 507)
-}
-
-
-@router.put("/cases/{case_id}/files", status_code=201, openapi_extra=BODY, responses=_UPLOAD_ERRORS)
-async def upload(request: Request, case: ThisCase, parts: App, reader: AnyReader, name: Name = "") -> UploadView:
+@router.put(
+    "/cases/{case_id}/files",
+    status_code=201,
+    response_model=UploadView,
+    openapi_extra=BODY,
+    responses=errors(400, 408, 409, 413, 507),
+)
+async def upload(request: Request, case: ThisCase, parts: App, reader: AnyReader, name: Name = "") -> Upload:
     """Uploads a file: a picture, a DICOM file, a NIfTI volume, or a zip archive of them.
 
     The same bytes sent again to the same case count once, so an upload whose answer was lost may be repeated.
@@ -137,17 +124,17 @@ async def upload(request: Request, case: ThisCase, parts: App, reader: AnyReader
         received.path.unlink(missing_ok=True)
         raise HTTPException(409, "the case takes no more files; make another")
     await asyncio.to_thread(parts.audit.note, reader.name, "file.uploaded", case.id, f"sha256 {row.sha256[:16]}")
-    return UploadView(number=row.number, size=row.size, sha256=row.sha256)
+    return row
 
 
-@router.post("/cases/{case_id}/start", status_code=202, responses={409: {"model": Message}})
+@router.post("/cases/{case_id}/start", status_code=202, responses=errors(409))
 async def start(case: ThisCase, parts: App, reader: AnyReader) -> CaseView:
     """Has a case read. A failed one is tried again."""
     if case.status not in (UPLOADING, FAILED):
         raise HTTPException(409, "the case is being read, or was")
     if not case.files:
         raise HTTPException(409, "the case has no files; upload some first")
-    started = await asyncio.to_thread(waiting, parts.store, case.id)
+    started = await asyncio.to_thread(parts.store.update, case.id, status=WAITING, error="")
     await asyncio.to_thread(parts.audit.note, reader.name, "case.started", case.id, f"{case.files} files")
     assert started is not None
     parts.desk.announce(started)
@@ -179,11 +166,7 @@ def findings(case: ThisCase, parts: App) -> Document:
 
 
 def finished(case: Case) -> Case:
-    """A case that is done.
-
-    Raises:
-        HTTPException: 409 if it is not.
-    """
+    """A case that is done; HTTPException 409 if it is not."""
     if case.status != DONE:
         raise HTTPException(409, "the case is not done; wait until it is")
     return case

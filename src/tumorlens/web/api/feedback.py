@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 from fastapi import APIRouter, BackgroundTasks, HTTPException
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from pydantic import Field, StringConstraints
 
-from tumorlens.errors import DataError
 from tumorlens.outline import Outline
 from tumorlens.web.api.cases import finished
-from tumorlens.web.api.views import Asked, FeedbackView, Message
+from tumorlens.web.api.views import Asked, errors
 from tumorlens.web.state import AnyReader, App, ThisCase
-from tumorlens.web.tables import AGREE, OTHER, Feedback
+from tumorlens.web.tables import AGREE, OTHER, Feedback, FeedbackView
 
-router = APIRouter(tags=["feedback"], responses={401: {"model": Message}, 404: {"model": Message}})
+router = APIRouter(tags=["feedback"], responses=errors(401, 404))
 
 _Point = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2, max_length=2)]
 
@@ -39,14 +38,14 @@ class NewFeedback(Asked):
     outline: Annotated[list[_Point], Field(max_length=2000)] = Field(default_factory=list)
 
 
-@router.get("/cases/{case_id}/feedback")
-def show(case: ThisCase, parts: App) -> list[FeedbackView]:
+@router.get("/cases/{case_id}/feedback", response_model=list[FeedbackView])
+def show(case: ThisCase, parts: App) -> list[Feedback]:
     """What readers said of a case, in the order they said it."""
-    return [FeedbackView.of(row) for row in parts.store.feedback(case.id)]
+    return parts.store.feedback(case.id)
 
 
-@router.post("/cases/{case_id}/feedback", status_code=201, responses={400: {"model": Message}, 409: {"model": Message}})
-def say(case: ThisCase, new: NewFeedback, parts: App, reader: AnyReader) -> FeedbackView:
+@router.post("/cases/{case_id}/feedback", status_code=201, response_model=FeedbackView, responses=errors(400, 409))
+def say(case: ThisCase, new: NewFeedback, parts: App, reader: AnyReader) -> Feedback:
     """Says what a slice shows. A later word of the same reader counts instead; none is overwritten."""
     row = parts.store.slice(case.id, new.slice)
     if row is None:
@@ -57,27 +56,16 @@ def say(case: ThisCase, new: NewFeedback, parts: App, reader: AnyReader) -> Feed
     if new.verdict == AGREE and row.content["finding"]["unknown"]:
         raise HTTPException(400, "there is no class to agree with: the scan is unknown; say which class it is")
     label = {AGREE: row.content["finding"]["label"], OTHER: new.label}.get(new.verdict, "")
-    try:
-        outline = str(_outline(new.outline)) if new.outline else ""
-    except DataError as error:
-        raise HTTPException(400, str(error)) from error
-    feedback = Feedback(
-        case_id=case.id,
-        slice=new.slice,
-        reader=reader.name,
-        verdict=new.verdict,
-        label=label,
-        comment=new.comment,
-        outline=outline,
-    )
-    parts.store.add_feedback(feedback)
+    outline = str(Outline(np.array(new.outline, float))) if new.outline else ""
+    given = new.model_dump() | {"case_id": case.id, "reader": reader.name, "label": label, "outline": outline}
+    feedback = parts.store.add_feedback(Feedback(**given))
     detail = f"slice {new.slice}, {new.verdict} {label}{', outline' if outline else ''}".strip()
     parts.audit.note(reader.name, "feedback.added", case.id, detail)
     parts.desk.announce(case)
-    return FeedbackView.of(feedback)
+    return feedback
 
 
-@router.get("/feedback/export", response_class=FileResponse, responses={409: {"model": Message}})
+@router.get("/feedback/export", response_class=FileResponse, responses=errors(409))
 def export(parts: App, reader: AnyReader, background: BackgroundTasks) -> FileResponse:
     """All that readers said, as a zip archive that `tumorlens train` and `evaluate` take once it is unpacked.
 
@@ -89,30 +77,26 @@ def export(parts: App, reader: AnyReader, background: BackgroundTasks) -> FileRe
     if path is None:
         raise HTTPException(409, "nobody has said anything yet, or readers disagree on every slice")
     parts.audit.note(reader.name, "feedback.exported")
-    background.add_task(_forget, path)
+    background.add_task(path.unlink, missing_ok=True)
     return FileResponse(path, media_type="application/zip", filename="tumorlens-feedback.zip", background=background)
 
 
-@router.get(
-    "/cases/{case_id}/report.html", response_class=HTMLResponse, tags=["reports"], responses={409: {"model": Message}}
-)
+@router.get("/cases/{case_id}/report.html", response_class=HTMLResponse, tags=["reports"], responses=errors(409))
 def report_page(case: ThisCase, parts: App, reader: AnyReader) -> HTMLResponse:
     """The report of a case, one HTML page with its pictures in it."""
     from tumorlens.web.report import html_report, make_report
 
     report = make_report(finished(case), parts.store)
     parts.audit.note(reader.name, "report.made", case.id, "html")
-    return HTMLResponse(
-        html_report(report),
-        headers={"Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'"},
-    )
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    return HTMLResponse(html_report(report), headers={"Content-Security-Policy": policy})
 
 
 @router.get(
     "/cases/{case_id}/report.pdf",
     response_class=Response,
     tags=["reports"],
-    responses={200: {"content": {"application/pdf": {}}}, 409: {"model": Message}},
+    responses={200: {"content": {"application/pdf": {}}}, **errors(409)},
 )
 def report_pdf(case: ThisCase, parts: App, reader: AnyReader) -> Response:
     """The report of a case as PDF."""
@@ -123,13 +107,3 @@ def report_pdf(case: ThisCase, parts: App, reader: AnyReader) -> Response:
     parts.audit.note(reader.name, "report.made", case.id, "pdf")
     name = f'inline; filename="tumorlens-{case.id}.pdf"'
     return Response(pdf_report(report), media_type="application/pdf", headers={"Content-Disposition": name})
-
-
-def _outline(points: list[list[float]]) -> Outline:
-    import numpy as np
-
-    return Outline(np.array(points, float))
-
-
-def _forget(path: Path) -> None:
-    path.unlink(missing_ok=True)

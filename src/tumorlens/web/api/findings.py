@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request
 
 from tumorlens.errors import AnalysisFailed
 from tumorlens.formats import Axis
 from tumorlens.web.api.cases import BODY, Name, clean_name
-from tumorlens.web.api.views import Document, Message
+from tumorlens.web.api.views import Document, errors
 from tumorlens.web.messages import Done, FindInFile
 from tumorlens.web.state import AnyReader, App
 from tumorlens.web.uploads import receive
 
 router = APIRouter(tags=["findings"])
 
-_ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": Message} for code in (400, 401, 408, 413, 422, 429, 507)}
 
-
-@router.post("/findings", openapi_extra=BODY, responses=_ERRORS)
+@router.post("/findings", openapi_extra=BODY, responses=errors(400, 401, 408, 413, 422, 429, 507))
 async def find(
     request: Request,
     parts: App,
@@ -47,7 +45,7 @@ async def find(
     finally:
         received.path.unlink(missing_ok=True)
     for finding in document.findings:
-        parts.metrics.finding(finding.label or "unknown")
+        parts.metrics.findings.labels(finding.label or "unknown").inc()
     detail = f"sha256 {received.sha256[:16]}, weights {document.weights.sha256[:12]}"
     await asyncio.to_thread(parts.audit.note, reader.name, "finding.made", "", detail)
     if not document.findings:

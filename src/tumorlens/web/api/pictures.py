@@ -9,11 +9,11 @@ from fastapi import APIRouter, HTTPException, Query, Response
 from fastapi.responses import FileResponse
 
 from tumorlens.evidence import Region
-from tumorlens.web.api.views import Message
+from tumorlens.web.api.views import errors
 from tumorlens.web.pictures import png
 from tumorlens.web.state import App, ThisCase, ThisSlice
 
-router = APIRouter(tags=["pictures"], responses={401: {"model": Message}, 404: {"model": Message}})
+router = APIRouter(tags=["pictures"], responses=errors(401, 404))
 _PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
 # A slice's pictures never change while their case exists.
 _KEEP = {"Cache-Control": "private, max-age=3600"}
@@ -41,13 +41,13 @@ def values(row: ThisSlice, parts: App) -> Response:
 @router.get("/cases/{case_id}/slices/{number}/heat/{label}.png", response_class=_Picture)
 def heat(row: ThisSlice, label: str, parts: App) -> FileResponse:
     """The heat map for a class, grey: white is its peak."""
-    return _file(parts.store.pictures(row.case_id, row.number).heat(_known(label, parts)), "image/png")
+    return _file(parts.store.pictures(row.case_id, row.number).heat(_checked(label, parts)), "image/png")
 
 
 @router.get("/cases/{case_id}/slices/{number}/overlay/{label}.png", response_class=_Picture, responses=_PNG)
 def overlay(row: ThisSlice, label: str, parts: App, opacity: Annotated[float, Query(ge=0, le=1)] = 0.6) -> Response:
     """The heat map for a class in colours over the scan, with its contour and a scale."""
-    content = row.content["regions"].get(_known(label, parts))
+    content = row.content["regions"].get(_checked(label, parts))
     region = None if content is None else Region.model_validate(content)
     pictures = parts.store.pictures(row.case_id, row.number)
     try:
@@ -64,12 +64,12 @@ def volume(case: ThisCase, number: int, part: str, parts: App) -> FileResponse:
     if kind not in ("scan", "heat") or (kind == "heat") != bool(label):
         raise HTTPException(404, "a volume has the parts scan and heat-CLASS")
     if label:
-        _known(label, parts)
+        _checked(label, parts)
     path = parts.store.folder_of(case.id) / "volumes" / str(number) / f"{part}.nii.gz"
     return _file(path, "application/octet-stream")
 
 
-def _known(label: str, parts: App) -> str:
+def _checked(label: str, parts: App) -> str:
     if label not in parts.card.classes.keys:
         raise HTTPException(404, f"no such class; there are {', '.join(parts.card.classes.keys)}")
     return label

@@ -11,10 +11,10 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from sqlalchemy import text
 
 from tumorlens.card import WeightsCard
-from tumorlens.web.api.views import Message
+from tumorlens.web.api.views import errors
 from tumorlens.web.state import AnyReader, App
 
-router = APIRouter(tags=["system"], responses={401: {"model": Message}})
+router = APIRouter(tags=["system"], responses=errors(401))
 plain = APIRouter(tags=["system"])
 
 
@@ -36,7 +36,7 @@ async def events(parts: App, _reader: AnyReader) -> StreamingResponse:
     return StreamingResponse(stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
-@plain.get("/healthz", responses={503: {"model": Message}})
+@plain.get("/healthz", responses=errors(503))
 def health(parts: App) -> dict[str, Any]:
     """Whether database and workers answer."""
     try:

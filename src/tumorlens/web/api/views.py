@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from tumorlens.card import WeightsCard
 from tumorlens.finding import SCHEMA, FindingRecord, FindingsDocument
 from tumorlens.web.messages import SliceContent
-from tumorlens.web.tables import Case, FailedFile, Feedback, Slice
+from tumorlens.web.tables import Case, FailureView, Slice
 from tumorlens.wording import in_words, set_in_words, study_in_words
 
 BASE = "/api/v1"
@@ -40,6 +41,11 @@ class Message(BaseModel):
     """What went wrong, and what to do about it."""
 
     error: str
+
+
+def errors(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says of answers with these statuses: each is a `Message`."""
+    return {code: {"model": Message} for code in codes}
 
 
 class CaseView(BaseModel):
@@ -115,22 +121,10 @@ class CaseList(BaseModel):
     cases: list[CaseView]
 
 
-class FailureView(BaseModel):
-    """A file that could not be read."""
-
-    name: str
-    error: str
-
-    @classmethod
-    def of(cls, failed: FailedFile) -> FailureView:
-        """A row as the API has it."""
-        return cls(name=failed.name, error=failed.error)
-
-
 class CaseDetail(CaseView):
     """A case, and its files that could not be read."""
 
-    failures: list[FailureView] = Field(default_factory=list)
+    failures: Sequence[FailureView] = Field(default_factory=list)
 
 
 class SliceView(SliceContent):
@@ -159,38 +153,3 @@ class SliceView(SliceContent):
         words, set_words = in_words(finding.probabilities, card.classes), set_in_words(finding, card)
         content = {**row.content, "finding": finding, "words": words, "prediction_set": set_words}
         return cls(**content, scan=f"{at}/scan.png", heat=heat)
-
-
-class UploadView(BaseModel):
-    """A file that has arrived."""
-
-    number: int
-    size: int
-    sha256: str
-
-
-class FeedbackView(BaseModel):
-    """A reader's assessment of a slice.
-
-    Attributes:
-        slice: Its number.
-        reader: Who said it.
-        said: When; seconds since 1970.
-        verdict: "agree", "other" or "unsure".
-        label: Key of the class it is, as they say; empty if unsure.
-        comment: In their words.
-        outline: Their outline of the tumour: "x,y x,y x,y …", fractions of width and height; or empty.
-    """
-
-    slice: int
-    reader: str
-    said: float
-    verdict: str
-    label: str
-    comment: str
-    outline: str
-
-    @classmethod
-    def of(cls, row: Feedback) -> FeedbackView:
-        """A row as the API has it."""
-        return cls(**row.model_dump(include=set(cls.model_fields)))

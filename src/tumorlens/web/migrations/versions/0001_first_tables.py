@@ -1,12 +1,12 @@
 """The first tables. The audit log takes new lines and gives none up."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 _SQLITE = """
 CREATE TRIGGER events_{what} BEFORE {what} ON events
@@ -25,121 +25,77 @@ FOR EACH STATEMENT EXECUTE FUNCTION events_are_kept()
 
 
 def upgrade() -> None:
-    """Makes them."""
+    """Creates the tables, their indices and the audit log's triggers."""
     op.create_table(
         "accounts",
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("password", sa.String(), nullable=False),
-        sa.Column("role", sa.String(), nullable=False),
-        sa.Column("created", sa.Float(), nullable=False),
-        sa.Column("disabled", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("name"),
+        _column("name", primary_key=True),
+        *_columns(sa.String, "password", "role"),
+        _column("created", sa.Float),
+        _column("disabled", sa.Boolean),
     )
     op.create_table(
         "cases",
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("title", sa.String(), nullable=False),
-        sa.Column("owner", sa.String(), nullable=False),
-        sa.Column("created", sa.Float(), nullable=False),
-        sa.Column("touched", sa.Float(), nullable=False),
-        sa.Column("status", sa.String(), nullable=False),
-        sa.Column("error", sa.Text(), nullable=False),
-        sa.Column("axis", sa.String(), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("files", sa.Integer(), nullable=False),
-        sa.Column("size", sa.Integer(), nullable=False),
-        sa.Column("slices", sa.Integer(), nullable=False),
-        sa.Column("total", sa.Integer(), nullable=False),
-        sa.Column("label", sa.String(), nullable=False),
-        sa.Column("confidence", sa.Float(), nullable=False),
-        sa.Column("uncertainty", sa.Float(), nullable=False),
-        sa.Column("unknown", sa.Boolean(), nullable=False),
+        _column("id", primary_key=True),
+        *_columns(sa.String, "title", "owner", "axis", "weights_name", "weights_sha256", "version"),
+        *_columns(sa.String, "status", "label", index=True),
+        *_columns(sa.Float, "created", "uncertainty", index=True),
+        *_columns(sa.Float, "touched", "confidence"),
+        *_columns(sa.Integer, "attempts", "files", "size", "slices", "total"),
+        _column("error", sa.Text),
+        _column("unknown", sa.Boolean),
         sa.Column("study", sa.JSON(), nullable=True),
-        sa.Column("weights_name", sa.String(), nullable=False),
-        sa.Column("weights_sha256", sa.String(), nullable=False),
-        sa.Column("version", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index(op.f("ix_cases_created"), "cases", ["created"], unique=False)
-    op.create_index(op.f("ix_cases_label"), "cases", ["label"], unique=False)
-    op.create_index(op.f("ix_cases_status"), "cases", ["status"], unique=False)
-    op.create_index(op.f("ix_cases_uncertainty"), "cases", ["uncertainty"], unique=False)
     op.create_table(
         "events",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("at", sa.Float(), nullable=False),
-        sa.Column("who", sa.String(), nullable=False),
-        sa.Column("action", sa.String(), nullable=False),
-        sa.Column("case_id", sa.String(), nullable=False),
-        sa.Column("detail", sa.Text(), nullable=False),
-        sa.Column("previous", sa.String(), nullable=False),
-        sa.Column("digest", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
+        _column("id", sa.Integer, primary_key=True),
+        _column("at", sa.Float),
+        *_columns(sa.String, "who", "action", "case_id", "previous", "digest"),
+        _column("detail", sa.Text),
     )
     op.create_table(
         "failed_files",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("case_id", sa.String(), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("error", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["case_id"], ["cases.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("id"),
+        _column("id", sa.Integer, primary_key=True),
+        _column("case_id", sa.String, _of("cases.id"), index=True),
+        _column("name"),
+        _column("error", sa.Text),
     )
-    op.create_index(op.f("ix_failed_files_case_id"), "failed_files", ["case_id"], unique=False)
     op.create_table(
         "feedback",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("case_id", sa.String(), nullable=False),
-        sa.Column("slice", sa.Integer(), nullable=False),
-        sa.Column("reader", sa.String(), nullable=False),
-        sa.Column("said", sa.Float(), nullable=False),
-        sa.Column("verdict", sa.String(), nullable=False),
-        sa.Column("label", sa.String(), nullable=False),
-        sa.Column("comment", sa.Text(), nullable=False),
-        sa.Column("outline", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["case_id"], ["cases.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("id"),
+        _column("id", sa.Integer, primary_key=True),
+        _column("case_id", sa.String, _of("cases.id"), index=True),
+        _column("slice", sa.Integer),
+        _column("said", sa.Float),
+        *_columns(sa.String, "reader", "verdict", "label"),
+        *_columns(sa.Text, "comment", "outline"),
     )
-    op.create_index(op.f("ix_feedback_case_id"), "feedback", ["case_id"], unique=False)
     op.create_table(
         "slices",
-        sa.Column("case_id", sa.String(), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("series", sa.Integer(), nullable=False),
-        sa.Column("content", sa.JSON(), nullable=False),
-        sa.ForeignKeyConstraint(["case_id"], ["cases.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("case_id", "number"),
+        _column("case_id", sa.String, _of("cases.id"), primary_key=True),
+        _column("number", sa.Integer, primary_key=True, autoincrement=False),
+        _column("series", sa.Integer),
+        _column("content", sa.JSON),
     )
     op.create_table(
         "tokens",
-        sa.Column("key", sa.String(), nullable=False),
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("account", sa.String(), nullable=False),
-        sa.Column("purpose", sa.String(), nullable=False),
-        sa.Column("created", sa.Float(), nullable=False),
-        sa.Column("expires", sa.Float(), nullable=False),
-        sa.ForeignKeyConstraint(["account"], ["accounts.name"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("key"),
+        _column("key", primary_key=True),
+        _column("id", index=True, unique=True),
+        _column("account", sa.String, _of("accounts.name")),
+        _column("purpose"),
+        *_columns(sa.Float, "created", "expires"),
     )
-    op.create_index(op.f("ix_tokens_id"), "tokens", ["id"], unique=True)
     op.create_table(
         "uploads",
-        sa.Column("case_id", sa.String(), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("size", sa.Integer(), nullable=False),
-        sa.Column("sha256", sa.String(), nullable=False),
-        sa.ForeignKeyConstraint(["case_id"], ["cases.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("case_id", "number"),
+        _column("case_id", sa.String, _of("cases.id"), primary_key=True),
+        _column("number", sa.Integer, primary_key=True, autoincrement=False),
+        _column("name"),
+        _column("size", sa.Integer),
+        _column("sha256", index=True),
     )
-    op.create_index(op.f("ix_uploads_sha256"), "uploads", ["sha256"], unique=False)
     op.create_table(
         "visits",
-        sa.Column("key", sa.String(), nullable=False),
-        sa.Column("account", sa.String(), nullable=False),
-        sa.Column("expires", sa.Float(), nullable=False),
-        sa.ForeignKeyConstraint(["account"], ["accounts.name"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("key"),
+        _column("key", primary_key=True),
+        _column("account", sa.String, _of("accounts.name")),
+        _column("expires", sa.Float),
     )
     if op.get_bind().dialect.name == "sqlite":
         for what in ("UPDATE", "DELETE"):
@@ -149,6 +105,13 @@ def upgrade() -> None:
             op.execute(statement)
 
 
-def downgrade() -> None:
-    """Drops them, with all that is in them."""
-    raise NotImplementedError("the audit log is not given up; delete the database by hand")
+def _column(name: str, kind: Any = sa.String, *constraints: sa.ForeignKey, **options: Any) -> sa.Column[Any]:
+    return sa.Column(name, kind(), *constraints, nullable=False, **options)
+
+
+def _columns(kind: Any, *names: str, **options: Any) -> list[sa.Column[Any]]:
+    return [_column(name, kind, **options) for name in names]
+
+
+def _of(key: str) -> sa.ForeignKey:
+    return sa.ForeignKey(key, ondelete="CASCADE")

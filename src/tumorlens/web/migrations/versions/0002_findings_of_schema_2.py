@@ -7,8 +7,6 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 _CASES = sa.table(
     "cases",
@@ -69,8 +67,3 @@ def _study(old: dict[str, Any], unknown: bool) -> dict[str, Any]:
     answer = "uncertain" if confidence < _CLOSE_CALL else answer
     text = f"{old['label'].replace('_', ' ')}, {confidence:.0%}"
     return {**new, "answer": answer, "uncertain": answer == "uncertain", "text": text}
-
-
-def downgrade() -> None:
-    """Is not possible."""
-    raise NotImplementedError("what an unknown scan had is gone; go back to a backup of the database")
