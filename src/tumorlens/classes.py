@@ -69,6 +69,11 @@ class ClassSet(BaseModel, frozen=True):
         return tuple(c.key for c in self.classes)
 
     @cached_property
+    def nothing(self) -> tuple[int, ...]:
+        """Indices of the classes that mean nothing was found."""
+        return tuple(i for i, c in enumerate(self.classes) if c.nothing)
+
+    @cached_property
     def _index_of_spelling(self) -> dict[str, int]:
         return {_plain(s): i for i, c in enumerate(self.classes) for s in (c.key, *c.aliases)}
 

@@ -33,6 +33,10 @@ KINDS = {
     "attentive": ("cnn_lstm_attention", {"widths": [4, 6, 8], "maps": 6, "hidden": 5, "dense": 6}),
     "coarser": ("cnn_lstm_attention", {"widths": [4, 6, 8], "maps": 6, "hidden": 5, "reduction": 4, "block": 2}),
     "without LSTM": ("cnn_lstm_attention", {"widths": [4, 6], "depths": [1, 1], "maps": 6, "sequence": False}),
+    "finds before it names": (
+        "cnn_lstm_attention",
+        {"widths": [4, 6, 8], "maps": 6, "hidden": 5, "dense": 6, "background": 0.01},
+    ),
     "paper's": ("cnn_lstm", {"widths": [4, 6, 8], "depth": 1, "hidden": 6}),
     "usual notebook's": (
         "cnn_lstm",
@@ -54,7 +58,7 @@ def make(kind: str, folder: Path, *, mirrored: bool = False, gated: bool = True,
     """Untrained weights with random statistics, a gate, and a temperature."""
     name, options = KINDS[kind]
     torch.manual_seed(0)
-    network = build_network(name, channels=1, classes=4, **options).eval()
+    network = build_network(name, channels=1, classes=4, nothing=BRAIN_TUMORS.nothing, **options).eval()
     pretrained = network.begin()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d) and not pretrained:

@@ -1,6 +1,7 @@
 """The network whose logits are a sum over places."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 
 from tumorlens.errors import ConfigError
 from tumorlens.model import build_network
-from tumorlens.model.cnn_lstm_attention import CnnLstmAttention
+from tumorlens.model.cnn_lstm_attention import CnnLstmAttention, DetectingHead, PlacesHead
 
 SMALL = {"widths": (6, 8, 10), "depths": (1, 0, 1), "maps": 8, "hidden": 6, "dense": 8}
 
@@ -91,3 +92,59 @@ def test_every_parameter_learns() -> None:
 def test_what_no_network_can_have_is_refused(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=r"^cnn_lstm_attention: "):
         build_network("cnn_lstm_attention", channels=1, classes=4, **{**SMALL, **options})
+
+
+def _detecting(**options: Any) -> CnnLstmAttention:
+    torch.manual_seed(0)
+    made = build_network(
+        "cnn_lstm_attention_fast", channels=1, classes=4, nothing=[3], background=0.01, **options
+    ).eval()
+    assert isinstance(made, CnnLstmAttention)
+    return made
+
+
+def test_a_head_that_finds_first_still_adds_up_to_its_logits() -> None:
+    network, x = _detecting(), torch.rand(3, 1, 64, 64)
+    reading = network.read(network.features(x))
+    assert torch.allclose(reading.contributions.sum((2, 3)), reading.logits, atol=1e-5)
+    assert torch.allclose(network(x), reading.logits)
+
+
+def test_the_more_is_attended_the_more_probable_is_any_class_but_nothing() -> None:
+    network = _detecting()
+    maps = network.features(torch.rand(1, 1, 64, 64))
+    something = []
+    for bias in (-9.0, -5.0, -1.0, 3.0):
+        torch.nn.init.constant_(network.head.attention.bias, bias)
+        something.append(1 - float(network.head(maps).detach().softmax(1)[0, 3]))
+    assert something == sorted(something)
+    assert something[-1] - something[0] > 0.2
+
+
+def test_evidence_tells_tumours_apart_and_cannot_call_any_of_them_nothing() -> None:
+    network = _detecting()
+    maps = network.features(torch.rand(1, 1, 64, 64))
+    before = network.head(maps)
+    with torch.no_grad():
+        network.head.evidence.bias += torch.tensor([2.0, 2.0, 2.0, 50.0])
+    assert torch.allclose(network.head(maps), before, atol=1e-4)
+    with torch.no_grad():
+        network.head.evidence.bias[1] += 5
+    after = network.head(maps)
+    assert after[0, 1] > before[0, 1]
+    assert after[0, 0] < before[0, 0]
+    assert torch.allclose(after[0, 3], before[0, 3])
+
+
+def test_without_a_class_that_means_nothing_a_network_only_names() -> None:
+    made = build_network("cnn_lstm_attention_fast", channels=1, classes=4, background=0.01)
+    assert type(made.head) is PlacesHead
+    assert type(_detecting().head) is DetectingHead
+
+
+@pytest.mark.parametrize(("nothing", "background"), [([], 0.1), ([0, 1], 0.1), ([1], 0.0)])
+def test_a_head_cannot_find_among_one_kind_of_classes_or_without_a_background(
+    nothing: list[int], background: float
+) -> None:
+    with pytest.raises(ValueError, match="finding needs"):
+        DetectingHead(8, 4, 4, 2, nothing=nothing, background=background, block=4, dropout=0.0)

@@ -12,7 +12,7 @@ from tumorlens.model import AttentiveNetwork, Network, build_network, efficientn
 @pytest.fixture(scope="module")
 def network() -> Network:
     torch.manual_seed(0)
-    made = build_network("cnn_lstm_efficientnet", channels=1, classes=4)
+    made = build_network("cnn_lstm_efficientnet", channels=1, classes=4, nothing=[3])
     made.begin()
     return made.eval()
 
@@ -78,5 +78,5 @@ def test_another_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_loading_weights_needs_no_pretrained_file() -> None:
-    build_network("cnn_lstm_efficientnet", channels=1, classes=4)
+    build_network("cnn_lstm_efficientnet", channels=1, classes=4, nothing=[3])
     assert efficientnet.PRETRAINED_PACKAGE not in sys.modules

@@ -113,7 +113,6 @@ class PlacesHead(nn.Module):
         readout: Readout,
         block: int,
         dropout: float,
-        background: float = 0.0,
     ) -> None:
         super().__init__()
         if readout not in ("attention", "mean", "last"):
@@ -128,9 +127,6 @@ class PlacesHead(nn.Module):
         self.attention = nn.Conv2d(dense, 1, 1)
         self.evidence = nn.Conv2d(dense, classes, 1)
         nn.init.constant_(self.attention.bias, _UNATTENDED)  # type: ignore[arg-type]
-        # What speaks where nothing is attended: it counts as much as `background` of all places, attended to the full.
-        self.background = background
-        self.unattended = nn.Parameter(torch.zeros(classes)) if background else None
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, maps, h, w) -> (B, classes)."""
@@ -138,17 +134,22 @@ class PlacesHead(nn.Module):
 
     def read(self, maps: Tensor) -> Reading:
         """(B, maps, h, w) -> logits, and each place's part in them."""
+        attention, evidence = self._places(maps)
+        contributions = self._contributions(attention, evidence)
+        return Reading(contributions.sum((2, 3)), contributions, attention[:, 0])
+
+    def _places(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Attention before its sigmoid, (B, 1, h, w), and evidence, (B, classes, h, w), of each place."""
         context = self.context(self.dropout(self._states(maps)))
         places = F.relu(self.place(maps) + F.interpolate(context, scale_factor=float(self.block), mode="nearest"))
         # Both in one convolution: each alone has too few outputs to fill a processor's registers.
         heads = (self.attention, self.evidence)
         heads_out = F.conv2d(places, torch.cat([h.weight for h in heads]), torch.cat([h.bias for h in heads])).float()  # type: ignore[misc]
-        attention, evidence = heads_out[:, :1], heads_out[:, 1:]
-        contributions = self._shares(attention) * evidence
-        if self.unattended is not None:
-            rest = self._rest(attention.sigmoid()) / attention[0].numel()
-            contributions = contributions + rest * self.unattended[:, None, None]
-        return Reading(contributions.sum((2, 3)), contributions, attention[:, 0])
+        return heads_out[:, :1], heads_out[:, 1:]
+
+    def _contributions(self, attention: Tensor, evidence: Tensor) -> Tensor:
+        """What each place adds to each logit, (B, classes, h, w)."""
+        return self._shares(attention) * evidence
 
     def _states(self, maps: Tensor) -> Tensor:
         """What the LSTMs know at each block of places, (B, states, h / block, w / block)."""
@@ -162,22 +163,76 @@ class PlacesHead(nn.Module):
         # channels-last, as the maps are: dense layers and sums over mixed layouts are several times slower
         return seen.reshape(batch, wide, high, -1).permute(0, 3, 2, 1).contiguous(memory_format=torch.channels_last)
 
-    def _rest(self, attended: Tensor) -> Tensor:
-        """The share left to the background, (B, 1, 1, 1): all of it where nothing is attended."""
-        rest = self.background * attended[0].numel()
-        return rest / (attended.sum((2, 3), keepdim=True) + rest)
-
     def _shares(self, attention: Tensor) -> Tensor:
-        """How much each place counts; they sum to 1, or a little less where nothing is attended."""
+        """How much each place counts; they sum to 1."""
         if self.readout == "attention":
             attended = attention.sigmoid()
-            rest = self.background * attention[0].numel()
-            return attended / (attended.sum((2, 3), keepdim=True) + (rest or 1e-3))
+            return attended / (attended.sum((2, 3), keepdim=True) + 1e-3)
         if self.readout == "mean":
             return torch.full_like(attention, 1 / attention[0].numel())
         shares = torch.zeros_like(attention)
         shares[:, :, -1, -1] = 1
         return shares
+
+
+class DetectingHead(PlacesHead):
+    """A `PlacesHead` that finds before it names: how much is attended decides whether there is anything.
+
+    Outlines teach attention where a tumour is, place by place, and a level of the head or a scanner's look cannot stand
+    in for that; evidence, which knows the whole picture through the LSTMs, could. So evidence only tells the classes
+    that mean something apart, and their logits share one term, log(1 + attended / background), against a class that
+    means nothing was found. Each place's part in that term is its part in what is attended, so contributions still sum
+    to the logits.
+
+    Args:
+        maps: Last feature maps.
+        hidden: LSTM units in each direction.
+        dense: Units of the dense layer at each place.
+        classes: Number of outputs.
+        nothing: Indices of the classes that mean nothing was found.
+        background: As how much the background counts, as a share of all places.
+        block: Height and width of the blocks of places that are one step of the sequence.
+        dropout: Share of the LSTM's states left out, in training.
+        sequence: Whether the LSTMs are there.
+        bidirectional: Whether the LSTMs also run backwards.
+    """
+
+    named: Tensor
+
+    def __init__(
+        self,
+        maps: int,
+        hidden: int,
+        dense: int,
+        classes: int,
+        *,
+        nothing: Sequence[int],
+        background: float,
+        block: int,
+        dropout: float,
+        sequence: bool = True,
+        bidirectional: bool = True,
+    ) -> None:
+        if not 0 < len(set(nothing)) < classes or background <= 0:
+            raise ValueError("finding needs a class that means nothing, another one, and a background above 0")
+        more: dict[str, Any] = {"sequence": sequence, "bidirectional": bidirectional, "block": block}
+        super().__init__(maps, hidden, dense, classes, readout="attention", dropout=dropout, **more)
+        self.background = background
+        named = torch.ones(1, classes, 1, 1)
+        named[:, list(nothing)] = 0
+        self.register_buffer("named", named, persistent=False)
+        # At the start an ordinary attention, not yet guided, is about as much as nothing found.
+        self.bias = nn.Parameter(1 - named.flatten())
+        self.gain = nn.Parameter(torch.zeros(()))  # logarithm of what the shared term is multiplied by
+
+    def _contributions(self, attention: Tensor, evidence: Tensor) -> Tensor:
+        places = attention.shape[2] * attention.shape[3]
+        attended, rest = attention.sigmoid(), self.background * places
+        mass = attended.sum((2, 3), keepdim=True)
+        common = (evidence * self.named).sum(1, keepdim=True) / self.named.sum()
+        found = self.gain.exp() * torch.log1p(mass / rest) / mass.clamp_min(1e-6)
+        parts = self.named * attended * ((evidence - common) / (mass + rest) + found)
+        return parts + self.bias[:, None, None] / places
 
 
 @register("cnn_lstm_attention")
@@ -199,6 +254,8 @@ class CnnLstmAttention(AttentiveNetwork):
             the usual notebook reads an LSTM out.
         block: Height and width of the blocks of places that are one step of the sequence.
         dropout: Share of the LSTM's states left out, in training.
+        background: Above 0, with a class that means nothing was found, the head is a `DetectingHead` with that much.
+        nothing: Indices of the classes that mean nothing was found.
     """
 
     def __init__(
@@ -217,20 +274,23 @@ class CnnLstmAttention(AttentiveNetwork):
         readout: Readout = "attention",
         block: int = 4,
         dropout: float = 0.2,
+        background: float = 0.0,
+        nothing: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.features = Pyramid(channels, widths, depths, maps, reduction)
-        self.head = PlacesHead(
-            maps,
-            hidden,
-            dense,
-            classes,
-            sequence=sequence,
-            bidirectional=bidirectional,
-            readout=readout,
-            block=block,
-            dropout=dropout,
-        )
+        more: dict[str, Any] = {
+            "sequence": sequence,
+            "bidirectional": bidirectional,
+            "block": block,
+            "dropout": dropout,
+        }
+        if background and nothing:
+            if readout != "attention":
+                raise ValueError(f"with a background, attention reads out, not {readout!r}")
+            self.head = DetectingHead(maps, hidden, dense, classes, nothing=nothing, background=background, **more)
+        else:
+            self.head = PlacesHead(maps, hidden, dense, classes, readout=readout, **more)
 
 
 @register("cnn_lstm_attention_128")

@@ -12,6 +12,7 @@ References:
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tumorlens.errors import ChecksumMismatch, MissingExtra
-from tumorlens.model.cnn_lstm_attention import PlacesHead
+from tumorlens.model.cnn_lstm_attention import DetectingHead, PlacesHead
 from tumorlens.model.network import AttentiveNetwork, register
 
 _STAGES = (
@@ -168,8 +169,8 @@ class CnnLstmEfficientNet(AttentiveNetwork):
         dense: Units of the dense layer at each place.
         block: Height and width of the blocks of places that are one step of the sequence.
         dropout: Share of the LSTM's states left out, in training.
-        background: How much the background counts, as a share of all places: the less is attended, the more the answer
-            is what is learnt for scans in which nothing is to be attended.
+        background: As how much the background counts in finding anything, as a share of all places.
+        nothing: Indices of the classes that mean nothing was found; without one, it only names.
         pretrained: Whether training begins with features trained on ImageNet; ablations say no.
     """
 
@@ -184,23 +185,18 @@ class CnnLstmEfficientNet(AttentiveNetwork):
         block: int = 4,
         dropout: float = 0.2,
         background: float = 0.004,
+        nothing: Sequence[int] = (),
         pretrained: bool = True,
     ) -> None:
         super().__init__()
         self.pretrained = pretrained
         self.features = EfficientNetPyramid(channels, maps)
-        self.head = PlacesHead(
-            maps,
-            hidden,
-            dense,
-            classes,
-            sequence=True,
-            bidirectional=True,
-            readout="attention",
-            block=block,
-            dropout=dropout,
-            background=background,
-        )
+        more: dict[str, Any] = {"block": block, "dropout": dropout}
+        if nothing:
+            self.head = DetectingHead(maps, hidden, dense, classes, nothing=nothing, background=background, **more)
+        else:
+            more |= {"sequence": True, "bidirectional": True, "readout": "attention"}
+            self.head = PlacesHead(maps, hidden, dense, classes, **more)
 
     def begin(self) -> str:
         """Loads the pretrained features."""

@@ -6,7 +6,7 @@ with respect to them, and both halves are plain calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,7 @@ class AttentiveNetwork(Network):
         return reading
 
 
-_REGISTRY: dict[str, Callable[..., Network]] = {}
+_REGISTRY: dict[str, type[Network]] = {}
 
 
 def register(name: str) -> Callable[[type[Network]], type[Network]]:
@@ -81,13 +81,14 @@ def network_names() -> list[str]:
     return sorted(_REGISTRY)
 
 
-def build_network(name: str, *, channels: int, classes: int, **options: Any) -> Network:
+def build_network(name: str, *, channels: int, classes: int, nothing: Sequence[int] = (), **options: Any) -> Network:
     """Builds an untrained network.
 
     Args:
         name: One of `network_names()`.
         channels: Channels of the input, 1 or 3.
         classes: Number of outputs.
+        nothing: Indices of the classes that mean nothing was found, for networks that find before they name.
         **options: The network's own settings, as its weights card holds them.
 
     Raises:
@@ -95,7 +96,10 @@ def build_network(name: str, *, channels: int, classes: int, **options: Any) -> 
     """
     if name not in _REGISTRY:
         raise ConfigError(f"no network is called {name!r}; there are {', '.join(network_names())}")
+    network = _REGISTRY[name]
+    if issubclass(network, AttentiveNetwork):
+        options["nothing"] = tuple(nothing)
     try:
-        return _REGISTRY[name](channels=channels, classes=classes, **options)
+        return network(channels=channels, classes=classes, **options)
     except (TypeError, ValueError, IndexError, RuntimeError) as error:  # what PyTorch's layers raise
         raise ConfigError(f"{name}: {error}") from error

@@ -58,13 +58,17 @@ def load_weights(name_or_path: str | Path) -> tuple[Network, WeightsCard]:
     """
     path, card, data = _read(name_or_path)
     try:
-        network = build_network(
-            card.network, channels=card.preprocessing.channels, classes=len(card.classes), **card.options
-        )
+        network = build_for(card)
         network.load_state_dict({k: v for k, v in load_tensors(data).items() if not k.startswith(_GATE)})  # widens
     except (SafetensorError, RuntimeError, ConfigError) as error:
         raise _misfit(path, error) from error
     return (mirror(network) if card.mirrored else network).eval(), card
+
+
+def build_for(card: WeightsCard) -> Network:
+    """The untrained network that a card describes; errors are those of `build_network`."""
+    channels, classes = card.preprocessing.channels, card.classes
+    return build_network(card.network, channels=channels, classes=len(classes), nothing=classes.nothing, **card.options)
 
 
 def load_gate(name_or_path: str | Path) -> Gate | None:

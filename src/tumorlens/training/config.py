@@ -27,6 +27,10 @@ RECIPES: dict[str, dict[str, Any]] = {
     "cnn_lstm_attention_fast": {
         "preprocessing": {"size": 64, "intensity": "stretch"},
         **_ATTENTION,
+        "options": {"background": 0.004},
+        "twins": 1.0,
+        "patched": 0.5,
+        "transplants": 0.6,
         "epochs": 60,
         "patience": 60,
         "mirrored": False,

@@ -26,8 +26,7 @@ from tumorlens.data.split import Split
 from tumorlens.errors import ConfigError
 from tumorlens.explain.cam import shown_method
 from tumorlens.listener import SILENT, Listener
-from tumorlens.model import build_network
-from tumorlens.model.weights import save_weights
+from tumorlens.model.weights import build_for, save_weights
 from tumorlens.training.batches import TrainingSet, balanced_weights, training_batches, validation_batches
 from tumorlens.training.callbacks import (
     BestEpoch,
@@ -122,9 +121,7 @@ def _train(
     machines: Machines,
 ) -> None:
     config = run.config
-    network = build_network(
-        config.model, channels=config.preprocessing.channels, classes=len(card.classes), **config.options
-    )
+    network = build_for(card)
     pretrained = network.begin()
     batches = training_batches(slices, split.train, config)
     scans = batches.dataset
