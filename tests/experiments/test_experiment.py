@@ -79,6 +79,17 @@ def done(easy: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Sco
 # A whole experiment
 
 
+def test_another_folder_gets_the_test_and_leaves_the_runs_own_as_it_was(
+    done: tuple[Run, Scores, list[str]], tmp_path: Path
+) -> None:
+    run, scores, _ = done
+    own = run.folder / "evaluation" / "metrics.json"
+    before = own.stat().st_mtime_ns, run.weights.with_suffix(".json").stat().st_mtime_ns
+    assert Experiment.load(run).test(tmp_path / "other").accuracy == scores.accuracy
+    assert (tmp_path / "other" / "report.html").is_file()
+    assert before == (own.stat().st_mtime_ns, run.weights.with_suffix(".json").stat().st_mtime_ns)
+
+
 def test_scores_are_those_of_the_test_part(done: tuple[Run, Scores, list[str]]) -> None:
     run, scores, _ = done
     tested = {name for name, part in run.read_parts().items() if part == "test"}

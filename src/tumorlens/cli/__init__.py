@@ -216,16 +216,26 @@ def settings() -> None:
 @app.command()
 def evaluate(
     run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="Folder of a training run, tested on its own test part.")
+        Path | None,
+        typer.Argument(
+            metavar="[RUN]",
+            help="Folder of a training run: tested on its own test part, or, like --weights RUN, on --data.",
+        ),
     ] = None,
     weights: Weights = DEFAULT_WEIGHTS,
     data: Data = None,
     split: Annotated[
         str, typer.Option(help="Which scans of --data to test on: all, publisher (its testing part), or fold:K.")
     ] = "all",
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.html and metrics.json.")] = Path(
-        "evaluation"
-    ),
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for report.html and metrics.json; by default evaluation, or RUN/evaluation for its own test "
+            "part.",
+        ),
+    ] = None,
     heatmaps: Annotated[
         bool,
         typer.Option("--heatmaps", help="Also measure a run's heat maps against outlines, and how faithful they are."),
@@ -258,22 +268,26 @@ def evaluate(
         classifier = Classifier.load(run or weights, device=device)
         with console.progress("reading studies") as progress:
             measured = measure_studies(classifier, find_volumes(studies), label=label, progress=progress)
-        console.study_scores(measured, write_scores(measured, output))
+        console.study_scores(measured, write_scores(measured, output or Path("evaluation")))
         return
-    if heatmaps and run is None:
-        raise ConfigError("--heatmaps needs a run: its validation part fixes the thresholds")
-    if run is not None:
+    own = run is not None and not data
+    if heatmaps and not own:
+        raise ConfigError("--heatmaps needs a run and its own test part: its validation part fixes the thresholds")
+    if own and split != "all":
+        raise ConfigError("--split divides --data; a run is tested on its own test part")
+    if run is not None and own:
         opened = Run.open(run)
         if not opened.finished:
             raise ConfigError(f"{run}: is not trained to its end; go on with: tumorlens train --resume {run}")
         experiment = Experiment.load(opened, console.listener())
-        scores, folder = experiment.complete(), run / "evaluation"
+        folder = output or run / "evaluation"
+        scores = experiment.test(output, device=device)
     else:
-        scores = evaluate_weights(weights, need(data), split, output, console.listener(), device=device)
-        folder = output
+        folder = output or Path("evaluation")
+        scores = evaluate_weights(str(run or weights), need(data), split, folder, console.listener(), device=device)
     console.scores(scores, folder / "report.html")
-    if run is not None and heatmaps:
-        experiment.explain()
+    if heatmaps:
+        experiment.explain(output, device=device)
         console.say(f"heat maps: {folder / 'heatmaps.html'}")
 
 

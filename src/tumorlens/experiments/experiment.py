@@ -132,9 +132,12 @@ class Experiment:
         gate = learn_gate(classifier, self.slices, self.split.train)
         return hold_out(classifier, gate, self.slices, self.split.test)
 
-    def test(self) -> Scores:
-        """Tests the trained network on its test part, into evaluation/ of the run's folder and the card's scores."""
-        run, slices, classifier = self.run, self.slices, Classifier.load(self.run.folder)
+    def test(self, folder: Path | None = None, *, device: str = "cpu") -> Scores:
+        """Tests the trained network on its test part.
+
+        Into `folder`; without one, into evaluation/ of the run's folder and the card's scores.
+        """
+        run, slices, classifier = self.run, self.slices, Classifier.load(self.run.folder, device=device)
         card = classifier.card
         context = _context(
             classifier,
@@ -152,17 +155,19 @@ class Experiment:
             classifier,
             slices,
             self.split.test,
-            run.folder / "evaluation",
+            folder or run.folder / "evaluation",
             context,
             history=read_log(run.log),
             listener=self.listener,
         )
-        self.write_scores(scores)
+        if folder is None:
+            self.write_scores(scores)
         return scores
 
-    def explain(self) -> HeatmapScores:
+    def explain(self, folder: Path | None = None, *, device: str = "cpu") -> HeatmapScores:
         """Measures the trained network's heat maps on its test part, and writes heatmaps.html beside its report."""
-        classifier, split, folder = Classifier.load(self.run.folder), self.split, self.run.folder / "evaluation"
+        classifier, split = Classifier.load(self.run.folder, device=device), self.split
+        folder = folder or self.run.folder / "evaluation"
         return measure_heatmaps(classifier, self.slices, split.validation, split.test, folder, listener=self.listener)
 
     @property
