@@ -30,6 +30,13 @@ class Region(BaseModel, frozen=True):
     contour_mm: tuple[Point, ...] | None = None
     area_mm2: float | None = None
 
+    def __repr__(self) -> str:
+        left, top, right, bottom = self.box
+        size = f"{self.area} pixels" if self.area_mm2 is None else f"{self.area} pixels, {self.area_mm2:.0f} mm²"
+        return f"<Region x {left} to {right}, y {top} to {bottom}: {size}>"
+
+    __str__ = __repr__  # pydantic's own lists the whole contour
+
 
 class Evidence(NamedTuple):
     """Heat map (class activation map) of one class in one scan, and its region.

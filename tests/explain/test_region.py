@@ -119,3 +119,9 @@ def test_a_lower_threshold_widens_the_region() -> None:
     assert wide is not None
     assert narrow is not None
     assert wide.area > 4 * narrow.area
+
+
+def test_a_region_says_where_it_is_and_how_large_and_not_its_whole_contour() -> None:
+    region = Region(box=(3, 4, 9, 8), contour=((3.0, 4.0), (9.0, 8.0), (3.0, 4.0)), area=20)
+    assert str(region) == repr(region) == "<Region x 3 to 9, y 4 to 8: 20 pixels>"
+    assert repr(region.model_copy(update={"area_mm2": 17.6})) == "<Region x 3 to 9, y 4 to 8: 20 pixels, 18 mm²>"
