@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -29,7 +30,7 @@ from tumorlens.model.gate import Gate
 from tumorlens.model.weights import load_weights, save_weights
 from tumorlens.preprocess import Preprocessing
 
-KINDS = {
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "attentive": ("cnn_lstm_attention", {"widths": [4, 6, 8], "maps": 6, "hidden": 5, "dense": 6}),
     "coarser": ("cnn_lstm_attention", {"widths": [4, 6, 8], "maps": 6, "hidden": 5, "reduction": 4, "block": 2}),
     "without LSTM": ("cnn_lstm_attention", {"widths": [4, 6], "depths": [1, 1], "maps": 6, "sequence": False}),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
@@ -38,11 +39,12 @@ QUICK = {
 }
 
 
-def draw(kind: int, rng: np.random.Generator) -> np.ndarray:
+def draw(kind: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """(24, 24) uint8: one of four patterns that a mirror does not change, in noise."""
     y, x = np.mgrid[:24, :24]
     pattern = [y < 12, y >= 12, y % 6 < 3, x % 6 < 3][kind]
-    return np.clip(pattern * 150 + 50 + rng.normal(0, 15, (24, 24)), 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(pattern * 150 + 50 + rng.normal(0, 15, (24, 24)), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def write_set(folder: Path, keys: tuple[str, ...] = BRAIN_TUMORS.keys, *, colour: bool = False) -> Path:
@@ -72,7 +74,8 @@ def easy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def done(easy: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Scores, list[str]]:
     """A run that was done, its scores, and what it said. Do not change it."""
-    run, said = Run.create(tmp_path_factory.mktemp("done") / "run", read_config(None, QUICK), [easy]), []
+    said: list[str] = []
+    run = Run.create(tmp_path_factory.mktemp("done") / "run", read_config(None, QUICK), [easy])
     return run, Experiment.load(run, Listener(say=said.append)).complete(), said
 
 
@@ -153,11 +156,12 @@ def test_a_run_killed_while_it_is_calibrated_goes_on_to_the_same_end(
     place = "tumorlens.experiments.experiment" if killed_in == "save_weights" else "tumorlens.model.weights"
     calls = []
 
-    def kill(*arguments: Any) -> object:
+    def kill(*arguments: Any) -> None:
         calls.append(arguments)
         if killed_in == "write_card" and len(calls) == 1:  # the training's own
-            return write_card(*arguments)
-        raise KeyboardInterrupt
+            write_card(*arguments)
+        else:
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(f"{place}.{killed_in}", kill)
@@ -232,7 +236,7 @@ def test_no_patient_is_named_anywhere(tmp_path: Path) -> None:
         patient = f"MRN-{kind}{number // 4}"
         write_dicom(folder / ("glioma", "notumor")[kind] / f"{number}.dcm", patient, draw(kind, rng))
     (folder / "glioma" / "broken.dcm").write_bytes((folder / "glioma" / "0.dcm").read_bytes()[:600])
-    said = []
+    said: list[str] = []
     run = Run.create(tmp_path / "run", read_config(None, QUICK | {"epochs": 1}), [folder])
     Experiment.load(run, Listener(say=said.append)).complete()
     assert any("broken.dcm" in s for s in said)

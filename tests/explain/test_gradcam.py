@@ -41,7 +41,7 @@ def network(request: pytest.FixtureRequest) -> Network:
     network = build_network(request.param, channels=1, classes=4, widths=(4, 8), depth=2, **options)
     with torch.no_grad():  # untrained logits hardly depend on the input; this makes maps that differ
         for parameter in network.parameters():
-            parameter *= 3
+            parameter.mul_(3)
     return network.eval()
 
 

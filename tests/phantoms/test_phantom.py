@@ -8,10 +8,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from matplotlib.path import Path as Polygon
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.errors import ConfigError, MissingExtra
+from tumorlens.outline import Outline
 from tumorlens.phantoms import phantom as module
 from tumorlens.phantoms.head import head
 from tumorlens.phantoms.lesion import grow
@@ -92,8 +94,8 @@ def test_labels_choose_the_classes() -> None:
 def test_contrast_and_plane_do_not_give_the_class_away() -> None:
     # One slice a series: as many patients as the counts below need.
     phantoms = list(make_phantoms(480, size=64, seed=3, slices_per_series=1))
-    for of in (lambda p: p.contrast, lambda p: p.plane):
-        tables = {k: Counter(of(p) for p in phantoms if p.label == k) for k in BRAIN_TUMORS.keys}
+    for look in ("contrast", "plane"):
+        tables = {k: Counter(getattr(p, look) for p in phantoms if p.label == k) for k in BRAIN_TUMORS.keys}
         for value in set().union(*tables.values()):
             shares = [t[value] / t.total() for t in tables.values()]
             assert min(shares) > 0
@@ -126,7 +128,12 @@ def test_every_tumour_is_seen_and_outlined_and_nothing_else_is(phantoms: list[Ph
 def test_outlines_agree_with_what_was_painted(monkeypatch: pytest.MonkeyPatch) -> None:
     shares = []
     original = module._outline
-    monkeypatch.setattr(module, "_outline", lambda share: shares.append(share) or original(share))
+
+    def kept(share: NDArray[np.float32]) -> Outline:
+        shares.append(share)
+        return original(share)
+
+    monkeypatch.setattr(module, "_outline", kept)
     for p, share in zip(list(make_phantoms(150, seed=5, labels=TUMOURS)), shares, strict=True):
         drawn, painted = inside(p), share > 0.5
         assert (drawn & painted).sum() / (drawn | painted).sum() >= 0.9, p.scan.source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from tumorlens.finding import Finding
 from tumorlens.listener import Listener
 from tumorlens.results.analysis import analyse
 from tumorlens.results.make import make_results, write_results
-from tumorlens.scan import Scan
 
 AXIAL = GRIDS["axial"]
 
@@ -161,7 +160,7 @@ def test_a_file_that_goes_away_once_it_was_read_is_not_missed(
     folder = make_study()
 
     class Deleting(Classifier):
-        def find(self, scans: Iterable[Scan], **options: Any) -> list[Finding]:
+        def find(self, scans: Any, **options: Any) -> list[Finding]:
             findings = super().find(scans, **options)
             for file in folder.iterdir():
                 file.unlink()

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -15,9 +16,10 @@ from pydicom import Dataset
 
 from tests.studies import GRIDS, classic, save
 from tumorlens.classifier import Classifier
-from tumorlens.results.analysis import AnalysedStudy, analyse
+from tumorlens.results.analysis import analyse
 from tumorlens.results.codes import CANDIDATES, SCHEME
 from tumorlens.results.make import KINDS, make_results, write_results
+from tumorlens.results.slices import AnalysedStudy
 
 WHEN = datetime(2026, 3, 4, 5, 6, 7)
 
@@ -37,8 +39,15 @@ def written(ds: Dataset) -> bytes:
     return buffer.getvalue()
 
 
+def evaluations_of(group: Any) -> list[tuple[str, str]]:
+    """What a group of a report evaluates, and how, in words."""
+    return [(e.name.meaning, e.value.meaning) for e in group.get_qualitative_evaluations()]
+
+
 def report_of(results: list[Dataset]) -> hd.sr.MeasurementReport:
-    return hd.sr.Comprehensive3DSR.from_dataset(pydicom.dcmread(io.BytesIO(written(results[-1])))).content
+    content = hd.sr.Comprehensive3DSR.from_dataset(pydicom.dcmread(io.BytesIO(written(results[-1])))).content
+    assert isinstance(content, hd.sr.MeasurementReport)
+    return content
 
 
 def test_a_tumour_has_all_kinds_of_results(tumour: AnalysedStudy, bright: Classifier) -> None:
@@ -135,7 +144,7 @@ def test_pictures_show_the_lesion_hot_where_it_is(tumour: AnalysedStudy, bright:
 
 def test_the_report_says_present_class_and_probabilities(tumour: AnalysedStudy, bright: Classifier) -> None:
     study, *_ = report_of(make_results(tumour, bright.card)).get_image_measurement_groups()
-    said = {e.name.meaning: e.value.meaning for e in study.get_qualitative_evaluations()}
+    said = dict(evaluations_of(study))
     probabilities = {m.name.meaning: m.value for m in study.get_measurements()}
 
     assert said == {"Neoplasm": "Present", "Most probable class": "glioma"}
@@ -158,8 +167,7 @@ def test_the_report_has_a_region_on_each_key_slice(tumour: AnalysedStudy, bright
         areas = [m.value for m in group.get_measurements() if m.name.value == "EVIDENCE_AREA"]
         assert s.finding.region is not None
         assert areas == [pytest.approx(s.finding.region.area_mm2, abs=0.01)]
-        evaluations = group.get_qualitative_evaluations()
-        members = [e.value.meaning for e in evaluations if e.name.meaning == "Class in the prediction set"]
+        members = [value for name, value in evaluations_of(group) if name == "Class in the prediction set"]
         assert members == ["glioma", "meningioma"]
 
 
@@ -175,7 +183,7 @@ def test_no_tumour_is_said_as_a_negated_finding(make_study: Callable[..., Path],
     study, *_ = report_of(results).get_image_measurement_groups()
 
     assert kinds(results) == ["secondary-capture"] * 3 + ["report"]
-    assert [(e.name.meaning, e.value.meaning) for e in study.get_qualitative_evaluations()] == [("Neoplasm", "Absent")]
+    assert evaluations_of(study) == [("Neoplasm", "Absent")]
     assert study.finding_type.meaning == "Neoplasm"
     assert report_of(results).get_planar_roi_measurement_groups() == []
     capture = results[0].pixel_array[60:600].astype(int)
@@ -185,7 +193,7 @@ def test_no_tumour_is_said_as_a_negated_finding(make_study: Callable[..., Path],
 def test_unknown_scans_are_said_to_be_unknown(make_study: Callable[..., Path], strange: Classifier) -> None:
     results = make_results(analyse(make_study(), strange), strange.card)
     study, *_ = report_of(results).get_image_measurement_groups()
-    said = {e.name.meaning: e.value.meaning for e in study.get_qualitative_evaluations()}
+    said = dict(evaluations_of(study))
 
     assert kinds(results) == ["secondary-capture"] * 3 + ["report"]
     assert said == {"Neoplasm": "Undetermined", "Unlike the scans of the training": "Present"}
@@ -267,7 +275,7 @@ def test_uids_with_leading_zeros_are_referred_to_as_they_are(tmp_path: Path, bri
     content = io.BytesIO()
     ds = classic(GRIDS["axial"], GRIDS["axial"].position(3, 7))
     ds.SOPInstanceUID = "1.2.300.4"
-    ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, "1.2.300.4"
+    ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
     ds.save_as(content, enforce_file_format=True)
     (tmp_path / "slice.dcm").write_bytes(content.getvalue().replace(b"1.2.300.4", b"1.2.003.4"))
     results = make_results(analyse(tmp_path, bright), bright.card)

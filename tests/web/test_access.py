@@ -161,7 +161,7 @@ def test_every_answer_has_its_headers(shared_page: Page) -> None:
 def test_bodies_that_are_no_uploads_are_small(shared_page: Page) -> None:
     assert shared_page.post("/cases", content=b'{"title": "' + b"x" * 2_000_000 + b'"}').status_code == 413
 
-    def endless() -> Iterator[bytes]:  # type: ignore[no-untyped-def]
+    def endless() -> Iterator[bytes]:
         yield b"{"
 
     assert shared_page.post("/cases", content=endless()).status_code == 413

@@ -21,7 +21,6 @@ import pytest
 from PIL import Image
 
 from tests.web.conftest import Page, Server
-from tumorlens.web import uploads as uploads_module
 from tumorlens.web.settings import Settings
 
 
@@ -135,7 +134,7 @@ def test_uploads_beyond_the_limits_are_refused(open_page: Callable[..., Page], j
 
     assert page.http.put(put, content=b"x" * 100_001).status_code == 413
 
-    def endless() -> Iterator[bytes]:  # type: ignore[no-untyped-def]
+    def endless() -> Iterator[bytes]:
         for _ in range(40):
             yield b"x" * 10_000
 
@@ -236,7 +235,7 @@ def test_a_full_disk_is_said_and_nothing_half_is_left(
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(uploads_module.hashlib, "sha256", Full)
+        patch.setattr("tumorlens.web.uploads.hashlib.sha256", Full)
         answer = page.http.put(f"/api/v1/cases/{case}/files?name=b.jpg", content=jpeg)
     assert answer.status_code == 507
     assert "disk is full" in answer.json()["error"]
@@ -310,7 +309,7 @@ def test_a_server_killed_mid_upload_goes_on_after_its_restart(
     for path in series[:5]:
         assert api.put(f"/cases/{case}/files", params={"name": path.name}, content=path.read_bytes()).status_code == 201
 
-    def killing() -> Iterator[bytes]:  # type: ignore[no-untyped-def]
+    def killing() -> Iterator[bytes]:
         yield series[5].read_bytes()[:1000]
         time.sleep(0.2)
         server.kill()

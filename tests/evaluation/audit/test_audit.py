@@ -22,6 +22,7 @@ from tumorlens.errors import DataError, MissingExtra
 from tumorlens.evaluation.audit import AuditReport, audit, write_manifest
 from tumorlens.evaluation.audit import pictures as _pictures
 from tumorlens.evaluation.audit.duplicates import FORMS, descriptors, turn
+from tumorlens.formats import read_scans
 from tumorlens.phantoms.phantom import make_phantoms, make_study
 from tumorlens.scan import Scan
 
@@ -285,7 +286,7 @@ def test_an_interrupted_audit_goes_on(
         made.add(head)
     made.add(jpeg(heads[3]))
     decoded: list[str] = []
-    read = _pictures.read_scans
+    read = read_scans
 
     def counting(path: Path) -> list[Scan]:
         decoded.append(Path(path).name)

@@ -3,10 +3,10 @@ import json
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from scipy.stats import binomtest
@@ -98,7 +98,7 @@ def validated(
     hospital: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Validation, Path, list[str]]:
     folder = tmp_path_factory.mktemp("out") / "validation"
-    said = []
+    said: list[str] = []
     return validate_site(weights, [hospital], folder, listener=Listener(said.append)), folder, said
 
 
@@ -191,12 +191,13 @@ def test_the_page_is_whole_and_needs_nothing_else(validated: tuple[Validation, P
     class Page(HTMLParser):
         def __init__(self) -> None:
             super().__init__()
-            self.stack, self.links, self.ids = [], [], set()
+            self.stack: list[str] = []
+            self.links: list[str | None] = []
+            self.ids: set[str | None] = set()
 
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            attrs = dict(attrs)
-            self.ids.add(attrs.get("id"))
-            self.links += [v for k, v in attrs.items() if k in ("src", "href")]
+            self.ids.add(dict(attrs).get("id"))
+            self.links += [v for k, v in attrs if k in ("src", "href")]
             if tag not in ("meta", "link", "img", "br"):
                 self.stack.append(tag)
 
@@ -244,11 +245,11 @@ def test_a_site_without_a_known_class_is_refused(tmp_path: Path) -> None:
 
 
 def slices_of(
-    images: NDArray[np.float32], labels: Sequence[int], groups: Sequence[str] | None = None, kind: str = "group"
+    images: Sequence[int], labels: Sequence[int], groups: Sequence[str] | None = None, kind: str = "group"
 ) -> Slices:
+    more: list[dict[str, Any]] = [{} for _ in labels] if groups is None else [{kind: group} for group in groups]
     entries = tuple(
-        Entry(path=None, name=str(i), label=BRAIN_TUMORS.keys[label], **({} if groups is None else {kind: groups[i]}))
-        for i, label in enumerate(labels)
+        Entry(path=None, name=str(i), label=BRAIN_TUMORS.keys[labels[i]], **columns) for i, columns in enumerate(more)
     )
     array = np.array(images, np.float32)[:, None, None, None] * np.ones((1, 1, 4, 4), np.float32)
     return Slices(array, np.array(labels), Manifest(entries, BRAIN_TUMORS))

@@ -47,7 +47,9 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.open, self.tags, self.words = [], [], []
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
         self.feed(text)
         self.close()
         assert not self.open
@@ -203,8 +205,11 @@ def test_hostile_text_is_shown_and_not_run(tmp_path: Path, make_predictions: Mak
     evil = "<script>alert('x')</script>"
     p = make_predictions(100)
     p = Predictions(p.classes, p.truth, p.probabilities, [evil, *p.names[1:]], p.groups)
+    texts: dict[str, Any] = dict.fromkeys(
+        ("title", "data", "model", "date", "version", "weights", "command", "heat_map"), evil
+    )
     context = ReportContext(
-        **dict.fromkeys(("title", "data", "model", "date", "version", "weights", "command", "heat_map"), evil),
+        **texts,
         synthetic=False,
         cautions=[evil],
         training={evil: evil},
