@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from tumorlens.card import Calibration, HeatMapRule
 from tumorlens.classes import BRAIN_TUMORS, ClassSet
 from tumorlens.classifier import Classifier
-from tumorlens.engines.eager import choose_device
 from tumorlens.errors import ConfigError, ModelError
 from tumorlens.finding import Finding
 from tumorlens.model import build_network
@@ -206,29 +205,11 @@ def test_other_classes_and_colour_are_another_card_not_other_code(tiny_classifie
     assert not any("colour" in warning for warning in finding.warnings)
 
 
-def test_the_callers_gradient_mode_does_not_matter(tiny_classifier: Classifier) -> None:
-    (expected,) = tiny_classifier.find(_scans(1), target="glioma")
-    with torch.inference_mode():
-        (found,) = tiny_classifier.find(_scans(1), target="glioma")
-    np.testing.assert_array_equal(found.heatmap, expected.heatmap)
-
-
 def test_it_loads_from_a_file_and_says_which_weights_these_are(tiny_weights: Path, phantom_scan: Scan) -> None:
     classifier = Classifier.load(tiny_weights)
     (finding,) = classifier.find([phantom_scan])
     assert finding.weights.sha256 == classifier.card.sha256 != "0" * 64
     assert finding.source == phantom_scan.source
-
-
-@pytest.mark.parametrize("name", ["warp", "", "cuda:99", "meta", "cpu:x"])
-def test_a_device_that_is_not_there_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"no device .* here; use --device cpu, or auto"):
-        choose_device(name)
-
-
-def test_auto_finds_a_device() -> None:
-    assert choose_device("auto").type in ("cpu", "cuda", "mps")
-    assert choose_device("cpu").type == "cpu"
 
 
 def _gated(classifier: Classifier, **card: object) -> Classifier:
