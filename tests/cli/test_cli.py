@@ -364,8 +364,9 @@ def test_as_a_process_stdout_holds_json_alone_and_no_traceback_shows(
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 1
     assert len(json.loads(done.stdout)["findings"]) == 1
-    assert len(done.stderr.splitlines()) == 3
-    assert all(line.startswith("error: ") for line in done.stderr.splitlines())
+    told = [line for line in done.stderr.splitlines() if not line.startswith("reading scans: ")]  # on a slow machine
+    assert len(told) == 3
+    assert all(line.startswith("error: ") for line in told)
 
 
 def test_another_kind_of_heat_map_can_be_asked_for_and_a_wrong_one_is_refused(predict: Run, png: Path) -> None:
