@@ -14,7 +14,7 @@ from tests.evaluation.conftest import MakePredictions
 from tumorlens.card import Calibration
 from tumorlens.errors import DataError, MissingExtra
 from tumorlens.evaluation.calibration import CalibrationScores, score_calibration
-from tumorlens.evaluation.metrics import Estimate, Scores, score
+from tumorlens.evaluation.metrics import Scores, score
 from tumorlens.evaluation.pages import gallery, plots
 from tumorlens.evaluation.pages.gallery import GalleryCase, choose_cases
 from tumorlens.evaluation.pages.page import decimal, interval, per_cent
