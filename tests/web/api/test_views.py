@@ -1,8 +1,8 @@
 """Rows of the database as the API has them."""
 
 from tests.web.conftest import Page
-from tumorlens.web.api.views import CaseView, FeedbackView
-from tumorlens.web.tables import Case, Feedback
+from tumorlens.web.api.views import CaseView
+from tumorlens.web.tables import Case
 
 
 def test_a_case_without_an_answer_has_no_words_and_an_end() -> None:
@@ -18,11 +18,6 @@ def test_a_case_is_told_in_a_line_with_its_key_slices_unless_all_is_unknown() ->
     assert "3" in CaseView.of(case, 1).headline
     case.study = study | {"unknown": True}
     assert "3" not in CaseView.of(case, 1).headline
-
-
-def test_an_assessment_keeps_the_readers_words() -> None:
-    row = Feedback(case_id="c", slice=2, reader="jane", said=5.0, verdict="other", label="glioma", comment="<b>?")
-    assert FeedbackView.of(row).model_dump() == row.model_dump(exclude={"id", "case_id"})
 
 
 def test_pictures_have_addresses_and_the_answer_has_words(shared_page: Page, jpeg: bytes) -> None:
