@@ -15,23 +15,19 @@ def test_a_case_begins_empty_under_an_identifier_of_its_own() -> None:
 
 
 def test_the_rows_of_a_case_go_with_it(page: Page) -> None:
-    database = page.parts.store.database
-    case = Case(title="a", owner="jane")
+    database, case = page.parts.store.database, Case(id="0123", title="a", owner="jane")
     with database.session() as session:
         session.add(case)
-        session.flush()
-        session.add(Upload(case_id=case.id, number=1, name="a.png", size=3, sha256="0" * 64))
-        session.add(Slice(case_id=case.id, number=1, content={}))
-        session.commit()
-        session.delete(session.get(Case, case.id))
-        session.commit()
-        assert session.get(Upload, (case.id, 1)) is None
-        assert session.get(Slice, (case.id, 1)) is None
+    with database.session() as session:
+        session.add(Upload(case_id="0123", number=1, name="a.png", size=3, sha256="0" * 64))
+        session.add(Slice(case_id="0123", number=1, content={}))
+    with database.session() as session:
+        session.delete(session.get(Case, "0123"))
+    with database.session() as session:
+        assert session.get(Upload, ("0123", 1)) is None
+        assert session.get(Slice, ("0123", 1)) is None
 
 
 def test_a_row_of_no_case_is_refused(page: Page) -> None:
-    with page.parts.store.database.session() as session:
+    with pytest.raises(IntegrityError), page.parts.store.database.session() as session:
         session.add(Upload(case_id="nowhere", number=1, name="a.png", size=3, sha256="0" * 64))
-        with pytest.raises(IntegrityError):
-            session.commit()
-        session.rollback()
