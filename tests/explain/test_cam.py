@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -105,7 +107,7 @@ def test_each_scan_may_have_its_own_class(tiny_classifier: Classifier, images: T
 def attentive() -> AttentiveNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        options = {"widths": (6, 8), "depths": (0, 0), "maps": 8, "hidden": 4, "dense": 8}
+        options: dict[str, Any] = {"widths": (6, 8), "depths": (0, 0), "maps": 8, "hidden": 4, "dense": 8}
         network = build_network("cnn_lstm_attention", channels=1, classes=4, **options).eval()
     assert isinstance(network, AttentiveNetwork)
     return network

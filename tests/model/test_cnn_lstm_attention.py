@@ -116,7 +116,7 @@ def test_the_more_is_attended_the_more_probable_is_any_class_but_nothing() -> No
     maps = network.features(torch.rand(1, 1, 64, 64))
     something = []
     for bias in (-9.0, -5.0, -1.0, 3.0):
-        torch.nn.init.constant_(network.head.attention.bias, bias)
+        torch.nn.init.constant_(network.head.get_parameter("attention.bias"), bias)
         something.append(1 - float(network.head(maps).detach().softmax(1)[0, 3]))
     assert something == sorted(something)
     assert something[-1] - something[0] > 0.2
@@ -127,10 +127,10 @@ def test_evidence_tells_tumours_apart_and_cannot_call_any_of_them_nothing() -> N
     maps = network.features(torch.rand(1, 1, 64, 64))
     before = network.head(maps)
     with torch.no_grad():
-        network.head.evidence.bias += torch.tensor([2.0, 2.0, 2.0, 50.0])
+        network.head.get_parameter("evidence.bias").add_(torch.tensor([2.0, 2.0, 2.0, 50.0]))
     assert torch.allclose(network.head(maps), before, atol=1e-4)
     with torch.no_grad():
-        network.head.evidence.bias[1] += 5
+        network.head.get_parameter("evidence.bias")[1] += 5
     after = network.head(maps)
     assert after[0, 1] > before[0, 1]
     assert after[0, 0] < before[0, 0]
