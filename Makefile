@@ -15,7 +15,7 @@ demo: $(VENV)/.train  ## make, train, test and explain on synthetic scans; write
 test: $(VENV)/.dev  ## run the tests; those on real scans need TUMORLENS_DATA
 	$(BIN)/python -m pytest
 
-cover: $(VENV)/.dev  ## run the tests and show which lines they miss; takes half as long again
+cover: $(VENV)/.dev  ## run the tests and show what they miss; fails below pyproject's share, takes half as long again
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
 
 lint: $(VENV)/.dev  ## check style and types
@@ -54,7 +54,7 @@ bench: $(VENV)/.dev  ## run the benchmarks in small sizes on phantoms
 	$(BIN)/python benchmarks/installed.py --rounds 1
 
 clean:  ## remove the environment and everything made
-	rm -rf $(VENV) demo build .coverage .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo build .coverage* .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

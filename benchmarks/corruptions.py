@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -46,6 +47,7 @@ _MATRIX = 256  # pixels; scanners measure about so many, and larger pictures are
 _BATCH = 16  # scans held at a time, each in every condition
 _MARKERS = "osD^vPX"
 Pixels = NDArray[np.float32]
+Real = TypeVar("Real", bound=np.floating)
 
 
 def noise(pixels: Pixels, severity: int, rng: np.random.Generator) -> Pixels:
@@ -58,7 +60,8 @@ def noise(pixels: Pixels, severity: int, rng: np.random.Generator) -> Pixels:
 def blur(pixels: Pixels, severity: int, _: np.random.Generator) -> Pixels:
     """Gaussian blur, its standard deviation a share of the longer side."""
     share = (0.003, 0.006, 0.010, 0.016, 0.024)[severity - 1]
-    return ndimage.gaussian_filter(pixels, share * max(pixels.shape))
+    blurred: Pixels = ndimage.gaussian_filter(pixels, share * max(pixels.shape))
+    return blurred
 
 
 def bias_field(pixels: Pixels, severity: int, rng: np.random.Generator) -> Pixels:
@@ -81,7 +84,8 @@ def gamma(pixels: Pixels, severity: int, rng: np.random.Generator) -> Pixels:
 def rotation(pixels: Pixels, severity: int, rng: np.random.Generator) -> Pixels:
     """A turned head, to either side."""
     degrees = (3, 7, 12, 20, 30)[severity - 1] * rng.choice((-1, 1))
-    return ndimage.rotate(pixels, degrees, reshape=False, order=1)
+    turned: Pixels = ndimage.rotate(pixels, degrees, reshape=False, order=1)
+    return turned
 
 
 def ghosting(pixels: Pixels, severity: int, rng: np.random.Generator) -> Pixels:
@@ -105,7 +109,7 @@ def low_resolution(pixels: Pixels, severity: int, _: np.random.Generator) -> Pix
     return _resize(_resize(soft, shape), pixels.shape)
 
 
-CORRUPTIONS: dict[str, Callable[[Pixels, int, np.random.Generator], NDArray]] = {
+CORRUPTIONS: dict[str, Callable[[Pixels, int, np.random.Generator], Pixels]] = {
     "noise": noise,
     "blur": blur,
     "bias field": bias_field,
@@ -302,9 +306,10 @@ def write_corruptions(folder: Path, robustness: Robustness) -> Path:
     return page
 
 
-def _resize(pixels: NDArray, shape: tuple[int, ...]) -> NDArray:
+def _resize(pixels: NDArray[Real], shape: tuple[int, ...]) -> NDArray[Real]:
     steps = [new / old for new, old in zip(shape, pixels.shape, strict=True)]
-    return ndimage.zoom(pixels, steps, order=1, grid_mode=True, mode="nearest")
+    resized: NDArray[Real] = ndimage.zoom(pixels, steps, order=1, grid_mode=True, mode="nearest")
+    return resized
 
 
 def _grain(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:

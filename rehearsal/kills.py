@@ -324,7 +324,7 @@ class _Rehearsal:
         )
 
 
-def wait_for(what: Callable[[], bool], seconds: float = _PATIENCE) -> None:
+def wait_for(what: Callable[[], object], seconds: float = _PATIENCE) -> None:
     """Waits until something is so.
 
     Raises:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ def tiny_classifier() -> Classifier:
     from tumorlens.model import build_network
     from tumorlens.preprocess import Preprocessing
 
-    options = {"widths": [4, 6, 8], "depth": 1, "hidden": 6}
+    options: dict[str, Any] = {"widths": [4, 6, 8], "depth": 1, "hidden": 6}
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = build_network("cnn_lstm", channels=1, classes=4, **options)

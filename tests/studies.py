@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from tumorlens.card import Calibration, HeatMapRule, WeightsCard
 from tumorlens.classes import BRAIN_TUMORS
-from tumorlens.engines import Answers
+from tumorlens.engines import Answers, Target
 from tumorlens.preprocess import Preprocessing
 
 LESION = np.array([22.0, -14.0, 31.0])
 """Where the lesion lies, mm, in DICOM's patient space."""
 
+Place = NDArray[np.float64]
 RADIUS = 19.0
 STUDY = "1.2.826.0.1.3680043.8.498.1"
 
@@ -32,20 +35,22 @@ class Grid:
     shape: tuple[int, int] = (120, 120)
     gap: float = 5.0
 
-    def position(self, index: int, count: int) -> np.ndarray:
+    def position(self, index: int, count: int) -> Place:
         """Centre of the first pixel of a slice, so that the middle slice crosses the lesion off the centre."""
         row, column = np.array(self.row), np.array(self.column)
         normal = np.cross(row, column)
         middle = LESION + 16 * row - 9 * column  # mm; the lesion is not in the middle of the picture
         corner = middle - row * self.spacing[1] * (self.shape[1] - 1) / 2
         corner = corner - column * self.spacing[0] * (self.shape[0] - 1) / 2
-        return corner + normal * self.gap * (index - count // 2)
+        first: Place = corner + normal * self.gap * (index - count // 2)
+        return first
 
-    def points(self, position: np.ndarray) -> np.ndarray:
+    def points(self, position: Place) -> NDArray[np.float64]:
         """Patient coordinates of all pixels, (H, W, 3)."""
         rows, columns = np.mgrid[: self.shape[0], : self.shape[1]]
         along, down = np.array(self.row) * self.spacing[1], np.array(self.column) * self.spacing[0]
-        return position + columns[..., None] * along + rows[..., None] * down
+        points: NDArray[np.float64] = position + columns[..., None] * along + rows[..., None] * down
+        return points
 
 
 def _unit(*vector: float) -> tuple[float, float, float]:
@@ -69,7 +74,7 @@ GRIDS = {
 }
 
 
-def draw(grid: Grid, position: np.ndarray, lesion: bool) -> np.ndarray:
+def draw(grid: Grid, position: Place, lesion: bool) -> NDArray[np.uint16]:
     """A slice, (H, W) uint16: a grey head, and a lesion that is white and brightest in its middle."""
     points = grid.points(position)
     head = np.linalg.norm(points - LESION + [20, 0, 20], axis=2) < 60
@@ -77,7 +82,8 @@ def draw(grid: Grid, position: np.ndarray, lesion: bool) -> np.ndarray:
     if lesion:
         distance = np.linalg.norm(points - LESION, axis=2)
         image = np.maximum(image, 1000 * np.exp(-((distance / RADIUS) ** 2)))
-    return image.round().astype(np.uint16)
+    pixels: NDArray[np.uint16] = image.round().astype(np.uint16)
+    return pixels
 
 
 def header(study: str = STUDY, series: str = "1.2.3.1", number: int = 1) -> Dataset:
@@ -107,9 +113,9 @@ def save(ds: Dataset, path: Path) -> Path:
     return path
 
 
-def classic(grid: Grid, position: np.ndarray, lesion: bool = True, **options: object) -> Dataset:
+def classic(grid: Grid, position: Place, lesion: bool = True, **options: Any) -> Dataset:
     """A classic MR image."""
-    ds = header(**options)  # type: ignore[arg-type]
+    ds = header(**options)
     ds.SOPClassUID, ds.ImageType = MRImageStorage, ["ORIGINAL", "PRIMARY", "M"]
     ds.ScanningSequence, ds.SequenceVariant, ds.ScanOptions, ds.MRAcquisitionType = "SE", "NONE", None, "2D"
     ds.EchoTime = ds.RepetitionTime = ds.EchoTrainLength = None
@@ -172,7 +178,7 @@ class BrightEngine:
             sha256="ab" * 32,
         )
 
-    def answer(self, images: np.ndarray, *, explain: bool = True, target: int | None = None) -> Answers:
+    def answer(self, images: NDArray[np.float32], *, explain: bool = True, target: Target = None) -> Answers:
         grey = images[:, 0]
         bright = np.clip(grey - 0.45, 0, None) ** 2
         shows = grey.max((1, 2)) > 0.5

@@ -100,6 +100,12 @@ def circle(package: Path) -> list[str]:
     return []
 
 
+def untested(package: Path, tests: Path) -> set[str]:
+    """Modules without a test file of their name in their place; migrations run in every test of the database."""
+    names = {path for path in modules_of(package) if path != "__init__.py" and "/migrations/" not in path}
+    return {path for path in names if not (tests / path).with_name(f"test_{Path(path).name}").is_file()}
+
+
 def test_a_room_imports_only_rooms_below_it() -> None:
     assert upward(PACKAGE, read_map(PAGE)) == []
 
@@ -112,6 +118,10 @@ def test_every_folder_is_a_room_or_in_one() -> None:
     rooms = {room.name for room in read_map(PAGE)}
     folders = {p.parent.relative_to(PACKAGE).parts[:1] for p in PACKAGE.rglob("*.py")} - {()}
     assert {f"{folder}/" for (folder,) in folders} <= rooms
+
+
+def test_every_module_has_its_tests_in_a_file_of_its_name() -> None:
+    assert untested(PACKAGE, ROOT / "tests") == set()
 
 
 def test_no_modules_import_one_another_in_a_circle() -> None:
@@ -173,6 +183,18 @@ def test_a_module_off_the_map_is_told_by_its_path(house: Path) -> None:
     (house / "shop" / "pan.py").touch()  # the kitchen has one of this name
     (house / "salt.py").unlink()
     assert unmapped(house, read_map(MAP)) == {"shop/pan.py", "salt.py"}
+
+
+def test_a_module_without_tests_is_told_by_its_path(tmp_path: Path) -> None:
+    tests = tmp_path / "tests"
+    (tests / "kitchen" / "oven").mkdir(parents=True)
+    for name in ("test_salt.py", "kitchen/test_pan.py", "kitchen/oven/test_fire.py", "test_till.py"):
+        (tests / name).touch()
+    modules = tmp_path / "modules"
+    for name in HOUSE:
+        (modules / name).parent.mkdir(parents=True, exist_ok=True)
+        (modules / name).touch()
+    assert untested(modules, tests) == {"shop/till.py"}  # its tests lie in another place
 
 
 def test_a_circle_within_a_room_is_told(house: Path) -> None:

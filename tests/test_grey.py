@@ -19,7 +19,7 @@ from tumorlens.grey import grey_of, robust_range, stretch
 def test_whole_numbers_are_divided_by_what_their_bits_can_hold(values: np.ndarray, white: int) -> None:
     grey, warnings = grey_of("x", values)
     np.testing.assert_allclose(grey, values / white, atol=1e-6)
-    assert (grey.dtype, warnings) == (np.float32, ())
+    assert (grey.dtype, warnings) == (np.dtype(np.float32), ())
 
 
 def test_fractions_stay_and_other_numbers_are_stretched_with_a_word() -> None:

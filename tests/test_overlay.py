@@ -36,7 +36,7 @@ def test_the_scan_keeps_its_size_at_the_left_and_the_bar_stands_at_the_right(
     assert picture.height == 50
     assert picture.width > 80
     bar = _pixels(picture)[:, 80:]
-    assert {tuple(colour(np.float32([[1]]))[0, 0]), tuple(colour(np.float32([[0]]))[0, 0])} <= {
+    assert {tuple(colour(np.ones((1, 1), np.float32))[0, 0]), tuple(colour(np.zeros((1, 1), np.float32))[0, 0])} <= {
         tuple(p) for p in bar.reshape(-1, 3)
     }
     assert draw_overlay(scan, heat, colour_bar=False).size == (80, 50)
@@ -49,7 +49,7 @@ def test_pixels_without_heat_are_the_scans_own(scan: Scan, heat: NDArray[np.floa
 
 
 def test_a_scans_own_pixels_are_its_values_times_255() -> None:
-    values = np.arange(256, dtype=np.float32).reshape(16, 16) / 255
+    values = np.arange(256, dtype=np.float32).reshape(16, 16) / np.float32(255)
     assert (_pixels(draw_scan(Scan(values, "x"))) == np.arange(256).reshape(16, 16, 1)).all()
 
 
@@ -62,7 +62,7 @@ def test_more_heat_covers_more_of_the_scan(scan: Scan, heat: NDArray[np.float32]
 def test_opacity_0_shows_the_scan_alone_and_1_hides_it(scan: Scan, heat: NDArray[np.float32]) -> None:
     assert (_pixels(draw_overlay(scan, heat, opacity=0, colour_bar=False)) == _pixels(draw_scan(scan))).all()
     covered = _pixels(draw_overlay(scan, heat, opacity=1))[11, 31]
-    assert tuple(covered) == tuple(colour(np.float32([[1]]))[0, 0])
+    assert tuple(covered) == tuple(colour(np.ones((1, 1), np.float32))[0, 0])
 
 
 def test_a_flat_map_changes_nothing_and_has_no_bar(scan: Scan) -> None:

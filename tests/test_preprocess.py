@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
@@ -24,9 +25,10 @@ ODD = [
 ]
 
 
-def _blob(shape: tuple[int, int], y: float, x: float, sigma: float) -> np.ndarray:
+def _blob(shape: tuple[int, int], y: float, x: float, sigma: float) -> NDArray[np.float32]:
     rows, columns = np.mgrid[: shape[0], : shape[1]]
-    return np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * sigma**2)).astype(np.float32)
+    spot: NDArray[np.float32] = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * sigma**2)).astype(np.float32)
+    return spot
 
 
 def _centroid(image: np.ndarray) -> tuple[float, float]:
@@ -84,7 +86,7 @@ def test_a_map_over_the_input_comes_back_to_where_it_came_from(
     scan = Scan(_blob(shape, y, x, sigma=0.06 * min(shape)), "x", spacing=spacing)
     heat = rule(scan)[0].reshape(64 // coarse, coarse, 64 // coarse, coarse).mean((1, 3))
     restored = rule.restore(heat, scan)
-    assert (restored.shape, restored.dtype) == (shape, np.float32)
+    assert (restored.shape, restored.dtype) == (shape, np.dtype(np.float32))
     found = _centroid(np.where(restored > 0.2 * restored.max(), restored, 0))
     assert np.all(np.abs(np.array(found) - [y, x]) <= 0.5 * cell * coarse)
 
@@ -109,7 +111,7 @@ def test_the_input_has_its_shape_and_range_whatever_comes_in(
 ) -> None:
     pixels = np.random.default_rng(0).random(shape, np.float32)
     image = Preprocessing(size=48, channels=channels, intensity=intensity)(Scan(pixels, "x"))
-    assert (image.shape, image.dtype) == ((channels, 48, 48), np.float32)
+    assert (image.shape, image.dtype) == ((channels, 48, 48), np.dtype(np.float32))
     assert image.min() >= 0
     assert image.max() <= 1
 
@@ -169,7 +171,7 @@ def test_training_and_use_see_the_same_numbers(tiny_classifier: Classifier, tmp_
 @pytest.mark.parametrize("setting", [{"size": 8}, {"channels": 2}, {"intensity": "log"}, {"gamma": 2}])
 def test_an_unknown_rule_is_refused(setting: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        Preprocessing(**setting)  # type: ignore[arg-type]
+        Preprocessing(**setting)
 
 
 @pytest.mark.parametrize("spacing", [None, (1.0, 2.0)])

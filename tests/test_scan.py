@@ -32,7 +32,7 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
 
 def test_other_types_are_refused() -> None:
     with pytest.raises(ValueError, match="float32, not uint8"):
-        Scan(np.zeros((4, 4), np.uint8), "x")  # type: ignore[arg-type]
+        Scan(np.zeros((4, 4), np.uint8), "x")
 
 
 def test_a_printed_scan_does_not_name_its_patient() -> None:
@@ -51,7 +51,7 @@ def test_an_array_becomes_a_scan_whatever_its_numbers() -> None:
     for array in (head, (head * 255).round().astype(np.uint8), (head * 4095).astype(np.uint16), head.tolist()):
         scan = Scan.of(array, spacing=(0.9, 0.8), source="mine")
         np.testing.assert_allclose(scan.pixels, head, atol=0.003)
-        assert (scan.spacing, scan.source, scan.pixels.dtype) == ((0.9, 0.8), "mine", np.float32)
+        assert (scan.spacing, scan.source, scan.pixels.dtype) == ((0.9, 0.8), "mine", np.dtype(np.float32))
     assert Scan.of((head * 3000 - 1000).astype(np.int16)).warnings
     assert Scan.of(np.zeros((4, 5, 3), np.uint8)).pixels.shape == (4, 5, 3)
 

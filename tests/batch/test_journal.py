@@ -58,7 +58,8 @@ def test_a_job_that_was_cut_off_goes_on_and_ends_as_if_it_had_not_been(
     with pytest.raises(Cut):
         run([scans], computing, job, pool=first)
     assert not (out / DOCUMENT).exists()
-    second, said = Counting(tiny_weights, job), []
+    said: list[str] = []
+    second = Counting(tiny_weights, job)
     outcome = run([scans], computing, job, Listener(said.append), pool=second)
     done = sum(first.seen.values())
     assert said == [f"going on: {done} of 91 files were done before"]

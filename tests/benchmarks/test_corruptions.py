@@ -76,7 +76,7 @@ def test_noise_is_as_strong_on_a_finer_grid_once_it_is_scaled_down() -> None:
     def left(side: int) -> float:
         flat = Scan(np.full((side, side), 0.5, np.float32), "x")
         noisy = corrupt(flat, "noise", 3).pixels
-        return noisy.reshape(64, side // 64, 64, side // 64).mean((1, 3)).std()
+        return float(noisy.reshape(64, side // 64, 64, side // 64).mean((1, 3)).std())
 
     assert left(512) == pytest.approx(left(256), rel=0.15)
 

@@ -21,29 +21,12 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 import tumorlens
+from tests.cli.conftest import Run
 from tumorlens import card as cards
-from tumorlens import cli
 from tumorlens.classifier import Classifier
 from tumorlens.errors import MissingExtra
 from tumorlens.model.weights import save_weights
 from tumorlens.scan import Scan
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs the command in this process, in a folder of its own; gives exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["tumorlens", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return call
 
 
 @pytest.fixture
@@ -298,35 +281,6 @@ def test_info_without_weights_says_so(run: Run, tmp_path: Path, monkeypatch: pyt
     assert run("info") == (0, "", "there are no weights in the package; make some with: tumorlens train\n")
 
 
-def test_the_version_is_told(run: Run) -> None:
-    assert run("--version") == (0, f"tumorlens {tumorlens.__version__}\n", "")
-
-
-def test_settings_and_public_sets_are_listed(run: Run) -> None:
-    code, out, _ = run("settings")
-    assert code == 0
-    assert "label_smoothing" in out
-    code, out, _ = run("data", "list")
-    assert code == 0
-    assert "cheng" in out
-    assert "masoud" in out
-
-
-def test_phantoms_are_written_where_asked(run: Run, tmp_path: Path) -> None:
-    code, out, err = run("data", "phantoms", "made", "--count", "4", "--size", "64")
-    assert (code, out) == (0, "")
-    assert "synthetic" in err
-    assert (tmp_path / "made" / "manifest.csv").is_file()
-    assert len(list((tmp_path / "made").rglob("*.png"))) == 4
-
-
-@pytest.mark.parametrize("command", ["train", "evaluate", "crossvalidate"])
-def test_training_and_testing_need_data(run: Run, command: str) -> None:
-    code, out, err = run(command)
-    assert (code, out) == (2, "")
-    assert err == "error: say where the scans are, with --data FOLDER\n"
-
-
 def test_a_missing_extra_says_which_command_brings_it() -> None:
     # As if it were not installed; in a process of its own, since here it may have been imported already.
     code = "import sys; sys.modules['lightning'] = None; from tumorlens.cli import main; main()"
@@ -410,8 +364,9 @@ def test_as_a_process_stdout_holds_json_alone_and_no_traceback_shows(
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 1
     assert len(json.loads(done.stdout)["findings"]) == 1
-    assert len(done.stderr.splitlines()) == 3
-    assert all(line.startswith("error: ") for line in done.stderr.splitlines())
+    told = [line for line in done.stderr.splitlines() if not line.startswith("reading scans: ")]  # on a slow machine
+    assert len(told) == 3
+    assert all(line.startswith("error: ") for line in told)
 
 
 def test_another_kind_of_heat_map_can_be_asked_for_and_a_wrong_one_is_refused(predict: Run, png: Path) -> None:

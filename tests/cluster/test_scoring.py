@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +11,6 @@ from tumorlens.batch import DOCUMENT, TABLES, Computing, Job, run
 from tumorlens.cluster.connect import connect
 from tumorlens.cluster.scoring import actors
 from tumorlens.engines.export import export_graph
-from tumorlens.errors import ConfigError, MissingExtra
 
 # Ray warns of what it will change, and leaves sockets to the collector.
 pytestmark = [
@@ -39,21 +36,3 @@ def test_a_cluster_gives_what_this_machine_gives(
         assert (tmp_path / "there" / name).read_text() == expected
     for picture in (tmp_path / "here").glob("*-*"):
         assert (tmp_path / "there" / picture.name).read_bytes() == picture.read_bytes()
-
-
-def test_a_cluster_that_is_not_there_is_said() -> None:
-    with (
-        pytest.raises(
-            ConfigError, match=r"--address 127.0.0.1:1: no Ray cluster answers .*; start one with: ray start --head"
-        ),
-        connect("127.0.0.1:1"),
-    ):
-        pass
-
-
-def test_without_ray_the_extra_is_named(folder_of: Callable[[int], Path], tiny_weights: Path) -> None:
-    code = "import sys; sys.modules['ray'] = None; from tumorlens.cli import main; main()"
-    command = [sys.executable, "-c", code, "predict", str(folder_of(1)), "-w", str(tiny_weights), "--engine", "ray"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr == f"error: {MissingExtra('a Ray cluster', 'cluster')}\n"

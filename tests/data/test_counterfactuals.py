@@ -139,7 +139,8 @@ def test_what_is_bound_to_its_place_stays_there(
     transplants = make_transplants(images, coverage, patients, twins, movable, variants=4)
 
     def centre(mask: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return np.argwhere(mask > 127).mean(0)
+        middle: NDArray[np.float64] = np.argwhere(mask > 127).mean(0)
+        return middle
 
     strays = np.array(
         [

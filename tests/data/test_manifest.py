@@ -231,7 +231,7 @@ def test_patients_and_copies_are_two_things(make_table: Callable[..., Path]) -> 
 
 def test_patients_that_share_a_picture_are_kept_together(make_table: Callable[..., Path]) -> None:
     head = ["path", "label", "patient", "duplicate_group"]
-    rows = [[f"{i}.png", "glioma", p, d] for i, (p, d) in enumerate(["b1", "a1", "a2", "c2", "d3"])]
+    rows = [[f"{i}.png", "glioma", p, d] for i, (p, d) in enumerate(map(tuple, ["b1", "a1", "a2", "c2", "d3"]))]
     groups = [e.group for e in read_manifest(make_table([head, *rows])).entries]
     assert groups == ["a", "a", "a", "a", "d"]
 

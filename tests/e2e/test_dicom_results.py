@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -35,7 +36,7 @@ def run(*command: str | Path) -> str:
     return (done.stdout + done.stderr).decode(errors="replace")
 
 
-def _series(folder: Path, **options: object) -> None:
+def _series(folder: Path, **options: Any) -> None:
     for i in range(11):
         save(classic(AXIAL, AXIAL.position(i, 11), number=i + 1, **options), folder / f"{i}.dcm")
 

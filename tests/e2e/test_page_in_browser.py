@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from tests.web import conftest as web
 from tests.web.conftest import READS_PHANTOMS, Server
@@ -286,7 +286,12 @@ def test_a_server_that_is_restarted_loses_no_upload(
     context = browser.new_context()
     tab = context.new_page()
     tab.goto(server.address)
-    tab.route("**/files?*", lambda route: (tab.wait_for_timeout(60), route.continue_()))  # a slow line
+
+    def slow(route: Route) -> None:
+        tab.wait_for_timeout(60)
+        route.continue_()
+
+    tab.route("**/files?*", slow)
     tab.set_input_files("#files", [str(path) for path in series])
     tab.wait_for_timeout(300)
     server.kill()

@@ -69,15 +69,16 @@ class Spotter(Network):
 
     def __init__(self, says: int = 0, bias: float = 0.0) -> None:
         super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), nn.AvgPool2d(4))
-        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 4))
+        above, speaks = nn.Conv2d(1, 1, 1), nn.Linear(1, 4)
+        self.features = nn.Sequential(above, nn.ReLU(), nn.AvgPool2d(4))
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), speaks)
         with torch.no_grad():
-            self.features[0].weight.fill_(2)
-            self.features[0].bias.fill_(-1)
-            self.head[2].weight.zero_()
-            self.head[2].bias.zero_()
-            self.head[2].weight[says] = 50
-            self.head[2].bias[3] = bias
+            above.weight.fill_(2)
+            above.bias.fill_(-1)
+            speaks.weight.zero_()
+            speaks.bias.zero_()
+            speaks.weight[says] = 50
+            speaks.bias[3] = bias
 
 
 @pytest.fixture

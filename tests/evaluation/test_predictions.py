@@ -13,7 +13,7 @@ TWO = ClassSet.of(["cat", "dog"])
 
 
 def two(**changes: Any) -> Predictions:
-    columns = {
+    columns: dict[str, Any] = {
         "classes": TWO,
         "truth": np.array([0, 1]),
         "probabilities": np.array([[0.9, 0.1], [0.6, 0.4]]),

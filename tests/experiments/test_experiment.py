@@ -5,15 +5,14 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from tumorlens.card import read_card, write_card
+from tests.experiments.conftest import QUICK, draw, write_set
+from tumorlens.card import read_card
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices, load_slices
@@ -27,56 +26,6 @@ from tumorlens.listener import Listener
 from tumorlens.preprocess import Preprocessing
 from tumorlens.training.config import TrainConfig, read_config
 from tumorlens.training.run import Run
-
-QUICK = {
-    "name": "quick",
-    "preprocessing": {"size": 16},
-    "options": {"widths": [4, 8], "depth": 1, "hidden": 8},
-    "batch_size": 16,
-    "epochs": 2,
-    "threads": 1,
-}
-
-
-def draw(kind: int, rng: np.random.Generator) -> np.ndarray:
-    """(24, 24) uint8: one of four patterns that a mirror does not change, in noise."""
-    y, x = np.mgrid[:24, :24]
-    pattern = [y < 12, y >= 12, y % 6 < 3, x % 6 < 3][kind]
-    return np.clip(pattern * 150 + 50 + rng.normal(0, 15, (24, 24)), 0, 255).astype(np.uint8)
-
-
-def write_set(folder: Path, keys: tuple[str, ...] = BRAIN_TUMORS.keys, *, colour: bool = False) -> Path:
-    """80 pictures of 40 patients; the publisher tests on the last 16 of the first two classes, in its own split."""
-    rng = np.random.default_rng(0)
-    rows = [["path", "label", "patient", "split", "fold"]]
-    for number in range(80):
-        kind = number % len(keys)
-        name = f"{keys[kind]}/{number}.png"
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        pixels = draw(kind, rng)
-        if colour:
-            pixels = np.stack([pixels, pixels // 2, pixels // 4], 2)
-        Image.fromarray(pixels).save(folder / name)
-        split = "testing" if number >= 48 and kind < 2 else "training"
-        rows.append([name, keys[kind], f"{kind}-{number // 8}", split, str(number // 8 % 5)])
-    with (folder / "manifest.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def easy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_set(tmp_path_factory.mktemp("data") / "easy")
-
-
-@pytest.fixture(scope="module")
-def done(easy: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Scores, list[str]]:
-    """A run that was done, its scores, and what it said. Do not change it."""
-    run, said = Run.create(tmp_path_factory.mktemp("done") / "run", read_config(None, QUICK), [easy]), []
-    return run, Experiment.load(run, Listener(say=said.append)).complete(), said
-
-
-# A whole experiment
 
 
 def test_another_folder_gets_the_test_and_leaves_the_runs_own_as_it_was(
@@ -122,52 +71,6 @@ def test_the_report_is_written_and_figures_agree(done: tuple[Run, Scores, list[s
     assert "quick: cnn_lstm on easy" in page
     assert read_card(run.weights).sha256 in page
     assert any(s.startswith("training on ") for s in said)
-
-
-def test_calibration_and_gate_come_from_the_validation_part_and_are_measured_on_the_test_part(
-    done: tuple[Run, Scores, list[str]],
-) -> None:
-    run, scores, _ = done
-    card, classifier = read_card(run.weights), Classifier.load(run.folder)
-    parts = list(run.read_parts().values())
-    assert sum(card.calibration.scans.values()) == parts.count("validation")
-    assert set(card.calibration.set_thresholds) == set(BRAIN_TUMORS.keys)
-    assert classifier.gate is not None
-    assert scores.calibrated
-    told = json.loads((run.folder / "evaluation" / "metrics.json").read_text())["calibration"]
-    assert told["temperature"] == card.temperature
-    assert told["after"]["log_loss"]["value"] == scores.log_loss.value
-    assert told["sets"]["n"] == scores.n
-    assert 0 <= told["accepted"]["value"] <= 1
-    page = (run.folder / "evaluation" / "report.html").read_text()
-    assert "Calibration" in page
-    assert "Uncalibrated" not in page
-    assert (run.folder / "evaluation" / "plots" / "reliability_before.png").exists()
-
-
-@pytest.mark.parametrize("killed_in", ["save_weights", "write_card"])
-def test_a_run_killed_while_it_is_calibrated_goes_on_to_the_same_end(
-    done: tuple[Run, Scores, list[str]], easy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_in: str
-) -> None:
-    run = Run.create(tmp_path / "run", read_config(None, QUICK), [easy])
-    place = "tumorlens.experiments.experiment" if killed_in == "save_weights" else "tumorlens.model.weights"
-    calls = []
-
-    def kill(*arguments: Any) -> object:
-        calls.append(arguments)
-        if killed_in == "write_card" and len(calls) == 1:  # the training's own
-            return write_card(*arguments)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(f"{place}.{killed_in}", kill)
-        with pytest.raises(KeyboardInterrupt):
-            Experiment.load(run).complete()
-    assert not (run.folder / "evaluation").exists()
-    Experiment.load(run).complete()
-    whole, resumed = read_card(done[0].weights), read_card(run.weights)
-    assert resumed.calibration == whole.calibration
-    assert resumed.sha256 == whole.sha256
 
 
 def test_done_already_is_not_done_again(done: tuple[Run, Scores, list[str]]) -> None:
@@ -232,7 +135,7 @@ def test_no_patient_is_named_anywhere(tmp_path: Path) -> None:
         patient = f"MRN-{kind}{number // 4}"
         write_dicom(folder / ("glioma", "notumor")[kind] / f"{number}.dcm", patient, draw(kind, rng))
     (folder / "glioma" / "broken.dcm").write_bytes((folder / "glioma" / "0.dcm").read_bytes()[:600])
-    said = []
+    said: list[str] = []
     run = Run.create(tmp_path / "run", read_config(None, QUICK | {"epochs": 1}), [folder])
     Experiment.load(run, Listener(say=said.append)).complete()
     assert any("broken.dcm" in s for s in said)
@@ -241,9 +144,6 @@ def test_no_patient_is_named_anywhere(tmp_path: Path) -> None:
         assert not [p for p, content in written.items() if secret.encode() in content]
         assert not [s for s in said if secret in s]
     assert pseudonym("MRN-00").encode() in written[run.folder / "split.csv"]
-
-
-# Its parts
 
 
 @pytest.fixture
@@ -320,9 +220,6 @@ def test_a_split_the_data_do_not_have(slices: Slices, kind: str) -> None:
     bare = replace(slices, manifest=replace(slices.manifest, entries=entries))
     with pytest.raises(DataError, match=f"no scan belongs to the test part of the split '{kind}'; try --split grouped"):
         make_split(bare, TrainConfig(split=kind))
-
-
-# Testing weights on other data
 
 
 def test_weights_are_tested_on_all_scans_or_a_part(

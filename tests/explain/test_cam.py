@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from torch import Tensor, nn
 from tumorlens.classifier import Classifier
 from tumorlens.errors import ConfigError
 from tumorlens.explain.cam import METHODS, explain, methods_for, shown_method
-from tumorlens.model import Network, build_network
+from tumorlens.model import AttentiveNetwork, Network, build_network
 
 
 class Linear(Network):
@@ -15,9 +17,10 @@ class Linear(Network):
     def __init__(self, weights: Tensor) -> None:
         super().__init__()
         self.features = nn.Identity()
-        self.head = nn.Sequential(nn.Flatten(), nn.Linear(weights[0].numel(), len(weights), bias=False))
+        linear = nn.Linear(weights[0].numel(), len(weights), bias=False)
+        self.head = nn.Sequential(nn.Flatten(), linear)
         with torch.no_grad():
-            self.head[1].weight.copy_(weights.flatten(1))
+            linear.weight.copy_(weights.flatten(1))
         self.eval()
 
 
@@ -101,26 +104,32 @@ def test_each_scan_may_have_its_own_class(tiny_classifier: Classifier, images: T
 
 
 @pytest.fixture
-def attentive() -> Network:
+def attentive() -> AttentiveNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        options = {"widths": (6, 8), "depths": (0, 0), "maps": 8, "hidden": 4, "dense": 8}
-        return build_network("cnn_lstm_attention", channels=1, classes=4, **options).eval()
+        options: dict[str, Any] = {"widths": (6, 8), "depths": (0, 0), "maps": 8, "hidden": 4, "dense": 8}
+        network = build_network("cnn_lstm_attention", channels=1, classes=4, **options).eval()
+    assert isinstance(network, AttentiveNetwork)
+    return network
 
 
-def test_only_a_network_that_attends_has_maps_of_its_own(tiny_classifier: Classifier, attentive: Network) -> None:
+def test_only_a_network_that_attends_has_maps_of_its_own(
+    tiny_classifier: Classifier, attentive: AttentiveNetwork
+) -> None:
     assert set(methods_for(attentive)) == set(METHODS)
     assert not {"attention", "contributions"} & set(methods_for(tiny_classifier.network))
     assert shown_method(attentive) == "contributions"
 
 
-def test_attention_is_the_networks_own_and_of_no_class(attentive: Network, images: Tensor) -> None:
+def test_attention_is_the_networks_own_and_of_no_class(attentive: AttentiveNetwork, images: Tensor) -> None:
     one, other = (explain(attentive, images, target).heat["attention"] for target in (0, 2))
     assert torch.equal(one, other)
     torch.testing.assert_close(one, attentive.read(attentive.features(images)).attention.sigmoid().detach())
 
 
-def test_contributions_tell_the_class_from_the_mean_of_all_classes_exactly(attentive: Network, images: Tensor) -> None:
+def test_contributions_tell_the_class_from_the_mean_of_all_classes_exactly(
+    attentive: AttentiveNetwork, images: Tensor
+) -> None:
     """Over all classes they cancel, and where none is negative their sum is the logit's lead over the mean logit."""
     places = attentive.read(attentive.features(images))
     lead = places.contributions - places.contributions.mean(1, keepdim=True)
@@ -130,7 +139,9 @@ def test_contributions_tell_the_class_from_the_mean_of_all_classes_exactly(atten
     torch.testing.assert_close(lead.sum((2, 3)), places.logits - places.logits.mean(1, keepdim=True))
 
 
-def test_readings_need_no_gradient_and_agree_with_the_other_methods_pass(attentive: Network, images: Tensor) -> None:
+def test_readings_need_no_gradient_and_agree_with_the_other_methods_pass(
+    attentive: AttentiveNetwork, images: Tensor
+) -> None:
     together = explain(attentive, images)
     with torch.inference_mode():
         alone = explain(attentive, images.clone(), methods=["contributions"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,11 +38,11 @@ def _own_seed() -> Iterator[None]:
 
 @pytest.fixture(params=["cnn", "cnn_lstm"])
 def network(request: pytest.FixtureRequest) -> Network:
-    options = {"hidden": 8} if request.param == "cnn_lstm" else {}
+    options: dict[str, Any] = {"hidden": 8} if request.param == "cnn_lstm" else {}
     network = build_network(request.param, channels=1, classes=4, widths=(4, 8), depth=2, **options)
     with torch.no_grad():  # untrained logits hardly depend on the input; this makes maps that differ
         for parameter in network.parameters():
-            parameter *= 3
+            parameter.mul_(3)
     return network.eval()
 
 

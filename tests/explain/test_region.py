@@ -15,7 +15,8 @@ def _map(shape: tuple[int, int] = (40, 60), **blobs: tuple[float, float, float, 
     heat = np.zeros(shape)
     for y, x, sigma, height in blobs.values():
         heat = np.maximum(heat, height * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * sigma**2)))
-    return (heat / heat.max()).astype(np.float32)
+    scaled: NDArray[np.float32] = (heat / heat.max()).astype(np.float32)
+    return scaled
 
 
 def _find(heat: NDArray[np.float32], spacing: tuple[float, float] | None = None) -> Region:
@@ -67,7 +68,7 @@ def test_millimetres_take_each_axis_own_spacing() -> None:
 
 def test_without_spacing_there_are_no_millimetres() -> None:
     region = _find(_map(a=(14, 33, 5, 1)))
-    assert region.box_mm is region.contour_mm is region.area_mm2 is None
+    assert (region.box_mm, region.contour_mm, region.area_mm2) == (None, None, None)
 
 
 @pytest.mark.parametrize(

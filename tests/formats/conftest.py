@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 
 @pytest.fixture
 def picture() -> NDArray[np.uint8]:
     """(40, 32) uint8: a smooth gradient with one bright corner, the top left, so no turn or flip looks alike."""
     rows, columns = np.mgrid[:40, :32]
-    values = (3 * rows + 2 * columns + 10).astype(np.uint8)
+    values: NDArray[np.uint8] = (3 * rows + 2 * columns + 10).astype(np.uint8)
     values[:8, :8] = 255
     return values
 
@@ -31,7 +31,7 @@ def make_dicom(tmp_path: Path) -> Callable[..., Path]:
     def make(
         pixels: ArrayLike,
         name: str = "slice.dcm",
-        syntax: str = ExplicitVRLittleEndian,
+        syntax: UID = ExplicitVRLittleEndian,
         change: Callable[[Dataset], object] | None = None,
         **elements: object,
     ) -> Path:

@@ -59,6 +59,8 @@ def test_scans_before_the_fault_are_given(tmp_path: Path) -> None:
     pages[0].save(path, save_all=True, append_images=pages[1:])
     path.write_bytes(path.read_bytes()[:-1000])
     scan, failure = iter_scans(path)
+    assert isinstance(scan, Scan)
+    assert isinstance(failure, Failure)
     assert scan.frame == 0
     assert "truncated" in failure.error
     with pytest.raises(InputError):
@@ -67,16 +69,17 @@ def test_scans_before_the_fault_are_given(tmp_path: Path) -> None:
 
 def test_failure_is_one_line_and_frozen(tmp_path: Path) -> None:
     (failure,) = iter_scans(tmp_path / "nowhere")
+    assert isinstance(failure, Failure)
     assert str(failure) == f"{tmp_path / 'nowhere'}: there is no such file or folder; check the path"
     with pytest.raises(FrozenInstanceError):
-        failure.error = ""
+        failure.error = ""  # type: ignore[misc]
 
 
 def test_an_unknown_axis_is_refused_at_once() -> None:
     with pytest.raises(ConfigError, match="oblique"):
-        iter_scans([], axis="oblique")
+        iter_scans([], axis="oblique")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="oblique"):
-        read_scans([], axis="oblique")
+        read_scans([], axis="oblique")  # type: ignore[arg-type]
 
 
 KINDS = ("png", "jpg", "tif", "bmp", "dcm", "rle", "nii", "nii.gz", "mat")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,8 @@ def picture(tmp_path: Path) -> Path:
 
 
 def test_one_scan_array_picture_or_path_is_one(picture: Path) -> None:
-    for given in (Scan.of(HEAD), HEAD, Image.open(picture), picture, str(picture), np.stack([HEAD] * 3, -1)):
+    ways: list[Any] = [Scan.of(HEAD), HEAD, Image.open(picture), picture, str(picture), np.stack([HEAD] * 3, -1)]
+    for given in ways:
         (scan,) = as_scans(given)
         np.testing.assert_allclose(scan.grey, HEAD, atol=0.005)
 

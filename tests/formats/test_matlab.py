@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 
 from tumorlens.errors import NotAScan, TooLarge, UnreadableFile, UnsupportedFile
 from tumorlens.formats import read_scans
-from tumorlens.formats.matlab import read_case
+from tumorlens.formats.matlab import Case, read_case
+
+
+def read(path: Path) -> Case:
+    return read_case(str(path))
 
 
 @pytest.fixture
@@ -29,11 +33,11 @@ def test_slice(make_mat: Callable[..., Path], image: NDArray[np.int16]) -> None:
 
 @pytest.mark.parametrize(("number", "key"), [(1, "meningioma"), (2, "glioma"), (3, "pituitary")])
 def test_labels(make_mat: Callable[..., Path], image: NDArray[np.int16], number: int, key: str) -> None:
-    assert read_case(make_mat(image, label=np.array([[float(number)]]))).label == key
+    assert read(make_mat(image, label=np.array([[float(number)]]))).label == key
 
 
 def test_mask(make_mat: Callable[..., Path], image: NDArray[np.int16]) -> None:
-    case = read_case(make_mat(image))
+    case = read(make_mat(image))
     assert case.mask.shape == image.shape
     assert np.argwhere(case.mask).min(0).tolist() == [10, 12]
     assert np.argwhere(case.mask).max(0).tolist() == [19, 27]
@@ -46,7 +50,7 @@ def test_outline_fits_the_mask_whichever_coordinate_comes_first(
     corners = np.array([[11, 13], [11, 28], [20, 28], [20, 13]], float)
     if first == "column":
         corners = corners[:, ::-1]
-    case = read_case(make_mat(image, tumorBorder=corners.reshape(1, -1)))
+    case = read(make_mat(image, tumorBorder=corners.reshape(1, -1)))
     # From the centre of pixel 11 to that of pixel 20, of 40 rows; and of 13 to 28, of 32 columns.
     x, y = case.outline.points.T
     assert (y.min(), y.max()) == pytest.approx((10.5 / 40, 19.5 / 40))
@@ -57,20 +61,20 @@ def test_outline_fits_the_mask_whichever_coordinate_comes_first(
 def test_a_broken_outline_is_none(
     make_mat: Callable[..., Path], image: NDArray[np.int16], border: list[list[float]]
 ) -> None:
-    assert read_case(make_mat(image, tumorBorder=np.array(border, float))).outline is None
+    assert read(make_mat(image, tumorBorder=np.array(border, float))).outline is None
 
 
 def test_missing_outline_or_mask(make_mat: Callable[..., Path], image: NDArray[np.int16]) -> None:
     with pytest.raises(UnreadableFile, match="tumorMask"):
-        read_case(make_mat(image, tumorMask=None))
+        read(make_mat(image, tumorMask=None))
     assert len(read_scans(make_mat(image, tumorMask=None, PID=None))) == 1
 
 
 def test_a_label_or_mask_that_is_not_chengs(make_mat: Callable[..., Path], image: NDArray[np.int16]) -> None:
     with pytest.raises(UnsupportedFile):
-        read_case(make_mat(image, label=np.array([[9.0]])))
+        read(make_mat(image, label=np.array([[9.0]])))
     with pytest.raises(UnsupportedFile):
-        read_case(make_mat(image, tumorMask=np.ones((5, 5), np.uint8)))
+        read(make_mat(image, tumorMask=np.ones((5, 5), np.uint8)))
 
 
 def test_blank(make_mat: Callable[..., Path]) -> None:
@@ -78,7 +82,7 @@ def test_blank(make_mat: Callable[..., Path]) -> None:
     with pytest.raises(NotAScan):
         read_scans(path)
     with pytest.raises(NotAScan):
-        read_case(path)
+        read(path)
 
 
 def test_matlab_5(tmp_path: Path) -> None:
@@ -87,7 +91,7 @@ def test_matlab_5(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedFile, match=r"-v7\.3"):
         read_scans(path)
     with pytest.raises(UnsupportedFile, match=r"-v7\.3"):
-        read_case(path)
+        read(path)
 
 
 def test_hdf5_without_cjdata(tmp_path: Path) -> None:

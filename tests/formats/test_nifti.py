@@ -2,7 +2,7 @@ import gzip
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
@@ -11,10 +11,10 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from tumorlens.errors import ConfigError, NotAScan, TooLarge, UnreadableFile, UnsupportedFile
-from tumorlens.formats import find_sources, read_scans, read_source
+from tumorlens.formats import Axis, find_sources, read_scans, read_source
 from tumorlens.scan import Scan
 
-AXES = ("axial", "coronal", "sagittal")
+AXES: tuple[Axis, ...] = ("axial", "coronal", "sagittal")
 RAS = nib.orientations.axcodes2ornt("RAS")
 
 
@@ -45,7 +45,7 @@ def block_of(scan: Scan) -> tuple[tuple[int, int], tuple[int, int]]:
 def test_slices_are_shown_as_radiologists_see_them(
     make_nifti: Callable[..., Path],
     head: NDArray[np.int16],
-    axis: str,
+    axis: Axis,
     size: tuple[int, int],
     spacing: tuple[int, int],
     frames: range,
@@ -119,7 +119,7 @@ def test_versions_and_names(
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64])
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_number_types_and_byte_orders(
-    make_nifti: Callable[..., Path], head: NDArray[np.int16], dtype: type[np.number], order: str
+    make_nifti: Callable[..., Path], head: NDArray[np.int16], dtype: type[np.number], order: Literal["<", ">"]
 ) -> None:
     data = (head // 8).astype(np.dtype(dtype).newbyteorder(order))
     header = nib.Nifti1Header(endianness=order)
@@ -163,7 +163,7 @@ def test_a_blank_volume_is_no_scan(make_nifti: Callable[..., Path]) -> None:
 @pytest.mark.parametrize("axis", AXES)
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "ASR", "SAL"])
 def test_a_single_slice_is_shown_as_it_is_cut(
-    make_nifti: Callable[..., Path], head: NDArray[np.int16], axis: str, codes: str | tuple[str, str, str]
+    make_nifti: Callable[..., Path], head: NDArray[np.int16], axis: Axis, codes: str | tuple[str, str, str]
 ) -> None:
     image = nib.Nifti1Image(head[:, :, 20:21], np.diag([1, 2, 3, 1]))
     turn = nib.orientations.ornt_transform(RAS, nib.orientations.axcodes2ornt(codes))
@@ -227,7 +227,7 @@ def test_pairs_and_analyze(
 
 def test_unknown_axis(make_nifti: Callable[..., Path], head: NDArray[np.int16]) -> None:
     with pytest.raises(ConfigError, match="axial, coronal, sagittal"):
-        read_scans(make_nifti(head), axis="oblique")
+        read_scans(make_nifti(head), axis="oblique")  # type: ignore[arg-type]
 
 
 def test_too_few_pixels(make_nifti: Callable[..., Path]) -> None:
@@ -315,9 +315,12 @@ def test_values_are_kept_where_asked_for(make_nifti: Callable[..., Path]) -> Non
     data = np.random.default_rng(0).random((20, 24, 18)).astype(np.float32) * 700
     (source,) = find_sources(make_nifti(data))
     scans = list(read_source(source, keep=True))
-    assert np.allclose(scans[4].values.numbers, data[::-1, ::-1, 4].T)
-    assert scans[4].values.low < scans[4].values.high
-    assert next(iter(read_source(source))).values is None
+    scan, plain = scans[4], next(iter(read_source(source)))
+    assert isinstance(scan, Scan)
+    assert isinstance(plain, Scan)
+    assert np.allclose(scan.values.numbers, data[::-1, ::-1, 4].T)
+    assert scan.values.low < scan.values.high
+    assert plain.values is None
 
 
 @pytest.mark.parametrize(

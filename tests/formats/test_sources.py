@@ -10,6 +10,7 @@ from PIL import Image
 
 from tumorlens.errors import UnreadableFile, UnsupportedFile
 from tumorlens.formats import Failure, find_sources, iter_scans, read_scans
+from tumorlens.formats.sources import Source
 from tumorlens.scan import Scan
 
 
@@ -24,8 +25,8 @@ def make_png(tmp_path: Path, picture: NDArray[np.uint8]) -> Callable[[str], Path
     return make
 
 
-def names(found: Iterable[Scan | Failure], folder: Path) -> list[str]:
-    return [os.path.relpath(item.path if hasattr(item, "path") else item.source, folder) for item in found]
+def names(found: Iterable[Source | Scan | Failure], folder: Path) -> list[str]:
+    return [os.path.relpath(item.path if isinstance(item, Source) else item.source, folder) for item in found]
 
 
 def test_natural_order_and_depth(make_png: Callable[[str], Path], tmp_path: Path) -> None:
@@ -60,6 +61,7 @@ def test_a_name_that_promises_a_scan_but_holds_none_is_a_failure(
     make_png("good.png")
     (tmp_path / name).write_text(text)
     failure, scan = iter_scans(tmp_path)
+    assert isinstance(failure, Failure)
     assert failure == Failure(str(tmp_path / name), failure.error)
     assert ("content is no picture" if text else "empty") in failure.error
     assert scan.source == str(tmp_path / "good.png")
@@ -133,16 +135,17 @@ def test_permission(
     # By hand, because tests may run as root, who may read everything.
     locked = make_png("locked/a.png")
     function = "builtins.open" if kind == "file" else "os.listdir"
-    original = open if kind == "file" else os.listdir
+    original: Callable[..., Any] = open if kind == "file" else os.listdir
     denied = str(locked if kind == "file" else locked.parent)
 
-    def deny(path: Path, *args: Any, **options: Any) -> object:
+    def deny(path: str, *args: Any, **options: Any) -> Any:
         if path == denied:
             raise PermissionError(13, "Permission denied")
         return original(path, *args, **options)
 
     monkeypatch.setattr(function, deny)
     (failure,) = iter_scans(tmp_path)
+    assert isinstance(failure, Failure)
     assert failure.source == denied
     assert "permission" in failure.error
     if kind == "file":

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tumorlens.model.cnn_lstm import Cnn, CnnLstm
+from tumorlens.model.cnn_lstm import Cnn, CnnLstm, SequenceHead
 
 
 @pytest.fixture(autouse=True)
@@ -47,8 +47,10 @@ def test_both_networks_have_the_same_features_so_that_only_the_lstm_differs() ->
 
 def test_the_usual_notebooks_readout_takes_the_last_state() -> None:
     network = CnnLstm(readout="last", bidirectional=False).eval()
-    states, _ = network.head.lstm(network.head.pool(torch.zeros(1, 96, 16, 16)).flatten(2).transpose(1, 2))
-    expected = network.head.dense(states[:, -1])
+    head = network.head
+    assert isinstance(head, SequenceHead)
+    states, _ = head.lstm(head.pool(torch.zeros(1, 96, 16, 16)).flatten(2).transpose(1, 2))
+    expected = head.dense(states[:, -1])
     torch.testing.assert_close(network.head(torch.zeros(1, 96, 16, 16)), expected)
 
 

@@ -1,7 +1,7 @@
 """The network whose logits are a sum over places."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from tumorlens.errors import ConfigError
 from tumorlens.model import build_network
 from tumorlens.model.cnn_lstm_attention import CnnLstmAttention, DetectingHead, PlacesHead
 
-SMALL = {"widths": (6, 8, 10), "depths": (1, 0, 1), "maps": 8, "hidden": 6, "dense": 8}
+SMALL: dict[str, Any] = {"widths": (6, 8, 10), "depths": (1, 0, 1), "maps": 8, "hidden": 6, "dense": 8}
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def test_the_last_maps_are_as_fine_as_asked(reduction: int) -> None:
 
 @pytest.mark.parametrize("readout", ["attention", "mean", "last"])
 @pytest.mark.parametrize("sequence", [True, False])
-def test_the_contributions_sum_to_the_logits(readout: str, sequence: bool) -> None:
+def test_the_contributions_sum_to_the_logits(readout: Literal["attention", "mean", "last"], sequence: bool) -> None:
     network = CnnLstmAttention(**SMALL, readout=readout, sequence=sequence).eval()
     images = torch.rand(3, 1, 32, 32)
     reading = network.read(network.features(images))
@@ -42,6 +42,7 @@ def test_the_contributions_sum_to_the_logits(readout: str, sequence: bool) -> No
 
 def test_attention_decides_how_much_a_place_counts() -> None:
     head = CnnLstmAttention(**SMALL).eval().head
+    assert isinstance(head, PlacesHead)
     maps = torch.rand(1, 8, 16, 16)
     reading = head.read(maps)
     shares = head._shares(reading.attention[:, None])[0, 0].detach()
@@ -57,10 +58,10 @@ def test_read_out_at_its_last_place_it_holds_all_evidence_there() -> None:
 
 
 def test_through_the_lstms_every_place_knows_of_every_other() -> None:
-    def reach(**options: object) -> torch.Tensor:
+    def reach(**options: Any) -> torch.Tensor:
         network = CnnLstmAttention(**SMALL, **options).eval()
         maps = torch.rand(1, 8, 16, 16, requires_grad=True)
-        network.head.read(maps).attention[0, 0, 0].backward()
+        network.read(maps).attention[0, 0, 0].backward()
         return maps.grad[0].abs().sum(0)
 
     assert (reach() > 0).all()
@@ -115,7 +116,7 @@ def test_the_more_is_attended_the_more_probable_is_any_class_but_nothing() -> No
     maps = network.features(torch.rand(1, 1, 64, 64))
     something = []
     for bias in (-9.0, -5.0, -1.0, 3.0):
-        torch.nn.init.constant_(network.head.attention.bias, bias)
+        torch.nn.init.constant_(network.head.get_parameter("attention.bias"), bias)
         something.append(1 - float(network.head(maps).detach().softmax(1)[0, 3]))
     assert something == sorted(something)
     assert something[-1] - something[0] > 0.2
@@ -126,10 +127,10 @@ def test_evidence_tells_tumours_apart_and_cannot_call_any_of_them_nothing() -> N
     maps = network.features(torch.rand(1, 1, 64, 64))
     before = network.head(maps)
     with torch.no_grad():
-        network.head.evidence.bias += torch.tensor([2.0, 2.0, 2.0, 50.0])
+        network.head.get_parameter("evidence.bias").add_(torch.tensor([2.0, 2.0, 2.0, 50.0]))
     assert torch.allclose(network.head(maps), before, atol=1e-4)
     with torch.no_grad():
-        network.head.evidence.bias[1] += 5
+        network.head.get_parameter("evidence.bias")[1] += 5
     after = network.head(maps)
     assert after[0, 1] > before[0, 1]
     assert after[0, 0] < before[0, 0]

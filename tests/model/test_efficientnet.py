@@ -1,6 +1,7 @@
 import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,19 +31,20 @@ def test_a_grey_picture_is_the_same_in_one_channel_as_in_three(network: Network)
     three = build_network("cnn_lstm_efficientnet", channels=3, classes=4)
     three.begin()
     x = (torch.rand(1, 1, 64, 64) * 255 - 127) / 128
-    stem, wide = network.features.stem, three.eval().features.stem
+    stem, wide = (n.features.get_submodule("stem") for n in (network, three.eval()))
     assert torch.allclose(stem(x), wide(x.expand(-1, 3, -1, -1)), atol=1e-4)
 
 
 def test_an_ablation_begins_without_pretrained_features() -> None:
     fresh = build_network("cnn_lstm_efficientnet", channels=1, classes=4, pretrained=False)
-    before = fresh.features.stages[0][0].layers[0].weight.clone()
+    weight = fresh.features.get_parameter("stages.0.0.layers.0.weight")
+    before = weight.clone()
     assert fresh.begin() == ""
-    assert torch.equal(before, fresh.features.stages[0][0].layers[0].weight)
+    assert torch.equal(before, weight)
 
 
 def test_every_pretrained_tensor_up_to_the_last_maps_is_used(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {}
+    given: dict[str, Any] = {}
     real = torch.load
     monkeypatch.setattr(torch, "load", lambda *a, **k: given.setdefault("state", real(*a, **k)))
     made = build_network("cnn_lstm_efficientnet", channels=3, classes=4)

@@ -50,7 +50,7 @@ def strange(kind: str) -> NDArray[np.float32]:
     head = heads(1, 4)[0, 0]
     half = head.copy()
     half[:, S // 2 :] = 0
-    pictures = {
+    pictures: dict[str, NDArray[np.floating]] = {
         "black": np.zeros((S, S)),
         "white": np.ones((S, S)),
         "noise": rng.random((S, S)),
@@ -59,7 +59,7 @@ def strange(kind: str) -> NDArray[np.float32]:
         "inverted": 1 - head,
         "half": half,
     }
-    return pictures[kind].astype(np.float32)[None, None]
+    return np.asarray(pictures[kind], np.float32)[None, None]
 
 
 @pytest.mark.parametrize("kind", ["black", "white", "noise", "gradient", "checkerboard", "inverted", "half"])

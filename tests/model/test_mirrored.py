@@ -1,6 +1,7 @@
 """Answers that are the mean over a scan and its mirror image."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from tumorlens.model.mirrored import mirror, unmirrored
 from tumorlens.model.weights import load_weights, save_weights
 from tumorlens.preprocess import Preprocessing
 
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "cnn_lstm": {"widths": [4, 6], "depth": 1, "hidden": 4},
     "cnn_lstm_attention": {"widths": [4, 6], "depths": [0, 0], "maps": 6, "hidden": 4, "dense": 6},
 }

@@ -1,6 +1,7 @@
 """Networks by name."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ def test_an_unknown_name_lists_the_known() -> None:
     "options",
     [{"depht": 2}, {"widths": []}, {"widths": [-4]}, {"hidden": 0}, {"readout": "sum"}, {"dropout": 7}],
 )
-def test_settings_that_no_network_can_have_are_refused(options: dict[str, object]) -> None:
+def test_settings_that_no_network_can_have_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"^cnn_lstm: "):
         build_network("cnn_lstm", channels=1, classes=4, **options)
 

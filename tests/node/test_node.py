@@ -18,7 +18,7 @@ from pydicom import Dataset
 from rehearsal.archive import Archive, send
 from rehearsal.kills import NodeProcess, wait_for
 from rehearsal.phantoms import make_instance, pretend
-from tests.node.helpers import StartNode, until
+from tests.node.helpers import StartNode, study_of, until
 from tumorlens.errors import ConfigError
 from tumorlens.listener import Listener
 from tumorlens.node.config import NodeConfig
@@ -26,15 +26,6 @@ from tumorlens.node.dimse import Peer
 from tumorlens.node.isolation import Analyse
 from tumorlens.node.node import Node
 from tumorlens.node.status import dead_letters, retry, study_states, totals
-
-
-def _fails() -> Analyse:
-    def run(paths: Sequence[Path], listener: Listener) -> list[Dataset]:
-        if len(paths) < 3:
-            raise ValueError("too few")
-        return pretend(paths, listener)
-
-    return run
 
 
 def _three_kinds() -> Analyse:
@@ -49,15 +40,11 @@ def _three_kinds() -> Analyse:
     return run
 
 
-def _study(name: str, slices: int, **elements: Any) -> list[Dataset]:
-    return [make_instance(name, number, **elements) for number in range(1, slices + 1)]
-
-
 def test_a_study_comes_in_and_its_result_goes_out(
     start_node: StartNode, archive: Archive, destination: dict[str, Any]
 ) -> None:
     node = start_node(destinations=[destination])
-    send(node.receiver.port, _study("whole", 4))
+    send(node.receiver.port, study_of("whole", 4))
     until(node, done=1)
     assert list(archive.stored.values()) == [1]
     (name,) = (row[0] for row in node.ledger.rows("SELECT file FROM results"))
@@ -69,100 +56,23 @@ def test_a_study_sent_twice_is_analysed_once(
 ) -> None:
     node = start_node(destinations=[destination])
     for _ in range(2):
-        send(node.receiver.port, _study("twice", 3))
+        send(node.receiver.port, study_of("twice", 3))
         until(node, done=1)
     assert totals(node.ledger)["sent again"] == 3
     assert list(archive.stored.values()) == [1]
     assert len((tmp_path / "analysed").read_text().splitlines()) == 1
 
 
-def test_a_study_that_grows_is_analysed_again_whole_and_earlier_results_stay(
-    start_node: StartNode, archive: Archive, destination: dict[str, Any], tmp_path: Path
-) -> None:
-    node = start_node(destinations=[destination])
-    send(node.receiver.port, _study("grows", 2))
-    until(node, done=1)
-    send(node.receiver.port, _study("grows", 5))
-    wait_for(lambda: len(archive.stored) == 2)
-    until(node, done=1)
-    counts = [int(line.split()[1]) for line in (tmp_path / "analysed").read_text().splitlines()]
-    assert counts == [2, 5]
-    assert node.ledger.value("SELECT max(number) FROM revisions") == 2
-    assert len(list(node.spool.results.rglob("*.dcm"))) == 2
-
-
-def test_growth_that_the_rules_do_not_take_is_not_analysed(
-    start_node: StartNode, archive: Archive, destination: dict[str, Any]
-) -> None:
-    node = start_node(destinations=[destination])
-    send(node.receiver.port, _study("scout", 2))
-    until(node, done=1)
-    scout = make_instance("scout", 9, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
-    send(node.receiver.port, [scout])
-    wait_for(lambda: node.ledger.value("SELECT count(*) FROM revisions WHERE state = 'done'") == 2)
-    assert sum(archive.stored.values()) == 1
-    assert (
-        node.ledger.value("SELECT note FROM revisions WHERE number = 2") == "nothing new in the series that are taken"
-    )
-
-
 def test_our_results_sent_back_to_us_start_nothing(
     start_node: StartNode, archive: Archive, destination: dict[str, Any]
 ) -> None:
     node = start_node(destinations=[destination])
-    send(node.receiver.port, _study("echo", 2))
+    send(node.receiver.port, study_of("echo", 2))
     until(node, done=1)
     name = node.ledger.value("SELECT file FROM results")
     assert send(node.receiver.port, [node.spool.absolute(name)]) == [0x0000]
     assert totals(node.ledger)["instances"] == 2
     assert study_states(node.ledger)["done"] == 1
-
-
-def test_a_study_that_no_rule_takes_is_done_and_says_why(start_node: StartNode) -> None:
-    node = start_node()
-    send(node.receiver.port, _study("ct", 2, Modality="CT"))
-    until(node, done=1)
-    assert "modality CT, and MR is wanted" in node.ledger.value("SELECT note FROM revisions")
-
-
-def test_a_corrupt_instance_is_a_dead_letter_and_the_rest_goes_on(
-    start_node: StartNode, archive: Archive, destination: dict[str, Any], tmp_path: Path
-) -> None:
-    node = start_node(destinations=[destination])
-    instances = _study("corrupt", 4)
-    instances[2].PixelData = instances[2].PixelData[:100]
-    assert send(node.receiver.port, instances) == [0x0000] * 4
-    until(node, done=1)
-    (letter,) = dead_letters(node.ledger)
-    assert (letter.what, letter.uid) == ("instance", str(instances[2].SOPInstanceUID))
-    assert (tmp_path / "analysed").read_text().split()[1] == "3"
-    assert len(archive.stored) == 1
-
-
-def test_the_good_copy_of_a_corrupt_instance_heals_the_study(start_node: StartNode, tmp_path: Path) -> None:
-    node = start_node()
-    instances = _study("heals", 3)
-    good, instances[1].PixelData = make_instance("heals", 2), bytes(10)
-    send(node.receiver.port, instances)
-    until(node, done=1)
-    send(node.receiver.port, [good])
-    wait_for(lambda: len((tmp_path / "analysed").read_text().splitlines()) == 2)
-    assert (tmp_path / "analysed").read_text().split()[-1] == "3"
-    assert dead_letters(node.ledger) == []
-
-
-def test_a_study_that_fails_is_a_dead_letter_until_it_is_tried_again(start_node: StartNode) -> None:
-    node = start_node(_fails, analysis={"tries": 2})
-    send(node.receiver.port, _study("fails", 2))
-    send(node.receiver.port, _study("good", 3))
-    until(node, dead=1, done=1)
-    (letter,) = dead_letters(node.ledger)
-    assert letter.what == "study"
-    assert "ValueError" in letter.reason
-    assert retry(node.ledger, [letter.id]) == 1
-    wait_for(lambda: node.ledger.value("SELECT tries FROM revisions WHERE state = 'dead'") == 2)
-    with pytest.raises(ConfigError, match="no such dead letter"):
-        retry(node.ledger, ["s999"])
 
 
 def test_a_destination_that_is_down_gets_its_results_when_it_comes_back(
@@ -171,7 +81,7 @@ def test_a_destination_that_is_down_gets_its_results_when_it_comes_back(
     with Archive() as gone:
         port = gone.port
     node = start_node(destinations=[destination | {"port": port}])
-    send(node.receiver.port, _study("down", 2))
+    send(node.receiver.port, study_of("down", 2))
     wait_for(lambda: (node.ledger.value("SELECT max(tries) FROM deliveries") or 0) >= 2)
     assert study_states(node.ledger)["sending"] == 1
     with Archive(port=port) as back:
@@ -185,7 +95,7 @@ def test_a_destination_that_answers_errors_gets_each_result_once_it_takes_them(
     answers = iter([0xA700, 0xC000, 0x0000])
     archive.answer = lambda _: next(answers, 0x0000)
     node = start_node(destinations=[destination])
-    send(node.receiver.port, _study("errors", 2))
+    send(node.receiver.port, study_of("errors", 2))
     until(node, done=1)
     assert list(archive.stored.values()) == [1]
 
@@ -197,7 +107,7 @@ def test_too_many_failures_are_dead_letters_and_hold_up_no_other_destination(
         other = destination | {"name": "full", "port": full.port}
         settings = {"first": 0.02, "longest": 0.05, "tries": 3}
         node = start_node(destinations=[other, destination], retries=settings)
-        send(node.receiver.port, _study("dead", 2))
+        send(node.receiver.port, study_of("dead", 2))
         until(node, dead=1)
         (letter,) = dead_letters(node.ledger)
         assert (letter.what, letter.reason) == ("delivery", "full: answered with status A700")
@@ -213,14 +123,14 @@ def test_one_result_that_is_refused_holds_up_no_other(
 ) -> None:
     archive.answer = lambda sop: 0xC000 if sop.endswith(".1") else 0x0000
     node = start_node(_three_kinds, destinations=[destination], retries={"first": 0.02, "longest": 0.05, "tries": 2})
-    send(node.receiver.port, _study("kinds", 2))
+    send(node.receiver.port, study_of("kinds", 2))
     until(node, dead=1)
     assert [sop[-2:] for sop in archive.stored] == [".2"]
 
 
 def test_storage_commitment_is_waited_for(start_node: StartNode, destination: dict[str, Any], archive: Archive) -> None:
     node = start_node(destinations=[destination | {"commitment": True}])
-    send(node.receiver.port, _study("commitment", 2))
+    send(node.receiver.port, study_of("commitment", 2))
     wait_for(lambda: node.ledger.value("SELECT count(*) FROM deliveries WHERE state = 'sent' AND asked <> ''") == 1)
     assert study_states(node.ledger)["sending"] == 1
     # Never told, it asks again; then it is told.
@@ -236,7 +146,7 @@ def test_what_commitment_is_refused_for_is_sent_again(
     node = start_node(destinations=[destination | {"commitment": True, "commitment_seconds": 0.5}])
     archive.commits_to = ("127.0.0.1", node.receiver.port, "TUMORLENS")
     archive.answer = lambda sop: archive.lost.append(sop) or 0x0000 if not archive.stored else 0x0000  # type: ignore[func-returns-value]
-    send(node.receiver.port, _study("refused", 2))
+    send(node.receiver.port, study_of("refused", 2))
     until(node, done=1)
     assert list(archive.stored.values()) == [2]
 
@@ -246,7 +156,7 @@ def test_sigterm_in_the_middle_ends_cleanly_and_nothing_is_lost(tmp_path: Path) 
         node = NodeProcess(tmp_path, archive.port)
         node.start()
         with node.holding():
-            accepted = send(node.port, _study("term", 3))
+            accepted = send(node.port, study_of("term", 3))
             wait_for(lambda: node.states()["analysing"] == 1)
             assert node.end(signal.SIGTERM) == 0
         assert accepted == [0x0000] * 3
@@ -267,7 +177,7 @@ def test_associations_at_once_lose_nothing(
     start_node: StartNode, archive: Archive, destination: dict[str, Any]
 ) -> None:
     node = start_node(destinations=[destination], quiet_seconds=1)
-    studies = [_study(f"parallel {n}", 15) for n in range(4)]
+    studies = [study_of(f"parallel {n}", 15) for n in range(4)]
     threads = [threading.Thread(target=send, args=(node.receiver.port, study)) for study in studies]
     for thread in threads:
         thread.start()
@@ -288,11 +198,11 @@ def test_an_echo_is_answered_while_a_study_is_analysed(start_node: StartNode, tm
 
     node = start_node()
     (tmp_path / "hold").touch()
-    send(node.receiver.port, _study("busy", 2))
+    send(node.receiver.port, study_of("busy", 2))
     until(node, analysing=1)
     peer = DicomPeer(name="n", host="127.0.0.1", port=node.receiver.port, ae_title="TUMORLENS")
     Peer("A", peer).echo()
-    assert send(node.receiver.port, _study("next", 2)) == [0, 0]
+    assert send(node.receiver.port, study_of("next", 2)) == [0, 0]
     (tmp_path / "hold").unlink()
     until(node, done=2)
 
@@ -317,21 +227,3 @@ def test_a_disk_that_is_really_full_is_said_to_the_sender_and_heals(tmp_path: Pa
 
 def before_hard() -> int:
     return resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-
-
-def test_results_that_cannot_be_written_are_made_again_and_cost_no_try(
-    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    node = start_node(analysis={"tries": 1})
-    with monkeypatch.context() as patched:
-
-        def full(*_: object) -> list[Path]:
-            raise OSError(28, "No space left on device")
-
-        patched.setattr(node.spool, "keep_results", full)
-        send(node.receiver.port, _study("unwritten", 2))
-        wait_for(
-            lambda: node.ledger.value("SELECT count(*) FROM revisions WHERE state = 'waiting' AND next_try > 0") == 1
-        )
-    until(node, done=1)
-    assert node.ledger.value("SELECT tries FROM revisions") == 1

@@ -54,7 +54,7 @@ def test_a_study_that_no_longer_grows_is_pulled_once(pacs: WebPacs, inbox: Inbox
 
 def test_only_studies_of_the_last_days_are_asked_for(pacs: WebPacs, inbox: Inbox, ledger: Ledger) -> None:
     asked: list[str] = []
-    pacs.fault = lambda request: asked.append(request.url.params.get("StudyDate", ""))  # type: ignore[func-returns-value]
+    pacs.fault = lambda request: asked.append(request.url.params.get("StudyDate", ""))
     _qido(pacs, inbox, ledger).step()
     assert asked == [f"{dt.date.today() - dt.timedelta(days=2):%Y%m%d}-"]
 

@@ -10,7 +10,8 @@ from tumorlens.results.codes import CANDIDATES, SCHEME, TERMS, code_of, probabil
 
 def test_verified_codes_are_in_the_standard_with_their_meaning() -> None:
     meanings: dict[tuple[str, str], set[str]] = {}
-    for scheme, words in concepts.items():
+    standard: dict[str, dict[str, dict[str, tuple[str, object]]]] = concepts  # type: ignore[assignment]
+    for scheme, words in standard.items():
         for values in words.values():
             for value, (meaning, _) in values.items():
                 meanings.setdefault((scheme, value), set()).add(meaning)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,9 +13,10 @@ from fhir.resources.R4B.bundle import Bundle
 
 from tumorlens.classifier import Classifier
 from tumorlens.errors import PeerError
-from tumorlens.results.analysis import AnalysedStudy, analyse
+from tumorlens.results.analysis import analyse
 from tumorlens.results.fhir import push, to_fhir
 from tumorlens.results.make import make_results
+from tumorlens.results.slices import AnalysedStudy
 
 # Codes with a required binding in R4B, of the elements that we write. fhir.resources takes any text for them.
 ENUMERATIONS = {
@@ -34,7 +36,7 @@ ENUMERATIONS = {
 }
 
 
-def coded(bundle: dict) -> Iterator[tuple[str, str, str]]:
+def coded(bundle: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Every element of a bundle that `ENUMERATIONS` knows: (type, element, value)."""
     yield "Bundle", "type", bundle.get("type", "")
     for entry in bundle.get("entry", ()):
@@ -52,7 +54,7 @@ def tumour(make_study: Callable[..., Path], bright: Classifier) -> AnalysedStudy
     return analyse(make_study(), bright)
 
 
-def resources(bundle: dict, kind: str) -> list[dict]:
+def resources(bundle: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     return [e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == kind]
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+from numpy.typing import NDArray
 from pydicom import Dataset
 
-from tests.studies import GRIDS, LESION, Grid, classic, enhanced, save
+from tests.studies import GRIDS, LESION, Grid, Place, classic, enhanced, save
 from tumorlens.classifier import Classifier
-from tumorlens.results.analysis import AnalysedStudy, analyse
+from tumorlens.results.analysis import analyse
 from tumorlens.results.make import KINDS, make_results
+from tumorlens.results.slices import AnalysedStudy
 
 
 def read_back(results: list[Dataset]) -> dict[str, list[Dataset]]:
@@ -29,19 +32,20 @@ def read_back(results: list[Dataset]) -> dict[str, list[Dataset]]:
     return found
 
 
-def centroid(weights: np.ndarray) -> tuple[float, float]:
+def centroid(weights: NDArray[np.float64]) -> tuple[float, float]:
     """(row, column) of the middle, in pixels; the first pixel's centre is (0, 0)."""
     rows, columns = np.mgrid[: weights.shape[0], : weights.shape[1]]
     return float((rows * weights).sum() / weights.sum()), float((columns * weights).sum() / weights.sum())
 
 
-def place(position: object, orientation: object, spacing: object, row: float, column: float) -> np.ndarray:
+def place(position: object, orientation: object, spacing: object, row: float, column: float) -> Place:
     """PS3.3 C.7.6.2.1.1, equation C.7.6.2.1-1, written out again so that no code under test computes it."""
     p, o, s = (np.array(v, float) for v in (position, orientation, spacing))
-    return p + o[:3] * s[1] * column + o[3:] * s[0] * row
+    point: Place = p + o[:3] * s[1] * column + o[3:] * s[0] * row
+    return point
 
 
-def frames_of(ds: Dataset) -> list[tuple[np.ndarray, np.ndarray, str]]:
+def frames_of(ds: Dataset) -> list[tuple[NDArray[np.float64], NDArray[np.float64], str]]:
     """Each frame of a SEG or PM: its pixels, the patient place of its centroid, and the source it says it is of."""
     shared = ds.SharedFunctionalGroupsSequence[0]
     pixels = ds.pixel_array.reshape(-1, ds.Rows, ds.Columns)
@@ -58,9 +62,10 @@ def frames_of(ds: Dataset) -> list[tuple[np.ndarray, np.ndarray, str]]:
     return found
 
 
-def outlines(kinds: dict[str, list[Dataset]]) -> dict[str, list[tuple[np.ndarray, str]]]:
+def outlines(kinds: dict[str, list[Dataset]]) -> dict[str, list[tuple[NDArray[np.float64], str]]]:
     """Contours of report and presentation states, as pixels from the corner, with the source they are drawn on."""
     report = hd.sr.Comprehensive3DSR.from_dataset(kinds["report"][0])
+    assert isinstance(report.content, hd.sr.MeasurementReport)
     from_report = []
     for group in report.content.get_planar_roi_measurement_groups():
         region = group.roi
@@ -77,7 +82,7 @@ def outlines(kinds: dict[str, list[Dataset]]) -> dict[str, list[tuple[np.ndarray
     return {"report": from_report, "presentation-state": from_states}
 
 
-def check_places(results: list[Dataset], sources: dict[str, tuple[np.ndarray, Grid]]) -> None:
+def check_places(results: list[Dataset], sources: dict[str, tuple[NDArray[np.float64], Grid]]) -> None:
     """Every frame and contour lies on the lesion, and on the source it says.
 
     Args:
@@ -105,20 +110,22 @@ def check_places(results: list[Dataset], sources: dict[str, tuple[np.ndarray, Gr
     assert checked >= 8
 
 
-def nearest(position: np.ndarray, grid: Grid) -> np.ndarray:
+def nearest(position: Place, grid: Grid) -> Place:
     """The lesion's middle, in the plane of a slice: each slice shows a round section around it."""
     normal = np.cross(grid.row, grid.column)
-    return LESION + normal * (normal @ (position - LESION))
+    point: Place = LESION + normal * (normal @ (position - LESION))
+    return point
 
 
-def middle(outline: np.ndarray) -> np.ndarray:
+def middle(outline: Place) -> Place:
     """Centroid of a polygon."""
     x, y = outline.T
     cross = x * np.roll(y, -1) - np.roll(x, -1) * y
-    return np.array([((v + np.roll(v, -1)) * cross).sum() for v in (x, y)]) / (3 * cross.sum())
+    centroid: Place = np.array([((v + np.roll(v, -1)) * cross).sum() for v in (x, y)]) / (3 * cross.sum())
+    return centroid
 
 
-def write(folder: Path, grid: Grid, count: int = 11, **options: object) -> dict[str, tuple[np.ndarray, Grid]]:
+def write(folder: Path, grid: Grid, count: int = 11, **options: Any) -> dict[str, tuple[NDArray[np.float64], Grid]]:
     """A series of classic images; their places by "UID#1"."""
     sources = {}
     for i in range(count):

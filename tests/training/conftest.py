@@ -36,7 +36,8 @@ def draw(kind: int, rng: np.random.Generator, size: int = 24) -> NDArray[np.uint
     """(size, size) uint8: one of four patterns that a mirror does not change, in noise."""
     y, x = np.mgrid[:size, :size]
     pattern = [y < size / 2, y >= size / 2, y % 6 < 3, x % 6 < 3][kind]
-    return np.clip(pattern * 150 + 50 + rng.normal(0, 15, (size, size)), 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(pattern * 150 + 50 + rng.normal(0, 15, (size, size)), 0, 255).astype(np.uint8)
+    return pixels
 
 
 @pytest.fixture(scope="session")
@@ -130,6 +131,7 @@ def finished(
     fit_run: Callable[..., list[int]],
 ) -> tuple[Run, list[Epoch]]:
     """A run of four epochs that was trained in one go, with the epochs it told. Do not change it."""
-    run, told = Run.create(tmp_path_factory.mktemp("finished") / "run", tiny(epochs=4), [easy]), []
+    told: list[Epoch] = []
+    run = Run.create(tmp_path_factory.mktemp("finished") / "run", tiny(epochs=4), [easy])
     fit_run(run, told.append)
     return run, told

@@ -19,7 +19,7 @@ from tumorlens.training.batches import (
 from tumorlens.training.config import TrainConfig
 
 
-def numbers(count: int) -> Callable[[np.random.Generator], NDArray[np.int64]]:
+def numbers(count: int) -> Callable[[np.random.Generator], NDArray[np.intp]]:
     return lambda rng: rng.permutation(count)
 
 
@@ -53,7 +53,7 @@ def test_batches_hold_the_part_they_were_made_for(slices: Slices, tiny: Callable
 
 def test_rare_classes_weigh_more_and_scans_weigh_1_on_average() -> None:
     labels = np.array([0] * 60 + [1] * 30 + [2] * 10)
-    weights = balanced_weights(np.bincount(labels)).numpy()
+    weights = balanced_weights(np.bincount(labels).astype(np.float64)).numpy()
     assert weights == pytest.approx([100 / 180, 100 / 90, 100 / 30])
     assert weights[labels].mean() == pytest.approx(1)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 import pytest
 import torch
+from torch import nn
 
 from tumorlens.listener import Epoch
 from tumorlens.model import build_network
@@ -44,8 +45,9 @@ def module(tiny: Callable[..., TrainConfig]) -> TrainingModule:
 def test_normalisation_is_measured_on_the_scans_given(module: TrainingModule) -> None:
     scans = torch.rand(20, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.3 + 0.6
     FreshNormalisation([scans]).on_validation_epoch_start(pl.Trainer(logger=False, accelerator="cpu"), module)
-    maps = module.network.features[0](scans)
-    measured = module.network.features[1]
+    features = list(module.network.features.children())
+    maps, measured = features[0](scans), features[1]
+    assert isinstance(measured, nn.BatchNorm2d)
     assert torch.allclose(measured.running_mean, maps.mean((0, 2, 3)), atol=1e-5)
     assert torch.allclose(measured.running_var, maps.var((0, 2, 3)), atol=1e-5)
 
@@ -56,5 +58,5 @@ def test_measuring_leaves_the_weights_and_the_mode(module: TrainingModule) -> No
     scans = torch.rand(4, 1, 16, 16)
     FreshNormalisation([scans, scans]).on_validation_epoch_start(pl.Trainer(logger=False, accelerator="cpu"), module)
     assert not module.network.training
-    assert module.network.features[1].momentum == 0.1
+    assert list(module.network.features.children())[1].momentum == 0.1
     assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))

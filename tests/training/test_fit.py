@@ -126,7 +126,7 @@ def test_interrupted_within_an_epoch_and_resumed_is_the_same(
     stopped = begin(epochs=4)
     step = TrainingModule.training_step
 
-    def training_step(self, batch: list[Tensor], index: int) -> Tensor:
+    def training_step(self: TrainingModule, batch: list[Tensor], index: int) -> Tensor:
         if (self.current_epoch, index) == (2, 1):
             raise KeyboardInterrupt
         return step(self, batch, index)
@@ -279,7 +279,7 @@ def test_ctrl_c_in_training_gives_the_signals_back(
 
 def test_the_callers_settings_are_left_as_they_were(train_run: Callable[..., Run]) -> None:
     loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
-    numpy_state = np.random.get_state()[1].tolist()  # noqa: NPY002 - the global one is what must not change
+    numpy_state = np.random.get_state(legacy=False)["state"]["key"].tolist()  # noqa: NPY002 - the global one is what must not change
 
     def settings() -> tuple[int, list[int], list[int]]:
         return torch.get_num_threads(), torch.get_rng_state().tolist(), [logger.level for logger in loggers]
@@ -287,7 +287,7 @@ def test_the_callers_settings_are_left_as_they_were(train_run: Callable[..., Run
     before = settings()
     train_run(threads=torch.get_num_threads() + 1, epochs=1)
     assert settings() == before
-    assert np.random.get_state()[1].tolist() == numpy_state  # noqa: NPY002
+    assert np.random.get_state(legacy=False)["state"]["key"].tolist() == numpy_state  # noqa: NPY002
 
 
 def test_nothing_is_printed(train_run: Callable[..., Run], capfd: pytest.CaptureFixture[str]) -> None:
@@ -341,9 +341,14 @@ def test_outlines_guide_a_network_that_attends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen = []
+
+    def nothing(*tensors: Tensor) -> Tensor:
+        seen.append([t.shape for t in tensors])
+        return tensors[0].sum() * 0
+
     monkeypatch.setattr(
         "tumorlens.training.module.guidance_loss",
-        lambda attention, *others: seen.append([t.shape for t in (attention, *others)]) or attention.sum() * 0,
+        nothing,
     )
     outlined = replace(slices, coverage=np.full((len(slices), 16, 16), 255, np.uint8))
     small = {"widths": [4, 6], "depths": [0, 0], "maps": 4, "hidden": 4, "dense": 4}

@@ -27,7 +27,9 @@ from PIL import Image
 
 from rehearsal.files import write_dicom, write_nifti
 from tumorlens.phantoms.phantom import Phantom, make_phantoms, make_study
+from tumorlens.web.accounts import Accounts
 from tumorlens.web.app import create_app
+from tumorlens.web.database import Database
 from tumorlens.web.settings import Limits, Settings
 
 READS_PHANTOMS = "cnn_lstm"
@@ -277,3 +279,24 @@ def shared_page(tmp_path_factory: pytest.TempPathFactory, module_database: str) 
     page = Page(settings)
     yield page
     page.close()
+
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def guarded(open_page: Callable[..., Page], make_settings: Callable[..., Settings]) -> Page:
+    """A page that asks for accounts, with jane (reader), joe (reader) and ann (admin)."""
+    settings = make_settings(accounts=True, host="127.0.0.1", login_rate="1000/minute")
+    settings.prepare()
+    database = Database(settings.database_url)
+    database.migrate()
+    accounts = Accounts(database)
+    for name, role in (("jane", "reader"), ("joe", "reader"), ("ann", "admin")):
+        accounts.add(name, PASSWORD, role)
+    database.close()
+    return open_page(settings)
+
+
+def token(page: Page, name: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {page.parts.accounts.add_token(name, 'a test')}"}

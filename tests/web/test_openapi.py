@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from schemathesis.core.result import Ok
 
 from tests.web.conftest import READS_PHANTOMS, Server
 from tumorlens.web.settings import Settings
@@ -31,11 +33,12 @@ def test_no_request_makes_the_server_fail(server: Server) -> None:
     schema = schemathesis.openapi.from_url(f"{server.address}/api/v1/openapi.json")
     asked: dict[str, set[int]] = {}
     for result in schema.exclude(path_regex="/events$").get_all_operations():
+        assert isinstance(result, Ok)
         operation = result.ok()
 
         @given(case=operation.as_strategy())
         @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-        def ask(case: schemathesis.Case) -> None:
+        def ask(case: schemathesis.Case[Any]) -> None:
             answer = case.call()
             asked.setdefault(case.operation.label, set()).add(answer.status_code)
             assert answer.status_code < 500, answer.text

@@ -50,39 +50,3 @@ def test_the_first_page_is_below_200_kb(shared_page: Page) -> None:
     assert {"style.css", "common.js", "room.js", "uploads.js"} <= wanted
     assert size < 200_000
     assert shared_page.http.get("/static/room.js").headers["content-encoding"] == "gzip"
-
-
-def test_metrics_count_and_name_nobody(shared_page: Page, jpeg: bytes) -> None:
-    case = shared_page.read({"Jane.jpg": jpeg}, title="Jane")["id"]
-    shared_page.post("/findings", params={"name": "Jane"}, content=jpeg)
-    text = shared_page.http.get("/metrics").text
-
-    assert 'tumorlens_findings_total{label="meningioma"} 1.0' in text
-    assert 'tumorlens_cases_total{status="done"} 1.0' in text
-    assert "tumorlens_workers 1.0" in text
-    assert case not in text
-    assert "Jane" not in text
-
-
-def test_logs_name_nobody(shared_page: Page, jpeg: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", "tumorlens.web"):
-        shared_page.read({"Jane.jpg": jpeg}, title="Jane")
-        shared_page.get("/cases", params={"text": "Jane"})
-        shared_page.post("/findings", params={"name": "Jane.png"}, content=b"Jane")
-    lines = [str(vars(record)) for record in caplog.records if record.name.startswith("tumorlens")]
-
-    assert len(lines) > 5
-    assert not [line for line in lines if "Jane" in line]
-
-
-def test_errors_are_logged_without_their_words() -> None:
-    import sys
-
-    from tumorlens.web.logs import _Formatter
-
-    try:
-        raise ValueError("Jane Doe")
-    except ValueError:
-        said = _Formatter("{message}", style="{").formatException(sys.exc_info())
-    assert said.startswith("ValueError at test_pages.py:")
-    assert "Doe" not in said

@@ -65,12 +65,13 @@ def _slice(shown: Shown) -> list[Flowable]:
     words += [_bar(name, p) for name, p in shown.probabilities]
     if shown.region:
         words.append(_text(f"Evidence for {shown.explained}: {shown.region} ({shown.method})", "small"))
-    words += [_text(f"• {warning}", "warning") for warning in shown.warnings]
-    words += [_text(f"“{assessment}”", "small") for assessment in shown.feedback]
     pictures = [_picture(data) for data in (shown.scan, shown.overlay) if data]
     table = Table([[*pictures, words]], colWidths=[*(52 * mm, 60 * mm)[: len(pictures)], 62 * mm], hAlign="LEFT")
     table.setStyle(TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 0)]))
-    return [_text(f"{shown.number}. {shown.name}", "section"), table]
+    # Below the pictures: a row of a table cannot go on over the page, and readers may have much to say.
+    below = [_text(f"• {warning}", "warning") for warning in shown.warnings]
+    below += [_text(f"“{assessment}”", "small") for assessment in shown.feedback]
+    return [_text(f"{shown.number}. {shown.name}", "section"), table, *below]
 
 
 def _picture(data: bytes) -> Image:

@@ -118,12 +118,14 @@ def test_an_outline_thinner_than_a_pixel_can_still_be_hit() -> None:
 
 
 def test_dice_at_every_threshold_is_what_judging_there_gives(tumour: Tumour) -> None:
-    heat = np.random.default_rng(1).integers(0, 41, (64, 64)).astype(np.float32) / 40  # many pixels at thresholds
+    heat = np.random.default_rng(1).integers(0, 41, (64, 64)).astype(np.float32) / np.float32(
+        40
+    )  # many pixels at thresholds
     heat[20, 20] = 1
     expected = [figures(heat, tumour, t - 1e-6)["dice"] for t in THRESHOLDS]
     np.testing.assert_allclose(dice_by_threshold(heat, tumour), expected)
-    np.testing.assert_allclose(dice_by_threshold(heat * 7, tumour), expected)
-    assert not dice_by_threshold(heat * 0, tumour).any()
+    np.testing.assert_allclose(dice_by_threshold(heat * np.float32(7), tumour), expected)
+    assert not dice_by_threshold(np.zeros_like(heat), tumour).any()
 
 
 @pytest.mark.parametrize("name", BASELINES)

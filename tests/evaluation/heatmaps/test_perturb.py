@@ -15,6 +15,7 @@ from tumorlens.evaluation.heatmaps.perturb import (
     pixel_curves,
     randomize,
 )
+from tumorlens.model import Network
 
 
 def test_correlation_is_spearmans() -> None:
@@ -25,7 +26,7 @@ def test_correlation_is_spearmans() -> None:
 
 
 def test_correlation_of_flat_maps() -> None:
-    full, flat = np.random.default_rng(0).random((1, 4, 4)), np.zeros((1, 4, 4))
+    full, flat = np.random.default_rng(0).random((1, 4, 4), np.float32), np.zeros((1, 4, 4), np.float32)
     assert np.isnan(correlate(flat, full))[0]
     assert correlate(full, flat)[0] == 0
 
@@ -84,11 +85,12 @@ def test_a_layer_that_cannot_restart_is_shuffled() -> None:
             super().__init__()
             self.scale = torch.nn.Parameter(torch.arange(50.0))
 
-    network = torch.nn.Module()
-    network.head = Scale()
-    copy = randomize(network, ["head"], 0)
-    assert not torch.equal(copy.head.scale, network.head.scale)
-    assert torch.equal(copy.head.scale.sort().values, network.head.scale)
+    network = Network()
+    network.head = head = Scale()
+    shuffled = randomize(network, ["head"], 0).head.scale
+    assert isinstance(shuffled, torch.Tensor)
+    assert not torch.equal(shuffled, head.scale)
+    assert torch.equal(shuffled.sort().values, head.scale)
 
 
 def test_a_moved_scan_aligns_with_itself() -> None:

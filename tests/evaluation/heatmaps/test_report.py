@@ -29,7 +29,9 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.open, self.tags, self.words = [], [], []
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
         self.feed(text)
         self.close()
         assert not self.open
@@ -56,7 +58,7 @@ def measure(
     make_spotter: Callable[..., Classifier], make_spots: Callable[..., Slices], tmp_path: Path
 ) -> Callable[..., tuple[HeatmapScores, Path, list[str]]]:
     def run(*, says: int = 0, bias: float = 0.0, **settings: bool) -> tuple[HeatmapScores, Path, list[str]]:
-        told = []
+        told: list[str] = []
         folder = tmp_path / "evaluation"
         slices = make_spots(8, **settings)
         scores = measure_heatmaps(

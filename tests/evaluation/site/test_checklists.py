@@ -8,7 +8,7 @@ import yaml
 from tumorlens.evaluation.site.checklists import FORMS, TO_DO, Form, Item, fill_form
 
 
-class Everything(dict):
+class Everything(dict[str, str]):
     """Any fact one asks for, under its own name."""
 
     def __missing__(self, name: str) -> str:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tumorlens.card import HeatMapRule, WeightsCard
 from tumorlens.classifier import Classifier
-from tumorlens.engines import Answers
+from tumorlens.engines import Answers, Target
 from tumorlens.errors import DataError
 from tumorlens.evaluation.studies.measure import measure_studies, write_scores
 from tumorlens.evaluation.studies.volumes import find_volumes, read_volume
@@ -23,12 +24,10 @@ SLICES, SIZE = 12, 40
 class Bright:
     """An engine that calls a slice a glioma, at its brightest place, if it has a bright spot."""
 
-    card: object
-    rule: object
+    card: WeightsCard
+    rule: HeatMapRule
 
-    def answer(
-        self, images: NDArray[np.float32], *, explain: bool = True, target: NDArray[np.int64] | None = None
-    ) -> Answers:
+    def answer(self, images: NDArray[np.float32], *, explain: bool = True, target: Target = None) -> Answers:
         spots = images[:, 0] > 0.9
         sure = np.where(spots.any((1, 2)), 0.9, 0.1)
         p = np.zeros((len(images), 4))

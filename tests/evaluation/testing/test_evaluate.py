@@ -61,7 +61,8 @@ def test_predictions_are_what_the_classifier_finds_in_the_files(classifier: Clas
 def test_evaluate_scores_the_part_and_writes_its_report(
     tmp_path: Path, classifier: Classifier, slices: Slices, context: ReportContext
 ) -> None:
-    told, indices = [], np.arange(1, 9)
+    told: list[str] = []
+    indices = np.arange(1, 9)
     scores = evaluate(classifier, slices, indices, tmp_path / "out", context, listener=Listener(told.append))
     assert scores.n == 8
     assert told[0] == "testing on 8 scans"

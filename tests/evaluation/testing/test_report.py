@@ -14,7 +14,7 @@ from tests.evaluation.conftest import MakePredictions
 from tumorlens.card import Calibration
 from tumorlens.errors import DataError, MissingExtra
 from tumorlens.evaluation.calibration import CalibrationScores, score_calibration
-from tumorlens.evaluation.metrics import Estimate, Scores, score
+from tumorlens.evaluation.metrics import Scores, score
 from tumorlens.evaluation.pages import gallery, plots
 from tumorlens.evaluation.pages.gallery import GalleryCase, choose_cases
 from tumorlens.evaluation.pages.page import decimal, interval, per_cent
@@ -38,7 +38,9 @@ CONTEXT = ReportContext(
     training={"epochs": 30, "seconds per epoch": 12.5},
     heat_map="Grad-CAM at the last convolution.",
 )
+
 HISTORY = [{"epoch": e, "train_loss": 1 / (e + 1), "val_loss": 1.5 / (e + 1), "val_accuracy": 0.9} for e in range(3)]
+
 VOID = {"meta", "link", "img", "br", "source"}
 
 
@@ -47,7 +49,9 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.open, self.tags, self.words = [], [], []
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
         self.feed(text)
         self.close()
         assert not self.open
@@ -203,8 +207,11 @@ def test_hostile_text_is_shown_and_not_run(tmp_path: Path, make_predictions: Mak
     evil = "<script>alert('x')</script>"
     p = make_predictions(100)
     p = Predictions(p.classes, p.truth, p.probabilities, [evil, *p.names[1:]], p.groups)
+    texts: dict[str, Any] = dict.fromkeys(
+        ("title", "data", "model", "date", "version", "weights", "command", "heat_map"), evil
+    )
     context = ReportContext(
-        **dict.fromkeys(("title", "data", "model", "date", "version", "weights", "command", "heat_map"), evil),
+        **texts,
         synthetic=False,
         cautions=[evil],
         training={evil: evil},
@@ -312,28 +319,6 @@ def test_a_missing_extra_says_what_to_install(
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(MissingExtra, match=r"pip install '\.\[train\]'"):
         write(tmp_path, scores, predictions)
-
-
-@pytest.mark.parametrize(
-    ("value", "share", "figure"),
-    [
-        (None, "–", "–"),
-        (1.0, "100.0%", "1.000"),
-        (0.9999, ">99.9%", ">0.999"),
-        (0.0, "0.0%", "0.000"),
-        (0.0001, "<0.1%", "0.000"),
-        (0.93516, "93.5%", "0.935"),
-    ],
-)
-def test_figures_are_not_rounded_to_perfection(value: float | None, share: str, figure: str) -> None:
-    assert per_cent(value) == share
-    assert decimal(value) == figure
-
-
-def test_intervals_read_well() -> None:
-    assert interval(Estimate(value=0.5, low=0.4, high=0.6)) == "40.0–60.0%"
-    assert interval(Estimate(value=0.9, low=0.8, high=0.9999)) == "80.0 – >99.9%"
-    assert interval(Estimate(value=0.9)) == ""
 
 
 def test_metrics_json_holds_no_nan(tmp_path: Path, make_predictions: MakePredictions) -> None:

@@ -9,9 +9,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
-from typer.testing import CliRunner
 
-from tumorlens.cli import app
 from tumorlens.errors import UnreadableFile
 from tumorlens.formats import read_scans
 from tumorlens.formats.dicom.deidentify import deidentify, deidentify_file
@@ -99,13 +97,3 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "cut.dcm").write_bytes(make(tmp_path / "in.dcm").read_bytes()[:150])
     with pytest.raises(UnreadableFile):
         deidentify_file(tmp_path / "cut.dcm", tmp_path / "out.dcm", b"k")
-
-
-def test_the_command_names_files_by_their_new_uid(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    make(tmp_path / "in" / "DOE_JANE.dcm")
-    result = CliRunner().invoke(app, ["deidentify", str(tmp_path / "in"), "-o", str(tmp_path / "out")])
-
-    assert result.exit_code == 0, result.output
-    (file,) = (tmp_path / "out").iterdir()
-    assert file.stem == dcmread(file).SOPInstanceUID

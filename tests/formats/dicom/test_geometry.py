@@ -38,7 +38,9 @@ def test_depth_grows_along_the_normal(grid: str, depth: float) -> None:
     ],
 )
 def test_the_nearest_plane_and_the_tilt_out_of_it(orientation: tuple[float, ...], plane: str, tilt: float) -> None:
-    assert nearest_plane(orientation) == (plane, pytest.approx(tilt, abs=0.1))
+    nearest, degrees = nearest_plane(orientation)
+    assert nearest == plane
+    assert degrees == pytest.approx(tilt, abs=0.1)
 
 
 def test_a_slice_that_is_tilted_too_far_is_of_no_plane() -> None:

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rehearsal.archive import Archive, send
+from rehearsal.kills import wait_for
+from rehearsal.phantoms import make_instance
+from tests.node.helpers import StartNode, study_of, until
+from tumorlens.node.status import dead_letters
+
+
+def test_a_study_that_grows_is_analysed_again_whole_and_earlier_results_stay(
+    start_node: StartNode, archive: Archive, destination: dict[str, Any], tmp_path: Path
+) -> None:
+    node = start_node(destinations=[destination])
+    send(node.receiver.port, study_of("grows", 2))
+    until(node, done=1)
+    send(node.receiver.port, study_of("grows", 5))
+    wait_for(lambda: len(archive.stored) == 2)
+    until(node, done=1)
+    counts = [int(line.split()[1]) for line in (tmp_path / "analysed").read_text().splitlines()]
+    assert counts == [2, 5]
+    assert node.ledger.value("SELECT max(number) FROM revisions") == 2
+    assert len(list(node.spool.results.rglob("*.dcm"))) == 2
+
+
+def test_growth_that_the_rules_do_not_take_is_not_analysed(
+    start_node: StartNode, archive: Archive, destination: dict[str, Any]
+) -> None:
+    node = start_node(destinations=[destination])
+    send(node.receiver.port, study_of("scout", 2))
+    until(node, done=1)
+    scout = make_instance("scout", 9, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    send(node.receiver.port, [scout])
+    wait_for(lambda: node.ledger.value("SELECT count(*) FROM revisions WHERE state = 'done'") == 2)
+    assert sum(archive.stored.values()) == 1
+    assert (
+        node.ledger.value("SELECT note FROM revisions WHERE number = 2") == "nothing new in the series that are taken"
+    )
+
+
+def test_a_study_that_no_rule_takes_is_done_and_says_why(start_node: StartNode) -> None:
+    node = start_node()
+    send(node.receiver.port, study_of("ct", 2, Modality="CT"))
+    until(node, done=1)
+    assert "modality CT, and MR is wanted" in node.ledger.value("SELECT note FROM revisions")
+
+
+def test_a_corrupt_instance_is_a_dead_letter_and_the_rest_goes_on(
+    start_node: StartNode, archive: Archive, destination: dict[str, Any], tmp_path: Path
+) -> None:
+    node = start_node(destinations=[destination])
+    instances = study_of("corrupt", 4)
+    instances[2].PixelData = instances[2].PixelData[:100]
+    assert send(node.receiver.port, instances) == [0x0000] * 4
+    until(node, done=1)
+    (letter,) = dead_letters(node.ledger)
+    assert (letter.what, letter.uid) == ("instance", str(instances[2].SOPInstanceUID))
+    assert (tmp_path / "analysed").read_text().split()[1] == "3"
+    assert len(archive.stored) == 1
+
+
+def test_the_good_copy_of_a_corrupt_instance_heals_the_study(start_node: StartNode, tmp_path: Path) -> None:
+    node = start_node()
+    instances = study_of("heals", 3)
+    good, instances[1].PixelData = make_instance("heals", 2), bytes(10)
+    send(node.receiver.port, instances)
+    until(node, done=1)
+    send(node.receiver.port, [good])
+    wait_for(lambda: len((tmp_path / "analysed").read_text().splitlines()) == 2)
+    assert (tmp_path / "analysed").read_text().split()[-1] == "3"
+    assert dead_letters(node.ledger) == []
+
+
+def test_results_that_cannot_be_written_are_made_again_and_cost_no_try(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = start_node(analysis={"tries": 1})
+    with monkeypatch.context() as patched:
+
+        def full(*_: object) -> list[Path]:
+            raise OSError(28, "No space left on device")
+
+        patched.setattr(node.spool, "keep_results", full)
+        send(node.receiver.port, study_of("unwritten", 2))
+        wait_for(
+            lambda: node.ledger.value("SELECT count(*) FROM revisions WHERE state = 'waiting' AND next_try > 0") == 1
+        )
+    until(node, done=1)
+    assert node.ledger.value("SELECT tries FROM revisions") == 1
