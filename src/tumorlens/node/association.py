@@ -27,6 +27,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from tumorlens import limits
+from tumorlens.errors import PeerError
 from tumorlens.node.door import Refusal
 from tumorlens.node.spool import Incoming
 
@@ -166,7 +167,7 @@ class _Messages(DIMSEServiceProvider):
             self._receive(primitive)
         except Exception as error:  # noqa: BLE001 - whatever was sent; the text may quote it
             senseless = f"sent a message that makes no sense ({type(error).__name__})"
-            self.assoc.tell(str(error) if isinstance(error, _Excess) else senseless)  # type: ignore[attr-defined]
+            self.assoc.tell(str(error) if isinstance(error, PeerError) else senseless)  # type: ignore[attr-defined]
             self.discard()
             self.dul.event_queue.put("Evt19")  # an invalid PDU, as pynetdicom has it too
 
@@ -177,7 +178,7 @@ class _Messages(DIMSEServiceProvider):
             self.message.data_set = _DataSet(self.message, self.assoc, self._begin)
         if not self.message.decode_msg(primitive, self.assoc):
             if time.monotonic() - self._began > limits.MESSAGE_SECONDS:
-                raise _Excess(f"took more than {limits.MESSAGE_SECONDS:g} s over a message")
+                raise PeerError(f"took more than {limits.MESSAGE_SECONDS:g} s over a message")
             return
         message, self.message = self.message, None
         request = message.message_to_primitive()
@@ -185,7 +186,7 @@ class _Messages(DIMSEServiceProvider):
             return  # there is nothing that could be cancelled
         self.msg_queue.put((message.context_id, request))  # type: ignore[arg-type]
         if self.msg_queue.qsize() > limits.PIPELINE:
-            raise _Excess("sent requests without waiting for answers")
+            raise PeerError("sent requests without waiting for answers")
 
     def discard(self) -> None:
         """Removes the files of instances that nobody will ask for any more."""
@@ -200,10 +201,6 @@ class _Messages(DIMSEServiceProvider):
                 data_set.incoming.discard()
 
 
-class _Excess(Exception):
-    """More than may be sent."""
-
-
 class _Bounded(BytesIO):
     """What a message holds, in memory."""
 
@@ -211,10 +208,10 @@ class _Bounded(BytesIO):
         """Adds some.
 
         Raises:
-            _Excess: If it is too much.
+            PeerError: If it is too much.
         """
         if self.tell() + len(data) > limits.MESSAGE:
-            raise _Excess(f"sent a message of more than {limits.MESSAGE:,} bytes")
+            raise PeerError(f"sent a message of more than {limits.MESSAGE:,} bytes")
         return super().write(data)
 
 
