@@ -16,6 +16,7 @@ from tumorlens import limits
 from tumorlens.errors import PeerError
 from tumorlens.node.config import DicomPeer
 from tumorlens.node.dimse import Peer
+from tumorlens.node.door import Door
 
 Connect = Callable[..., socket.socket]
 
@@ -53,6 +54,20 @@ def test_connections_without_an_association_take_no_place(
             connection.close()
     _echo(port)
     _echo(port)
+
+
+def test_who_is_gone_in_the_moment_it_is_let_in_closes_the_door_for_nobody(connect: Connect) -> None:
+    asked: list[bytes] = []
+
+    def admit(_: socket.socket, __: str, sent: bytes) -> None:
+        asked.append(sent)
+        raise OSError("Transport endpoint is not connected")
+
+    door = Door(("127.0.0.1", 0), None, admit)
+    for count in (1, 2):
+        assert connect(door.port, request()).recv(1) == b""
+        assert len(asked) == count
+    door.close()
 
 
 def test_who_leaves_frees_its_place_at_once(start_node: StartNode, connect: Connect) -> None:

@@ -191,7 +191,8 @@ class Door:
 
     def _forget(self, visitor: _Visitor) -> None:
         del self._visitors[visitor.connection]
-        self._selector.unregister(visitor.connection)
+        with suppress(KeyError):  # handed over already, and gone in that moment
+            self._selector.unregister(visitor.connection)
 
 
 def _missing(request: bytearray) -> int:
