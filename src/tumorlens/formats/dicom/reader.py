@@ -97,7 +97,10 @@ class DicomFile:
             with parsing(path):
                 pixels, warnings, values = _pixels(header, frame, self.dataset, next(frames))
             common |= {"spacing": frame.spacing, "depth": frame.depth, "orientation": frame.orientation}
-            common |= {"warnings": (*notes, *filter(None, [frame.spacing_doubt]), *warnings), "values": values if keep else None}
+            common |= {
+                "warnings": (*notes, *filter(None, [frame.spacing_doubt]), *warnings),
+                "values": values if keep else None,
+            }
             yield Scan(pixels, path, index, **common)
 
 
