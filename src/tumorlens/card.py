@@ -89,11 +89,14 @@ class WeightsCard(BaseModel, frozen=True):
     Attributes:
         name: How tables and JSON call the weights.
         network: Name of the network, as `build_network` knows it.
+        options: The network's own settings.
+        preprocessing: The rule that makes its input.
         half: Whether the weights are stored in half precision: half the size, computed with in single precision.
         pretrained: What the training began with, and its licence; empty where it began with random numbers.
         mirrored: Whether answers are the mean over a scan and its mirror image.
         modality: DICOM's name for what made the scans, such as "MR"; a scan that says another is unknown. Empty where
             any serves.
+        classes: What its outputs mean, in order.
         temperature: Divides the logits before the softmax; 1 where none was fitted.
         calibration: Set thresholds and gate; None where none were fitted.
         heat_map: Which heat map findings carry; None, in old cards, is Grad-CAM at half its peak.
@@ -102,6 +105,9 @@ class WeightsCard(BaseModel, frozen=True):
         split: How training, validation and test were divided, in words.
         cautions: What speaks against trusting it, one sentence each.
         scores: Measured figures on the test part, each with its 95% interval.
+        training: Settings and facts of the run.
+        version: Of the package that made them.
+        sha256: Of the weights file.
         graph_sha256: Of the graph beside it that `tumorlens export` made of these weights; empty where there is none.
     """
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
+from tests.pictures import draw
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.evaluation.metrics import Scores
 from tumorlens.experiments.experiment import Experiment
@@ -21,14 +21,6 @@ QUICK = {
     "epochs": 2,
     "threads": 1,
 }
-
-
-def draw(kind: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """(24, 24) uint8: one of four patterns that a mirror does not change, in noise."""
-    y, x = np.mgrid[:24, :24]
-    pattern = [y < 12, y >= 12, y % 6 < 3, x % 6 < 3][kind]
-    pixels: NDArray[np.uint8] = np.clip(pattern * 150 + 50 + rng.normal(0, 15, (24, 24)), 0, 255).astype(np.uint8)
-    return pixels
 
 
 def write_set(folder: Path, keys: tuple[str, ...] = BRAIN_TUMORS.keys, *, colour: bool = False) -> Path:

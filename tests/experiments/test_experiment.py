@@ -11,7 +11,8 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from tests.experiments.conftest import QUICK, draw, write_set
+from tests.experiments.conftest import QUICK, write_set
+from tests.pictures import draw
 from tumorlens.card import read_card
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.classifier import Classifier

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from lightning.pytorch.loggers import Logger
-from numpy.typing import NDArray
 from PIL import Image
 
+from tests.pictures import draw
 from tumorlens.card import WeightsCard
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.data.loader import Slices, load_slices
@@ -30,14 +30,6 @@ TINY = {
     "precision": "32",
     "threads": 1,
 }
-
-
-def draw(kind: int, rng: np.random.Generator, size: int = 24) -> NDArray[np.uint8]:
-    """(size, size) uint8: one of four patterns that a mirror does not change, in noise."""
-    y, x = np.mgrid[:size, :size]
-    pattern = [y < size / 2, y >= size / 2, y % 6 < 3, x % 6 < 3][kind]
-    pixels: NDArray[np.uint8] = np.clip(pattern * 150 + 50 + rng.normal(0, 15, (size, size)), 0, 255).astype(np.uint8)
-    return pixels
 
 
 @pytest.fixture(scope="session")

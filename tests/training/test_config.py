@@ -165,3 +165,11 @@ def test_every_recipe_is_of_a_network_and_valid() -> None:
         assert {k: config[k] for k in recipe if k != "preprocessing"} == {
             k: v for k, v in recipe.items() if k != "preprocessing"
         }
+
+
+def test_a_networks_own_options_stay_where_others_are_given() -> None:
+    recipe = RECIPES["cnn_lstm_attention_fast"]["options"]
+    config = read_config(None, {"model": "cnn_lstm_attention_fast", "options": {"hidden": 8}})
+    assert config.options == {**recipe, "hidden": 8}
+    changed = read_config(None, {"model": "cnn_lstm_attention_fast", "options": {"background": 0.1}})
+    assert changed.options == {**recipe, "background": 0.1}

@@ -176,12 +176,12 @@ def make_transplants(
                 place = int(rng.choice(wandering[np.argsort(unlike[host, wandering])[:_PLACES]]))
             at = _centre(coverage[place]) + rng.normal(0, _JITTER * size, 2)
             moved = _moved(images[source], coverage[source], at, float(rng.uniform(*_SCALES)))
-            if (
-                moved is None
-                or not (healthy[host][_thumbnails(moved[1][None].astype(np.float32))[0] > 0] > _FAINT).all()
-            ):
+            if moved is None:
                 continue
             picture, mask, known = moved
+            shown = _thumbnails(mask[None].astype(np.float32))[0] > 0
+            if not (healthy[host][shown] > _FAINT).all():  # not wholly inside of the head
+                continue
             seam = _Seam.around(mask > 127, _RIM)
             seam = replace(seam, band=seam.band & known[seam.box])
             tumour.append(source)

@@ -108,11 +108,11 @@ class PlacesHead(nn.Module):
         dense: int,
         classes: int,
         *,
-        sequence: bool,
-        bidirectional: bool,
-        readout: Readout,
         block: int,
         dropout: float,
+        sequence: bool = True,
+        bidirectional: bool = True,
+        readout: Readout = "attention",
     ) -> None:
         super().__init__()
         if readout not in ("attention", "mean", "last"):
@@ -182,19 +182,11 @@ class DetectingHead(PlacesHead):
     in for that; evidence, which knows the whole picture through the LSTMs, could. So evidence only tells the classes
     that mean something apart, and their logits share one term, log(1 + attended / background), against a class that
     means nothing was found. Each place's part in that term is its part in what is attended, so contributions still sum
-    to the logits.
+    to the logits. Arguments are those of `PlacesHead`, and two more.
 
     Args:
-        maps: Last feature maps.
-        hidden: LSTM units in each direction.
-        dense: Units of the dense layer at each place.
-        classes: Number of outputs.
         nothing: Indices of the classes that mean nothing was found.
         background: As how much the background counts, as a share of all places.
-        block: Height and width of the blocks of places that are one step of the sequence.
-        dropout: Share of the LSTM's states left out, in training.
-        sequence: Whether the LSTMs are there.
-        bidirectional: Whether the LSTMs also run backwards.
     """
 
     named: Tensor
@@ -208,15 +200,13 @@ class DetectingHead(PlacesHead):
         *,
         nothing: Sequence[int],
         background: float,
-        block: int,
-        dropout: float,
-        sequence: bool = True,
-        bidirectional: bool = True,
+        **options: Any,
     ) -> None:
         if not 0 < len(set(nothing)) < classes or background <= 0:
             raise ValueError("finding needs a class that means nothing, another one, and a background above 0")
-        more: dict[str, Any] = {"sequence": sequence, "bidirectional": bidirectional, "block": block}
-        super().__init__(maps, hidden, dense, classes, readout="attention", dropout=dropout, **more)
+        super().__init__(maps, hidden, dense, classes, **options)
+        if self.readout != "attention":
+            raise ValueError(f"with a background, attention reads out, not {self.readout!r}")
         self.background = background
         named = torch.ones(1, classes, 1, 1)
         named[:, list(nothing)] = 0
@@ -282,15 +272,14 @@ class CnnLstmAttention(AttentiveNetwork):
         more: dict[str, Any] = {
             "sequence": sequence,
             "bidirectional": bidirectional,
+            "readout": readout,
             "block": block,
             "dropout": dropout,
         }
         if background and nothing:
-            if readout != "attention":
-                raise ValueError(f"with a background, attention reads out, not {readout!r}")
             self.head = DetectingHead(maps, hidden, dense, classes, nothing=nothing, background=background, **more)
         else:
-            self.head = PlacesHead(maps, hidden, dense, classes, readout=readout, **more)
+            self.head = PlacesHead(maps, hidden, dense, classes, **more)
 
 
 @register("cnn_lstm_attention_128")

@@ -195,7 +195,6 @@ class CnnLstmEfficientNet(AttentiveNetwork):
         if nothing:
             self.head = DetectingHead(maps, hidden, dense, classes, nothing=nothing, background=background, **more)
         else:
-            more |= {"sequence": True, "bidirectional": True, "readout": "attention"}
             self.head = PlacesHead(maps, hidden, dense, classes, **more)
 
     def begin(self) -> str:

@@ -49,7 +49,7 @@ class TrainingSet(Dataset[list[Tensor]]):
         self.images, self.labels = slices.images[indices], slices.labels[indices]
         self.coverage = None if slices.coverage is None else slices.coverage[indices]
         self.outlined = slices.outlined[indices]
-        nothing = [i for i, c in enumerate(slices.manifest.classes) if c.nothing]
+        nothing = slices.manifest.classes.nothing
         self.nothing = nothing[0] if nothing else None
         self.twins: Counterfactuals | None = None
         self.patched: Counterfactuals | None = None

@@ -154,9 +154,9 @@ class TrainConfig(BaseModel):
             return settings
         recipe = RECIPES.get(str(settings.get("model", cls.model_fields["model"].default)), {})
         filled = {**recipe, **settings}
-        given = settings.get("preprocessing")
-        if "preprocessing" in recipe and isinstance(given, dict):
-            filled["preprocessing"] = {**recipe["preprocessing"], **given}
+        for name in ("preprocessing", "options"):
+            if name in recipe and isinstance(given := settings.get(name), dict):
+                filled[name] = {**recipe[name], **given}
         return filled
 
 
