@@ -34,7 +34,7 @@ bench: $(VENV)/.dev  ## run the benchmarks in small sizes on phantoms
 	$(BIN)/python benchmarks/leakage.py --data $(BENCH)/phantoms --runs $(BENCH)/runs --epochs 1
 	$(BIN)/python benchmarks/calibration.py --runs $(BENCH)/runs/cv-cnn_lstm
 	$(BIN)/python benchmarks/heatmaps.py $(BENCH)/runs/cv-cnn_lstm/fold-0 --sample 6
-	$(BIN)/python benchmarks/ablations.py --data $(BENCH)/phantoms --runs $(BENCH)/runs --epochs 1 --variants "all of it" "no LSTM"
+	$(BIN)/python benchmarks/ablations.py --model cnn_lstm_attention --data $(BENCH)/phantoms --runs $(BENCH)/runs --epochs 1 --variants "all of it" "no LSTM"
 	$(BIN)/tumorlens crossvalidate --data $(BENCH)/phantoms --model cnn_lstm_attention --output $(BENCH)/runs/cv-attention \
 		--folds 2 --final --set validation=0 --set epochs=1 --quiet
 	$(BIN)/python benchmarks/folds.py $(BENCH)/runs/cv-attention --mirror

@@ -1,11 +1,13 @@
-"""What each part of cnn_lstm_attention is worth: the table "Ablations" of docs/benchmarks.md.
+"""What each part of a network and its training is worth: the tables "Ablations" of docs/benchmarks.md.
 
-    python benchmarks/ablations.py --data masoud                             # 64 x 64, folds 0 and 1, about 35 minutes
-    python benchmarks/ablations.py --data phantoms --epochs 1 --folds 0 1    # a small size, for CI
+    python benchmarks/ablations.py --data masoud --studies progression --label glioma    # the default's, folds 0 and 1
+    python benchmarks/ablations.py --data masoud --model cnn_lstm_attention              # 64 x 64, about 35 minutes
+    python benchmarks/ablations.py --data phantoms --epochs 1 --folds 0 1                # a small size, for CI
 
 One part is taken away at a time; everything else stays, the number of epochs too. All other folds train, and the last
 epoch's averaged weights count. Every run is a folder below --runs, and is resumed, or only read, if it is there. The
-heat map's threshold is chosen on the other fold. Prints the table in Markdown.
+heat map's threshold is chosen on the other fold. `--studies` adds what the networks say of whole studies, means over
+the folds. Prints the table in Markdown.
 """
 
 from __future__ import annotations
@@ -21,10 +23,13 @@ from numpy.typing import NDArray
 
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices
+from tumorlens.data.manifest import find_set
 from tumorlens.evaluation.heatmaps.localization import judge_maps, pool, summarize, threshold_curves
 from tumorlens.evaluation.intervals import estimate_means
 from tumorlens.evaluation.metrics import Estimate, score
 from tumorlens.evaluation.predictions import Predictions
+from tumorlens.evaluation.studies.measure import measure_studies
+from tumorlens.evaluation.studies.volumes import find_volumes
 from tumorlens.evaluation.testing.evaluate import predict_slices
 from tumorlens.experiments.crossvalidation import one_per_group, with_folds
 from tumorlens.experiments.experiment import Experiment, load, read_manifests
@@ -32,15 +37,25 @@ from tumorlens.listener import Listener
 from tumorlens.training.config import read_config
 from tumorlens.training.run import Run
 
-MODEL = "cnn_lstm_attention"
-VARIANTS: dict[str, dict[str, Any]] = {
-    "all of it": {},
-    "no LSTM": {"options": {"sequence": False}},
-    "LSTM one way only": {"options": {"bidirectional": False}},
-    "no attention: the mean of all places": {"options": {"readout": "mean"}},
-    "read out at the last place": {"options": {"readout": "last"}},
-    "no guidance": {"guidance": 0},
-    "no augmentation": {"augmentation": 0},
+WHOLE = "all of it"
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "cnn_lstm_attention": {
+        WHOLE: {},
+        "no LSTM": {"options": {"sequence": False}},
+        "LSTM one way only": {"options": {"bidirectional": False}},
+        "no attention: the mean of all places": {"options": {"readout": "mean"}},
+        "read out at the last place": {"options": {"readout": "last"}},
+        "no guidance": {"guidance": 0},
+        "no augmentation": {"augmentation": 0},
+    },
+    "cnn_lstm_efficientnet": {
+        WHOLE: {},
+        "no counterfactuals": {"twins": 0, "patched": 0, "transplants": 0},
+        "no transplants": {"transplants": 0},
+        "no control patches": {"patched": 0},
+        "no pretrained features": {"options": {"pretrained": False}},
+        "all stages trained": {"options": {"frozen": 0}},
+    },
 }
 
 
@@ -52,11 +67,11 @@ class Trained:
     test: NDArray[np.intp]
 
 
-def train_variant(name: str, fold: int, epochs: int, data: Path, runs: Path, slices: Slices) -> Trained:
+def train_variant(model: str, name: str, fold: int, epochs: int, runs: Path, slices: Slices, data: Path) -> Trained:
     """Trains a variant on all folds but one, or goes on with it, or finds it done."""
-    place = runs / f"ablation-{name.replace(' ', '-').replace(':', '')}" / f"fold-{fold}"
-    common = {"model": MODEL, "split": f"fold:{fold}", "validation": 0, "epochs": epochs}
-    config = read_config(None, {**common, **VARIANTS[name]})
+    place = runs / f"ablation-{model}" / name.replace(" ", "-").replace(":", "") / f"fold-{fold}"
+    common = {"model": model, "split": f"fold:{fold}", "validation": 0, "epochs": epochs}
+    config = read_config(None, {**common, **VARIANTS[model][name]})
     run = Run.open(place) if (place / "config.yaml").exists() else Run.create(place, config, [data])
     said = Listener(epoch=lambda row, total: print(f"  {row.epoch}/{total} {row.seconds:.1f} s", flush=True))
     experiment = Experiment(run, slices, said)
@@ -87,6 +102,14 @@ def measure(trained: Sequence[Trained], slices: Slices) -> tuple[list[Estimate],
     return [scores.accuracy, scores.macro_auc, meningioma.recall, maps.pointing, maps.dice], right, predictions
 
 
+def ask_studies(trained: Sequence[Trained], folder: Path, label: str | None) -> list[str]:
+    """Means over the networks on whole studies: AUC, false alarms, missed, and studies named rightly."""
+    volumes = find_volumes(folder)
+    found = [measure_studies(t.classifier, volumes, label=label) for t in trained]
+    columns = ("auc", "false_alarms", "missed", "named_rightly")
+    return [f"{np.mean([getattr(scores, name).value for scores in found]):.3f}" for name in columns]
+
+
 def shown(estimate: Estimate) -> str:
     """A figure with its interval."""
     return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
@@ -96,22 +119,28 @@ def main() -> None:
     """Trains what is missing and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a labelled set with outlines")
+    parser.add_argument("--model", default="cnn_lstm_efficientnet", choices=list(VARIANTS))
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--epochs", type=int, default=16)
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--variants", nargs="+", help="only these parts, by their names in the table")
+    parser.add_argument("--studies", help="a folder of whole studies with masks, or its name")
+    parser.add_argument("--label", help="class of those studies, where their table names none")
     parser.add_argument("--only-train", action="store_true", help="train, and print no table")
     arguments = parser.parse_args()
-    config = read_config(None, {"model": MODEL})
+    model, studies = arguments.model, arguments.studies
+    config = read_config(None, {"model": model})
     slices = one_per_group(with_folds(load(read_manifests([arguments.data]), config.preprocessing), 5, 0))
     measured: dict[str, tuple[list[Estimate], NDArray[np.bool_], Predictions]] = {}
-    for name in arguments.variants:
+    asked: dict[str, list[str]] = {}
+    for name in arguments.variants or VARIANTS[model]:
         trained = []
         for fold in arguments.folds:
             print(f"{name}, fold {fold}", flush=True)
-            trained.append(train_variant(name, fold, arguments.epochs, arguments.data, arguments.runs, slices))
+            trained.append(train_variant(model, name, fold, arguments.epochs, arguments.runs, slices, arguments.data))
         if not arguments.only_train:
             measured[name] = measure(trained, slices)
+            asked[name] = ask_studies(trained, find_set(Path(studies)), arguments.label) if studies else []
     rows = []
     for name, (figures, right, predictions) in measured.items():
         lost = ""
@@ -119,11 +148,12 @@ def main() -> None:
             whole = next(iter(measured.values()))[1]
             (difference,) = estimate_means((right.astype(float) - whole)[:, None], predictions.groups)
             lost = f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
-        rows.append([name, *map(shown, figures), lost])
+        rows.append([name, *map(shown, figures), lost, *asked[name]])
     if rows:
-        print(f"\n{MODEL}, folds {', '.join(map(str, arguments.folds))}, {arguments.epochs} epochs\n")
+        print(f"\n{model}, folds {', '.join(map(str, arguments.folds))}, {arguments.epochs} epochs\n")
         columns = ["accuracy", "macro AUC", "meningioma recall", "pointing", "Dice", "accuracy less that of all of it"]
-        head = ["variant", *columns]
+        more = ["studies: AUC", "false alarms", "missed", "named rightly"] if studies else []
+        head = ["variant", *columns, *more]
         for cells in (head, ["---"] * len(head), *rows):
             print("| " + " | ".join(cells) + " |")
 

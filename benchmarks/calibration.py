@@ -24,10 +24,9 @@ from tumorlens.data.split import Split
 from tumorlens.evaluation.calibration import (
     COVERAGE,
     CalibrationScores,
-    at_temperature,
+    Scaling,
     fit_set_threshold,
     fit_set_thresholds,
-    fit_temperature,
     score_calibration,
 )
 from tumorlens.evaluation.metrics import Estimate, score
@@ -55,10 +54,10 @@ class Fold:
     split: Split
 
     def predict(self, part: NDArray[np.intp]) -> Predictions:
-        """Predictions for a part of the scans, at temperature 1."""
+        """Predictions for a part of the scans, of the network as it was trained."""
         found = predict_slices(self.classifier, self.slices, part)
-        card = self.classifier.card
-        return replace(found, probabilities=at_temperature(found.probabilities, 1 / card.temperature))
+        scaling = Scaling.of_card(self.classifier.card)
+        return replace(found, probabilities=scaling.undo(found.probabilities))
 
 
 def read_folds(folder: Path, data: list[Path], names: list[str]) -> Iterator[Fold]:
@@ -82,10 +81,8 @@ def read_folds(folder: Path, data: list[Path], names: list[str]) -> Iterator[Fol
 def measure(fold: Fold) -> tuple[CalibrationScores, Predictions, Predictions]:
     """Fits on the validation part, measures on the test part: (scores, calibrated validation and test)."""
     validation, test = fold.predict(fold.split.validation), fold.predict(fold.split.test)
-    temperature = fit_temperature(np.log(validation.probabilities), validation.truth)
-    validation, test = (
-        replace(p, probabilities=at_temperature(p.probabilities, temperature)) for p in (validation, test)
-    )
+    scaling = Scaling.fit(np.log(validation.probabilities), validation.truth)
+    validation, test = (replace(p, probabilities=scaling.apply(p.probabilities)) for p in (validation, test))
     keys = test.classes.keys
     thresholds = fit_set_thresholds(validation.probabilities, validation.truth)
     counts = np.bincount(validation.truth, minlength=len(keys)).tolist()
@@ -95,7 +92,7 @@ def measure(fold: Fold) -> tuple[CalibrationScores, Predictions, Predictions]:
         set_thresholds=dict(zip(keys, thresholds, strict=True)),
         accepted=1,
     )
-    return score_calibration(test, score(test), temperature, fitted), validation, test
+    return score_calibration(test, score(test), scaling, fitted), validation, test
 
 
 def rules(validation: Predictions, test: Predictions) -> Iterator[tuple[str, NDArray[np.bool_]]]:

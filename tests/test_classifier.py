@@ -190,6 +190,16 @@ def test_a_temperature_softens_and_does_not_change_the_label(tiny_classifier: Cl
         assert b.confidence < a.confidence
 
 
+def test_a_bias_speaks_for_its_class(tiny_classifier: Classifier) -> None:
+    probabilities = []
+    for bias in ({}, {"meningioma": 50.0}):
+        card = tiny_classifier.card.model_copy(update={"bias": bias})
+        (finding,) = Classifier.of(tiny_classifier.network, card).find(_scans(1), explain=False)
+        probabilities.append(finding.probabilities["meningioma"])
+    assert probabilities[0] < 0.9
+    assert probabilities[1] == pytest.approx(1)
+
+
 def test_scans_that_are_preprocessed_already_get_the_same_probabilities(tiny_classifier: Classifier) -> None:
     images = np.stack([tiny_classifier.preprocessing(scan) for scan in _scans(7)])
     expected = [list(f.probabilities.values()) for f in tiny_classifier.find(_scans(7), explain=False)]

@@ -98,6 +98,7 @@ class WeightsCard(BaseModel, frozen=True):
             any serves.
         classes: What its outputs mean, in order.
         temperature: Divides the logits before the softmax; 1 where none was fitted.
+        bias: Added to the logits before that, by class key; empty where none was fitted.
         calibration: Set thresholds and gate; None where none were fitted.
         heat_map: Which heat map findings carry; None, in old cards, is Grad-CAM at half its peak.
         study: How the slices of a study become one answer; None takes the defaults.
@@ -122,6 +123,7 @@ class WeightsCard(BaseModel, frozen=True):
     modality: str = "MR"
     classes: ClassSet
     temperature: float = Field(1.0, gt=0)
+    bias: dict[str, float] = {}
     calibration: Calibration | None = None
     heat_map: HeatMapRule | None = None
     study: StudyRule | None = None
@@ -134,6 +136,11 @@ class WeightsCard(BaseModel, frozen=True):
     version: str = ""
     sha256: str = ""
     graph_sha256: str = ""
+
+    @property
+    def biases(self) -> tuple[float, ...]:
+        """The bias of each class, in order; empty where none was fitted."""
+        return tuple(self.bias.get(key, 0.0) for key in self.classes.keys) if self.bias else ()
 
 
 def find_weights(name_or_path: str | Path) -> Path:

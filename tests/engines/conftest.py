@@ -40,7 +40,7 @@ def pictures(count: int, seed: int) -> np.ndarray:
 
 
 def make(kind: str, folder: Path, *, mirrored: bool = False, gated: bool = True, half: bool = False) -> Path:
-    """Untrained weights with random statistics, a gate, and a temperature."""
+    """Untrained weights with random statistics, a gate, a temperature and a bias."""
     name, options = KINDS[kind]
     torch.manual_seed(0)
     network = build_network(name, channels=1, classes=4, nothing=BRAIN_TUMORS.nothing, **options).eval()
@@ -58,6 +58,7 @@ def make(kind: str, folder: Path, *, mirrored: bool = False, gated: bool = True,
         mirrored=mirrored,
         half=half,
         temperature=1.7,
+        bias={"glioma": 0.9, "no_tumor": -0.9},
     )
     path = folder / "w.safetensors"
     save_weights(network, card, path)

@@ -11,11 +11,10 @@ from tumorlens.card import Calibration
 from tumorlens.errors import ConfigError, DataError
 from tumorlens.evaluation.calibration import (
     COVERAGE,
-    at_temperature,
+    Scaling,
     expected_coverage,
     fit_set_threshold,
     fit_set_thresholds,
-    fit_temperature,
     score_calibration,
 )
 from tumorlens.evaluation.metrics import score
@@ -34,33 +33,57 @@ def simulate(n: int, seed: int, sharpness: float = 1.0) -> tuple[NDArray[np.floa
 
 @pytest.mark.parametrize("sharpness", [0.7, 1.0, 3.0, 12.0])
 def test_the_temperature_undoes_what_sharpened_the_logits(sharpness: float) -> None:
-    assert fit_temperature(*simulate(20_000, 0, sharpness)) == pytest.approx(sharpness, rel=0.03)
+    fitted = Scaling.fit(*simulate(20_000, 0, sharpness))
+    assert fitted.temperature == pytest.approx(sharpness, rel=0.03)
+    assert np.abs(fitted.bias).max() < 0.1 * sharpness
+
+
+def test_the_bias_undoes_what_favours_a_class() -> None:
+    logits, labels = simulate(20_000, 0, 2)
+    favoured = np.array([3.0, 0, 0, -1])
+    fitted = Scaling.fit(logits + favoured, labels)
+    np.testing.assert_allclose(fitted.bias, favoured.mean() - favoured, atol=0.15)
+    assert sum(fitted.bias) == pytest.approx(0, abs=1e-9)
+
+
+def test_few_scans_say_little_of_a_bias() -> None:
+    assert np.abs(Scaling.fit(np.zeros((3, 2)), np.zeros(3, np.int64)).bias).max() < 2
+
+
+def test_scans_count_by_their_weight() -> None:
+    logits, labels = simulate(400, 0, 2)
+    twice = Scaling.fit(np.concatenate([logits, logits[:100]]), np.concatenate([labels, labels[:100]]))
+    weighted = Scaling.fit(logits, labels, np.repeat([2.0, 1.0], [100, 300]))
+    assert weighted.temperature == pytest.approx(twice.temperature, rel=1e-3)
+    np.testing.assert_allclose(weighted.bias, twice.bias, atol=1e-3)
 
 
 def test_logarithms_of_probabilities_serve_as_logits() -> None:
     logits, labels = simulate(500, 0, 2)
-    by_logits = fit_temperature(logits + 100, labels)
-    assert fit_temperature(np.log(softmax(logits, axis=1)), labels) == pytest.approx(by_logits, rel=1e-6)
+    by_logits, by_logarithms = Scaling.fit(logits + 100, labels), Scaling.fit(np.log(softmax(logits, axis=1)), labels)
+    assert by_logarithms.temperature == pytest.approx(by_logits.temperature, rel=1e-3)
+    np.testing.assert_allclose(by_logarithms.bias, by_logits.bias, atol=1e-3)
 
 
 def test_flawless_scans_do_not_make_a_network_sure_of_everything() -> None:
     labels = np.arange(40) % 4
-    assert fit_temperature(np.eye(4)[labels] * 3, labels) == pytest.approx(0.5, abs=0.01)
+    assert Scaling.fit(np.eye(4)[labels] * 3, labels).temperature == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_temperature_of_nothing_is_refused() -> None:
     with pytest.raises(DataError, match="one label per scan"):
-        fit_temperature(np.zeros((0, 4)), np.zeros(0, np.int64))
+        Scaling.fit(np.zeros((0, 4)), np.zeros(0, np.int64))
     with pytest.raises(DataError, match="did the training diverge"):
-        fit_temperature(np.full((2, 4), np.nan), np.array([0, 1]))
+        Scaling.fit(np.full((2, 4), np.nan), np.array([0, 1]))
 
 
-def test_temperatures_can_be_undone() -> None:
+@pytest.mark.parametrize("bias", [(), (1.0, -2.0, 0.5, 0.5)])
+def test_a_scaling_can_be_undone(bias: tuple[float, ...]) -> None:
     logits, _ = simulate(50, 0, 3)
-    p = softmax(logits, axis=1)
-    np.testing.assert_allclose(at_temperature(p, 2.5), softmax(logits / 2.5, axis=1), rtol=1e-9)
-    np.testing.assert_allclose(at_temperature(at_temperature(p, 2.5), 1 / 2.5), p, rtol=1e-9)
-    assert np.isfinite(np.log(at_temperature(np.array([[1.0, 0, 0, 0]]), 0.5))).all()
+    p, scaling = softmax(logits, axis=1), Scaling(2.5, bias)
+    np.testing.assert_allclose(scaling.apply(p), softmax((logits + np.array(bias or 0)) / 2.5, axis=1), rtol=1e-9)
+    np.testing.assert_allclose(scaling.undo(scaling.apply(p)), p, rtol=1e-9)
+    assert np.isfinite(np.log(Scaling(0.5).apply(np.array([[1.0, 0, 0, 0]])))).all()
 
 
 @pytest.mark.parametrize(("n", "coverage"), [(19, 0.9), (60, 0.8), (250, 0.9)])
@@ -141,7 +164,7 @@ def test_before_and_after_are_told() -> None:
         accepted=0.95,
     )
     unknown = np.arange(len(test)) % 20 == 0
-    found = score_calibration(test, score(test, resamples=0), 3.0, fitted, unknown)
+    found = score_calibration(test, score(test, resamples=0), Scaling(3.0), fitted, unknown)
     raw = score(predictions(3, 1), resamples=0)
     assert found.before.ece == pytest.approx(raw.ece)
     assert found.before.brier.value == pytest.approx(raw.brier.value)
@@ -157,4 +180,4 @@ def test_before_and_after_are_told() -> None:
     assert sum(c.coverage.value * c.n for c in found.classes) / len(test) == pytest.approx(found.sets.coverage.value)
     assert found.accepted.value == pytest.approx(0.95)
     assert set(found.accepted_classes) == {"glioma", "meningioma", "pituitary", "no_tumor"}
-    assert score_calibration(test, score(test, resamples=0), 3.0, fitted).accepted is None
+    assert score_calibration(test, score(test, resamples=0), Scaling(3.0), fitted).accepted is None

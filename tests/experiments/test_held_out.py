@@ -2,14 +2,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.experiments.conftest import QUICK
 from tumorlens.card import read_card, write_card
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.classifier import Classifier
+from tumorlens.data.loader import load_slices
+from tumorlens.data.manifest import read_manifest
 from tumorlens.evaluation.metrics import Scores
 from tumorlens.experiments.experiment import Experiment
+from tumorlens.experiments.held_out import HeldOut, fit_card, hold_out, learn_gate
+from tumorlens.phantoms.dataset import write_phantoms
 from tumorlens.training.config import read_config
 from tumorlens.training.run import Run
 
@@ -59,3 +65,40 @@ def test_a_run_killed_while_it_is_calibrated_goes_on_to_the_same_end(
     whole, resumed = read_card(done[0].weights), read_card(run.weights)
     assert resumed.calibration == whole.calibration
     assert resumed.sha256 == whole.sha256
+
+
+def held_out(n: int, twins: NDArray[np.float64]) -> HeldOut:
+    """Scans that a network names rightly, three times in four."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % 4
+    seen = np.where(rng.random(n) < 0.75, labels, rng.integers(0, 4, n))
+    probabilities = np.full((n, 4), 0.1)
+    probabilities[np.arange(n), seen] = 0.7
+    return HeldOut(labels, probabilities, twins, np.ones((n, 2)), np.zeros((n, 16)), np.zeros((0, 19)))
+
+
+def test_twins_called_tumours_speak_against_tumours(tiny_classifier: Classifier) -> None:
+    card, nothing = tiny_classifier.card, list(BRAIN_TUMORS.keys).index("no_tumor")
+    seen = np.full((100, 4), 0.2)
+    seen[:, 0] = 0.4  # every twin is called a glioma
+    without = fit_card(card, held_out(400, np.empty((0, 4))), "contributions", "out-of-fold")
+    with_twins = fit_card(card, held_out(400, seen), "contributions", "out-of-fold")
+    assert abs(without.biases[nothing]) < 0.3
+    assert with_twins.biases[nothing] > without.biases[nothing] + 0.5
+    assert with_twins.biases[0] < without.biases[0] - 0.5
+    assert with_twins.calibration is not None
+    assert with_twins.calibration.scans == dict.fromkeys(BRAIN_TUMORS.keys, 100)
+
+
+def test_twins_are_made_of_outlined_scans_where_a_class_means_nothing_found(
+    tiny_classifier: Classifier, tmp_path: Path
+) -> None:
+    write_phantoms(tmp_path / "phantoms", 40, size=32)
+    slices = load_slices(read_manifest(tmp_path / "phantoms"), tiny_classifier.preprocessing)
+    gate = learn_gate(tiny_classifier, slices, np.arange(20))
+    held = hold_out(tiny_classifier, gate, slices, np.arange(20, 40))
+    assert 0 < len(held.twins) <= 20
+    np.testing.assert_allclose(held.twins.sum(1), 1)
+    pooled = HeldOut.pool([held, held])
+    assert len(pooled.twins) == 2 * len(held.twins)
+    assert len(pooled.labels) == 40

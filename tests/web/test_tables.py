@@ -29,5 +29,5 @@ def test_the_rows_of_a_case_go_with_it(page: Page) -> None:
 
 
 def test_a_row_of_no_case_is_refused(page: Page) -> None:
-    with pytest.raises(DatabaseError, match="(?i)foreign key"), page.parts.store.database.session() as session:
+    with pytest.raises(DatabaseError, match=r"(?i)foreign key"), page.parts.store.database.session() as session:
         session.add(Upload(case_id="nowhere", number=1, name="a.png", size=3, sha256="0" * 64))

@@ -72,12 +72,15 @@ class Eager:
         batch = torch.from_numpy(images).to(self.device)
         if explain:
             key = method or self.rule.method
-            explained = make_maps(self.network, batch, None if target == "all" else target, [key])
+            explained = make_maps(
+                self.network, batch, None if target == "all" else target, [key], bias=self.card.biases
+            )
             logits, maps, heat = explained.logits, explained.maps, explained.heat[key].cpu().numpy()
         else:
             with torch.inference_mode():
                 maps = self.network.features(batch)
                 logits, heat = self.network.head(maps), None
+                logits = logits + logits.new_tensor(self.card.biases or 0.0)
         # On the CPU, because Apple's GPUs have no float64.
         probabilities = torch.softmax(logits.cpu().double() / self.card.temperature, 1).numpy()
         if self.gate is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -20,17 +22,21 @@ class ExplainingNetwork(nn.Module):
     Args:
         network: Its heat maps are its contributions, or Grad-CAM's in closed form where its head has `weigh`.
         temperature: Divides the logits before the softmax.
+        bias: Added to the logits before that, a number a class; empty is nothing.
         gate: For unknown scans; None leaves out the last two outputs.
 
     Raises:
         ModelError: If the network's heat maps need autograd.
     """
 
-    def __init__(self, network: Network, temperature: float, gate: Gate | None) -> None:
+    bias: Tensor
+
+    def __init__(self, network: Network, temperature: float, gate: Gate | None, *, bias: Sequence[float] = ()) -> None:
         super().__init__()
         if not isinstance(network, AttentiveNetwork) and not hasattr(network.head, "weigh"):
             raise ModelError(f"{type(network).__name__}: its heat maps need autograd, which no graph can hold")
         self.network, self.temperature, self.gate = network, temperature, gate
+        self.register_buffer("bias", torch.tensor(bias or 0.0), persistent=False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """(B, C, S, S) float32 in [0, 1] -> what `OUTPUTS` names.
@@ -46,7 +52,7 @@ class ExplainingNetwork(nn.Module):
         else:
             logits, weights = self.network.head.weigh(maps)  # type: ignore[operator]
             heat = torch.relu((weights @ maps.flatten(2)).unflatten(2, maps.shape[2:]))
-        probabilities = torch.softmax(logits / self.temperature, 1)
+        probabilities = torch.softmax((logits + self.bias) / self.temperature, 1)
         if self.gate is None:
             return probabilities, heat
         distances, standardised = self.gate.measure(image, maps.mean((2, 3)))

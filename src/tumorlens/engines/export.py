@@ -52,7 +52,7 @@ def export_graph(weights: str | Path, path: Path | None = None) -> tuple[Path, f
     source = find_weights(weights)
     eager = Eager.load(source)
     card = read_card(source).model_copy(update={"heat_map": eager.rule})
-    data = _onnx(ExplainingNetwork(eager.network, card.temperature, eager.gate).eval(), card)
+    data = _onnx(ExplainingNetwork(eager.network, card.temperature, eager.gate, bias=card.biases).eval(), card)
     target = path or source.with_suffix(".onnx")
     checked = card.model_copy(update={"graph_sha256": hashlib.sha256(data).hexdigest()})
     try:

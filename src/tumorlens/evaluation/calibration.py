@@ -1,4 +1,4 @@
-"""Calibration: temperature scaling, conformal prediction sets, and how far probabilities are from frequencies.
+"""Calibration: temperature and bias, conformal prediction sets, and how far probabilities are from frequencies.
 
 Everything is fitted on the validation part and measured on the test part. The promise "the set holds the true class
 nineteen times in twenty" holds for scans exchangeable with the validation scans; other patients and hospitals are not.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 from scipy import optimize, special
 
-from tumorlens.card import Calibration
+from tumorlens.card import Calibration, WeightsCard
 from tumorlens.errors import ConfigError, DataError
 from tumorlens.evaluation.intervals import estimate_means
 from tumorlens.evaluation.metrics import CONFIDENCE, Bin, Estimate, Scores, score
@@ -35,6 +35,7 @@ COVERAGE = 0.95
 
 # Where every validation scan is right, the loss falls for ever with the temperature; half is as far as it may go.
 _COLDEST, _HOTTEST = 0.5, 20.0
+_BIAS = 2.0  # standard deviation of biases before anything is known: it holds back what few scans would say
 
 
 class Errors(BaseModel, frozen=True):
@@ -76,12 +77,14 @@ class CalibrationScores(BaseModel, frozen=True):
     Attributes:
         fitted_on: Which scans it was fitted on, "validation" or "out-of-fold" ones; see `Calibration`.
         aim: Coverage the sets aim at, in each class.
-        before: Errors at temperature 1.
+        bias: What is added to the logits, by class key.
+        before: Errors of the network as it was trained.
         accepted: Share of the test scans the gate for unknown scans accepts; None without a gate.
         accepted_classes: That share for each tested class, by its key; empty without a gate.
     """
 
     temperature: float
+    bias: dict[str, float] = {}
     fitted_on: str = "validation"
     aim: float
     before: Errors
@@ -93,29 +96,69 @@ class CalibrationScores(BaseModel, frozen=True):
     accepted_classes: dict[str, float] = {}
 
 
-def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
-    """The temperature that makes the labels most likely.
+@dataclass(frozen=True)
+class Scaling:
+    """Bias-corrected temperature scaling: softmax((logits + bias) / temperature).
 
-    Takes (N, C) logits, for which logarithms of probabilities serve as well, and (N,) class indices.
+    One temperature mends how sure a network is. The bias, a number a class, mends for which class it is too sure, as
+    one is whose examples were made more frequent in training than they are.
 
-    Returns:
-        Between 0.5 and 20; above 1 where the network was too sure.
+    Attributes:
+        temperature: Above 1 where the network was too sure.
+        bias: Added to the logits, class by class; empty is nothing.
 
-    Raises:
-        DataError: If there are no scans, or a logit is not finite.
+    Reference: Alexandari, Kundaje and Shrikumar, Maximum likelihood with bias-corrected calibration is hard-to-beat at
+    label shift adaptation, ICML 2020.
     """
-    logits = np.asarray(logits, np.float64)
-    if not len(logits) or len(logits) != len(labels):
-        raise DataError(f"a temperature needs one label per scan, not {len(labels)} for {len(logits)}")
-    if not np.isfinite(logits).all():
-        raise DataError("a logit is not a number; did the training diverge?")
 
-    def loss(log_temperature: float) -> float:
-        return -float(special.log_softmax(logits / math.exp(log_temperature), axis=1)[rows, labels].mean())
+    temperature: float = 1.0
+    bias: tuple[float, ...] = ()
 
-    rows = np.arange(len(labels))
-    optimum = optimize.minimize_scalar(loss, bounds=(math.log(_COLDEST), math.log(_HOTTEST)), method="bounded")
-    return math.exp(optimum.x)
+    @classmethod
+    def of_card(cls, card: WeightsCard) -> Scaling:
+        """What was fitted to weights."""
+        return cls(card.temperature, card.biases)
+
+    @classmethod
+    def fit(
+        cls, logits: NDArray[np.floating], labels: NDArray[np.int64], weights: NDArray[np.floating] | None = None
+    ) -> Scaling:
+        """What makes the labels most likely, if biases are normally distributed about 0.
+
+        Args:
+            logits: (N, C), for which logarithms of probabilities serve as well.
+            labels: (N,) class indices.
+            weights: (N,) how much each counts; 1 by default.
+
+        Returns:
+            A temperature between 0.5 and 20, and biases that sum to 0.
+
+        Raises:
+            DataError: If there are no scans, or a logit is not finite.
+        """
+        logits = np.asarray(logits, np.float64)
+        if not len(logits) or len(logits) != len(labels):
+            raise DataError(f"a temperature needs one label per scan, not {len(labels)} for {len(logits)}")
+        if not np.isfinite(logits).all():
+            raise DataError("a logit is not a number; did the training diverge?")
+        rows, share = np.arange(len(labels)), np.ones(len(labels)) if weights is None else np.asarray(weights, float)
+
+        def loss(parameters: NDArray[np.float64]) -> float:
+            scaled = (logits + parameters[1:]) / math.exp(parameters[0])
+            likelihood = share @ special.log_softmax(scaled, axis=1)[rows, labels]
+            return float((parameters[1:] @ parameters[1:] / (2 * _BIAS**2) - likelihood) / share.sum())
+
+        bounds = [(math.log(_COLDEST), math.log(_HOTTEST)), *[(None, None)] * logits.shape[1]]
+        best = optimize.minimize(loss, np.zeros(1 + logits.shape[1]), bounds=bounds, method="L-BFGS-B").x
+        return cls(math.exp(best[0]), tuple((best[1:] - best[1:].mean()).tolist()))
+
+    def apply(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N, C) probabilities of a network as it was trained -> calibrated ones."""
+        return _softmax((np.log(_positive(probabilities)) + (self.bias or 0)) / self.temperature)
+
+    def undo(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Calibrated probabilities, (N, C) -> those of the network as it was trained."""
+        return _softmax(np.log(_positive(probabilities)) * self.temperature - (self.bias or 0))
 
 
 def fit_set_threshold(
@@ -177,10 +220,8 @@ def _allowed(n: int, coverage: float) -> int:
     return math.floor(round((1 - coverage) * (n + 1), 9))
 
 
-def at_temperature(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """What (N, C) probabilities of temperature 1 are at another, or with 1 / T those of temperature T at 1."""
-    probabilities = special.softmax(np.log(_positive(probabilities)) / temperature, axis=1)
-    return _positive(probabilities)  # so that it has a logarithm again
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return _positive(special.softmax(logits, axis=1))  # so that it has a logarithm again
 
 
 def _positive(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -190,16 +231,15 @@ def _positive(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
 def score_calibration(
     predictions: Predictions,
     scores: Scores,
-    temperature: float,
+    scaling: Scaling,
     calibration: Calibration,
     unknown: NDArray[np.bool_] | None = None,
 ) -> CalibrationScores:
     """Measures on test scans what was fitted on validation scans.
 
-    `predictions` were calibrated with `temperature`; `unknown`, (N,), says which of the scans the gate calls so.
+    `predictions` were calibrated with `scaling`; `unknown`, (N,), says which of the scans the gate calls so.
     """
-    uncalibrated = at_temperature(predictions.probabilities, 1 / temperature)
-    before = score(replace(predictions, probabilities=uncalibrated))
+    before = score(replace(predictions, probabilities=scaling.undo(predictions.probabilities)))
     keys = predictions.classes.keys
     sets = prediction_sets(predictions.probabilities, [calibration.set_thresholds[key] for key in keys])
     truth = predictions.truth
@@ -209,7 +249,8 @@ def score_calibration(
         (gate["accepted"],) = estimate_means((~unknown[:, None]).astype(np.float64), predictions.groups)
         gate["accepted_classes"] = {c.key: float(1 - unknown[truth == i].mean()) for i, c in tested}
     return CalibrationScores(
-        temperature=temperature,
+        temperature=scaling.temperature,
+        bias=dict(zip(keys, scaling.bias, strict=True)) if scaling.bias else {},
         fitted_on=calibration.fitted_on,
         aim=calibration.coverage,
         before=Errors.model_validate(before, from_attributes=True),

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from tumorlens.card import Calibration, HeatMapRule, WeightsCard
 from tumorlens.classifier import Classifier
+from tumorlens.data.counterfactuals import make_twins
 from tumorlens.data.loader import Slices
-from tumorlens.evaluation.calibration import COVERAGE, at_temperature, fit_set_thresholds, fit_temperature
+from tumorlens.evaluation.calibration import COVERAGE, Scaling, fit_set_thresholds
 from tumorlens.evaluation.heatmaps.judge import THRESHOLDS
 from tumorlens.evaluation.heatmaps.localization import threshold_curves
 from tumorlens.model.gate import ACCEPTED, Gate, measure_checks
@@ -37,7 +38,9 @@ class HeldOut:
 
     Attributes:
         labels: (N,) int64 class indices.
-        probabilities: (N, classes) float64, at temperature 1.
+        probabilities: (N, classes) float64, of the network as it was trained.
+        twins: (M, classes) float64, the same of tumour-free twins that could be made of these scans, if a class means
+            that nothing was found.
         distances: (N, 2) float64, see `Gate.distances`; of the gate without a limit.
         checks: (N, 16) float64, see `tumorlens.model.gate.checks`.
         curves: (scans with an outline, 19) float64: Dice of the heat map findings carry at each of `THRESHOLDS`.
@@ -45,6 +48,7 @@ class HeldOut:
 
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float64]
+    twins: NDArray[np.float64]
     distances: NDArray[np.float64]
     checks: NDArray[np.float64]
     curves: NDArray[np.float64]
@@ -52,7 +56,7 @@ class HeldOut:
     @classmethod
     def pool(cls, parts: Sequence[HeldOut]) -> HeldOut:
         """Several networks' scans as one."""
-        columns = ("labels", "probabilities", "distances", "checks", "curves")
+        columns = ("labels", "probabilities", "twins", "distances", "checks", "curves")
         return cls(*(np.concatenate([getattr(p, column) for p in parts]) for column in columns))
 
 
@@ -68,15 +72,27 @@ def hold_out(classifier: Classifier, gate: Gate, slices: Slices, held: NDArray[n
     `gate` is the network's own, without a limit; `held` are the slices that trained it not.
     """
     images = slices.images[held]
-    probabilities = at_temperature(classifier.probabilities(images), 1 / classifier.card.temperature)
+    scaling = Scaling.of_card(classifier.card)
+    twins = _twins(classifier, slices.pick(held))
     method = classifier.heat_map.method
     return HeldOut(
         labels=slices.labels[held],
-        probabilities=probabilities,
+        probabilities=scaling.undo(classifier.probabilities(images)),
+        twins=scaling.undo(classifier.probabilities(twins))
+        if len(twins)
+        else np.empty((0, len(classifier.card.classes))),
         distances=gate.distances(images, classifier.pool(images)),
         checks=measure_checks(images),
         curves=threshold_curves(classifier, slices, held, methods=[method], baselines=False)[:, 0],
     )
+
+
+def _twins(classifier: Classifier, part: Slices) -> NDArray[np.float32]:
+    """Tumour-free twins of outlined scans, (M, 1, S, S) float32 in [0, 1]; none where no class means nothing found."""
+    if part.coverage is None or part.images.shape[1] != 1 or not any(c.nothing for c in classifier.card.classes):
+        return np.empty((0, *part.images.shape[1:]), np.float32)
+    made = make_twins(part.images[:, 0], part.coverage, part.groups)
+    return made.images[:, None].astype(np.float32) / np.float32(255)
 
 
 def fit_card(
@@ -90,10 +106,10 @@ def fit_card(
     Raises:
         DataError: If there are no scans.
     """
-    temperature = fit_temperature(np.log(held.probabilities), held.labels)
-    # Both on the same scans: one number fitted on hundreds of them leaves the thresholds' promise as good as whole.
-    thresholds = fit_set_thresholds(at_temperature(held.probabilities, temperature), held.labels)
     keys = card.classes.keys
+    scaling = _fit_scaling(held, [i for i, c in enumerate(card.classes) if c.nothing])
+    # Both on the same scans: a few numbers fitted on hundreds of them leave the thresholds' promise as good as whole.
+    thresholds = fit_set_thresholds(scaling.apply(held.probabilities), held.labels)
     calibration = Calibration(
         scans=dict(zip(keys, np.bincount(held.labels, minlength=len(keys)).tolist(), strict=True)),
         fitted_on=source,
@@ -106,4 +122,21 @@ def fit_card(
     if len(held.curves):
         best = float(THRESHOLDS[held.curves.mean(0).argmax()])
         rule = HeatMapRule(method=method, threshold=best, scans=len(held.curves))
-    return card.model_copy(update={"temperature": temperature, "calibration": calibration, "heat_map": rule})
+    bias = dict(zip(keys, scaling.bias, strict=True))
+    fitted = {"temperature": scaling.temperature, "bias": bias, "calibration": calibration, "heat_map": rule}
+    return card.model_copy(update=fitted)
+
+
+def _fit_scaling(held: HeldOut, nothing: Sequence[int]) -> Scaling:
+    """Temperature and bias, on the scans and, at half their weight together, on the twins.
+
+    Twins are shown in training until nothing found is as likely as anything, which real scans of a benchmark are not;
+    but on whole studies most slices show nothing. So both are asked.
+    """
+    logits, labels, weights = np.log(held.probabilities), held.labels, np.ones(len(held.labels))
+    if len(held.twins):
+        share = 0.5 * len(labels) / len(held.twins)
+        logits = np.concatenate([logits, np.log(held.twins)])
+        labels = np.concatenate([labels, np.full(len(held.twins), nothing[0])])
+        weights = np.concatenate([weights, np.full(len(held.twins), share)])
+    return Scaling.fit(logits, labels, weights)

@@ -9,7 +9,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -124,7 +124,12 @@ def shown_method(network: Network) -> str:
 
 
 def explain(
-    network: Network, images: Tensor, target: Tensor | int | None = None, methods: Iterable[str] | None = None
+    network: Network,
+    images: Tensor,
+    target: Tensor | int | None = None,
+    methods: Iterable[str] | None = None,
+    *,
+    bias: Sequence[float] = (),
 ) -> Explanations:
     """Makes heat maps by several methods from one pass.
 
@@ -136,6 +141,7 @@ def explain(
         images: (B, C, S, S) float32 in [0, 1].
         target: Class to explain: (B,) int64, one index for all, or None for each scan's most probable class.
         methods: Keys of `METHODS`; None takes all that work with the network.
+        bias: Added to the logits, a number a class; it may change which class is the most probable.
 
     Raises:
         ConfigError: If a method is unknown or does not work with the network.
@@ -154,22 +160,28 @@ def explain(
         maps = network.features(images.clone() if images.is_inference() else images).detach()
         reading = network.read(maps) if readers and isinstance(network, AttentiveNetwork) else None
     if weighers or reading is None:
-        logits, gradient = _differentiate(network, maps, target)
+        logits, gradient = _differentiate(network, maps, target, bias)
         heat = {key: weigh(maps, gradient) for key, weigh in weighers.items()}
     else:
-        logits, heat = reading.logits, {}
+        logits, heat = _biased(reading.logits, bias), {}
     if reading is not None:
-        classes = _choose_targets(target, reading.logits)
+        classes = _choose_targets(target, logits)
         heat |= {key: read(reading, classes) for key, read in readers.items()}
     return Explanations(logits, maps, {key: heat[key] for key in chosen})
 
 
-def _differentiate(network: Network, maps: Tensor, target: Tensor | int | None) -> tuple[Tensor, Tensor]:
+def _biased(logits: Tensor, bias: Sequence[float]) -> Tensor:
+    return logits + logits.new_tensor(bias) if bias else logits
+
+
+def _differentiate(
+    network: Network, maps: Tensor, target: Tensor | int | None, bias: Sequence[float]
+) -> tuple[Tensor, Tensor]:
     """Logits (B, classes), and the gradient of each scan's logit of its target with respect to its maps."""
     # cuDNN's LSTM has no backward pass in evaluation mode; PyTorch's own has.
     with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=not maps.is_cuda):
         inputs = maps.detach().requires_grad_()
-        logits = network.head(inputs.clone())  # a head may begin by changing its input in place
+        logits = _biased(network.head(inputs.clone()), bias)  # a head may begin by changing its input in place
         own = logits.gather(1, _choose_targets(target, logits)[:, None])
         (gradient,) = torch.autograd.grad(own.sum(), inputs)
     return logits.detach(), gradient

@@ -296,7 +296,7 @@ def _maps(
         batch = indices[start : start + _BATCH]
         images = torch.from_numpy(slices.images[batch]).to(classifier.eager.device)
         wanted = torch.from_numpy(slices.labels[batch]) if target == "true" else None
-        explained = explain(classifier.network, images, wanted, methods)
+        explained = explain(classifier.network, images, wanted, methods, bias=classifier.card.biases)
         heat = {key: h.cpu().numpy() for key, h in explained.heat.items()}
         for row, (index, best) in enumerate(zip(batch, explained.logits.argmax(1).tolist(), strict=True)):
             entry = slices.manifest.entries[index]

@@ -115,8 +115,8 @@ def describe(validation: Validation) -> dict[str, str]:
         if settings.get("class_weights")
         else "no class weights named",
         "calibration_rule": "Uncalibrated probabilities"
-        if card.temperature == 1
-        else f"Probabilities calibrated by temperature {card.temperature:g}",
+        if card.temperature == 1 and not card.bias
+        else f"Probabilities calibrated by temperature {card.temperature:g}{', with biases' * bool(card.bias)}",
         "grouped_by": validation.grouped_by,
         "analysed": f"{scores.n:,} slices of {_groups(scores.groups, validation.grouped_by)}",
         "classes_counted": ", ".join(f"{n:,} {name}" for name, (n, _) in validation.counts.items()),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices, read_scan
-from tumorlens.evaluation.calibration import score_calibration
+from tumorlens.evaluation.calibration import Scaling, score_calibration
 from tumorlens.evaluation.metrics import Scores, score
 from tumorlens.evaluation.pages.gallery import GalleryCase, choose_cases
 from tumorlens.evaluation.predictions import Predictions
@@ -54,7 +54,7 @@ def evaluate(
     if (fitted := classifier.card.calibration) is not None:
         judged = classifier.judge(slices.images[indices])
         unknown = None if judged is None else np.array([one.unknown for one in judged])
-        calibration = score_calibration(predictions, scores, classifier.card.temperature, fitted, unknown)
+        calibration = score_calibration(predictions, scores, Scaling.of_card(classifier.card), fitted, unknown)
     chosen = choose_cases(predictions)
     listener.say(f"explaining {len(chosen)} cases for the gallery")
     gallery = [make_case(classifier, slices, predictions, int(indices[i]), i) for i in chosen]
