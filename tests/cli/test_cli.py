@@ -314,6 +314,7 @@ def test_the_core_reads_every_picture_and_explains_it_without_any_extra(tmp_path
     assert all(Path(f["overlay"]).is_file() and Path(f["heatmap"]).is_file() for f in findings)
     assert {p.name for p in out.iterdir() if p.suffix != ".png" and p.suffix != ".npy"} == {
         "results.csv",
+        "studies.csv",
         "findings.json",
     }
     assert len((out / "results.csv").read_text().splitlines()) == 5
