@@ -1,4 +1,4 @@
-"""Draws the pictures of the docs. All are phantoms.
+"""Draws the pictures of the docs, and the example in the package. All are phantoms.
 
 python docs/pictures.py
 """
@@ -15,6 +15,7 @@ from tumorlens import Classifier
 from tumorlens.finding import Finding
 from tumorlens.formats.dicom.header import Header
 from tumorlens.overlay import draw_overlay, draw_scan
+from tumorlens.phantoms import EXAMPLE
 from tumorlens.phantoms.phantom import Phantom, contact_sheet, make_phantoms, make_study
 from tumorlens.place import SlicePlace
 from tumorlens.results.capture import draw_capture
@@ -76,6 +77,8 @@ def main() -> None:
     phantom, finding = max(pairs, key=lambda pair: pair[1].confidence or 0)
     finding_picture(phantom, finding).save(IMAGES / "finding.png", optimize=True)
     capture_picture(Classifier.load("cnn_lstm")).save(IMAGES / "secondary-capture.png", optimize=True)
+    (example,) = make_phantoms(1, size=SIZE, seed=2032, labels=["glioma"])
+    draw_scan(example.scan).convert("L").save(EXAMPLE, optimize=True)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from tumorlens.explain.region import find_region
 from tumorlens.finding import Finding, WeightsId, prediction_sets
 from tumorlens.formats import Axis, Paths
 from tumorlens.formats.inputs import Given, as_scans
+from tumorlens.listener import SILENT, Progress
 from tumorlens.place import SlicePlace
 from tumorlens.preprocess import Preprocessing
 from tumorlens.scan import Scan
@@ -303,13 +304,17 @@ class Classifier:
         """Scans -> the network's input, (B, C, S, S) float32 in [0, 1]."""
         return np.stack([self.preprocessing(scan) for scan in scans])
 
-    def probabilities(self, images: NDArray[np.float32], *, batch_size: int = 256) -> NDArray[np.float64]:
+    def probabilities(
+        self, images: NDArray[np.float32], *, batch_size: int = 256, progress: Progress = SILENT.progress
+    ) -> NDArray[np.float64]:
         """Probabilities of scans that are preprocessed already, (N, C, S, S) float32 -> (N, classes) float64."""
-        return np.concatenate([answers.probabilities for answers in self._answers(images, batch_size)])
+        return np.concatenate([answers.probabilities for answers in self._answers(images, batch_size, progress)])
 
-    def judge(self, images: NDArray[np.float32], *, batch_size: int = 256) -> list[Strangeness] | None:
+    def judge(
+        self, images: NDArray[np.float32], *, batch_size: int = 256, progress: Progress = SILENT.progress
+    ) -> list[Strangeness] | None:
         """Strangeness of scans that are preprocessed already, (N, C, S, S) float32; None without a gate."""
-        batches = [self._strangeness(answers) for answers in self._answers(images, batch_size)]
+        batches = [self._strangeness(answers) for answers in self._answers(images, batch_size, progress)]
         return None if None in batches else [strange for batch in batches for strange in batch or ()]
 
     def _strangeness(self, answers: Answers) -> list[Strangeness] | None:
@@ -319,8 +324,10 @@ class Classifier:
         pairs = zip(answers.distances.tolist(), answers.standardised.tolist(), strict=True)
         return [judge(distances, standardised, kinds) for distances, standardised in pairs]
 
-    def _answers(self, images: NDArray[np.float32], size: int) -> Iterator[Answers]:
-        return (self.engine.answer(images[i : i + size], explain=False) for i in range(0, len(images), size))
+    def _answers(self, images: NDArray[np.float32], size: int, progress: Progress) -> Iterator[Answers]:
+        for start in range(0, len(images), size):
+            yield self.engine.answer(images[start : start + size], explain=False)
+            progress(min(start + size, len(images)), len(images))
 
     def pool(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Global average pooling of the last feature maps, (N, C, S, S) float32 -> (N, F) float32."""

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from pyarrow import parquet
 
-from tumorlens.batch import DOCUMENT, Computing, Job, read_document, run
-from tumorlens.finding import FindingsDocument
+from tumorlens.batch import DOCUMENT, STUDIES, Computing, Job, read_document, run
+from tumorlens.batch.results import _columns, study_columns
+from tumorlens.finding import FindingRecord, FindingsDocument
+from tumorlens.study_record import StudyRecord
 
 SAME = ("frame", "unknown", "strangeness", "reason", "close_call", "explained", "method")
 
@@ -39,6 +41,46 @@ def test_every_scan_and_every_failure_has_a_row(
         assert (row["overlay"], row["heatmap"]) == (found.overlay, found.heatmap)
     assert columns[-1]["error"] == document.failures[0].error
     assert columns[-1]["label"] is None
+
+
+def test_every_field_of_json_is_a_column_or_several(tmp_path: Path) -> None:
+    keys = ("glioma", "no_tumor")
+    spread = {"probabilities": {f"probability_{key}" for key in keys}, "counts": {f"count_{key}" for key in keys}}
+    spread["region"] = {"x0", "y0", "x1", "y1", "area", "area_mm2"}
+    for record, columns, more in (
+        (FindingRecord, {name for name, _ in _columns(keys)}, {"error"}),
+        (StudyRecord, set(study_columns(keys)), set()),
+    ):
+        wanted = set().union(*(spread.get(name, {name}) for name in record.model_fields))
+        assert columns == wanted | more
+
+
+def test_studies_have_a_table_of_what_findings_json_says_of_them(
+    make_study: Callable[..., Path], tiny_weights: Path, tmp_path: Path
+) -> None:
+    out, study = tmp_path / "out", make_study()
+    run([study], Computing(str(tiny_weights)), Job(output=out, explain=False))
+    (record,) = json.loads((out / DOCUMENT).read_text())["studies"]
+    with (out / STUDIES).open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    for name in ("source", "answer", "text", "slices", "unknown_slices", "uncertain", "unknown"):
+        assert row[name] == str(record[name])
+    assert {key: float(row[f"probability_{key}"]) for key in record["probabilities"]} == record["probabilities"]
+    assert {key: int(row[f"count_{key}"]) for key in record["counts"]} == record["counts"]
+    key = [dict(zip(("source", "frame"), each.rsplit("#", 1), strict=True)) for each in row["key_slices"].split("|")]
+    assert [{**each, "frame": int(each["frame"])} for each in key] == record["key_slices"]
+    assert json.loads(row["series"]) == record["series"]
+    assert {p.name for p in out.iterdir()} == {DOCUMENT, "results.csv", "results.parquet", STUDIES}
+
+
+def test_without_studies_there_is_no_table_of_them(
+    folder_of: Callable[[int], Path], make_study: Callable[..., Path], tiny_weights: Path, tmp_path: Path
+) -> None:
+    out, computing = tmp_path / "out", Computing(str(tiny_weights))
+    run([make_study()], computing, Job(output=out, explain=False))
+    assert (out / STUDIES).is_file()
+    run([folder_of(2)], computing, Job(output=out, explain=False))
+    assert not (out / STUDIES).exists()  # that of the call before is gone, too
 
 
 def test_a_document_can_be_read_piece_by_piece(

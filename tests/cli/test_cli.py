@@ -239,21 +239,6 @@ def test_a_call_the_command_line_does_not_know_exits_with_2(run: Run, arguments:
     assert "Usage: tumorlens" in err
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["run", "--split", "fold:1"], "--split divides --data; a run is tested on its own test part"),
-        (["--heatmaps"], "--heatmaps needs a run and its own test part"),
-        (["run", "--data", "scans", "--heatmaps"], "--heatmaps needs a run and its own test part"),
-        (["run"], "run: is no folder of a training run"),
-    ],
-)
-def test_evaluate_refuses_what_it_would_not_heed(run: Run, arguments: list[str], said: str) -> None:
-    code, _, err = run("evaluate", *arguments)
-    assert code == 2
-    assert err.startswith(f"error: {said}")
-
-
 def test_damaged_weights_are_one_line(predict: Run, tiny_weights: Path, png: Path) -> None:
     tiny_weights.write_bytes(tiny_weights.read_bytes()[:-1])
     code, out, err = predict(png, "--output", "out")
@@ -329,6 +314,7 @@ def test_the_core_reads_every_picture_and_explains_it_without_any_extra(tmp_path
     assert all(Path(f["overlay"]).is_file() and Path(f["heatmap"]).is_file() for f in findings)
     assert {p.name for p in out.iterdir() if p.suffix != ".png" and p.suffix != ".npy"} == {
         "results.csv",
+        "studies.csv",
         "findings.json",
     }
     assert len((out / "results.csv").read_text().splitlines()) == 5

@@ -91,11 +91,6 @@ def test_a_piped_table_does_not_fold_its_lines(capsys: pytest.CaptureFixture[str
     assert warning in out
 
 
-def test_of_many_findings_a_screenful_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    Console().findings(_document(100), CARD)
-    assert len(capsys.readouterr().out.splitlines()) == 41
-
-
 def _outcome(count: int, kept: int) -> Outcome:
     tally = Tally(Counter(glioma=count - 50, no_tumor=20), close_calls=10, unknown=20)
     return Outcome(CARD, tally, failures=1, kept=list(_document(kept).findings))
@@ -105,17 +100,19 @@ SUMMARY = "1,172 scans: 1,122 glioma, 20 no tumour, 10 close calls, 20 unknown, 
 
 
 @pytest.mark.parametrize("kept", [40, 1172])
-def test_many_findings_end_in_a_line_that_counts_them(capsys: pytest.CaptureFixture[str], kept: int) -> None:
-    Console().outcome(_outcome(1172, kept), None)
+@pytest.mark.parametrize("quiet", [True, False])
+def test_of_many_findings_a_line_counts_them_and_a_line_shows_each_study(
+    capsys: pytest.CaptureFixture[str], kept: int, quiet: bool
+) -> None:
+    outcome = _outcome(1172, kept)
+    outcome.studies, outcome.kept_studies = 1, [_study("glioma suspected, 90%", [("a.nii", 3)])]
+    Console(quiet=quiet).outcome(outcome, None)
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 1 + 40 + 1
-    assert out.splitlines()[-1] == SUMMARY
-    assert "… and 1,132 more" in err
-
-
-def test_quiet_leaves_only_that_line_of_many_findings(capsys: pytest.CaptureFixture[str]) -> None:
-    Console(quiet=True).outcome(_outcome(1172, 1172), None)
-    assert capsys.readouterr().out == SUMMARY + "\n"
+    _, head, study, summary = out.splitlines()
+    assert head.startswith("study or volume")
+    assert "glioma suspected, 90%" in study
+    assert summary == SUMMARY
+    assert ("for a line a scan: --json, or a folder with --output" in err) is not quiet
 
 
 def test_one_finding_needs_no_count(capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,17 +175,6 @@ def test_quiet_leaves_messages_out_and_results_in(capsys: pytest.CaptureFixture[
     assert err == ""
 
 
-def test_progress_shows_on_a_terminal_only(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def show() -> str:
-        with Console().progress("reading scans") as progress:
-            progress(3, 7)
-        return capsys.readouterr().err
-
-    assert show() == ""
-    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
-    assert "3/7" in show()
-
-
 def test_a_card_tells_what_one_must_know_to_judge_weights(capsys: pytest.CaptureFixture[str]) -> None:
     card = WeightsCard(
         name="[tiny]",
@@ -222,24 +208,24 @@ def test_a_card_tells_what_one_must_know_to_judge_weights(capsys: pytest.Capture
         assert said in out
 
 
-def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(0, 1000, 10))  # ten seconds between calls
-    monkeypatch.setattr("tumorlens.cli.console.time.monotonic", lambda: float(next(clock)))
-    with Console().progress("reading scans", "files") as progress:
-        for done in range(0, 6000, 1000):
-            progress(done, 12_000)
-    lines = capsys.readouterr().err.splitlines()
-    assert lines
-    assert all(line.startswith("reading scans: ") and " of 12,000 files, 100 a second, " in line for line in lines)
-    assert "1.5 min left" in lines[-1] or "1.2 min left" in lines[-1]
-
-
 def test_what_is_too_much_to_show_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     outcome = Outcome(CARD, Tally(Counter(glioma=900)), failures=70)
     outcome.kept = list(_document(40).findings)
     outcome.kept_failures = [FailureRecord(source=f"{i}.png", error="broken") for i in range(40)]
     Console().outcome(outcome, "results")
     told = capsys.readouterr()
-    assert "… and 860 more" in told.err
     assert "results.csv, results.parquet and findings.json are in results" in told.err
     assert "error: … and 30 more files; results.csv names them" in told.err
+
+
+def test_the_table_of_studies_is_named_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = Outcome(CARD, Tally(Counter(glioma=1)), kept=list(_document().findings), studies=1)
+    Console().outcome(outcome, "results")
+    assert "results.csv, results.parquet, studies.csv and findings.json are in results" in capsys.readouterr().err
+
+
+def test_work_that_counts_nothing_is_a_line_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    with Console().working("writing the graph"):
+        assert capsys.readouterr().err == "writing the graph\n"
+    with Console(quiet=True).working("writing the graph"):
+        assert capsys.readouterr().err == ""

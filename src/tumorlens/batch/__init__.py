@@ -9,7 +9,7 @@ from pathlib import Path
 from tumorlens.batch.job import CHUNK, Computing, Item, Job, Names, check, find_files
 from tumorlens.batch.journal import Journal, request_of
 from tumorlens.batch.pools import Chunk, Pool, alone, cores, processes
-from tumorlens.batch.results import DOCUMENT, TABLES, read_document, tables
+from tumorlens.batch.results import DOCUMENT, STUDIES, TABLES, read_document, tables
 from tumorlens.batch.store import Store
 from tumorlens.batch.work import Done, Part, Tally, Worker
 from tumorlens.card import WeightsCard
@@ -21,6 +21,7 @@ from tumorlens.study_record import StudyRecord
 
 __all__ = [
     "DOCUMENT",
+    "STUDIES",
     "TABLES",
     "Computing",
     "Job",

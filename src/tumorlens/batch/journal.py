@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tumorlens.batch.job import Computing, Item, Job, Names
-from tumorlens.batch.results import DOCUMENT, TABLES, write_results
+from tumorlens.batch.results import DOCUMENT, STUDIES, TABLES, write_results
 from tumorlens.batch.store import Store
 from tumorlens.batch.work import Part
 from tumorlens.card import WeightsCard
@@ -48,7 +48,7 @@ class Journal:
                 f"{store.folder}: holds an unfinished job with other scans or settings; finish it with its own "
                 "command, choose another --output, or forget it with --restart"
             )
-        for name in (DOCUMENT, *TABLES):
+        for name in (DOCUMENT, *TABLES, STUDIES):
             store.remove(name)
         if begun is None:
             store.write(_JOB, content.encode())

@@ -1,4 +1,4 @@
-"""Results of many scans: findings.json, and a table of a row each as CSV and Parquet, streamed to disk."""
+"""Results of many scans, streamed to disk: findings.json, and tables of a row a scan and a row a study."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from tumorlens.version import __version__
 
 DOCUMENT = "findings.json"
 TABLES = ("results.csv", "results.parquet")
+STUDIES = "studies.csv"
+"""Table of studies and volumes, a row each; written where there are some."""
 
 _ROWS = 10_000  # that Parquet keeps together
 
@@ -76,10 +78,23 @@ def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: Wei
         shutil.copyfileobj(failures, json_file)
         json_file.write('\n ],\n "studies": [')
         studies = _Listing(json_file)
-        for record in spool.records():
-            studies.add(record.model_dump())
-            yield record
+        with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as rows_of_studies:
+            study_writer = csv.DictWriter(rows_of_studies, study_columns(card.classes.keys))
+            study_writer.writeheader()
+            for record in spool.records():
+                studies.add(record.model_dump())
+                study_writer.writerow(study_row(record))
+                yield record
+            if studies.comma:
+                _copy(rows_of_studies, store)
         json_file.write("\n ]\n}\n")
+
+
+def _copy(rows: IO[str], store: Store) -> None:
+    """Writes the table of studies."""
+    rows.seek(0)
+    with store.writing(STUDIES, durable=True) as path, path.open("w", newline="", encoding="utf-8") as file:
+        shutil.copyfileobj(rows, file)
 
 
 @contextmanager
@@ -143,6 +158,23 @@ def _row(finding: dict[str, Any]) -> dict[str, Any]:
     row["warnings"] = "; ".join(finding["warnings"])
     if region := finding["region"]:
         row |= {"area": region["area"], "area_mm2": region["area_mm2"], **dict(zip(_EDGES, region["box"], strict=True))}
+    return row
+
+
+def study_columns(keys: tuple[str, ...]) -> list[str]:
+    """Columns of studies.csv: the fields of `StudyRecord`, in its order."""
+    spread = {"probabilities": [f"probability_{key}" for key in keys], "counts": [f"count_{key}" for key in keys]}
+    return [column for name in StudyRecord.model_fields for column in spread.get(name, [name])]
+
+
+def study_row(study: StudyRecord) -> dict[str, Any]:
+    """A study's row. Slices are written as FILE#FRAME, as in manifests; series as JSON."""
+    row: dict[str, Any] = study.model_dump(exclude={"probabilities", "counts", "key_slices", "series"})
+    row["source"] = _text(study.source)
+    row |= {f"probability_{key}": value for key, value in study.probabilities.items()}
+    row |= {f"count_{key}": value for key, value in study.counts.items()}
+    row["key_slices"] = "|".join(f"{_text(each.source)}#{each.frame}" for each in study.key_slices)
+    row["series"] = json.dumps([each.model_dump() for each in study.series])
     return row
 
 

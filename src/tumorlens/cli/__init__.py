@@ -9,8 +9,11 @@ from typing import Annotated
 
 import typer
 
+from tumorlens.cli.compare import compare
 from tumorlens.cli.data import app as data_app
 from tumorlens.cli.deidentify import deidentify
+from tumorlens.cli.doctor import doctor
+from tumorlens.cli.evaluate import evaluate
 from tumorlens.cli.node import app as node_app
 from tumorlens.cli.options import (
     Address,
@@ -46,6 +49,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(accounts_app, name="accounts")
 app.command()(serve)
 app.command()(deidentify)
+app.command()(doctor)
 app.command()(results)
 app.add_typer(node_app, name="node")
 
@@ -198,7 +202,8 @@ def train(
         run = Run.create(output, read_config(config, changes), need(data))
     try:
         trackers = make_loggers(run, tensorboard=tensorboard, mlflow=mlflow)
-        scores = Experiment.load(run, console.listener()).complete(loggers=trackers, machines=machines)
+        with console.listening() as listener:
+            scores = Experiment.load(run, listener).complete(loggers=trackers, machines=machines)
     except Interrupted:
         console.say(f"stopped; go on with: tumorlens train --resume {run.folder}")
         raise
@@ -213,82 +218,8 @@ def settings() -> None:
     make_console().table(("setting", "default", "what it is"), describe_settings())
 
 
-@app.command()
-def evaluate(
-    run: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[RUN]",
-            help="Folder of a training run: tested on its own test part, or, like --weights RUN, on --data.",
-        ),
-    ] = None,
-    weights: Weights = DEFAULT_WEIGHTS,
-    data: Data = None,
-    split: Annotated[
-        str, typer.Option(help="Which scans of --data to test on: all, publisher (its testing part), or fold:K.")
-    ] = "all",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Folder for report.html and metrics.json; by default evaluation, or RUN/evaluation for its own test "
-            "part.",
-        ),
-    ] = None,
-    heatmaps: Annotated[
-        bool,
-        typer.Option("--heatmaps", help="Also measure a run's heat maps against outlines, and how faithful they are."),
-    ] = False,
-    studies: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of whole studies, NIfTI volumes with masks of their tumours (NAME-seg beside NAME, folders as "
-            "BraTS has them, or a table): measures slices with tumour against those without, and each study's "
-            "finding; writes studies.json and studies.csv."
-        ),
-    ] = None,
-    label: Annotated[
-        str | None, typer.Option(help="Class of the studies of --studies, where no table names it, such as glioma.")
-    ] = None,
-    device: Device = "cpu",
-    quiet: Quiet = False,
-) -> None:
-    """Test a run, or any weights on any labelled scans or whole studies, and write what was found."""
-    console = make_console(quiet)
-    with needs_extra("evaluation", "train"):
-        from tumorlens.experiments.experiment import Experiment, evaluate_weights
-        from tumorlens.training.run import Run
-
-    if studies is not None:
-        from tumorlens.classifier import Classifier
-        from tumorlens.evaluation.studies.measure import measure_studies, write_scores
-        from tumorlens.evaluation.studies.volumes import find_volumes
-
-        classifier = Classifier.load(run or weights, device=device)
-        with console.progress("reading studies") as progress:
-            measured = measure_studies(classifier, find_volumes(studies), label=label, progress=progress)
-        console.study_scores(measured, write_scores(measured, output or Path("evaluation")))
-        return
-    own = run is not None and not data
-    if heatmaps and not own:
-        raise ConfigError("--heatmaps needs a run and its own test part: its validation part fixes the thresholds")
-    if own and split != "all":
-        raise ConfigError("--split divides --data; a run is tested on its own test part")
-    if run is not None and own:
-        opened = Run.open(run)
-        if not opened.finished:
-            raise ConfigError(f"{run}: is not trained to its end; go on with: tumorlens train --resume {run}")
-        experiment = Experiment.load(opened, console.listener())
-        folder = output or run / "evaluation"
-        scores = experiment.test(output, device=device)
-    else:
-        folder = output or Path("evaluation")
-        scores = evaluate_weights(str(run or weights), need(data), split, folder, console.listener(), device=device)
-    console.scores(scores, folder / "report.html")
-    if heatmaps:
-        experiment.explain(output, device=device)
-        console.say(f"heat maps: {folder / 'heatmaps.html'}")
+app.command()(evaluate)
+app.command()(compare)
 
 
 @app.command()
@@ -322,16 +253,17 @@ def crossvalidate(
 
     changes = parse_settings(settings or []) | ({} if model is None else {"model": model})
     try:
-        scores = run_folds(
-            need(data),
-            read_config(config, changes),
-            output,
-            folds=folds,
-            publisher=publisher,
-            final=final,
-            listener=console.listener(),
-            trainer=train_on_ray(address) if on_ray(engine, address) else None,
-        )
+        with console.listening() as listener:
+            scores = run_folds(
+                need(data),
+                read_config(config, changes),
+                output,
+                folds=folds,
+                publisher=publisher,
+                final=final,
+                listener=listener,
+                trainer=train_on_ray(address) if on_ray(engine, address) else None,
+            )
     except Interrupted:
         console.say("stopped; the same command goes on where it was")
         raise
@@ -355,7 +287,8 @@ def validate(
     console = make_console(quiet)
     with needs_extra("validation", "train"):
         from tumorlens.evaluation.site.validate import validate_site
-    validation = validate_site(weights, need(data), output, device=device, listener=console.listener())
+    with console.listening() as listener:
+        validation = validate_site(weights, need(data), output, device=device, listener=listener)
     for comparison in validation.comparisons:
         console.say(comparison.words)
     console.scores(validation.scores, output / "validation.html")
@@ -380,8 +313,8 @@ def export(
     with needs_extra("exporting", "train"):
         from tumorlens.engines.export import export_graph
     console = make_console()
-    console.say("writing the graph; this takes a minute or two")
-    path, difference = export_graph(weights, output)
+    with console.working("writing the graph; this takes a minute or two"):
+        path, difference = export_graph(weights, output)
     console.say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, equal to PyTorch to {difference:.1g}")
 
 

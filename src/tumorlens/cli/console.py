@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console as RichConsole
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from tumorlens.cli.progress import Bar, Lines, Steps
 from tumorlens.listener import Epoch, Listener
 from tumorlens.wording import in_words, ranges, set_in_words
 
@@ -24,13 +23,13 @@ if TYPE_CHECKING:
     from tumorlens.card import WeightsCard
     from tumorlens.classes import ClassSet
     from tumorlens.evaluation.audit import AuditReport
+    from tumorlens.evaluation.comparing.paired import Comparison
     from tumorlens.evaluation.metrics import Estimate, Scores
     from tumorlens.evaluation.studies.measure import StudyScores
     from tumorlens.experiments.crossvalidation import CrossValidation
     from tumorlens.finding import FindingRecord, FindingsDocument
     from tumorlens.study_record import KeySlice, StudyRecord
 
-_EVERY = 15.0  # seconds between lines of progress in a log
 _SHOWN = 40  # rows of findings that a terminal shows of a larger set
 
 
@@ -45,7 +44,6 @@ class Console:
         # A pipe has no width; 80 columns would fold every path in it.
         self.out = RichConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
         self.err = RichConsole(stderr=True, highlight=False)
-        self._began = time.monotonic()
 
     def say(self, text: str) -> None:
         """A message."""
@@ -59,25 +57,24 @@ class Console:
         Where a `unit` is given, the bar shows how many a second; and elsewhere than on a terminal, where a bar would be
         an empty line, a line now and then says it.
         """
-        columns = [
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            *([_RateColumn(unit)] if unit else []),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        ]
-        hidden = self.quiet or not self.err.is_terminal
-        lines = _Lines(what, unit, self.say) if unit and hidden else None
-        with Progress(*columns, console=self.err, disable=hidden, transient=True) as bar:
-            task = bar.add_task(what, total=None)
+        if self.quiet or not self.err.is_terminal:
+            yield Lines(what, unit, self.say) if unit else lambda _done, _total: None
+            return
+        bar = Bar(self.err, what, unit)
+        try:
+            yield bar
+        finally:
+            bar.close()
 
-            def update(done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total)
-                if lines:
-                    lines(done, total)
-
-            yield update
+    @contextmanager
+    def working(self, what: str) -> Iterator[None]:
+        """What is shown while something runs that counts nothing: a sign of life on a terminal, elsewhere a line."""
+        if self.quiet or not self.err.is_terminal:
+            self.say(what)
+            yield
+            return
+        with self.err.status(escape(what)):
+            yield
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
         """A table on stdout."""
@@ -134,16 +131,17 @@ class Console:
             sys.stdout.write(outcome.document().to_json() + "\n")
         else:
             total = outcome.findings
-            if total <= _SHOWN or not self.quiet:
+            if total <= _SHOWN:
                 self.findings(outcome.document(), outcome.card)
-            if total > _SHOWN:
-                self.say(f"… and {total - _SHOWN:,} more; --json or --output gives all")
             self.studies(outcome.kept_studies, outcome.studies)
             if total > 1:
                 self.summary(outcome)
             self.say("For research use only: not a diagnosis.")
             if output is not None:
-                self.say(f"{', '.join(batch.tables())} and {batch.DOCUMENT} are in {output}")
+                tables = [*batch.tables(), *([batch.STUDIES] if outcome.studies else [])]
+                self.say(f"{', '.join(tables)} and {batch.DOCUMENT} are in {output}")
+            elif total > _SHOWN:
+                self.say("for a line a scan: --json, or a folder with --output")
         for failure in outcome.kept_failures:
             print(f"error: {failure.source}: {failure.error}", file=sys.stderr)  # noqa: T201
         if more := outcome.failures - len(outcome.kept_failures):
@@ -200,6 +198,29 @@ class Console:
         )
         self.say(f"a slice counts as tumour-free from {scores.margin} slices off the tumour; figures: {path}")
 
+    def comparison(self, result: Comparison, page: Path) -> None:
+        """Two networks' figures, what differs beyond chance, and where the page is."""
+        rows = [
+            (
+                f"recall, {row.name}" if row.key == "recall" else row.name,
+                _estimate(row.first),
+                _estimate(row.second),
+                _signed(row.difference),
+                row.verdict,
+            )
+            for row in (*result.figures, *result.recalls)
+        ]
+        self.table(("figure", result.first, result.second, "difference (95% interval)", "the second is"), rows)
+        if result.agreement is not None:
+            a = result.agreement
+            self.say(
+                f"{result.n:,} scans: {a.both_right:,} right by both, {a.only_first:,} by the first alone, "
+                f"{a.only_second:,} by the second alone, {a.both_wrong_alike + a.both_wrong_differently:,} by neither"
+            )
+        for note in result.notes:
+            self.say(note)
+        self.say(f"report: {page}")
+
     def crossvalidation(self, folds: CrossValidation, folder: Path) -> None:
         """The folds, what they make together, and what the publisher's split adds."""
 
@@ -237,13 +258,14 @@ class Console:
         self.table(("what", "found"), rows)
         self.say(f"report: {page}")
 
-    def listener(self) -> Listener:
-        """What long work tells its progress to."""
-        return Listener(say=self.say, progress=self._reading, epoch=self._epoch)
-
-    def _reading(self, done: int, total: int) -> None:
-        if done == total or (total >= 2000 and done % 2000 == 0):
-            self.say(f"read {done} of {total} files")
+    @contextmanager
+    def listening(self) -> Iterator[Listener]:
+        """What long work tells its progress to, as long as it lasts."""
+        steps = Steps(self.err, self.say, quiet=self.quiet)
+        try:
+            yield Listener(say=steps.say, progress=steps.progress, batch=steps.batch, epoch=self._epoch)
+        finally:
+            steps.close()
 
     def _epoch(self, row: Epoch, total: int) -> None:
         left = (total - row.epoch) * row.seconds
@@ -267,37 +289,6 @@ def _region(finding: FindingRecord, classes: ClassSet) -> str:
     return f"region for {names[finding.explained or '']}: {box}"
 
 
-class _RateColumn(ProgressColumn):
-    """How many a second."""
-
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self.unit = unit
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.0f} {self.unit}/s" if task.speed else "")
-
-
-class _Lines:
-    """Progress as a line every quarter of a minute, for logs."""
-
-    def __init__(self, what: str, unit: str, say: Callable[[str], None]) -> None:
-        self.what, self.unit, self.say = what, unit, say
-        self.began = self.last = time.monotonic()
-        self.before: int | None = None
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if self.before is None:
-            self.began, self.before = now, done
-        if now - self.last < _EVERY:
-            return
-        self.last = now
-        rate = (done - self.before) / max(now - self.began, 1e-3)
-        left = f", {(total - done) / rate / 60:.1f} min left" if rate else ""
-        self.say(f"{self.what}: {done:,} of {total:,} {self.unit}, {rate:,.0f} a second{left}")
-
-
 def _ranges(key_slices: Sequence[KeySlice]) -> str:
     """Slices in few words: of one file by their numbers, of several by the first and the last."""
     if len({k.source for k in key_slices}) > 1:
@@ -311,6 +302,13 @@ _HEADLINES = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auc": "macr
 
 def _estimate(estimate: Estimate) -> str:
     return _figure(estimate.model_dump())
+
+
+def _signed(estimate: Estimate) -> str:
+    if estimate.value is None:
+        return "–"
+    ends = "" if estimate.low is None or estimate.high is None else f" ({estimate.low:+.3f} to {estimate.high:+.3f})"
+    return f"{estimate.value:+.3f}{ends}"
 
 
 def _figure(estimate: dict[str, float | None]) -> str:

@@ -24,7 +24,10 @@ def list_sets() -> None:
 
 @app.command("get")
 def get_set(
-    name: Annotated[str, typer.Argument(help="cheng or masoud; see `tumorlens data list`.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="cheng or masoud; see `tumorlens data list`.", autocompletion=lambda: ["cheng", "masoud"]),
+    ],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; data/NAME by default.")] = None,
 ) -> None:
     """Download a public data set; a download that was cut off goes on where it stopped."""

@@ -10,6 +10,7 @@ import typer
 
 from tumorlens.cli.options import make_console
 from tumorlens.errors import ConfigError, InputError
+from tumorlens.listener import counted
 
 
 def deidentify(
@@ -37,24 +38,25 @@ def deidentify(
     if not secret:
         raise ConfigError(f"{key}: is empty; put at least 16 random bytes into it")
     done, failed, doubts = 0, 0, 0
-    for number, source in enumerate(find_sources(paths), 1):
-        temporary = output / f".{number}.part"
-        try:
-            if source.error:
-                raise source.error
-            warnings = deidentify_file(source.path, temporary, secret)
-            uid = read_header(str(temporary)).uid
-        except InputError as error:
-            temporary.unlink(missing_ok=True)
-            console.say(f"error: {error}")
-            failed += 1
-            continue
-        target = output / f"{uid or number}.dcm"
-        temporary.replace(target)
-        done += 1
-        doubts += bool(warnings)
-        for warning in warnings:
-            console.say(f"{target.name}: {warning}")
+    with console.progress("de-identifying", "files") as progress:
+        for number, source in enumerate(counted(find_sources(paths), progress), 1):
+            temporary = output / f".{number}.part"
+            try:
+                if source.error:
+                    raise source.error
+                warnings = deidentify_file(source.path, temporary, secret)
+                uid = read_header(str(temporary)).uid
+            except InputError as error:
+                temporary.unlink(missing_ok=True)
+                console.say(f"error: {error}")
+                failed += 1
+                continue
+            target = output / f"{uid or number}.dcm"
+            temporary.replace(target)
+            done += 1
+            doubts += bool(warnings)
+            for warning in warnings:
+                console.say(f"{target.name}: {warning}")
     console.say(f"{done} files de-identified into {output}" + (f"; look at the pixels of {doubts}" if doubts else ""))
     if failed:
         raise typer.Exit(1)

@@ -52,7 +52,8 @@ def run_demo(folder: Path, count: int, epochs: int, console: Console) -> None:
     console.say("2/5  training the paper's CNN-LSTM on them, split 80:20 by patient, and testing it")
     config = TrainConfig(name="demo", epochs=epochs, patience=epochs)
     run = Run.create(run_folder, config, [phantoms])
-    scores = Experiment.load(run, console.listener()).complete()
+    with console.listening() as listener:
+        scores = Experiment.load(run, listener).complete()
 
     console.say("3/5  explaining the test slices")
     tested = _test_slices(run, read_manifest(phantoms))

@@ -23,8 +23,23 @@ Data = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the best there is.")]
+
+
+def _shipped(incomplete: str) -> list[str]:
+    """Weights that a shell may complete to."""
+    from tumorlens.card import shipped_weights
+
+    return [name for name in shipped_weights() if name.startswith(incomplete)]
+
+
 Weights = Annotated[
-    str, typer.Option("--weights", "-w", help="Weights in the package, a .safetensors file, or a run's folder.")
+    str,
+    typer.Option(
+        "--weights",
+        "-w",
+        help="Weights in the package, a .safetensors file, or a run's folder.",
+        autocompletion=_shipped,
+    ),
 ]
 
 Model = Annotated[

@@ -10,6 +10,7 @@ import typer
 from tumorlens.cli.options import Quiet, Weights, make_console
 from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.errors import needs_extra
+from tumorlens.listener import Listener
 
 
 def results(
@@ -44,9 +45,11 @@ def results(
     console = make_console(quiet)
     classifier = Classifier.load(weights)
     with needs_extra("DICOM results", "hospital"):
-        analysed = analyse(paths, classifier)
-        made = make_results(analysed, classifier.card, candidates=candidates)
-        written = write_results(made, output)
+        with console.progress("reading slices", "files") as progress:
+            analysed = analyse(paths, classifier, listener=Listener(progress=progress))
+        with console.working("making the results"):
+            made = make_results(analysed, classifier.card, candidates=candidates)
+            written = write_results(made, output)
         rows = [
             (path.name, KINDS[r.SOPClassUID].replace("-", " "), str(r.get("NumberOfFrames", "")), r.SeriesDescription)
             for path, r in zip(written, made, strict=True)

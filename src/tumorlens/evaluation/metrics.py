@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from tumorlens.errors import ConfigError, DataError
 from tumorlens.evaluation.predictions import Predictions
+from tumorlens.listener import SILENT, Progress, counted
 
 CONFIDENCE = 0.95
 """Coverage the intervals aim at."""
@@ -160,14 +161,21 @@ class Scores(BaseModel, frozen=True):
     notes: list[str]
 
 
-def score(predictions: Predictions, *, resamples: int = 1000, seed: int = 0, calibrated: bool = False) -> Scores:
+def score(
+    predictions: Predictions,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    calibrated: bool = False,
+    progress: Progress = SILENT.progress,
+) -> Scores:
     """Scores predictions, with 95% percentile intervals of a cluster bootstrap.
 
     Scans of one patient resemble each other, so whole groups are drawn with replacement, not scans (Field and Welsh
     2007). The interval says how the figure would vary over other patients like these, not over other hospitals.
 
     Takes scans of two classes at least. No resamples leave the intervals out; `calibrated` says whether the
-    probabilities were.
+    probabilities were. `progress` is told of each part of the resamples.
 
     Raises:
         DataError: If all scans are of one class.
@@ -177,10 +185,10 @@ def score(predictions: Predictions, *, resamples: int = 1000, seed: int = 0, cal
         raise ConfigError(f"resamples is {resamples}; give 0 or more")
     if len(np.unique(predictions.truth)) < 2:
         raise DataError("all scans are of one class, which cannot be scored; test on two classes at least")
-    sums = _Sums.of(predictions)
+    sums = Sums.of(predictions)
     groups = len(sums.table)
     values = {name: figure[0] for name, figure in sums.figures(np.ones((1, groups))).items()}
-    draws = _bootstrap(sums, resamples if groups > 1 else 0, seed)
+    draws = _bootstrap(sums, resamples if groups > 1 else 0, seed, progress)
 
     def estimate(name: str, index: int | None = None) -> Estimate:
         value, drawn = values[name], draws.get(name)
@@ -259,7 +267,7 @@ def _mean(values: NDArray[np.float64], where: NDArray[np.bool_]) -> NDArray[np.f
 
 
 @dataclass(frozen=True)
-class _Sums:
+class Sums:
     """What the figures are made of, summed by group.
 
     Attributes:
@@ -275,7 +283,8 @@ class _Sums:
     probabilities: NDArray[np.float64]
 
     @classmethod
-    def of(cls, predictions: Predictions) -> _Sums:
+    def of(cls, predictions: Predictions) -> Sums:
+        """Sums predictions up."""
         truth, p, n, c = predictions.truth, predictions.probabilities, len(predictions), len(predictions.classes)
         scan, cells = np.arange(n), np.zeros((n, c * c))
         cells[scan, truth * c + predictions.predicted] = 1
@@ -355,14 +364,14 @@ def _reliability(predictions: Predictions) -> list[Bin]:
     return bins
 
 
-def _bootstrap(sums: _Sums, resamples: int, seed: int) -> Figures:
+def _bootstrap(sums: Sums, resamples: int, seed: int, progress: Progress = SILENT.progress) -> Figures:
     """Figures of `resamples` samples of the groups, drawn with replacement; empty for 0."""
     rng = np.random.default_rng(seed)
     groups = len(sums.table)
     step = max(1, _CHUNK // sums.probabilities.size)
     parts = [
         sums.figures(rng.multinomial(groups, np.full(groups, 1 / groups), size=min(step, resamples - start)))
-        for start in range(0, resamples, step)
+        for start in counted(range(0, resamples, step), progress)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 

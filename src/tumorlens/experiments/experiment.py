@@ -184,6 +184,7 @@ class Experiment:
 
 def load(manifest: Manifest, preprocessing: Preprocessing, listener: Listener = SILENT) -> Slices:
     """Reads a manifest's scans by a network's rule, and says which could not be read."""
+    listener.say(f"reading {len(manifest)} files")
     slices = load_slices(manifest, preprocessing, progress=listener.progress)
     for failure in slices.failures:
         listener.say(f"left out: {failure.error}")

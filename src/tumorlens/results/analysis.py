@@ -22,7 +22,7 @@ from tumorlens.formats.dicom import reader as dicom
 from tumorlens.formats.dicom.header import Header, is_uid
 from tumorlens.formats.dicom.info import MR_IMAGES
 from tumorlens.formats.sources import reader_of
-from tumorlens.listener import SILENT, Listener
+from tumorlens.listener import SILENT, Listener, counted
 from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity, identity_of
 from tumorlens.results.shelf import Shelf
@@ -90,7 +90,7 @@ class _Reading:
 
     def scans(self) -> Iterator[Scan]:
         """The slices' pixels, one after another; `slices` grows beside it."""
-        for source in find_sources(self.paths):
+        for source in counted(find_sources(self.paths), self._listener.progress):
             self._listener.reading(source.path)
             try:
                 if source.error:

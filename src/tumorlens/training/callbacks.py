@@ -17,7 +17,7 @@ from torch.optim.swa_utils import update_bn
 
 from tumorlens.errors import ConfigError
 from tumorlens.files import write_table
-from tumorlens.listener import Epoch
+from tumorlens.listener import SILENT, Epoch, Progress
 from tumorlens.model import Network
 
 
@@ -54,14 +54,28 @@ class FreshNormalisation(pl.Callback):
 class EpochLog(pl.Callback):
     """Keeps the run's log in its checkpoint, writes it as CSV after each epoch, and tells the caller."""
 
-    def __init__(self, path: Path, tell: Callable[[Epoch], None] = lambda _: None) -> None:
-        self.path, self.tell = path, tell
+    def __init__(
+        self, path: Path, tell: Callable[[Epoch], None] = lambda _: None, batch: Progress = SILENT.batch
+    ) -> None:
+        self.path, self.tell, self.batch = path, tell, batch
         self.epochs: list[Epoch] = []
         self._start = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Starts the clock."""
         self._start = time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,  # noqa: ARG002
+        outputs: object,  # noqa: ARG002
+        batch: object,  # noqa: ARG002
+        batch_idx: int,
+    ) -> None:
+        """Tells how far the epoch is."""
+        if trainer.is_global_zero:
+            self.batch(batch_idx + 1, int(trainer.num_training_batches))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Adds a row. Lightning has validated by now; checkpoints are written after this.

@@ -130,7 +130,8 @@ def _train(
     weights = balanced_weights(seen) if config.class_weights else torch.ones(len(card.classes))
     nothing = torch.tensor([c.nothing for c in card.classes])
     module = TrainingModule(network, config, weights, steps=config.epochs * len(batches), nothing=nothing)
-    log, best = EpochLog(run.log, lambda row: listener.epoch(row, config.epochs)), BestEpoch(run.checkpoints)
+    log = EpochLog(run.log, lambda row: listener.epoch(row, config.epochs), listener.batch)
+    best = BestEpoch(run.checkpoints)
     clean = torch.from_numpy(slices.images[split.train[:: max(1, len(split.train) // _CLEAN)]])
     clean_batches = clean.contiguous(memory_format=torch.channels_last).split(64)
     callbacks: list[pl.Callback] = [EMAWeightAveraging(decay=config.averaging)] if config.averaging else []

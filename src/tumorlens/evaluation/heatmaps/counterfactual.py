@@ -21,6 +21,7 @@ from tumorlens.data.counterfactuals import make_patched, make_twins
 from tumorlens.data.loader import Slices
 from tumorlens.evaluation.intervals import estimate_means
 from tumorlens.evaluation.metrics import Estimate
+from tumorlens.listener import SILENT, Progress
 
 
 class CounterfactualFigures(BaseModel, frozen=True):
@@ -64,7 +65,14 @@ class Asked:
     keys: tuple[str, ...]
 
 
-def ask(classifier: Classifier, slices: Slices, test: NDArray[np.intp], *, seed: int = 0) -> Asked | None:
+def ask(
+    classifier: Classifier,
+    slices: Slices,
+    test: NDArray[np.intp],
+    *,
+    seed: int = 0,
+    progress: Progress = SILENT.progress,
+) -> Asked | None:
     """Has the counterfactuals of outlined test scans classified; None where none has an outline or no class is nothing.
 
     The scans, greyscale and by the classifier's own preprocessing and classes, lend each other the tissue; another
@@ -83,12 +91,12 @@ def ask(classifier: Classifier, slices: Slices, test: NDArray[np.intp], *, seed:
 
     def called(pictures: NDArray[np.uint8]) -> NDArray[np.intp]:
         inputs = pictures[:, None].astype(np.float32) / np.float32(255)
-        classes: NDArray[np.intp] = classifier.probabilities(inputs).argmax(1)
+        classes: NDArray[np.intp] = classifier.probabilities(inputs, progress=progress).argmax(1)
         return classes
 
     figures = np.full((len(part), 4), np.nan)
     before = np.full(len(part), -1)
-    before[outlined] = classifier.probabilities(part.images[outlined]).argmax(1)
+    before[outlined] = classifier.probabilities(part.images[outlined], progress=progress).argmax(1)
     if len(twins):
         answers, own = called(twins.images), part.labels[twins.scan]
         figures[twins.scan, :3] = np.stack([before[twins.scan] == own, nothing[answers], answers == own], 1)

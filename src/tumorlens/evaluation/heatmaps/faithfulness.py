@@ -41,7 +41,7 @@ from tumorlens.evaluation.heatmaps.perturb import (
 from tumorlens.evaluation.intervals import estimate_means
 from tumorlens.evaluation.metrics import Estimate
 from tumorlens.explain.cam import METHODS, explain, methods_for
-from tumorlens.listener import SILENT, Listener
+from tumorlens.listener import SILENT, Listener, counted
 from tumorlens.model import Network
 
 SAMPLE = 200
@@ -199,10 +199,10 @@ def measure_faithfulness(
     original = maps(network, scans)
     listener.say("checking heat maps: noise, shifts, mirror")
     figures: dict[str, dict[str, NDArray[np.float64]]] = {key: {} for key in keys}
-    noisy = [maps(network, add_noise(scans, [seed, i])) for i in range(_REPEATS)]
+    noisy = [maps(network, add_noise(scans, [seed, i])) for i in counted(range(_REPEATS), listener.progress)]
     mirrored = maps(network, scans.flip(3))
     shifts = corner_shifts(scans.shape[3])
-    moved = [maps(network, move(scans, *shift)) for shift in shifts]
+    moved = [maps(network, move(scans, *shift)) for shift in counted(shifts, listener.progress)]
     for key in keys:
         before = original[key]
         figures[key]["noise"] = _mean([correlate(before, n[key]) for n in noisy])
@@ -212,14 +212,15 @@ def measure_faithfulness(
         figures[key]["shift_peak"] = _mean([displacement(a, b, scans.shape[3]) for a, b in pairs])
     listener.say("checking heat maps: randomised networks")
     for check, parts in (("random_head", ("head",)), ("random_network", ("features", "head"))):
-        after = [maps(randomize(network, parts, seed + i), scans) for i in range(_REPEATS)]
+        repeats = counted(range(_REPEATS), listener.progress)
+        after = [maps(randomize(network, parts, seed + i), scans) for i in repeats]
         for key in keys:
             figures[key][check] = _mean([correlate(original[key], a[key]) for a in after])
     listener.say("checking heat maps: pixels in and out")
     fineness = original[keys[0]].shape[1:]
     random_map = insert_and_delete(classifier, scans, None, target, fineness, seed)
     random_pixels = insert_and_delete(classifier, scans, None, target, scans.shape[2:], seed)
-    for key in keys:
+    for key in counted(keys, listener.progress):
         figures[key].update(insert_and_delete(classifier, scans, original[key], target, fineness, seed))
     chosen = [groups[i] for i in drawn]
     return Faithfulness(

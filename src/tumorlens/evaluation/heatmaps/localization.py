@@ -24,6 +24,7 @@ from tumorlens.evaluation.intervals import estimate_means
 from tumorlens.evaluation.metrics import Estimate
 from tumorlens.explain.cam import METHODS, explain, methods_for
 from tumorlens.explain.region import THRESHOLD
+from tumorlens.listener import SILENT, Listener, Progress
 
 SIZES = {"under 1%": (0.0, 0.01), "1 to 2%": (0.01, 0.02), "over 2%": (0.02, 1.01)}
 """Sizes of tumours, as shares of the picture: the lower end is included, the upper one is not."""
@@ -147,6 +148,7 @@ def judge_maps(
     target: Target = "predicted",
     methods: Sequence[str] | None = None,
     curves: NDArray[np.float64] | None = None,
+    listener: Listener = SILENT,
 ) -> Judged:
     """Judges heat maps against outlines, scan by scan; `summarize` makes a `Localization` of it, perhaps after `pool`.
 
@@ -164,14 +166,18 @@ def judge_maps(
         raise DataError("no test scan has an outline, so heat maps cannot be held against any")
     keys = _keys(classifier, methods)
     if curves is None:
-        curves = threshold_curves(classifier, slices, validation, target=target, methods=methods)
+        listener.say("choosing the heat maps' thresholds")
+        curves = threshold_curves(
+            classifier, slices, validation, target=target, methods=methods, progress=listener.progress
+        )
     rule = classifier.heat_map
     if len(curves):
         thresholds, fitted_on = THRESHOLDS[curves.mean(0).argmax(1)], len(curves)
     else:
         thresholds, fitted_on = np.array([rule.threshold if k == rule.method else THRESHOLD for k in keys]), rule.scans
     predicted, area, figures = [], [], []
-    for best, tumour, maps in _maps(classifier, slices, test, keys, target):
+    listener.say(f"holding heat maps of the {target} class against outlines")
+    for best, tumour, maps in _maps(classifier, slices, test, keys, target, listener.progress):
         predicted.append(best)
         area.append(tumour.coverage.mean(dtype=np.float64))
         figures.append([judge(heat, tumour, t) for heat, t in zip(maps, thresholds, strict=True)])
@@ -199,11 +205,12 @@ def threshold_curves(
     target: Target = "predicted",
     methods: Sequence[str] | None = None,
     baselines: bool = True,
+    progress: Progress = SILENT.progress,
 ) -> NDArray[np.float64]:
     """Dice of each scan's maps at each of `THRESHOLDS`: (scans with an outline, methods and baselines, 19)."""
     keys = _keys(classifier, methods, baselines)
     chosen = _outlined(slices, indices)
-    scans = _maps(classifier, slices, chosen, keys, target)
+    scans = _maps(classifier, slices, chosen, keys, target, progress)
     curves = [[dice_by_threshold(heat, tumour) for heat in maps] for _, tumour, maps in scans]
     return np.array(curves, np.float64).reshape(len(chosen), len(keys), len(THRESHOLDS))
 
@@ -287,7 +294,12 @@ def _scans(judged: Judged) -> list[ScanLocalization]:
 
 
 def _maps(
-    classifier: Classifier, slices: Slices, indices: NDArray[np.intp], keys: Sequence[str], target: Target
+    classifier: Classifier,
+    slices: Slices,
+    indices: NDArray[np.intp],
+    keys: Sequence[str],
+    target: Target,
+    progress: Progress,
 ) -> Iterator[tuple[str, Tumour, list[NDArray[np.float32]]]]:
     """Each scan's predicted class, its tumour, and its maps on its own grid in the order of the keys."""
     classes, restore = classifier.card.classes, classifier.preprocessing.restore
@@ -307,4 +319,5 @@ def _maps(
                 restore(heat[key][row] * (not hidden), scan) if key in METHODS else BASELINES[key].draw(scan)
                 for key in keys
             ]
+            progress(start + row + 1, len(indices))
             yield classes[best].key, Tumour.of(entry.outline, scan.height, scan.width), maps

@@ -88,11 +88,10 @@ def measure_heatmaps(
     template = load_template(_TEMPLATE)  # what is not installed is missed before minutes of work
     localization = of_true_class = None
     if any(slices.manifest.entries[i].outline for i in test):
-        listener.say("holding heat maps against outlines")
-        localization = summarize(judge_maps(classifier, slices, validation, test))
-        of_true_class = summarize(judge_maps(classifier, slices, validation, test, target="true"))
+        localization = summarize(judge_maps(classifier, slices, validation, test, listener=listener))
+        of_true_class = summarize(judge_maps(classifier, slices, validation, test, target="true", listener=listener))
     listener.say("replacing tumours by healthy tissue")
-    asked = ask(classifier, slices, test)
+    asked = ask(classifier, slices, test, progress=listener.progress)
     faithfulness = measure_faithfulness(
         classifier, slices.images[test], [slices.groups[i] for i in test], listener=listener
     )

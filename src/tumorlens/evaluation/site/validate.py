@@ -39,7 +39,7 @@ from tumorlens.evaluation.site.validation import Step, Unreadable, Validation
 from tumorlens.evaluation.testing.evaluate import make_case, predict_slices
 from tumorlens.files import write_table
 from tumorlens.formats import find_sources
-from tumorlens.listener import SILENT, Listener
+from tumorlens.listener import SILENT, Listener, counted
 from tumorlens.scan import FACTS
 from tumorlens.version import __version__
 
@@ -69,6 +69,7 @@ def validate_site(
     card = classifier.card
     listener.say(f"locked weights {card.name}: sha256 {card.sha256}, as its card says")
     manifest, steps = read_site(data, card.classes, listener)
+    listener.say(f"reading {len(manifest)} files")
     slices = load_slices(manifest, card.preprocessing, progress=listener.progress)
     kept, copies = each_once(slices)
     unreadable, reasons = _unreadable(slices)
@@ -78,17 +79,18 @@ def validate_site(
         steps.append(Step(name="in these files", count=len(slices), unit="slices"))
     steps.append(Step(name="analysed, each picture once", count=len(kept), unit="slices", excluded=copies))
     listener.say(f"testing on {len(kept)} slices")
-    predictions = _anonymous(predict_slices(classifier, slices, kept), slices, kept)
+    predictions = _anonymous(predict_slices(classifier, slices, kept, listener.progress), slices, kept)
     listener.say("scoring, with 1,000 resamples for the intervals")
     calibrated = card.calibration is not None
-    scores = steady_scores(score(predictions, calibrated=calibrated), predictions)
+    scores = steady_scores(score(predictions, calibrated=calibrated, progress=listener.progress), predictions)
     facts = [_facts(slices, i) for i in kept]
     comparisons = compare(scores, card.scores)
     coverage, size = set_figures(classifier.prediction_sets(predictions.probabilities), predictions)
     if coverage is not None and card.calibration is not None:
         promised = Estimate(value=card.calibration.coverage)
         comparisons.append(compare_one("coverage", "Coverage of the prediction sets", coverage, promised))
-    judged = classifier.judge(slices.images[kept])
+    listener.say("asking the gate which scans are unlike those of the training")
+    judged = classifier.judge(slices.images[kept], progress=listener.progress)
     validation = Validation(
         site=" and ".join(path.name if path.is_dir() else path.stem for path in data),
         date=dt.date.today().isoformat(),
@@ -112,7 +114,9 @@ def validate_site(
     failures = choose_failures(predictions)
     listener.say(f"explaining {sum(map(len, failures.values()))} failures")
     gallery = {
-        kind: [_failure(classifier, slices, predictions, int(kept[row]), row) for row in rows]
+        kind: [
+            _failure(classifier, slices, predictions, int(kept[row]), row) for row in counted(rows, listener.progress)
+        ]
         for kind, rows in failures.items()
     }
     listener.say("writing the report")

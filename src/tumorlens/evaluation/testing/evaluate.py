@@ -16,16 +16,18 @@ from tumorlens.evaluation.metrics import Scores, score
 from tumorlens.evaluation.pages.gallery import GalleryCase, choose_cases
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.evaluation.testing.report import ReportContext, write_report
-from tumorlens.listener import SILENT, Listener
+from tumorlens.listener import SILENT, Listener, Progress, counted
 from tumorlens.overlay import draw_overlay, draw_scan
 
 
-def predict_slices(classifier: Classifier, slices: Slices, indices: NDArray[np.intp]) -> Predictions:
+def predict_slices(
+    classifier: Classifier, slices: Slices, indices: NDArray[np.intp], progress: Progress = SILENT.progress
+) -> Predictions:
     """The classifier's probabilities for scans that are loaded already."""
     return Predictions(
         classes=classifier.card.classes,
         truth=slices.labels[indices],
-        probabilities=classifier.probabilities(slices.images[indices]),
+        probabilities=classifier.probabilities(slices.images[indices], progress=progress),
         names=[slices.manifest.entries[i].name for i in indices],
         groups=np.array([slices.groups[i] for i in indices]),
     )
@@ -47,17 +49,21 @@ def evaluate(
     metrics.json, predictions.csv and plots go into the folder. `history` is the training's log, for its curves.
     """
     listener.say(f"testing on {len(indices)} scans")
-    predictions = predict_slices(classifier, slices, indices)
+    predictions = predict_slices(classifier, slices, indices, listener.progress)
     listener.say("scoring, with 1,000 resamples for the intervals")
-    scores = score(predictions, calibrated=classifier.card.calibration is not None)
+    calibrated = classifier.card.calibration is not None
+    scores = score(predictions, calibrated=calibrated, progress=listener.progress)
     calibration = None
     if (fitted := classifier.card.calibration) is not None:
-        judged = classifier.judge(slices.images[indices])
+        listener.say("asking the gate which scans are unlike those of the training")
+        judged = classifier.judge(slices.images[indices], progress=listener.progress)
         unknown = None if judged is None else np.array([one.unknown for one in judged])
         calibration = score_calibration(predictions, scores, Scaling.of_card(classifier.card), fitted, unknown)
     chosen = choose_cases(predictions)
     listener.say(f"explaining {len(chosen)} cases for the gallery")
-    gallery = [make_case(classifier, slices, predictions, int(indices[i]), i) for i in chosen]
+    gallery = [
+        make_case(classifier, slices, predictions, int(indices[i]), i) for i in counted(chosen, listener.progress)
+    ]
     listener.say("writing the report")
     write_report(
         folder,
