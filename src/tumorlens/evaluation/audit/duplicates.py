@@ -12,6 +12,8 @@ Three steps, each stricter and dearer than the one before:
 In Cheng's set the fine patterns of copies correlate by 0.993 and more, those of neighbouring slices, 6 mm apart, by
 0.90 and less. `FINE_LEAST` lies where sharpened and equalised copies are still found. Slices that are known to be of
 one series are neighbours, often thin ones, so more is asked of them. benchmarks/audit.py measures all this.
+
+Tiles of stained tissue may be turned by any angle besides: `turned` finds those.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from tumorlens.evaluation.audit.pictures import Pictures
+from tumorlens.evaluation.audit.turned import LEAST, SMALLEST, find_turned, fit_turned
 from tumorlens.grey import Number
 
 Integers = NDArray[np.intp]
@@ -92,7 +95,10 @@ def find_groups(pictures: Pictures, series: Integers, progress: Callable[[float]
         same = _same(pictures, series, low[part], high[part])
         kept_low.append(low[part][same])
         kept_high.append(high[part][same])
-        progress(0.6 + 0.4 * part.stop / len(low))
+        progress(0.6 + 0.2 * part.stop / len(low))
+    turned = find_turned(pictures, single[_are_tiles(pictures, single)], lambda share: progress(0.8 + 0.2 * share))
+    kept_low.append(turned[0])
+    kept_high.append(turned[1])
     a, b = (numbers[np.concatenate([single[:0], *kept])] for kept in (kept_low, kept_high))
     graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(len(digests),) * 2)
     labels = connected_components(graph, directed=False)[1][numbers]
@@ -144,10 +150,36 @@ def relations(pictures: Pictures, labels: Integers) -> tuple[Integers, list[str]
         same = digest[these] == digest[first[these]]
         form, score, small = fit(pictures, first[these], these)
         forms[these], scores[these] = np.where(same, 0, form), np.where(same, 1, score)
+        near = score >= np.where(small, SMALL_LEAST, FINE_LEAST)
         for k, i in enumerate(these):
-            near = scores[i] >= (SMALL_LEAST if small[k] else FINE_LEAST)
-            words[i] = "identical" if same[k] else _in_words(pictures, int(first[i]), int(i), int(forms[i]), bool(near))
+            words[i] = (
+                "identical" if same[k] else _in_words(pictures, int(first[i]), int(i), int(forms[i]), bool(near[k]))
+            )
+        tiles = these[~same & ~near & _are_tiles(pictures, these) & _are_tiles(pictures, first[these])]
+        if len(tiles):
+            maps, scores[tiles] = fit_turned(pictures, first[tiles], tiles)
+            for i, linear, score_of in zip(tiles, maps, scores[tiles], strict=True):
+                forms[i], words[i] = _nearest_form(linear), _turned_in_words(linear, score_of >= LEAST)
     return forms, words, scores
+
+
+def _are_tiles(pictures: Pictures, chosen: Integers) -> NDArray[np.bool_]:
+    """Whether pictures are tiles of stained tissue that are large enough to be recognised when turned."""
+    sides = np.minimum(pictures.column("height", chosen), pictures.column("width", chosen))
+    tiles: NDArray[np.bool_] = pictures.column("stained", chosen) & (sides >= SMALLEST)
+    return tiles
+
+
+def _nearest_form(linear: NDArray[np.float64]) -> int:
+    """The one of the eight forms that a (2, 2) map from the first picture to the second is nearest to."""
+    places = np.mgrid[-1:2, -1:2].astype(np.float64)  # down, right
+    wanted = np.tensordot(linear[::-1, ::-1], places, 1)
+    return int(np.argmax([(turn(places, form) * wanted).sum() for form in range(8)]))
+
+
+def _turned_in_words(linear: NDArray[np.float64], near: bool) -> str:
+    words = ["mirrored"] * bool(np.linalg.det(linear) < 0) + ["turned"]
+    return ", ".join(words if near else [*words, "by way of another copy"])
 
 
 def _in_words(pictures: Pictures, first: int, second: int, form: int, near: bool) -> str:

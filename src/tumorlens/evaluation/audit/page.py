@@ -36,6 +36,7 @@ _KINDS = {
     "filtered": ("Filtered", "Sharpened, equalised, or with another curve of grey."),
     "mirrored": ("Mirrored", "Left and right are swapped; turned as well where that is said."),
     "rotated": ("Rotated", "Turned by 90, 180 or 270 degrees, clockwise."),
+    "turned": ("Turned", "A tile of tissue, turned by any angle about its middle, and enlarged or stretched."),
 }
 
 

@@ -30,9 +30,12 @@ FINE, COARSE = 64, 32
 BINS = 32
 """Bins of the intensity histogram, from 0 to 1."""
 
-CACHE = "pictures-1.cache"
+CACHE = "pictures-2.cache"
 """Name of the file of records; another number for another way of describing pictures."""
 
+_STAINED = (
+    0.04  # mean distance between the strongest and the weakest colour; tinted slices of heads have 0.014 and less
+)
 _BLANK = 0.004  # standard deviation, of [0, 1]: one grey level of 256
 _SCALE = 32.0  # patterns have a standard deviation of 1; four of them fit int8
 _FLOOR = 0.2  # of a picture's standard deviation: weaker patterns are noise, and are not amplified
@@ -46,6 +49,7 @@ RECORD = np.dtype(
         ("height", "<i4"),
         ("width", "<i4"),
         ("colour", "?"),
+        ("stained", "?"),
         ("blank", "?"),
         ("digest", "<u8"),
         ("series", "S12"),
@@ -60,6 +64,7 @@ RECORD = np.dtype(
 key: hash of the file's path, size and time of change.
 place, places: which of the file's pictures this is, from 0, and how many there are.
 frame: the reader's number for it; blank frames count there.
+stained: it is as colourful as stained tissue; JPEG gives some grey slices a tint.
 blank: hardly anything is shown.
 digest: hash of the pixels.
 series: pseudonym of the patient or series that the file names.
@@ -123,6 +128,7 @@ def describe(scan: Scan, key: int, place: int, places: int) -> NDArray[np.void]:
     record = np.zeros(1, RECORD)
     record["key"], record["place"], record["places"], record["frame"] = key, place, places, scan.frame
     record["height"], record["width"], record["colour"] = scan.height, scan.width, scan.pixels.ndim == 3
+    record["stained"] = scan.pixels.ndim == 3 and np.ptp(scan.pixels, axis=2).mean() > _STAINED
     record["blank"] = coarse.std() < _BLANK
     record["digest"] = _hash(f"{pixels.shape}".encode() + pixels.tobytes())
     if identifier := scan.patient or scan.series:
