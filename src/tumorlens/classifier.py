@@ -351,9 +351,8 @@ class Classifier:
 
     def _foreign(self, scan: Scan) -> str:
         """Why the scan is none of the kind that the weights know, by what its file says; empty where it is."""
-        return self.card.modality.refuses(scan, sees_colour=self.preprocessing.in_colour) or self.preprocessing.refuses(
-            scan
-        )
+        rule = self.preprocessing
+        return self.card.modality.refuses(scan, sees_colour=rule.in_colour) or rule.refuses(scan)
 
     def _doubts(self, scan: Scan) -> Iterator[str]:
         """What of the scan speaks against trusting a finding."""
