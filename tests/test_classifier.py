@@ -17,6 +17,7 @@ from tumorlens.classes import BRAIN_TUMORS, ClassSet
 from tumorlens.classifier import Classifier
 from tumorlens.errors import ConfigError, ModelError
 from tumorlens.finding import Finding
+from tumorlens.modality import find_modality
 from tumorlens.model import build_network
 from tumorlens.model.gate import Gate
 from tumorlens.overlay import draw_overlay, draw_scan
@@ -171,8 +172,8 @@ def test_a_small_scan_is_said(tiny_classifier: Classifier) -> None:
 
 
 def test_colour_is_said_where_the_network_does_not_see_it(tiny_classifier: Classifier) -> None:
-    colour = Scan(np.random.default_rng(0).random((40, 40, 3), np.float32), "x")
-    (finding,) = _sure(tiny_classifier, "glioma").find([colour], explain=False)
+    grey = np.random.default_rng(0).random((40, 40, 1), np.float32)
+    (finding,) = _sure(tiny_classifier, "glioma").find([Scan(grey * np.float32([1, 1, 0.95]), "x")], explain=False)
     assert finding.warnings == ("a colour picture; the network sees its greyscale",)
 
 
@@ -363,6 +364,20 @@ def test_a_scan_whose_file_says_another_modality_is_unknown_whatever_it_looks_li
 
 
 def test_weights_for_any_modality_take_a_scan_of_each(tiny_classifier: Classifier) -> None:
-    card = tiny_classifier.card.model_copy(update={"modality": ""})
+    card = tiny_classifier.card.model_copy(update={"modality": find_modality("")})
     classifier = Classifier.of(tiny_classifier.network, card)
     assert not classifier.find([replace(_scans(1)[0], modality="CT")])[0].unknown
+
+
+def test_stained_tissue_and_numbers_without_a_unit_are_unknown_with_the_reason(tiny_classifier: Classifier) -> None:
+    tile = Scan(np.full((64, 64, 3), (0.6, 0.4, 0.7), np.float32), "tile.png")
+    (finding,) = tiny_classifier.find([tile])
+    assert finding.unknown
+    assert finding.reason == "it is in colour, as stained tissue is, and these weights know brain MRI only"
+    windows = Preprocessing(size=32, windows=((40, 80),))
+    card = tiny_classifier.card.model_copy(update={"modality": find_modality("CT"), "preprocessing": windows})
+    plain, deep = _scans(2)
+    deep, plain = (replace(s, modality=None, unitless=u) for s, u in ((deep, True), (plain, False)))
+    findings = Classifier.of(tiny_classifier.network, card).find([deep, plain])
+    assert [f.unknown for f in findings] == [True, False]
+    assert "Hounsfield" in findings[0].reason

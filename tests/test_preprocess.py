@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
@@ -185,3 +186,43 @@ def test_an_outline_lands_where_the_scan_does(spacing: tuple[float, float] | Non
     assert covered.dtype == np.uint8
     np.testing.assert_allclose(covered / 255, rule(scan)[0], atol=0.51)  # the scan is smoothed at its edges
     assert ((covered > 127) == (rule(scan)[0] > 0.5)).mean() > 0.97
+
+
+WINDOWS = ((40.0, 80.0), (600.0, 2800.0))
+
+
+def test_hounsfield_windows_are_channels() -> None:
+    units = np.full((32, 32), -1000, np.float32)
+    units[8:24, 8:24], units[12:20, 12:20] = 1000, 60
+    scan = Scan(np.zeros((32, 32), np.float32), "ct.dcm", modality="CT", hounsfield=units)
+    brain, bone = Preprocessing(size=32, windows=WINDOWS)(scan)
+    assert brain[16, 16] == pytest.approx(0.75)
+    assert (brain[0, 0], brain[9, 9]) == (0, 1)
+    assert bone[9, 9] == pytest.approx((1000 - 600) / 2800 + 0.5)
+
+
+def test_a_picture_of_8_bits_goes_into_every_window_as_it_is() -> None:
+    scan = Scan(np.linspace(0, 1, 1024, dtype=np.float32).reshape(32, 32), "ct.png")
+    brain, bone = Preprocessing(size=32, windows=WINDOWS)(scan)
+    assert_allclose(brain, scan.pixels, atol=1e-6)
+    assert_allclose(bone, brain)
+
+
+def test_deeper_pictures_without_a_unit_are_refused_where_windows_need_one() -> None:
+    scan = Scan(np.zeros((32, 32), np.float32), "ct16.png", unitless=True)
+    assert "Hounsfield" in Preprocessing(windows=WINDOWS).refuses(scan)
+    assert Preprocessing().refuses(scan) == ""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"windows": WINDOWS, "channels": 3},
+        {"windows": WINDOWS, "intensity": "stretch"},
+        {"channels": 2},
+        {"windows": [[40, 0]]},
+    ],
+)
+def test_windows_and_channels_must_fit(settings: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"windows|channels|greater than 0"):
+        Preprocessing.model_validate(settings)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from tumorlens.classes import ClassSet
 from tumorlens.errors import ChecksumMismatch, ModelError
 from tumorlens.files import write_atomically
+from tumorlens.modality import Modality, as_modality, find_modality
 from tumorlens.preprocess import Preprocessing
 from tumorlens.strangeness import Kind
 
@@ -94,8 +95,7 @@ class WeightsCard(BaseModel, frozen=True):
         half: Whether the weights are stored in half precision: half the size, computed with in single precision.
         pretrained: What the training began with, and its licence; empty where it began with random numbers.
         mirrored: Whether answers are the mean over a scan and its mirror image.
-        modality: DICOM's name for what made the scans, such as "MR"; a scan that says another is unknown. Empty where
-            any serves.
+        modality: What its scans are; a scan of another modality is unknown.
         classes: What its outputs mean, in order.
         temperature: Divides the logits before the softmax; 1 where none was fitted.
         bias: Added to the logits before that, by class key; empty where none was fitted.
@@ -120,7 +120,7 @@ class WeightsCard(BaseModel, frozen=True):
     half: bool = False
     pretrained: str = ""
     mirrored: bool = False
-    modality: str = "MR"
+    modality: Annotated[Modality, BeforeValidator(as_modality)] = find_modality("MR")
     classes: ClassSet
     temperature: float = Field(1.0, gt=0)
     bias: dict[str, float] = {}

@@ -351,9 +351,8 @@ class Classifier:
 
     def _foreign(self, scan: Scan) -> str:
         """Why the scan is none of the kind that the weights know, by what its file says; empty where it is."""
-        if not scan.modality or not self.card.modality or scan.modality == self.card.modality:
-            return ""
-        return f"its file says {scan.modality}, and these weights know {self.card.modality} only"
+        rule = self.preprocessing
+        return self.card.modality.refuses(scan, sees_colour=rule.in_colour) or rule.refuses(scan)
 
     def _doubts(self, scan: Scan) -> Iterator[str]:
         """What of the scan speaks against trusting a finding."""

@@ -68,7 +68,7 @@ class Finding:
         prediction_set: Keys of the classes in the conformal prediction set, the most probable first: of scans like
             those of the calibration, it holds the true class for the share that the card promises
             (`Calibration.coverage`). Empty for an unknown scan, and where the weights were not calibrated.
-        unknown: Whether the scan is unlike those of the training, or its file says that another modality made it.
+        unknown: Whether the scan is unlike those of the training, or of another modality.
         strangeness: How far it lies from them: above 1, it is unknown. None where the weights have no gate.
         reason: Why it is unknown, in words; else empty.
         scan: The scan, where a finding is to be drawn; findings that come one after another do without.

@@ -5,15 +5,18 @@ Training and use call the same `Preprocessing`, so they can never differ.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from tumorlens.outline import Outline
 from tumorlens.scan import Scan
+
+HounsfieldWindow = tuple[float, Annotated[float, Field(gt=0)]]
+"""Centre and width in Hounsfield units."""
 
 
 class Preprocessing(BaseModel, frozen=True, extra="forbid"):
@@ -25,16 +28,48 @@ class Preprocessing(BaseModel, frozen=True, extra="forbid"):
 
     Attributes:
         size: Height and width of the input, in pixels; 64 in the paper.
-        channels: 1 for greyscale, 3 for RGB.
+        channels: 1 for greyscale, 3 for RGB; one for each window, where there are some.
+        windows: Windows of a CT slice's Hounsfield units, a channel each: below is 0, above 1. A picture of 8 bits has
+            gone through somebody's window already; it is taken as it is, in every channel.
         intensity: "unit" leaves the reader's [0, 1] as it is, as the paper does; "stretch" maps the percentiles
             below to 0 and 1, so that the window a scan was stored with makes no difference.
         percentiles: The two percentiles of "stretch", over the whole scan.
     """
 
     size: int = Field(64, ge=16, le=1024)
-    channels: Literal[1, 3] = 1
+    channels: int = Field(1, ge=1, le=8)
+    windows: tuple[HounsfieldWindow, ...] = ()
     intensity: Literal["unit", "stretch"] = "unit"
     percentiles: tuple[float, float] = (0.5, 99.5)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_channels(cls, settings: Any) -> Any:
+        if isinstance(settings, dict) and (windows := settings.get("windows")):
+            return {"channels": len(windows), **settings}
+        return settings
+
+    @model_validator(mode="after")
+    def _check_channels(self) -> Preprocessing:
+        if self.windows and (self.channels != len(self.windows) or self.intensity != "unit"):
+            raise ValueError("windows make a channel each, and are intensities already: leave channels and intensity")
+        if not self.windows and self.channels not in (1, 3):
+            raise ValueError("channels are 1 for greyscale or 3 for RGB")
+        return self
+
+    @property
+    def in_colour(self) -> bool:
+        """Whether the channels are red, green and blue."""
+        return self.channels == 3 and not self.windows
+
+    def refuses(self, scan: Scan) -> str:
+        """Why no input can be made of a scan; empty where it can."""
+        if self.windows and scan.hounsfield is None and scan.unitless:
+            return (
+                "nothing says which of its numbers are Hounsfield units; give the DICOM or NIfTI file, or a picture "
+                "of 8 bits in a brain window"
+            )
+        return ""
 
     def __call__(self, scan: Scan) -> NDArray[np.float32]:
         """Applies the rule.
@@ -42,7 +77,7 @@ class Preprocessing(BaseModel, frozen=True, extra="forbid"):
         Returns:
             (channels, size, size) float32 in [0, 1].
         """
-        pixels = scan.grey if self.channels == 1 else scan.rgb
+        pixels = self._pixels(scan)
         planes = pixels[..., None] if pixels.ndim == 2 else pixels
         top, left, height, width = self.placement(scan)
         out = np.zeros((self.channels, self.size, self.size), np.float32)
@@ -58,6 +93,15 @@ class Preprocessing(BaseModel, frozen=True, extra="forbid"):
                 inside -= low
                 inside /= high - low
         return out.clip(0, 1, out=out)
+
+    def _pixels(self, scan: Scan) -> NDArray[np.float32]:
+        """What the channels show, on the scan's own grid: (H, W), or (H, W, channels)."""
+        if not self.windows:
+            return scan.grey if self.channels == 1 else scan.rgb
+        if scan.hounsfield is None:
+            return np.broadcast_to(scan.grey[..., None], (*scan.grey.shape, self.channels))
+        shown = [((scan.hounsfield - centre) / width + 0.5).clip(0, 1) for centre, width in self.windows]
+        return np.stack(shown, 2).astype(np.float32)
 
     def cover(self, outline: Outline, scan: Scan) -> NDArray[np.uint8]:
         """Where an outline lies in the input: (size, size), the share of each pixel inside, in 255ths."""

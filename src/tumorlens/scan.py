@@ -53,6 +53,9 @@ class Scan:
         patient: Patient identifier where the file has one. Never logged, never written; see `Manifest`.
         series: Series identifier where the file has one. Slices of one series show neighbouring tissue.
         modality: DICOM modality, such as "MR", where the file has one.
+        hounsfield: (H, W) float32 Hounsfield units of a CT slice, on the scan's grid, where the file says what its
+            numbers are; air where it was padded.
+        unitless: Whether the file holds finer steps than 8 bits, and nobody says what they count.
         warnings: What the reader noticed that speaks against trusting the pixels.
         facts: Some of `FACTS`, where the file has them: "sex" is "F", "M" or "O"; "age" a band such as "60-74", see
             `age_band`; "scanner" maker and model; "field_strength" such as "1.5 T". Never a name, date or identifier.
@@ -82,6 +85,8 @@ class Scan:
     instance: str | None = field(default=None, repr=False)
     number: int | None = None
     info: SeriesInfo = field(default_factory=SeriesInfo, repr=False)
+    hounsfield: NDArray[np.float32] | None = field(default=None, repr=False)
+    unitless: bool = False
 
     @classmethod
     def of(

@@ -256,6 +256,7 @@ def test_info_lists_the_packages_weights(run: Run, tiny_weights: Path, monkeypat
     assert document["version"] == tumorlens.__version__
     assert [w["name"] for w in document["weights"]] == ["tiny"]
     code, out, _ = run("info")
+    assert "knows brain MRI (MR), a slice at a time, in grey, from DICOM, NIfTI, MATLAB, picture" in out
     assert code == 0
     assert "tiny (cnn_lstm, 32 pixels)" in out
     assert "no tumour" in out

@@ -113,3 +113,30 @@ def test_every_other_picture_is_bent() -> None:
 
 def test_without_outlines_there_are_none() -> None:
     assert augment_with(torch.rand(2, 1, 16, 16), None)[1] is None
+
+
+def _tile() -> Tensor:
+    """A tile whose four corners differ in each colour, (1, 3, 16, 16)."""
+    tile = torch.full((1, 3, 16, 16), 0.8)
+    tile[0, 0, :4, :4], tile[0, 1, :4, -4:], tile[0, 2, -4:, :4] = 0.3, 0.4, 0.5
+    return tile
+
+
+def test_tiles_lie_in_all_eight_ways_and_heads_in_two() -> None:
+    torch.manual_seed(0)
+    tiles = _tile().expand(400, -1, -1, -1)
+    turned, _ = augment_with(tiles, None, 1e-6, upright=False, stained=True)
+    assert len(torch.unique(turned[..., 1::13, 1::13].flatten(1).mul(20).round(), dim=0)) == 8
+    heads, _ = augment_with(tiles, None, 1e-6)
+    assert len(torch.unique(heads[..., 1::13, 1::13].flatten(1).mul(20).round(), dim=0)) == 2
+
+
+def test_stains_vary_and_glass_stays_glass() -> None:
+    torch.manual_seed(0)
+    violet = torch.tensor([0.45, 0.3, 0.6])[None, :, None, None].expand(64, -1, 16, 16)
+    varied, _ = augment_with(violet, None, 1.0, upright=False, stained=True)
+    assert varied.std(0).mean() > 0.01
+    assert varied.flatten(2).std(2).max() < 1e-4  # the same all over a picture, its corners too
+    assert 0 <= varied.min() <= varied.max() <= 1
+    glass, _ = augment_with(torch.ones(64, 3, 16, 16), None, 1.0, upright=False, stained=True)
+    assert glass.min() > 0.9

@@ -55,7 +55,7 @@ def test_sections_left_empty_in_the_file(make_yaml: Callable[[str | bytes], Path
         ({"averaging": 1}, "averaging: Input should be less than 1"),
         ({"batch_size": 1}, "batch_size: Input should be greater than or equal to 2"),
         ({"preprocessing": {"size": 8}}, "preprocessing.size: Input should be greater"),
-        ({"preprocessing": {"channels": 2}}, "preprocessing.channels: Input should be 1 or 3"),
+        ({"preprocessing": {"channels": 2}}, "channels are 1 for greyscale or 3 for RGB"),
         ({"split": "stratified"}, "split: String should match pattern"),
         ({"split": "fold:x"}, "split: String should match pattern"),
         ({"precision": "16"}, "precision: Input should be 'auto', '32' or 'bf16'"),

@@ -155,6 +155,7 @@ class Console:
             self.out.print(f"[bold]{escape(card.name)}[/] ({escape(card.network)}, {card.preprocessing.size} pixels)")
             lines = [
                 f"tells apart {', '.join(c.name for c in card.classes)}",
+                f"knows {_modality(card)}",
                 f"trained on {card.data}",
                 f"split: {card.split}",
                 *(f"{k}: {_figure(v)}" for k, v in card.scores.items() if isinstance(v, dict)),
@@ -309,6 +310,16 @@ def _signed(estimate: Estimate) -> str:
         return "–"
     ends = "" if estimate.low is None or estimate.high is None else f" ({estimate.low:+.3f} to {estimate.high:+.3f})"
     return f"{estimate.value:+.3f}{ends}"
+
+
+def _modality(card: WeightsCard) -> str:
+    """What the scans of some weights are, how they become input, and which files hold them."""
+    modality, rule = card.modality, card.preprocessing
+    windows = ", ".join(f"{centre:g} ± {width / 2:g}" for centre, width in rule.windows)
+    seen = f"windows of {windows} HU" if windows else "in colour" if rule.in_colour else "in grey"
+    code = f" ({modality.code})" if modality.code else ""
+    files = f", from {', '.join(modality.formats)}" if modality.formats else ""
+    return f"{modality.name}{code}, a {modality.word} at a time, {seen}{files}"
 
 
 def _figure(estimate: dict[str, float | None]) -> str:

@@ -1,7 +1,16 @@
-"""Random changes a brain MRI slice can really have, on whole batches.
+"""Random changes a scan can really have, on whole batches.
 
 Patients lie turned, shifted and nearer or farther; the left and the right half of a head look alike; scanners differ
 in contrast, in the smooth shading of their coils and in noise. Slices are never turned upside down: no scan is.
+
+Tiles of tissue have no up: they lie in all eight ways. Laboratories differ in how much of each stain tissue takes, so
+the amounts of haematoxylin, eosin and what is left vary, as colour deconvolution finds them.
+
+References:
+    Ruifrok and Johnston, Quantification of histochemical staining by color deconvolution, Anal. Quant. Cytol. Histol.
+    23, 2001 (the stains' colours).
+    Tellez et al., Whole-slide mitosis detection in H&E breast histology, IEEE Trans. Med. Imaging 37, 2018 (stains that
+    vary in training).
 """
 
 from __future__ import annotations
@@ -13,6 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))
+"""Optical densities in red, green and blue of haematoxylin, eosin and DAB, a row each."""
+
 
 def augment(images: Tensor, strength: float = 1.0) -> Tensor:
     """Changes each picture of a batch in its own random way.
@@ -23,12 +35,20 @@ def augment(images: Tensor, strength: float = 1.0) -> Tensor:
 
 
 def augment_with(
-    images: Tensor, coverage: Tensor | None, strength: float = 1.0, warp: float = 0.0
+    images: Tensor,
+    coverage: Tensor | None,
+    strength: float = 1.0,
+    warp: float = 0.0,
+    *,
+    upright: bool = True,
+    stained: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
     """The same, taking the pictures' outlines along.
 
     `coverage` is (B, S, S) float32 in [0, 1], the share of each pixel inside the outline; it is moved with the
     pictures. `warp` is the standard deviation, in halves of the picture, of smooth random bends in every other picture.
+    Pictures that are not `upright` are turned by quarters too, and go on beyond their edge as in a mirror; of `stained`
+    ones, in RGB, the stains vary, and not a scanner's contrast and shading.
     """
     if strength <= 0:
         return images, coverage
@@ -47,6 +67,8 @@ def augment_with(
     angle = uniform(15 * math.pi / 180) * moving
     scale_x, scale_y = 1 + uniform(0.12) * moving, 1 + uniform(0.12) * moving
     shear = uniform(0.08) * moving
+    if not upright:
+        angle = angle + torch.randint(4, (batch,), device=images.device) * (math.pi / 2)
     cos, sin = angle.cos(), angle.sin()
     matrix = torch.stack(
         [
@@ -59,9 +81,12 @@ def augment_with(
     if warp > 0:
         bends = torch.randn(batch, 2, 5, 5, device=images.device) * (chance(0.5) * warp)[:, None, None, None]
         grid = grid + _smooth(bends, images.shape[-1]).permute(0, 2, 3, 1)
-    moved = F.grid_sample(images, grid, align_corners=False)
+    beyond = "zeros" if upright else "reflection"
+    moved = F.grid_sample(images, grid, padding_mode=beyond, align_corners=False)
     if coverage is not None:
-        coverage = F.grid_sample(coverage[:, None], grid, align_corners=False)[:, 0]
+        coverage = F.grid_sample(coverage[:, None], grid, padding_mode=beyond, align_corners=False)[:, 0]
+    if stained:
+        return _restained(moved, strength), coverage
 
     def per_picture(values: Tensor) -> Tensor:
         return values[:, None, None, None]
@@ -73,6 +98,17 @@ def augment_with(
         torch.rand(batch, device=images.device) * chance(0.5) * 0.03 * strength
     )
     return (contrasted * field + noise).clamp(0, 1), coverage
+
+
+def _restained(images: Tensor, strength: float) -> Tensor:
+    """Each picture with a little more or less of each stain, and brighter or darker: (B, 3, S, S) in [0, 1]."""
+    colours = F.normalize(torch.tensor(_STAINS, device=images.device), dim=1)
+    spread = 0.15 * strength
+    amounts = torch.einsum("bcij,cs->bsij", -images.clamp_min(1 / 255).log(), torch.linalg.inv(colours))
+    more = 1 + (torch.rand(len(images), 3, 1, 1, device=images.device) * 2 - 1) * spread
+    density = torch.einsum("bsij,sc->bcij", amounts * more, colours)
+    light = (torch.rand(len(images), 1, 1, 1, device=images.device) * 2 - 1) * spread / 2
+    return (density.neg() - light).exp().clamp(0, 1)
 
 
 def _smooth(coarse: Tensor, size: int) -> Tensor:

@@ -70,6 +70,8 @@ def read(path: str, axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
             study=path,
             info=info,
             modality="CT" if volume.hounsfield else None,
+            hounsfield=values.astype(np.float32, copy=False) if volume.hounsfield else None,
+            unitless=not volume.hounsfield,
         )
 
 

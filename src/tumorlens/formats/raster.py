@@ -56,7 +56,7 @@ def read(path: str, _axis: str = "axial", _keep: bool = False) -> Iterator[Scan]
                     return
                 check_size(path, image.height, image.width)
                 pixels, warnings = _pixels(path, image)
-            yield Scan(pixels, path, frame=page, warnings=warnings)
+            yield Scan(pixels, path, frame=page, warnings=warnings, unitless=image.mode.startswith(("I", "F")))
 
 
 def _turn_to(image: Image.Image, page: int) -> bool:

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from tumorlens.errors import ConfigError
+from tumorlens.modality import Modality, as_modality, find_modality
 from tumorlens.preprocess import Preprocessing
 
 _ATTENTION = {
@@ -74,7 +75,9 @@ class TrainConfig(BaseModel):
 
     half: bool = Field(False, description="store the weights in half precision: half the size")
 
-    modality: str = Field("MR", description="DICOM's name for what makes the scans; empty where any serves")
+    modality: Annotated[Modality, BeforeValidator(as_modality)] = Field(
+        find_modality("MR"), description="what the scans are: MR, CT, SM (stained tissue), or a card's path"
+    )
     unlike: dict[str, str] = Field(
         {},
         description="pictures of other kinds, to be recognised by name: folder or data set, such as unlike.CT=head_ct",
@@ -154,9 +157,12 @@ class TrainConfig(BaseModel):
             return settings
         recipe = RECIPES.get(str(settings.get("model", cls.model_fields["model"].default)), {})
         filled = {**recipe, **settings}
-        for name in ("preprocessing", "options"):
-            if name in recipe and isinstance(given := settings.get(name), dict):
-                filled[name] = {**recipe[name], **given}
+        modality = as_modality(settings.get("modality", ""))
+        own = modality.preprocessing if isinstance(modality, Modality) else {}
+        for name, more in (("preprocessing", own), ("options", {})):
+            given = settings.get(name, {})
+            if isinstance(given, dict) and (name in recipe or more):
+                filled[name] = {**recipe.get(name, {}), **more, **given}
         return filled
 
 

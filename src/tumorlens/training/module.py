@@ -65,7 +65,9 @@ class TrainingModule(pl.LightningModule):
         images, labels, *outlines = batch
         guided = bool(outlines) and self.config.guidance > 0 and isinstance(self.network, AttentiveNetwork)
         covered = outlines[0].float() / 255 if guided else None
-        images, covered = augment_with(images, covered, self.config.augmentation, self.config.warp)
+        modality, strength = self.config.modality, self.config.augmentation
+        ways = {"upright": modality.upright, "stained": modality.colour is True and images.shape[1] == 3}
+        images, covered = augment_with(images, covered, strength, self.config.warp, **ways)
         images = images.to(memory_format=torch.channels_last)
         guidance: Tensor | float = 0.0
         if covered is not None:

@@ -432,3 +432,42 @@ def test_values_behind_a_window_are_kept_where_asked_for(
     assert np.array_equal(scan.values.numbers, stored)
     assert (scan.values.low, scan.values.high, scan.values.inverted) == (300, 500, True)
     assert plain.values is None
+
+
+def test_ct_has_hounsfield_units_and_padding_is_air(make_dicom: Callable[..., Path]) -> None:
+    stored = np.arange(40 * 32, dtype=np.uint16).reshape(40, 32)
+    stored[0] = 60_000
+    ct = {"Modality": "CT", "RescaleSlope": 1, "RescaleIntercept": -1024, "PixelPaddingValue": 60_000}
+    scan = read_one(make_dicom(stored, **ct))
+    assert scan.hounsfield is not None
+    assert scan.hounsfield.dtype == np.float32
+    assert_allclose(scan.hounsfield[1:], stored[1:] - 1024.0)
+    assert (scan.hounsfield[0] == -1000).all()
+    assert not scan.unitless
+    # Without a window it is stretched, and what was padded does not stretch it.
+    assert scan.pixels[-1].mean() > 0.9
+
+
+def test_ct_padding_may_be_a_range(make_dicom: Callable[..., Path], stored: NDArray[np.uint16]) -> None:
+    stored[:2] = [[10], [20]]
+    ct = {"Modality": "CT", "RescaleSlope": 1, "RescaleIntercept": -1024, "RescaleType": "HU"}
+    scan = read_one(make_dicom(stored, **ct, PixelPaddingValue=10, PixelPaddingRangeLimit=20))
+    assert scan.hounsfield is not None
+    assert (scan.hounsfield[:2] == -1000).all()
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"Modality": "CT"},
+        {"Modality": "CT", "RescaleSlope": 2, "RescaleIntercept": 0, "RescaleType": "US"},
+        {"Modality": "MR", "RescaleSlope": 2, "RescaleIntercept": 5},
+    ],
+    ids=["without rescale", "no Hounsfield units", "MR"],
+)
+def test_other_numbers_are_no_hounsfield_units(
+    make_dicom: Callable[..., Path], stored: NDArray[np.uint16], elements: dict[str, object]
+) -> None:
+    scan = read_one(make_dicom(stored, **elements))
+    assert scan.hounsfield is None
+    assert scan.unitless

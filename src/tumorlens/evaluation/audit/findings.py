@@ -19,8 +19,8 @@ class AuditedPicture:
         relation: What it is of the group's first picture, such as "mirrored, resized"; "first" for that one, "" for
             one that stands alone.
         correlation: Agreement of the local patterns with the group's first, -1 to 1.
-        form: Number of the form that turns it into the group's first, see `duplicates.FORMS`; the nearest one of a turned
-            tile.
+        form: Number of the form that turns it into the group's first, see `duplicates.FORMS`; the nearest one of a
+            turned tile.
     """
 
     entry: int

@@ -13,6 +13,7 @@ from tumorlens.errors import UnreadableFile, UnsupportedFile
 from tumorlens.formats.checks import check_size, parsing
 from tumorlens.formats.dicom.header import Frame, Header, load
 from tumorlens.formats.dicom.info import series_info
+from tumorlens.formats.dicom.values import code_of, number_of
 from tumorlens.grey import divide, finite, robust_range, stretch, without_false_colour
 from tumorlens.scan import Scan, Values
 
@@ -27,6 +28,7 @@ _VRS = frozenset(
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 _PALETTE = "PALETTE COLOR"
+_AIR = -1000.0  # Hounsfield units
 _DEFER = 1_000_000  # bytes; longer values (the pixels) are read when asked for, so after the checks
 
 
@@ -95,7 +97,10 @@ class DicomFile:
         for index in range(_count(header)):
             frame = header.frame(index)
             with parsing(path):
-                pixels, warnings, values = _pixels(header, frame, self.dataset, next(frames))
+                stored = next(frames)
+                units = _hounsfield(header, frame, self.dataset, stored)
+                pixels, warnings, values = _pixels(header, frame, self.dataset, stored, units)
+            common |= {"hounsfield": units, "unitless": units is None and header.samples == 1}
             common |= {"spacing": frame.spacing, "depth": frame.depth, "orientation": frame.orientation}
             common |= {"warnings": (*notes, *warnings), "values": values if keep else None}
             yield Scan(pixels, path, index, **common)
@@ -166,8 +171,10 @@ def _decoder(syntax: UID) -> Decoder | None:
 _Shown = tuple[NDArray[np.float32], tuple[str, ...], Values | None]
 
 
-def _pixels(header: Header, frame: Frame, ds: FileDataset, stored: NDArray[Any]) -> _Shown:
-    """One frame as it is meant to be shown."""
+def _pixels(
+    header: Header, frame: Frame, ds: FileDataset, stored: NDArray[Any], units: NDArray[np.float32] | None
+) -> _Shown:
+    """One frame as it is meant to be shown; `units` are its Hounsfield units, where it has some."""
     from pydicom.pixels.processing import apply_color_lut
 
     if header.photometric == _PALETTE:
@@ -175,23 +182,44 @@ def _pixels(header: Header, frame: Frame, ds: FileDataset, stored: NDArray[Any])
         return without_false_colour(divide(stored, np.iinfo(stored.dtype).max)), (), None
     if stored.ndim == 3:
         return without_false_colour(divide(stored, 2**header.bits_stored - 1)), (), None
-    shown, warnings, values = _grey(header.path, frame, ds, stored)
+    # A VOI LUT takes whole numbers.
+    values = _transformed(frame, ds, stored) if units is None or ds.get("VOILUTSequence") else units
+    shown, warnings, kept = _grey(header.path, frame, ds, values)
     if header.photometric != "MONOCHROME1":
-        return shown, warnings, values
-    return 1 - shown, warnings, None if values is None else replace(values, inverted=True)
+        return shown, warnings, kept
+    return 1 - shown, warnings, None if kept is None else replace(kept, inverted=True)
 
 
-def _grey(path: str, frame: Frame, ds: FileDataset, stored: NDArray[Any]) -> _Shown:
-    """Modality transform, then VOI transform (PS3.3 C.11.1 and C.11.2)."""
-    from pydicom.pixels.processing import apply_modality_lut, apply_voi
+def _transformed(frame: Frame, ds: FileDataset, stored: NDArray[Any]) -> NDArray[Any]:
+    """The modality transform (PS3.3 C.11.1)."""
+    from pydicom.pixels.processing import apply_modality_lut
 
     if ds.get("ModalityLUTSequence"):
-        values = apply_modality_lut(stored, ds)
-    elif frame.rescale:
+        return apply_modality_lut(stored, ds)
+    if frame.rescale:
         slope, intercept = frame.rescale
-        values = stored * slope + intercept
-    else:
-        values = stored
+        return stored * slope + intercept
+    return stored
+
+
+def _hounsfield(header: Header, frame: Frame, ds: FileDataset, stored: NDArray[Any]) -> NDArray[np.float32] | None:
+    """A CT frame in Hounsfield units, with air for what was padded; None where the file does not say how."""
+    if header.modality != "CT" or stored.ndim != 2 or code_of(ds, "RescaleType") not in ("", "HU"):
+        return None
+    if not (frame.rescale or ds.get("ModalityLUTSequence")):
+        return None
+    units, _ = finite(header.path, _transformed(frame, ds, stored))
+    if (padding := number_of(ds, "PixelPaddingValue")) is not None:
+        limit = number_of(ds, "PixelPaddingRangeLimit")
+        low, high = sorted((padding, padding if limit is None else limit))
+        units = np.where((stored >= low) & (stored <= high), np.float32(_AIR), units)
+    return units
+
+
+def _grey(path: str, frame: Frame, ds: FileDataset, values: NDArray[Any]) -> _Shown:
+    """The VOI transform of what the modality transform gave (PS3.3 C.11.2)."""
+    from pydicom.pixels.processing import apply_voi
+
     if ds.get("VOILUTSequence") and values.dtype.kind in "iu":
         return divide(apply_voi(values, ds), 2 ** int(ds.VOILUTSequence[0].LUTDescriptor[2]) - 1), (), None
     numbers, warnings = finite(path, values)
