@@ -59,6 +59,7 @@ def _requirements(name: str, extras: set[str]) -> list[str]:
             "experiments.crossvalidation evaluation.site.validate evaluation.audit phantoms.dataset",
         ),
         ("cluster", "cluster.scoring"),
+        ("slides", "slides"),
     ],
 )
 def test_an_extra_brings_what_its_rooms_import(extra: str, modules: str) -> None:

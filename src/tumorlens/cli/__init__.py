@@ -31,6 +31,7 @@ from tumorlens.cli.options import (
 )
 from tumorlens.cli.results import results
 from tumorlens.cli.serve import accounts_app, serve
+from tumorlens.cli.slide import slide
 from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.errors import ConfigError, ModelError, TumorLensError, needs_extra
 from tumorlens.listener import Listener
@@ -49,6 +50,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(accounts_app, name="accounts")
 app.command()(serve)
 app.command()(deidentify)
+app.command()(slide)
 app.command()(doctor)
 app.command()(results)
 app.add_typer(node_app, name="node")

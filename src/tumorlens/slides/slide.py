@@ -1,0 +1,212 @@
+"""One whole slide, through OpenSlide: Aperio, Hamamatsu, Leica, MIRAX, Philips, Ventana, DICOM and tiled TIFF.
+
+A slide is never in memory: its overview is put together block by block, and tiles are read one at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tumorlens.errors import ConfigError, UnreadableFile, UnsupportedFile, needs_extra
+from tumorlens.scan import Scan
+
+if TYPE_CHECKING:
+    from openslide import OpenSlide
+
+OVERVIEW = 2048
+"""Pixels along the longer side of the overview, at most."""
+
+_BLOCK = 2048  # pixels of a level along the sides of what is read at once
+_MICRONS = (0.05, 20.0)  # a pixel: what no microscope has is a mistake in the file
+_LEAST_SATURATION = 0.05  # of tissue; glass has less, whatever its brightness
+_BINS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A square of a slide: left, top and side in pixels of the slide's finest level, and the share that is tissue."""
+
+    left: int
+    top: int
+    side: int
+    tissue: float
+
+
+class Slide:
+    """An open slide; close it, or use it in a `with`.
+
+    Args:
+        path: The file, as the caller names it.
+        microns: Microns a pixel of the finest level, where the file does not say, or says it wrongly.
+
+    Raises:
+        MissingExtra: If OpenSlide is not installed.
+        UnreadableFile: If the file is missing or broken.
+        UnsupportedFile: If it is no slide, or does not say its magnification and `microns` neither.
+        ConfigError: If `microns` is no size of a pixel.
+    """
+
+    def __init__(self, path: str, microns: float | None = None) -> None:
+        with needs_extra("whole slides", "slides"):
+            import openslide
+        if microns is not None and not _MICRONS[0] <= microns <= _MICRONS[1]:
+            raise ConfigError(f"{microns:g} microns are no size of a slide's pixel; 0.25 is usual at 40×, 0.5 at 20×")
+        self.path = path
+        if not Path(path).is_file():
+            raise UnreadableFile(path, "there is no such file", "check the path")
+        try:
+            self._slide: OpenSlide = openslide.OpenSlide(path)
+        except openslide.OpenSlideUnsupportedFormatError as error:
+            remedy = "convert it to a tiled pyramidal TIFF"
+            raise UnsupportedFile(path, "it is no whole slide that OpenSlide reads", remedy) from error
+        except openslide.OpenSlideError as error:
+            raise self._broken() from error
+        try:
+            self.microns = microns or self._microns()
+        except UnsupportedFile:
+            self.close()
+            raise
+
+    def __enter__(self) -> Slide:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._slide.close()
+
+    @property
+    def width(self) -> int:
+        """Pixels across, at the finest level."""
+        return int(self._slide.dimensions[0])
+
+    @property
+    def height(self) -> int:
+        """Pixels down, at the finest level."""
+        return int(self._slide.dimensions[1])
+
+    @cached_property
+    def overview(self) -> NDArray[np.uint8]:
+        """The whole slide, (h, w, 3), its longer side `OVERVIEW` pixels or the slide's own; what is no slide is white.
+
+        Raises:
+            UnreadableFile: If a level of the pyramid is broken.
+        """
+        shrunk = max(1.0, max(self.width, self.height) / OVERVIEW)
+        width, height = (max(1, round(side / shrunk)) for side in (self.width, self.height))
+        picture = np.empty((height, width, 3), np.uint8)
+        level = self._slide.get_best_level_for_downsample(shrunk)
+        step = max(1, math.floor(_BLOCK * self._slide.level_downsamples[level] / shrunk))
+        for top in range(0, height, step):
+            for left in range(0, width, step):
+                down, across = min(step, height - top), min(step, width - left)
+                box = (left * shrunk, top * shrunk, across * shrunk, down * shrunk)
+                picture[top : top + down, left : left + across] = self._read(box, (across, down), level)
+        return picture
+
+    @cached_property
+    def tissue(self) -> NDArray[np.bool_]:
+        """Where the overview shows tissue, (h, w): what is more saturated than glass, by Otsu's threshold (1979).
+
+        Black, as scanners leave what they did not look at, is as grey as glass.
+        """
+        saturation = np.ptp(self.overview.astype(np.float32) / 255, axis=2)
+        tissue: NDArray[np.bool_] = saturation > max(_otsu(saturation), _LEAST_SATURATION)
+        return tissue
+
+    def tiles(self, side: float, least: float = 0.5) -> Iterator[Tile]:
+        """Squares of `side` pixels of the finest level, in rows, of which at least a share is tissue."""
+        shrunk = self.width / self.overview.shape[1]
+        sums = np.pad(self.tissue.cumsum(0, dtype=np.int64).cumsum(1), ((1, 0), (1, 0)))
+        for row in range(max(1, math.floor(self.height / side))):
+            top, bottom = _range(row * side / shrunk, (row + 1) * side / shrunk, len(sums))
+            for column in range(max(1, math.floor(self.width / side))):
+                left, right = _range(column * side / shrunk, (column + 1) * side / shrunk, sums.shape[1])
+                inside = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+                share = float(inside / ((bottom - top) * (right - left)))
+                if share >= least:
+                    yield Tile(round(column * side), round(row * side), round(side), share)
+
+    def scan(self, tile: Tile, pixels: int, number: int = 0) -> Scan:
+        """A tile as a scan of so many pixels along its sides, `number` being its frame.
+
+        Raises:
+            UnreadableFile: If the pyramid is broken there.
+        """
+        level = self._slide.get_best_level_for_downsample(max(1.0, tile.side / pixels))
+        picture = self._read((tile.left, tile.top, tile.side, tile.side), (pixels, pixels), level)
+        return Scan(picture.astype(np.float32) / np.float32(255), self.path, number, modality="SM")
+
+    def _read(self, box: tuple[float, float, float, float], size: tuple[int, int], level: int) -> NDArray[np.uint8]:
+        """A part of the slide at a size, (h, w, 3); what is no slide is white.
+
+        `box` is left, top, width and height in pixels of the finest level, `size` width and height of the result.
+        """
+        import openslide
+
+        left, top, width, height = box
+        finer = self._slide.level_downsamples[level]
+        region = max(1, round(width / finer)), max(1, round(height / finer))
+        try:
+            read = self._slide.read_region((round(left), round(top)), level, region)
+        except openslide.OpenSlideError as error:
+            raise self._broken() from error
+        white = Image.new("RGB", read.size, (255, 255, 255))
+        white.paste(read, mask=read.getchannel("A"))
+        return np.asarray(white.resize(size, Image.Resampling.BILINEAR))
+
+    def _broken(self) -> UnreadableFile:
+        return UnreadableFile(self.path, "the slide's pyramid is broken", "export it from the scanner again")
+
+    def _microns(self) -> float:
+        """Microns a pixel, by what the file says of its pixels or of the objective."""
+        properties = self._slide.properties
+        across, down = (_number(properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
+        power = _number(properties.get("openslide.objective-power"))
+        microns = (across + down) / 2 if across and down else 10 / power if power else 0.0
+        if not _MICRONS[0] <= microns <= _MICRONS[1]:
+            problem = f"it says {microns:g} microns a pixel" if microns else "it does not say its magnification"
+            raise UnsupportedFile(self.path, problem, "give the microns a pixel (--microns 0.25 is usual at 40×)")
+        if across and down and not 0.8 < across / down < 1.25:
+            raise UnsupportedFile(self.path, "its pixels are not square", "give the microns a pixel (--microns)")
+        return microns
+
+
+def _range(first: float, last: float, count: int) -> tuple[int, int]:
+    """The places of so many that a range reaches over, at least from one to the next."""
+    low = min(round(first), count - 2)
+    return low, max(low + 1, min(round(last), count - 1))
+
+
+def _number(text: str | None) -> float:
+    """A positive finite number, or 0."""
+    try:
+        number = float(text or 0)
+    except ValueError:
+        return 0.0
+    return number if math.isfinite(number) and number > 0 else 0.0
+
+
+def _otsu(values: NDArray[np.float32]) -> float:
+    """The threshold between two groups of values in [0, 1] that lie the furthest apart for their spread."""
+    counts, edges = np.histogram(values, _BINS, (0, 1))
+    below = counts.cumsum().astype(np.float64)
+    above = below[-1] - below
+    moments = (counts * (edges[:-1] + edges[1:]) / 2).cumsum()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        between = below * above * (moments / below - (moments[-1] - moments) / above) ** 2
+    return float(edges[1 + int(np.nan_to_num(between).argmax())])

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+GLASS, PINK, VIOLET = (240, 240, 238), (230, 150, 190), (120, 70, 160)
+
+
+def draw(width: int = 1024, height: int = 768) -> np.ndarray:
+    """A slide of glass with a pink square whose right half is violet."""
+    picture = np.full((height, width, 3), GLASS, np.uint8)
+    picture[128:640, 256:768] = PINK
+    picture[128:640, 512:768] = VIOLET
+    noise = np.random.default_rng(0).integers(-6, 7, picture.shape)
+    return (picture + noise).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def make_slide(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a tiled pyramidal TIFF, as slide scanners do."""
+    tifffile = pytest.importorskip("tifffile")
+
+    def make(picture: np.ndarray, microns: float | None = 0.5, levels: int = 3, name: str = "slide.tiff") -> Path:
+        path = tmp_path / name
+        resolution = {} if microns is None else {"resolution": (1e4 / microns,) * 2, "resolutionunit": "CENTIMETER"}
+        with tifffile.TiffWriter(path) as tiff:
+            for level in range(levels):
+                size = picture.shape[1] >> level, picture.shape[0] >> level
+                shown = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
+                tiff.write(
+                    shown,
+                    tile=(128, 128),
+                    photometric="rgb",
+                    compression="zlib",
+                    subfiletype=1 if level else 0,
+                    metadata=None,
+                    **resolution,
+                )
+        return path
+
+    return make
