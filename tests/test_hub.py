@@ -33,8 +33,12 @@ class Hub(BaseHTTPRequestHandler):
 
     def _answer(self) -> bytes | None:
         path = self.path.partition("?")[0]
+        files = [(p.name, p.stat().st_size) for p in sorted(self.folder.iterdir())]
+        if path == f"/api/models/someone/weights/tree/{COMMIT}":
+            tree = [{"type": "file", "path": name, "size": size, "oid": COMMIT} for name, size in files]
+            return json.dumps(tree).encode()
         if path.startswith("/api/models/someone/weights"):
-            names = [{"rfilename": p.name} for p in sorted(self.folder.iterdir())]
+            names = [{"rfilename": name} for name, _ in files]
             return json.dumps({"id": "someone/weights", "sha": COMMIT, "siblings": names}).encode()
         head, _, name = path.rpartition("/")
         if head == f"/someone/weights/resolve/{COMMIT}" and (self.folder / name).is_file():

@@ -27,11 +27,13 @@ def test_a_module_says_what_the_classifier_says(tiny_weights: Path) -> None:
     assert model.classes == classifier.card.classes.keys
 
 
-def test_its_temperature_is_the_cards(tiny_classifier: Classifier) -> None:
-    card = tiny_classifier.card.model_copy(update={"temperature": 2.0})
+def test_its_calibration_is_the_cards(tiny_classifier: Classifier) -> None:
+    card = tiny_classifier.card.model_copy(update={"temperature": 2.0, "bias": {"glioma": 0.5}})
     images = torch.rand(2, 1, 32, 32)
-    hot = tumorlens.model.Pretrained(tiny_classifier.network, card)
-    assert torch.equal(hot(images) * 2, tiny_classifier.network(images))
+    module = tumorlens.model.Pretrained(tiny_classifier.network, card)
+    expected = Classifier.of(tiny_classifier.network, card).probabilities(images.numpy())
+    np.testing.assert_allclose(module(images).softmax(1).detach().numpy(), expected, atol=1e-6)
+    assert not torch.equal(module(images), tiny_classifier.network(images))
 
 
 def test_it_can_be_trained_on_and_saved_as_any_module(tiny_weights: Path) -> None:

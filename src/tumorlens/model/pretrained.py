@@ -36,7 +36,7 @@ class Pretrained(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, channels, size, size) float32 in [0, 1] -> (B, classes) logits, whose softmax is calibrated."""
         logits: Tensor = self.network(images)
-        return logits / self.card.temperature
+        return (logits + logits.new_tensor(self.card.biases or 0.0)) / self.card.temperature
 
     @property
     def classes(self) -> tuple[str, ...]:
