@@ -57,7 +57,7 @@ dist: $(VENV)/.dev  ## build sdist and wheel into dist/, and check them in an em
 	.ci/dist $(BIN)/python
 
 site: $(VENV)/.docs  ## build the docs as a site into build/site; it works offline, and a broken link fails
-	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
 
 clean:  ## remove the environment and everything made
 	rm -rf $(VENV) demo build dist .coverage* .pytest_cache .mypy_cache .ruff_cache
