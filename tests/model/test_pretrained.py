@@ -11,8 +11,10 @@ from torch import nn
 
 import tumorlens.model
 from tumorlens.classifier import Classifier
-from tumorlens.errors import ModelError
+from tumorlens.errors import ModelError, NotAScan
 from tumorlens.phantoms import EXAMPLE
+from tumorlens.preprocess import Preprocessing
+from tumorlens.scan import Scan
 
 
 def test_a_module_says_what_the_classifier_says(tiny_weights: Path) -> None:
@@ -47,3 +49,11 @@ def test_it_can_be_trained_on_and_saved_as_any_module(tiny_weights: Path) -> Non
 def test_weights_that_are_not_there_are_said() -> None:
     with pytest.raises(ModelError, match="no such weights"):
         tumorlens.model.load("nowhere")
+
+
+def test_a_scan_that_no_input_can_be_made_of_is_refused(tiny_classifier: Classifier) -> None:
+    rule = Preprocessing(size=32, windows=((40.0, 80.0),))
+    card = tiny_classifier.card.model_copy(update={"preprocessing": rule})
+    scan = Scan(np.eye(32, dtype=np.float32), "ct16.png", unitless=True)
+    with pytest.raises(NotAScan, match=r"ct16\.png: nothing says which of its numbers are Hounsfield units; give the"):
+        tumorlens.model.Pretrained(tiny_classifier.network, card).prepare(scan)

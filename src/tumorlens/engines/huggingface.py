@@ -65,6 +65,7 @@ def export_hub_folder(weights: str | Path, folder: Path) -> Path:
 def model_card(card: WeightsCard) -> str:
     """The model card in the hub's format: YAML that its search reads, then what people read."""
     head = yaml.safe_dump(_metadata(card), sort_keys=False, allow_unicode=True, width=10_000)
+    side = card.preprocessing.size
     classes = "\n".join(f"- `{c.key}`: {c.name}" for c in card.classes)
     figures = [
         f"| {_NAMES[key]} | {_figure(card.scores[key])} |" for key in _NAMES if _value(card.scores.get(key)) is not None
@@ -80,7 +81,7 @@ def model_card(card: WeightsCard) -> str:
 
 # {card.name}
 
-Tells apart, in a slice of a brain MRI of {card.preprocessing.size} x {card.preprocessing.size} pixels:
+Tells apart, in {card.modality.name}, a {card.modality.word} of {side} x {side} pixels at a time:
 
 {classes}
 
@@ -122,7 +123,7 @@ def _metadata(card: WeightsCard) -> dict[str, Any]:
         "license": card.licence.lower(),
         "library_name": "tumorlens",
         "pipeline_tag": "image-classification",
-        "tags": ["medical", "mri", "brain-tumor", "explainable-ai", "onnx"],
+        "tags": ["medical", *([card.modality.code.lower()] if card.modality.code else []), "explainable-ai", "onnx"],
     }
     metrics = [
         {"type": kind, "name": _NAMES[key], "value": round(value, 4)}

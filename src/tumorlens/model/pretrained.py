@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tumorlens.card import WeightsCard
 from tumorlens.defaults import DEFAULT_WEIGHTS
+from tumorlens.errors import NotAScan
 from tumorlens.formats.inputs import Given, as_scans
 from tumorlens.model.network import Network
 from tumorlens.model.weights import load_weights
+from tumorlens.scan import Scan
 
 
 class Pretrained(nn.Module):
@@ -47,12 +50,18 @@ class Pretrained(nn.Module):
         """Scans, arrays, files or folders -> (B, channels, size, size) float32 in [0, 1], by the rule in the card.
 
         Raises:
-            InputError: The first file that cannot be read.
+            InputError: The first file that cannot be read, or scan that no input can be made of.
             TypeError: If `scans` are no scans.
         """
         device = next(self.network.parameters()).device
-        images = np.stack([self.card.preprocessing(scan) for scan in as_scans(scans)])
-        return torch.from_numpy(images).to(device)
+        return torch.from_numpy(np.stack([self._input(scan) for scan in as_scans(scans)])).to(device)
+
+    def _input(self, scan: Scan) -> NDArray[np.float32]:
+        rule = self.card.preprocessing
+        if reason := rule.refuses(scan):
+            problem, _, remedy = reason.partition("; ")
+            raise NotAScan(scan.source, problem, remedy)
+        return rule(scan)
 
 
 def load(weights: str | Path = DEFAULT_WEIGHTS) -> Pretrained:
