@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cover lint e2e bench clean
+.PHONY: help demo test cover lint e2e bench dist site clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -53,8 +53,14 @@ bench: $(VENV)/.dev  ## run the benchmarks in small sizes on phantoms
 	$(BIN)/python benchmarks/page_load.py --scale 0.02
 	$(BIN)/python benchmarks/installed.py --rounds 1
 
+dist: $(VENV)/.dev  ## build sdist and wheel into dist/, and check them in an empty environment
+	.ci/dist $(BIN)/python
+
+site: $(VENV)/.docs  ## build the docs as a site into build/site; it works offline, and a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
+
 clean:  ## remove the environment and everything made
-	rm -rf $(VENV) demo build .coverage* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo build dist .coverage* .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -73,3 +79,7 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml
 	@echo "installing TumorLens and what its tests need into $(VENV) (a few minutes, once)"
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ $(VENV)/.train
+
+$(VENV)/.docs: $(VENV)/.python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@

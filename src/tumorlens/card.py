@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
+from tumorlens import hub
 from tumorlens.classes import ClassSet
 from tumorlens.errors import ChecksumMismatch, ModelError
 from tumorlens.files import write_atomically
@@ -146,16 +147,20 @@ class WeightsCard(BaseModel, frozen=True):
 def find_weights(name_or_path: str | Path) -> Path:
     """The .safetensors file a name or path means.
 
-    Names are those of weights in the package; a path is a .safetensors file, or a folder of a training run.
+    Names are those of weights in the package, or hf://OWNER/NAME on a model hub; a path is a .safetensors file, or the
+    folder of a training run or from such a hub.
 
     Raises:
         ModelError: If there is none.
+        MissingExtra: If it is on a hub, and huggingface_hub is not installed.
     """
+    if str(name_or_path).startswith(hub.SCHEME):
+        name_or_path = hub.fetch(str(name_or_path))
     shipped = SHIPPED / f"{name_or_path}.safetensors"
     if shipped.is_file():
         return shipped
     path = Path(name_or_path)
-    for candidate in (path, path / "weights.safetensors"):
+    for candidate in (path, path / "weights.safetensors", path / hub.WEIGHTS):
         if candidate.is_file():
             return candidate
     names = ", ".join(shipped_weights()) or "(none is in the package)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -95,3 +96,9 @@ def test_too_little_memory_is_ill(free: int | None, state: str, monkeypatch: pyt
 
 def test_memory_is_a_number_here() -> None:
     assert (doctor.free_memory() or 0) > 10**6
+
+
+def test_every_extra_for_users_is_looked_at() -> None:
+    path = Path(__file__).parents[2] / "pyproject.toml"
+    extras = set(tomllib.loads(path.read_text("utf-8"))["project"]["optional-dependencies"])
+    assert set(doctor._EXTRAS) == extras - {"all", "benchmarks", "dev", "docs"}

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tumorlens.slides import map_slide
 
 from tests.slides.conftest import draw
 from tumorlens.card import WeightsCard
@@ -19,6 +18,7 @@ from tumorlens.errors import ConfigError, NotAScan
 from tumorlens.modality import find_modality
 from tumorlens.model import build_network
 from tumorlens.preprocess import Preprocessing
+from tumorlens.slides import map_slide
 
 pytest.importorskip("openslide")
 

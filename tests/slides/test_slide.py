@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tumorlens.slides import Slide
 
 from tests.slides.conftest import VIOLET, draw
 from tumorlens.errors import ConfigError, UnreadableFile, UnsupportedFile
+from tumorlens.slides import Slide
 
 pytest.importorskip("openslide")
 

@@ -14,6 +14,7 @@ from tumorlens.cli.data import app as data_app
 from tumorlens.cli.deidentify import deidentify
 from tumorlens.cli.doctor import doctor
 from tumorlens.cli.evaluate import evaluate
+from tumorlens.cli.export import export
 from tumorlens.cli.node import app as node_app
 from tumorlens.cli.options import (
     Address,
@@ -296,28 +297,7 @@ def validate(
     console.scores(validation.scores, output / "validation.html")
 
 
-@app.command()
-def export(
-    weights: Weights = DEFAULT_WEIGHTS,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", help="The .onnx file; by default beside the weights, where it becomes their engine."
-        ),
-    ] = None,
-) -> None:
-    """Write network, gate and heat maps as one ONNX graph: any runtime gets an explained finding in one pass.
-
-    Takes `image`, (batch, channels, size, size) float32 in [0, 1]; gives calibrated `probabilities`, `heat_maps` of
-    all classes, the `unknown_score` (1 is the limit), and what it is made of. The weights' card is in its metadata.
-    Nothing is written if the graph's answers differ from PyTorch's.
-    """
-    with needs_extra("exporting", "train"):
-        from tumorlens.engines.export import export_graph
-    console = make_console()
-    with console.working("writing the graph; this takes a minute or two"):
-        path, difference = export_graph(weights, output)
-    console.say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, equal to PyTorch to {difference:.1g}")
+app.command()(export)
 
 
 @app.command()

@@ -21,7 +21,7 @@ from tumorlens.version import __version__
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-_EXTRAS = ("train", "batch", "cluster", "web", "postgres", "hospital", "tensorboard", "mlflow")
+_EXTRAS = ("train", "batch", "cluster", "hub", "web", "postgres", "hospital", "slides", "tensorboard", "mlflow")
 _LEAST = 0.5e9  # bytes that a classifier with all its libraries takes, with room to spare
 
 

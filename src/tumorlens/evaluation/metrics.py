@@ -8,12 +8,14 @@ and its interval can therefore not come from two definitions. The tests hold the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from tumorlens.errors import ConfigError, DataError
+from tumorlens.evaluation.frames import frame_of
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.listener import SILENT, Progress, counted
 
@@ -159,6 +161,23 @@ class Scores(BaseModel, frozen=True):
     confusion: list[list[int]]
     reliability: list[Bin]
     notes: list[str]
+
+    def to_frame(self) -> Any:
+        """The figures over all classes as a `pandas.DataFrame`: a row each, with value, value_low and value_high.
+
+        Raises:
+            MissingExtra: If pandas is not installed.
+        """
+        figures = {name: cell for name in Scores.model_fields if isinstance(cell := getattr(self, name), Estimate)}
+        return frame_of({name: {"value": figure} for name, figure in figures.items()}, "figure")
+
+    def classes_frame(self) -> Any:
+        """The classes as a `pandas.DataFrame`: a row each by its key, with its figures and their intervals.
+
+        Raises:
+            MissingExtra: If pandas is not installed.
+        """
+        return frame_of({c.key: {k: v for k, v in c if k != "key"} for c in self.classes}, "class")
 
 
 def score(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tumorlens.classes import ClassSet
 from tumorlens.errors import DataError
+from tumorlens.evaluation.frames import frame_of
 from tumorlens.files import write_table
 
 _SUM_TOLERANCE = 1e-3  # a softmax in half precision is this far off
@@ -109,6 +110,29 @@ class Predictions:
         probabilities = [map(repr, column) for column in self.probabilities.T.tolist()]
         columns = (self.names, self.groups, labels, predicted, *probabilities, *self.extra.values())
         write_table(Path(path), [*_columns(self.classes), *self.extra], zip(*columns, strict=True))
+
+    def to_frame(self) -> Any:
+        """The table as a `pandas.DataFrame`, a row a scan by its path, with the columns of `write_csv`.
+
+        Raises:
+            MissingExtra: If pandas is not installed.
+        """
+        keys = self.classes.keys
+        names = [_PROBABILITY + key for key in keys]
+        columns = zip(self.names, self.groups, self.truth, self.predicted, self.probabilities.tolist(), strict=True)
+        rows = {
+            name: {
+                "group": str(group),
+                "label": keys[truth],
+                "predicted": keys[called],
+                **dict(zip(names, p, strict=True)),
+            }
+            for name, group, truth, called, p in columns
+        }
+        for name, column in self.extra.items():
+            for row, cell in zip(rows.values(), column, strict=True):
+                row[name] = cell
+        return frame_of(rows, "path")
 
     @classmethod
     def read_csv(cls, path: str | Path, classes: ClassSet) -> Predictions:

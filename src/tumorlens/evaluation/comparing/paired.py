@@ -6,12 +6,13 @@ figures let expect; two intervals that overlap say little.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel
 
 from tumorlens.errors import DataError
+from tumorlens.evaluation.frames import frame_of
 from tumorlens.evaluation.metrics import Estimate, Sums, score
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.listener import SILENT, Listener
@@ -89,6 +90,16 @@ class Comparison(BaseModel, frozen=True):
     recalls: list[Difference]
     agreement: Agreement | None
     notes: list[str]
+
+    def to_frame(self) -> Any:
+        """The figures as a `pandas.DataFrame`: a row each, of both networks and of the difference, with intervals.
+
+        Raises:
+            MissingExtra: If pandas is not installed.
+        """
+        rows = {row.key: row for row in self.figures} | {f"recall of {row.name}": row for row in self.recalls}
+        columns = ("first", "second", "difference", "verdict")
+        return frame_of({key: {name: getattr(row, name) for name in columns} for key, row in rows.items()}, "figure")
 
 
 def pair(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions] | None:

@@ -1,0 +1,44 @@
+"""Links of the docs lead somewhere, in a clone and on the site, and the site has every page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that a page's headings make, as GitHub and the site write them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.M | re.S)
+    words = (re.sub(r"[^\w\- ]", "", heading.casefold()) for heading in re.findall(r"^#+ (.+)$", text, re.M))
+    return {re.sub(r" ", "-", heading.strip()) for heading in words}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_leads_somewhere(page: Path) -> None:
+    broken = []
+    for target in re.findall(r"\]\((?!https?://|mailto:)([^)\s]+)\)", page.read_text("utf-8")):
+        name, _, anchor = target.partition("#")
+        other = page.parent / name if name else page
+        if not other.exists() or (anchor and anchor not in anchors(other)):
+            broken.append(target)
+    assert broken == []
+
+
+def test_the_site_has_every_page_once() -> None:
+    def pages(part: object) -> list[str]:
+        if isinstance(part, str):
+            return [part]
+        children = part.values() if isinstance(part, dict) else part
+        return [page for child in children for page in pages(child)]  # type: ignore[attr-defined]
+
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
+    listed = pages(site["nav"])
+    assert sorted(listed) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
+    parts = [next(iter(part)) for part in site["nav"] if isinstance(part, dict)]
+    assert parts == ["Tutorial", "How to", "Reference", "Explanation"]  # the four of Diataxis
