@@ -6,8 +6,9 @@ import csv
 import errno
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -81,6 +82,31 @@ def writing_folder(path: Path) -> Iterator[Path]:
         temporary.mkdir()
         yield temporary
         temporary.rename(path)
+
+
+def lock(folder: Path) -> Callable[[], None]:
+    """Takes a folder for this process alone, until it ends or lets it go. Some network file systems know no such thing.
+
+    Returns:
+        What lets it go.
+
+    Raises:
+        BlockingIOError: If another has it.
+        OSError: If it cannot be opened.
+    """
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # not on Windows
+        return lambda: None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:
+        pass
+    return partial(os.close, descriptor)
 
 
 def sync_file(path: Path) -> None:

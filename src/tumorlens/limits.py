@@ -44,3 +44,27 @@ MESSAGE_SECONDS = 600.0
 
 PIPELINE = 4
 """Requests that an association may send before the first is answered; by the standard, it waits (PS3.7 D.3.3.3)."""
+
+# The page's port.
+
+CONNECTIONS = 512
+"""Connections to the page; beyond, the one that has waited longest without a request makes room. Fewer where the
+process may open fewer files."""
+
+PEER_CONNECTIONS = 128
+"""The same from one address; a proxy may have all."""
+
+SPARE_FILES = 300
+"""Files that a process may open besides connections."""
+
+HEAD_SECONDS = 10.0
+"""Time for a TLS handshake, and for the head of a request to come."""
+
+KEEP_SECONDS = 30.0
+"""Time that a connection stays open between requests."""
+
+BODY_SECONDS, BODY_BYTES = 20.0, 20 * KB
+"""A body, while it is waited for, brings at least so many bytes in such a time."""
+
+ANSWER_SECONDS = 60.0
+"""Time that an answer may wait for the other side to take some of it."""

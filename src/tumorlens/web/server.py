@@ -5,14 +5,17 @@ from __future__ import annotations
 import socket
 import threading
 import webbrowser
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 import typer
 import uvicorn
 
+from tumorlens import limits
 from tumorlens.errors import ConfigError
 from tumorlens.web.app import create_app
+from tumorlens.web.connections import Connection, Connections, Loop
 from tumorlens.web.logs import set_up
 from tumorlens.web.settings import Settings
 
@@ -36,6 +39,9 @@ def run(
     certificate, key = (None if path is None else str(path) for path in tls)
     config = uvicorn.Config(
         app,
+        http=partial(Connection, Connections(proxied=proxy is not None)),  # type: ignore[arg-type]
+        loop=f"{Loop.__module__}:{Loop.__name__}",
+        ws="none",
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -45,9 +51,9 @@ def run(
         ssl_keyfile=key,
         proxy_headers=proxy is not None,
         forwarded_allow_ips=proxy or "",
-        timeout_keep_alive=30,
+        timeout_keep_alive=round(limits.KEEP_SECONDS),
         timeout_graceful_shutdown=3,
-        h11_max_incomplete_event_size=64 * 1024,
+        h11_max_incomplete_event_size=64 * limits.KB,
     )
     bound = _bind(settings)
     host, port = bound.getsockname()[:2]
