@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
@@ -31,7 +32,7 @@ from tumorlens.web.security import Guard
 from tumorlens.web.settings import Settings, is_local
 from tumorlens.web.state import State
 from tumorlens.web.store import Store
-from tumorlens.web.uploads import DISK_FULL
+from tumorlens.web.uploads import DISK_FULL, GONE
 
 log = logging.getLogger("tumorlens.web")
 
@@ -104,6 +105,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(DataError, _wrong)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(OperationalError, _database)
+    app.add_exception_handler(IntegrityError, _gone)
+    app.add_exception_handler(StaleDataError, _gone)
+    app.add_exception_handler(FileNotFoundError, _gone)
     app.add_exception_handler(OSError, _disk)
     app.add_exception_handler(Exception, _failed)
     return app
@@ -141,6 +145,11 @@ async def _database(_request: Request, error: Exception) -> Response:
     if full:
         return JSONResponse({"error": DISK_FULL}, 507)
     return JSONResponse({"error": "the database does not answer; try again"}, 503)
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """Of what was deleted while something was done with it."""
+    return JSONResponse({"error": GONE}, 404)
 
 
 async def _failed(_request: Request, _error: Exception) -> Response:

@@ -110,10 +110,9 @@ def _is_large(headers: Headers) -> bool:
 
 
 def _is_foreign(headers: Headers, host: str) -> bool:
-    site = headers.get("sec-fetch-site")
-    if site is not None:
-        return site not in ("same-origin", "none")
-    origin = headers.get("origin")
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site not in (None, "same-origin", "none"):
+        return True
     return origin is not None and urlsplit(origin).netloc != host
 
 

@@ -92,7 +92,8 @@ class Settings(BaseModel):
     @property
     def allowed_hosts(self) -> tuple[str, ...]:
         """Host names that requests may come by. On this machine alone, others are a page's that rebinds its name."""
-        return self.hosts or (LOCAL_NAMES if is_local(self.host) else ())
+        own = f"[{self.host}]" if ":" in self.host else self.host
+        return self.hosts or (tuple(dict.fromkeys((*LOCAL_NAMES, own))) if is_local(self.host) else ())
 
     @property
     def cases(self) -> Path:
@@ -109,6 +110,10 @@ class Settings(BaseModel):
                 descriptor = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(secrets.token_bytes(32))
+            if not self.database:
+                # SQLite gives its other files the same mode.
+                os.close(os.open(self.home / "tumorlens.db", os.O_WRONLY | os.O_CREAT, 0o600))
+                (self.home / "tumorlens.db").chmod(0o600)
             return secret.read_bytes()
         except OSError as error:
             raise ConfigError(f"{self.home}: cannot be written ({error.strerror}); choose another --home") from error

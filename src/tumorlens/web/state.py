@@ -19,6 +19,7 @@ from tumorlens.web.security import COOKIE
 from tumorlens.web.settings import Settings
 from tumorlens.web.store import Store
 from tumorlens.web.tables import ADMIN, Case, Slice
+from tumorlens.web.uploads import GONE
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,20 @@ def _user() -> str:
 def _case(case_id: str, parts: App, _reader: AnyReader) -> Case:
     case = parts.store.get(case_id)
     if case is None:
-        raise HTTPException(404, "there is no such case; it may have been deleted")
+        raise HTTPException(404, GONE)
     return case
 
 
 ThisCase = Annotated[Case, Depends(_case)]
+
+
+def _own(case: ThisCase, reader: AnyReader) -> Case:
+    if not reader.is_admin and case.owner != reader.name:
+        raise HTTPException(403, "the case is another reader's; an admin may change it")
+    return case
+
+
+OwnCase = Annotated[Case, Depends(_own)]
 
 
 def _slice(case: ThisCase, number: int, parts: App) -> Slice:

@@ -57,6 +57,8 @@ class AuditLog(BaseModel):
 @router.post("/login", responses=errors(429))
 def log_in(login: LogIn, parts: App, response: Response) -> Me:
     """Logs a browser in."""
+    if not parts.accounts.may_try(login.name):
+        raise HTTPException(429, "too many attempts for this account; wait some minutes", {"Retry-After": "600"})
     cookie = parts.accounts.log_in(login.name, login.password) if parts.settings.accounts else None
     if cookie is None:
         parts.audit.note("-", "login.refused")
@@ -113,8 +115,10 @@ def tokens(parts: App, reader: AnyReader) -> list[Token]:
 
 
 @router.post("/tokens", status_code=201)
-def add_token(new: NewToken, parts: App, reader: AnyReader) -> dict[str, str]:
-    """Makes a token for a program that acts as you. It is shown this once."""
+def add_token(new: NewToken, request: Request, parts: App, reader: AnyReader) -> dict[str, str]:
+    """Makes a token for a program that acts as you. It is shown this once. With a token, none can be made."""
+    if parts.settings.accounts and "authorization" in request.headers:
+        raise HTTPException(403, "a token makes no tokens; log in to make one")
     token = parts.accounts.add_token(reader.name, new.purpose, new.days)
     parts.audit.note(reader.name, "token.added")
     return {"token": token}
