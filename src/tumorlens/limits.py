@@ -7,8 +7,8 @@ from __future__ import annotations
 
 KB, MB = 1024, 1024**2
 
-PIXELS = 64_000_000
-"""Pixels of one picture that are decoded; an 8000 × 8000 picture."""
+PIXELS = 2**24
+"""Pixels of one picture that are decoded, 4096 × 4096: in colour, its finding takes 0.8 GB of memory."""
 
 VOXELS = 2**28
 """Voxels of one file that are decoded; as float32 they fill 1 GiB."""
@@ -18,6 +18,29 @@ SIDE = 16
 
 FILE = 512 * MB
 """Bytes of one file, and of one instance that another system sends."""
+
+# A case of the page. `web/settings.py` lets tests have less.
+
+CASE_FILES = 5000
+"""Files of a case, those inside archives counted."""
+
+CASE = 4096 * MB
+"""Bytes of a case's files together, unpacked."""
+
+CASE_SECONDS, FINDING_SECONDS = 900.0, 30.0
+"""Time for a case's analysis, and for a scan that is answered at once."""
+
+WORKER = 3072 * MB
+"""Bytes of memory that a worker may take beyond what it holds after its start."""
+
+SPARE_DISK = 256 * MB
+"""Bytes of disk that the page leaves free."""
+
+WAITING = 64
+"""Requests for findings that may wait for a worker."""
+
+BODY = 1_000_000
+"""Bytes of a request to the page that is no upload: an outline of 2,000 corners fits many times."""
 
 # The node's port.
 

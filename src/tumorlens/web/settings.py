@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tumorlens import limits
 from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.errors import ConfigError
 
-MB = 2**20
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -31,14 +31,14 @@ class Limits(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True)
-    files: int = Field(5000, ge=1)
-    file_bytes: int = Field(512 * MB, ge=1)
-    case_bytes: int = Field(4096 * MB, ge=1)
-    seconds: float = Field(900, gt=0)
-    finding_seconds: float = Field(30, gt=0)
-    memory: int = Field(3072 * MB, ge=64 * MB)
-    reserve: int = Field(256 * MB, ge=0)
-    waiting: int = Field(64, ge=1)
+    files: int = Field(limits.CASE_FILES, ge=1)
+    file_bytes: int = Field(limits.FILE, ge=1)
+    case_bytes: int = Field(limits.CASE, ge=1)
+    seconds: float = Field(limits.CASE_SECONDS, gt=0)
+    finding_seconds: float = Field(limits.FINDING_SECONDS, gt=0)
+    memory: int = Field(limits.WORKER, ge=64 * limits.MB)
+    reserve: int = Field(limits.SPARE_DISK, ge=0)
+    waiting: int = Field(limits.WAITING, ge=1)
 
 
 class Settings(BaseModel):

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, fields
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from tumorlens import limits
 from tumorlens.errors import TooLarge
-from tumorlens.formats.checks import MAX_VOXELS, parsing
+from tumorlens.formats.checks import parsing
 from tumorlens.formats.dicom.geometry import Geometry, Vector, depth_of, is_distance, is_orientation, is_position
 from tumorlens.formats.dicom.values import (
     code_of,
@@ -29,7 +30,7 @@ from tumorlens.scan import age_band
 if TYPE_CHECKING:
     from pydicom import Dataset, FileDataset
 
-_MAX_INFLATED = 4 * MAX_VOXELS  # bytes of a deflated data set
+_MAX_INFLATED = 4 * limits.VOXELS  # bytes of a deflated data set
 _LONGEST = 200  # characters of a text that patterns are asked about: hostile ones may be of any length
 _UNEVEN = 10.0  # times that pixels may be longer one way than the other
 _DAYS = {"D": 1, "W": 7, "M": 30.44, "Y": 365.25}  # of PatientAge's units
