@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tumorlens.batch.job import CHUNK, Computing, Item, Job, Names, check, find_files
 from tumorlens.batch.journal import Journal, request_of
