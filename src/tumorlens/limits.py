@@ -8,7 +8,10 @@ from __future__ import annotations
 KB, MB = 1024, 1024**2
 
 PIXELS = 2**24
-"""Pixels of one picture that are decoded, 4096 × 4096: in colour, its finding takes 0.8 GB of memory."""
+"""Pixels of one slice, 4096 × 4096: in colour, its finding takes 0.8 GB of memory."""
+
+PICTURE = 64_000_000
+"""Pixels of a PNG, JPEG, TIFF or BMP, 8000 × 8000; those of more than `PIXELS` are read at a fraction of their size."""
 
 VOXELS = 2**28
 """Voxels of one file that are decoded; as float32 they fill 1 GiB."""
@@ -45,7 +48,8 @@ BODY = 1_000_000
 # The node's port.
 
 VISITORS = 100
-"""Connections to the node's port that have not asked for an association yet; the one that waits longest makes room."""
+"""Connections to the node's port that have not asked for an association yet, and to the page's that are in a TLS
+handshake; the one that waits longest makes room."""
 
 REQUEST = 256 * KB
 """Bytes of an association request: 128 presentation contexts, each with 40 transfer syntaxes, take 150 KiB."""

@@ -6,10 +6,14 @@ import asyncio
 import http.client
 import resource
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +21,7 @@ import uvicorn
 
 from rehearsal.kills import wait_for
 from tumorlens import limits
-from tumorlens.web.connections import Connection, Connections, Loop, raise_files
+from tumorlens.web.connections import HANDFUL, Connection, Connections, Porch, raise_files
 
 _HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
 _GREEDY = b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -42,13 +46,16 @@ def serve() -> Iterator[Serve]:
     """Serves the application, and gives the port."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def start(*, proxied: bool = False) -> int:
-        bound = socket.create_server(("127.0.0.1", 0))
-        protocol: Any = partial(Connection, Connections(proxied=proxied))
-        server = uvicorn.Server(uvicorn.Config(_app, http=protocol, lifespan="off", log_config=None))
+    def start(*, proxied: bool = False, **options: Any) -> int:
+        bound = Porch(socket.AF_INET, socket.SOCK_STREAM)
+        bound.bind(("127.0.0.1", 0))
+        bound.listen()
+        protocol: Any = partial(Connection, Connections(bound, proxied=proxied))
+        config = uvicorn.Config(_app, http=protocol, lifespan="off", log_config=None, backlog=HANDFUL, **options)
+        server = uvicorn.Server(config)
 
         def run() -> None:
-            with asyncio.Runner(loop_factory=Loop) as runner:
+            with asyncio.Runner() as runner:
                 runner.run(server.serve(sockets=[bound]))
 
         thread = threading.Thread(target=run)
@@ -60,6 +67,15 @@ def serve() -> Iterator[Serve]:
     for server, thread in running:
         server.should_exit = server.force_exit = True
         thread.join()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate and its key."""
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return certificate, key
 
 
 def _connect(port: int, content: bytes = b"") -> socket.socket:
@@ -134,6 +150,41 @@ def test_an_answer_that_nobody_takes_ends_the_connection(serve: Serve, monkeypat
     assert _status(port) == 200
 
 
+def test_requests_that_wait_for_no_answer_end_the_connection_with_the_first(serve: Serve) -> None:
+    port = serve()
+    with _connect(port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 100) as connection:
+        answers = b""
+        with suppress(ConnectionError):
+            while more := connection.recv(1 << 20):
+                answers += more
+    assert answers.count(b"HTTP/1.1 200 OK") <= 1
+    connection = http.client.HTTPConnection("127.0.0.1", port, 5)
+    for _ in range(3):  # who waits keeps it
+        connection.request("GET", "/")
+        sock = connection.sock
+        connection.getresponse().read()
+        assert connection.sock is sock
+    connection.close()
+
+
+def test_a_crowd_in_tls_handshakes_makes_room(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]
+) -> None:
+    monkeypatch.setattr(limits, "VISITORS", 20)
+    port = serve(ssl_certfile=certificate[0], ssl_keyfile=certificate[1])
+    held = [_connect(port) for _ in range(60)]
+    try:
+        trusting = ssl._create_unverified_context()
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=trusting)
+        connection.request("GET", "/")
+        assert connection.getresponse().status == 200
+        connection.close()
+        assert all(_ended(connection) for connection in held[:30])
+    finally:
+        for connection in held:
+            connection.close()
+
+
 def test_whoever_waits_longest_makes_room(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CONNECTIONS", 16)
     port = serve(proxied=True)
@@ -175,4 +226,5 @@ def test_more_files_may_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
     monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
-    assert Connections().most == 16
+    with Porch() as porch:
+        assert Connections(porch).most == 16

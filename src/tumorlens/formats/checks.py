@@ -88,17 +88,18 @@ def parsing(source: str) -> Iterator[None]:
         raise UnreadableFile(source, *_CORRUPT) from error
 
 
-def check_size(source: str, height: int, width: int, frames: int = 1) -> None:
+def check_size(source: str, height: int, width: int, frames: int = 1, *, most: int | None = None) -> None:
     """Checks what a file's header announces of so many pictures, before anything is decoded.
 
     Raises:
         UnreadableFile: If a number is not positive.
-        TooLarge: If a picture has more than `limits.PIXELS`, or all have more than `limits.VOXELS`.
+        TooLarge: If a picture has more than `most`, by default `limits.PIXELS`, or all have more than `limits.VOXELS`.
     """
+    most = most or limits.PIXELS
     if min(height, width, frames) < 1:
         raise UnreadableFile(source, f"the header says {width} × {height} pixels", "export the file again")
-    if height * width > limits.PIXELS:
-        problem = f"{width} × {height} pixels are more than the {limits.PIXELS:,} we accept"
+    if height * width > most:
+        problem = f"{width} × {height} pixels are more than the {most:,} we accept"
         raise TooLarge(source, problem, "scale the picture down; the network sees far fewer")
     if height * width * frames > limits.VOXELS:
         problem = f"{width} × {height} × {frames} voxels are more than the {limits.VOXELS:,} we accept"

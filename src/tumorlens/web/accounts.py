@@ -23,16 +23,17 @@ VISIT_SECONDS = 12 * 3600
 """After which a browser must log in again: a working day."""
 
 MIN_PASSWORD = 12
-_TRIES = parse("30 per 10 minutes")  # to log in to one account, from all addresses
+_TRIES = parse("30 per 10 minutes")  # wrong passwords for one account, from all addresses
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
 @dataclass(frozen=True)
 class Reader:
-    """The account that a request is of: its name, and its role, "reader" or "admin"."""
+    """The account that a request is of: its name, its role ("reader" or "admin"), and whether a token says so."""
 
     name: str
     role: str
+    by_token: bool = False
 
     @property
     def is_admin(self) -> bool:
@@ -86,8 +87,8 @@ class Accounts:
         return self._database.all(select(Account).order_by(col(Account.name)))
 
     def may_try(self, name: str) -> bool:
-        """Whether a password may be tried for an account: so many times in a while, whoever tries."""
-        return self._tries.hit(_TRIES, name)
+        """Whether a password may be tried for an account: not after many wrong ones in a while, whoever tries."""
+        return self._tries.test(_TRIES, name)
 
     def log_in(self, name: str, password: str) -> str | None:
         """The cookie of a new visit, or None if name and password do not fit."""
@@ -96,6 +97,7 @@ class Accounts:
         try:
             self._hasher.verify(account.password if account else self._nobody, password)
         except (Argon2Error, InvalidHashError):
+            self._tries.hit(_TRIES, name)
             return None
         if account is None or account.disabled:
             return None
@@ -143,7 +145,9 @@ class Accounts:
             if valid is None or valid.expires < time.time():
                 return None
             account = session.get(Account, valid.account)
-        return None if account is None or account.disabled else Reader(account.name, account.role)
+        if account is None or account.disabled:
+            return None
+        return Reader(account.name, account.role, by_token=token is not None)
 
     def _hash(self, password: str) -> str:
         if len(password) < MIN_PASSWORD:

@@ -2,7 +2,8 @@
 
 uvicorn limits neither: a head or body may come as slowly as it likes, and connections are taken until the process has
 no file left to open. Its protocol stands here with both mended. Who makes room is decided by what a connection does:
-one that waits for its next request is closed without harm.
+one that waits for its next request is closed without harm. And requests that do not wait for the answer to the last
+(no browser sends any) end the connection with that answer, or one client could keep the process busy.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
-import ssl
+import socket
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import h11
@@ -22,7 +24,9 @@ from tumorlens import limits
 
 log = logging.getLogger("tumorlens.web.connections")
 
-_HANDFUL = 32  # connections taken at a time, before those that are too many are closed
+HANDFUL = 32
+"""Connections taken at a time, before those that are too many are closed: uvicorn's `backlog`."""
+
 _QUEUE = 1024  # connections that wait to be taken, in the kernel
 _SWEEP = 1.0  # seconds
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -32,10 +36,12 @@ class Connections:
     """Those that are open.
 
     Args:
+        porch: What they come by.
         proxied: Whether all come from one address, a proxy's.
     """
 
-    def __init__(self, *, proxied: bool = False) -> None:
+    def __init__(self, porch: Porch, *, proxied: bool = False) -> None:
+        self._porch = porch
         self.most = max(16, min(limits.CONNECTIONS, raise_files() - limits.SPARE_FILES))
         self.of_a_peer = self.most if proxied else min(self.most, limits.PEER_CONNECTIONS)
         self._open: dict[Connection, None] = {}  # the oldest first
@@ -45,6 +51,7 @@ class Connections:
 
     def add(self, connection: Connection) -> None:
         """Takes a connection; another makes room, or it is refused where all are at work."""
+        self._porch.came_in(connection.transport)
         self._open[connection] = None
         self._peers[connection.peer] += 1
         if self._sweeping is None:
@@ -56,7 +63,8 @@ class Connections:
             crowd = [*self._open]
         if crowd:
             self.refused += 1
-            next((c for c in crowd if c.waits), connection).end(refused=True)
+            waiting = (c for c in crowd if c.waits)
+            min(waiting, key=lambda c: c.until, default=connection).end(refused=True)
 
     def remove(self, connection: Connection) -> None:
         """Forgets a connection that is closed."""
@@ -88,7 +96,7 @@ class Connection(H11Protocol):
     def __init__(self, connections: Connections, **options: Any) -> None:
         super().__init__(**options)
         self._connections, self.peer = connections, ""
-        self._until = time.monotonic() + limits.HEAD_SECONDS
+        self.until = time.monotonic() + limits.HEAD_SECONDS  # the head of the next request is here, if it waits
         self._received = self._before = 0
         self._window = self._stuck = 0.0
 
@@ -100,7 +108,7 @@ class Connection(H11Protocol):
     def is_late(self, now: float) -> bool:
         """Whether it takes too long over a head, a body or an answer."""
         if self.waits:
-            return now > self._until
+            return now > self.until
         if self._stuck:
             return now > self._stuck + limits.ANSWER_SECONDS
         if self.conn.their_state is not h11.SEND_BODY:
@@ -140,7 +148,9 @@ class Connection(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Waits for the next request."""
-        self._until, self._window = time.monotonic() + limits.KEEP_SECONDS + limits.HEAD_SECONDS, 0.0
+        self.until, self._window = time.monotonic() + limits.KEEP_SECONDS + limits.HEAD_SECONDS, 0.0
+        if self.conn.their_state is h11.DONE and self.conn.trailing_data[0]:
+            self.transport.close()
         super().on_response_complete()
 
     def pause_writing(self) -> None:
@@ -154,21 +164,34 @@ class Connection(H11Protocol):
         super().resume_writing()
 
 
-class Loop(asyncio.SelectorEventLoop):
-    """An event loop that takes connections by the handful.
+class Porch(socket.socket):
+    """A listening socket that keeps account of those that have not come in: just taken, or in a TLS handshake.
 
-    asyncio's own takes as many at a time as may wait for it, so that they are there before anybody can close one; and
-    if the process has no file left, it logs a traceback for each.
+    asyncio takes as many connections as may wait for it before anybody can close one, and for those in a handshake
+    there is no protocol that could.
     """
 
-    async def create_server(self, *arguments: Any, **options: Any) -> asyncio.Server:
-        """Listens; see `asyncio`."""
-        if isinstance(options.get("ssl"), ssl.SSLContext):
-            options["ssl_handshake_timeout"] = limits.HEAD_SECONDS
-        server = await super().create_server(*arguments, **options | {"backlog": _HANDFUL})
-        if options.get("sock") is not None:
-            options["sock"].listen(_QUEUE)
-        return server
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._outside: dict[int, socket.socket] = {}
+
+    def listen(self, _backlog: int = 0, /) -> None:
+        """Lets many wait to be taken, whatever is asked for: asyncio takes as many at a time as it asks for."""
+        super().listen(_QUEUE)
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Takes a connection. Where many are outside, the one that has been there longest is closed."""
+        accepted, address = super().accept()
+        self._outside = {number: s for number, s in self._outside.items() if s.fileno() == number}
+        self._outside[accepted.fileno()] = accepted
+        if len(self._outside) > limits.VISITORS:
+            with suppress(OSError):
+                self._outside.pop(next(iter(self._outside))).shutdown(socket.SHUT_RDWR)
+        return accepted, address
+
+    def came_in(self, transport: asyncio.BaseTransport) -> None:
+        """A connection has a protocol."""
+        self._outside.pop(transport.get_extra_info("socket").fileno(), None)
 
 
 def raise_files() -> int:

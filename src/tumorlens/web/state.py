@@ -67,7 +67,14 @@ def _need_admin(reader: Annotated[Reader, Depends(_need_reader)]) -> Reader:
     return reader
 
 
+def _need_visit(reader: Annotated[Reader, Depends(_need_reader)]) -> Reader:
+    if reader.by_token:
+        raise HTTPException(403, "a token makes no tokens and no accounts, which would outlive it; log in")
+    return reader
+
+
 AnyReader = Annotated[Reader, Depends(_need_reader)]
+Visitor = Annotated[Reader, Depends(_need_visit)]
 Admin = Annotated[Reader, Depends(_need_admin)]
 
 
