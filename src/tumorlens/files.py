@@ -15,6 +15,8 @@ from tempfile import TemporaryDirectory
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Error numbers of a full disk: no fault of the file that is read."""
 
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.EBADF, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+
 TEMPORARY = ".part"
 """Ending of files that are being written. A kill leaves one behind, which the next try overwrites."""
 
@@ -84,8 +86,10 @@ def writing_folder(path: Path) -> Iterator[Path]:
         temporary.rename(path)
 
 
-def lock(folder: Path) -> Callable[[], None]:
-    """Takes a folder for this process alone, until it ends or lets it go. Some network file systems know no such thing.
+def lock(path: Path) -> Callable[[], None]:
+    """Takes a folder or a file for this process alone, until it ends or lets it go; a file that is missing is made.
+
+    Where the file system knows no such thing, as with folders by NFS, nothing is kept from anybody.
 
     Returns:
         What lets it go.
@@ -98,14 +102,13 @@ def lock(folder: Path) -> Callable[[], None]:
         import fcntl
     except ModuleNotFoundError:  # not on Windows
         return lambda: None
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise
-    except OSError:
-        pass
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            os.close(descriptor)
+            raise
     return partial(os.close, descriptor)
 
 

@@ -55,7 +55,7 @@ class Node:
         self.config = config
         try:
             config.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._let_go = lock(config.folder)
+            self._let_go = lock(config.folder / "node.lock")
             self.spool = Spool(config.folder)
         except BlockingIOError as error:
             raise ConfigError(f"{config.folder}: another node runs there") from error
