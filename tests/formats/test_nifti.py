@@ -380,7 +380,7 @@ def test_voxels_that_none_has_are_refused(
 def test_two_accounts_of_how_the_head_lies_that_differ_are_said(
     make_nifti: Callable[..., Path], head: NDArray[np.int16]
 ) -> None:
-    image = nib.load(make_nifti(head, np.diag([1, 1, 1, 1])))
+    image = nib.Nifti1Image.from_filename(make_nifti(head, np.diag([1, 1, 1, 1])))
     said = {}
     for name, quaternion in {"mirrored": np.diag([-1, 1, 1, 1]), "same": np.diag([1, 1, 1, 1])}.items():
         image.set_sform(np.diag([1, 1, 1, 1]), 1)

@@ -214,7 +214,7 @@ def test_a_picture_with_many_pixels_is_read_at_a_fraction_of_its_size(
     tmp_path: Path, picture: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     path = tmp_path / "a.tif"
-    deep = {"I;16": picture.astype(np.uint16) * 257, "F": picture.astype(np.float32) / 255}
+    deep: dict[str, NDArray[Any]] = {"I;16": picture.astype(np.uint16) * 257, "F": picture.astype(np.float32) / 255}
     image = Image.fromarray(deep[mode]) if mode in deep else Image.fromarray(picture).convert(mode)
     image.save(path)
     whole = read_one(path)

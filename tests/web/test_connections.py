@@ -158,13 +158,13 @@ def test_requests_that_wait_for_no_answer_end_the_connection_with_the_first(serv
             while more := connection.recv(1 << 20):
                 answers += more
     assert answers.count(b"HTTP/1.1 200 OK") <= 1
-    connection = http.client.HTTPConnection("127.0.0.1", port, 5)
+    client = http.client.HTTPConnection("127.0.0.1", port, 5)
     for _ in range(3):  # who waits keeps it
-        connection.request("GET", "/")
-        sock = connection.sock
-        connection.getresponse().read()
-        assert connection.sock is sock
-    connection.close()
+        client.request("GET", "/")
+        held = client.sock
+        client.getresponse().read()
+        assert client.sock is held
+    client.close()
 
 
 def test_a_crowd_in_tls_handshakes_makes_room(
@@ -175,10 +175,10 @@ def test_a_crowd_in_tls_handshakes_makes_room(
     held = [_connect(port) for _ in range(60)]
     try:
         trusting = ssl._create_unverified_context()
-        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=trusting)
-        connection.request("GET", "/")
-        assert connection.getresponse().status == 200
-        connection.close()
+        client = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=trusting)
+        client.request("GET", "/")
+        assert client.getresponse().status == 200
+        client.close()
         assert all(_ended(connection) for connection in held[:30])
     finally:
         for connection in held:
