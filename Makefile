@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cover lint e2e bench dist site clean
+.PHONY: help demo test cover lint e2e attack bench dist site clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -26,6 +26,9 @@ lint: $(VENV)/.dev  ## check style and types
 e2e: $(VENV)/.dev  ## run the tests that need Debian's chromium, postgresql, orthanc, orthanc-dicomweb, dcmtk, dicom3tools
 	$(BIN)/python -m pytest tests/e2e --override-ini addopts="-ra --strict-markers"
 	TUMORLENS_TEST_DATABASE=postgresql $(BIN)/python -m pytest tests/web
+
+attack: $(VENV)/.dev  ## attack a node and a page on this machine; FULL=--full takes an hour
+	$(BIN)/python -m rehearsal.attack $(FULL)
 
 BENCH := build/bench
 bench: $(VENV)/.dev  ## run the benchmarks in small sizes on phantoms

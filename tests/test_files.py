@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tumorlens.card import read_card, write_card
-from tumorlens.files import write_atomically, writing
+from tumorlens.files import lock, write_atomically, writing
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -67,3 +67,32 @@ except OSError as error:
     assert int(ran.stdout) == errno.EFBIG
     assert list(tmp_path.iterdir()) == []
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+@pytest.mark.parametrize("name", ["", "file"])
+def test_a_folder_or_file_is_locked_until_it_is_let_go_or_the_process_ends(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    let_go = lock(path)
+    with pytest.raises(BlockingIOError):
+        lock(path)
+    let_go()
+    code = f"import pathlib, tumorlens.files as f; f.lock(pathlib.Path({str(path)!r})); print(1, flush=True)"
+    command = [sys.executable, "-c", f"{code}; import time; time.sleep(60)"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(BlockingIOError):
+            lock(path)
+        other.kill()
+    lock(path)()
+
+
+def test_where_the_file_system_knows_no_locks_all_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "none")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    lock(tmp_path)()
+    lock(tmp_path)()

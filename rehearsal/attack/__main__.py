@@ -7,9 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rehearsal.attack import FULL, SMALL, Attack, dimse
+from rehearsal.attack import FULL, SMALL, Attack, dimse, http, outputs
 
-ATTACKS: dict[str, Attack] = {"dimse": dimse.attack}
+ATTACKS: dict[str, Attack] = {"dimse": dimse.attack, "http": http.attack, "outputs": outputs.attack}
 
 
 def main() -> int:

@@ -6,13 +6,16 @@ import csv
 import errno
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Error numbers of a full disk: no fault of the file that is read."""
+
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.EBADF, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 TEMPORARY = ".part"
 """Ending of files that are being written. A kill leaves one behind, which the next try overwrites."""
@@ -81,6 +84,32 @@ def writing_folder(path: Path) -> Iterator[Path]:
         temporary.mkdir()
         yield temporary
         temporary.rename(path)
+
+
+def lock(path: Path) -> Callable[[], None]:
+    """Takes a folder or a file for this process alone, until it ends or lets it go; a file that is missing is made.
+
+    Where the file system knows no such thing, as with folders by NFS, nothing is kept from anybody.
+
+    Returns:
+        What lets it go.
+
+    Raises:
+        BlockingIOError: If another has it.
+        OSError: If it cannot be opened.
+    """
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # not on Windows
+        return lambda: None
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            os.close(descriptor)
+            raise
+    return partial(os.close, descriptor)
 
 
 def sync_file(path: Path) -> None:

@@ -176,3 +176,25 @@ def test_a_study_that_was_cut_off_in_its_midst_has_one_whole_finding(
 
     assert (record.slices, outcome.studies) == (11, 1)
     assert json.loads((tmp_path / "out" / DOCUMENT).read_text("ascii"))["studies"] == [record.model_dump(mode="json")]
+
+
+def test_a_folder_has_one_writer_and_the_second_leaves_at_once(
+    folder_of: Folder, tiny_weights: Path, tmp_path: Path
+) -> None:
+    scans, out = folder_of(8), tmp_path / "out"
+    job, computing = Job(output=out, pictures=False), Computing(str(tiny_weights))
+    alone_there = Counting(tiny_weights, job)
+    refused = []
+
+    def pool(chunks: Iterable[Chunk]) -> Iterator[Part]:
+        for part in alone_there(chunks):
+            for restart in (False, True):
+                with pytest.raises(ConfigError, match="another call is writing there; wait until it has ended"):
+                    run([scans], computing, job, restart=restart)
+                refused.append(restart)
+            yield part
+
+    run([scans], computing, job, pool=pool)
+    assert refused
+    assert len(rows(out)) == 1 + len(json.loads((out / DOCUMENT).read_text())["findings"]) == 9  # one is no scan
+    run([scans], computing, job, restart=True)  # the folder was let go

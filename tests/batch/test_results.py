@@ -7,6 +7,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pytest
+from PIL import Image
 from pyarrow import parquet
 
 from tumorlens.batch import DOCUMENT, STUDIES, Computing, Job, read_document, run
@@ -99,3 +102,18 @@ def test_a_name_that_is_no_text_takes_no_table_down(tiny_weights: Path, tmp_path
     assert outcome.failures == 1
     (row,) = parquet.read_table(tmp_path / "out" / "results.parquet").to_pylist()
     assert row["source"].endswith("caf\\udce9.png")
+
+
+def test_a_file_name_that_looks_like_a_formula_is_none_in_a_table(
+    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = '=HYPERLINK("http:x").png'
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)).save(name)
+    Path("@empty.png").touch()
+    run([name, "@empty.png"], Computing(str(tiny_weights)), Job(output="out"), jobs=1)
+    with Path("out/results.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["source"] for row in rows] == [f"./{name}", "./@empty.png"]
+    assert all(Path(row["source"]).is_file() for row in rows)
+    assert not [cell for row in rows for cell in row.values() if cell and cell[0] in "=+-@"]

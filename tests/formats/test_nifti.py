@@ -341,3 +341,56 @@ def test_hounsfield_units_tell_ct(
 ) -> None:
     scans = read_scans(make_nifti(values(head / head.max()).astype(np.float32)))
     assert {scan.modality for scan in scans} == {modality}
+
+
+@pytest.mark.parametrize(("unit", "size"), [(0, 1.0), (1, 0.001), (2, 1.0), (3, 1000.0)])
+def test_distances_are_millimetres_whatever_the_header_counts_in(
+    make_nifti: Callable[..., Path], head: NDArray[np.int16], unit: int, size: float
+) -> None:
+    path = make_nifti(head, np.diag([1.5 * size, 2 * size, 3 * size, 1]), "volume.nii")
+    scans = read_scans(change_header(path, xyzt_units=unit))
+    assert_allclose(scans[0].spacing, (2, 1.5), rtol=1e-5)
+    assert_allclose(scans[1].depth - scans[0].depth, 3, rtol=1e-5)
+    assert not scans[0].warnings
+
+
+def test_a_unit_that_cannot_be_right_is_said(make_nifti: Callable[..., Path], head: NDArray[np.int16]) -> None:
+    scans = read_scans(change_header(make_nifti(head, np.diag([1, 2, 3, 1]), "volume.nii"), xyzt_units=1))
+    assert scans[0].spacing == (2, 1)
+    assert "the header's unit of length cannot be right; distances are taken as mm" in scans[0].warnings
+
+
+@pytest.mark.parametrize(
+    ("affine", "problem"),
+    [
+        (np.diag([1e30, 1e30, 1e30, 1]), "voxels of 1e+30 × 1e+30 × 1e+30 mm are none of a scan"),
+        (np.diag([1, 1, 500, 1]), "voxels of 1 × 1 × 500 mm are none of a scan"),
+        (np.array([[1, 1, 0, 0], [0, 1e-5, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), "its affine is singular"),
+    ],
+)
+def test_voxels_that_none_has_are_refused(
+    make_nifti: Callable[..., Path], head: NDArray[np.int16], affine: NDArray[np.float64], problem: str
+) -> None:
+    path = change_header(make_nifti(head, name="volume.nii"), sform_code=1, **_rows(affine))
+    with pytest.raises(UnreadableFile) as caught:
+        read_scans(path)
+    assert caught.value.problem == problem
+
+
+def test_two_accounts_of_how_the_head_lies_that_differ_are_said(
+    make_nifti: Callable[..., Path], head: NDArray[np.int16]
+) -> None:
+    image = nib.Nifti1Image.from_filename(make_nifti(head, np.diag([1, 1, 1, 1])))
+    said = {}
+    for name, quaternion in {"mirrored": np.diag([-1, 1, 1, 1]), "same": np.diag([1, 1, 1, 1])}.items():
+        image.set_sform(np.diag([1, 1, 1, 1]), 1)
+        image.set_qform(quaternion, 1)
+        path = make_nifti(head, np.eye(4), f"{name}.nii")
+        nib.save(image, path)
+        said[name] = read_scans(path)[0].warnings
+    assert said["same"] == ()
+    assert "in two ways how the head lies, and they differ; left and right may be swapped" in said["mirrored"][0]
+
+
+def _rows(affine: NDArray[np.float64]) -> dict[str, object]:
+    return dict(zip(("srow_x", "srow_y", "srow_z"), affine, strict=False))

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 from PIL import Image
 
+from tumorlens import limits
 from tumorlens.errors import NotAScan, TooLarge, UnreadableFile
 from tumorlens.formats import read_scans
 from tumorlens.scan import Scan
@@ -206,3 +207,40 @@ def test_truncated(tmp_path: Path, suffix: str, share: float) -> None:
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(UnreadableFile, match="truncated"):
         read_scans(path)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "CMYK", "I;16", "F"])
+def test_a_picture_with_many_pixels_is_read_at_a_fraction_of_its_size(
+    tmp_path: Path, picture: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    path = tmp_path / "a.tif"
+    deep: dict[str, NDArray[Any]] = {"I;16": picture.astype(np.uint16) * 257, "F": picture.astype(np.float32) / 255}
+    image = Image.fromarray(deep[mode]) if mode in deep else Image.fromarray(picture).convert(mode)
+    image.save(path)
+    whole = read_one(path)
+    monkeypatch.setattr(limits, "PIXELS", whole.height * whole.width - 1)
+    scan = read_one(path)
+    assert (scan.height, scan.width) == (20, 16)
+    assert "32 × 40 pixels are read at 1/2 of that size" in scan.warnings
+    small = whole.pixels.reshape(20, 2, 16, 2, *whole.pixels.shape[2:]).mean((1, 3))
+    assert_allclose(scan.pixels, small, atol=0.005)
+
+
+def test_a_telephones_picture_is_read_upright_at_a_fraction_of_its_size(
+    tmp_path: Path, picture: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    exif[0x112] = 6  # turned by a quarter
+    Image.fromarray(picture).save(tmp_path / "a.jpg", quality=95, exif=exif)
+    monkeypatch.setattr(limits, "PIXELS", 1000)
+    scan = read_one(tmp_path / "a.jpg")
+    assert (scan.height, scan.width) == (16, 20)
+    assert scan.pixels[:3, -3:].min() > 0.9  # the bright corner
+
+
+def test_more_pixels_than_a_picture_may_have_are_refused(
+    tmp_path: Path, picture: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PICTURE", picture.size - 1)
+    with pytest.raises(TooLarge, match="32 × 40 pixels are more than the 1,279 we accept"):
+        read_scans(save(tmp_path / "a.png", picture))

@@ -8,9 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tumorlens.errors import UnreadableFile, UnsupportedFile
+from tumorlens import limits
+from tumorlens.errors import TooLarge, UnreadableFile, UnsupportedFile
 from tumorlens.formats import Failure, find_sources, iter_scans, read_scans
-from tumorlens.formats.sources import Source
+from tumorlens.formats.sources import Source, reader_of
 from tumorlens.scan import Scan
 
 
@@ -174,3 +175,10 @@ def test_formats_may_be_mixed_in_a_folder(
     make_nifti(np.random.default_rng(0).normal(size=(20, 20, 2)), name="b.nii.gz")
     make_mat(picture.astype(np.int16), "c.mat")
     assert names(iter_scans(tmp_path), tmp_path) == ["a", "b.nii.gz", "b.nii.gz", "c.mat", "d.png"]
+
+
+def test_a_file_that_is_too_long_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "FILE", 10)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(10))
+    with pytest.raises(TooLarge, match="18 bytes are more than the 10 we accept"):
+        reader_of(str(tmp_path / "a.png"))

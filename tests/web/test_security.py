@@ -32,6 +32,7 @@ def test_nothing_is_shown_to_strangers(guarded: Page, jpeg: bytes) -> None:
         {"Origin": "null"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "same-origin", "Origin": "https://evil.example"},
     ],
 )
 def test_another_site_changes_nothing(shared_page: Page, headers: dict[str, str]) -> None:

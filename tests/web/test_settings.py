@@ -40,6 +40,17 @@ def test_the_folder_is_for_nobody_else_and_its_secret_stays(tmp_path: Path) -> N
     assert (tmp_path / "home" / "secret").stat().st_mode & 0o077 == 0
 
 
+def test_the_database_is_for_nobody_else(tmp_path: Path) -> None:
+    (tmp_path / "tumorlens.db").touch(0o644)  # as earlier versions left it
+    Settings(home=tmp_path).prepare()
+    assert (tmp_path / "tumorlens.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_page_knows_the_address_it_is_bound_to(tmp_path: Path) -> None:
+    assert "127.0.0.2" in Settings(home=tmp_path, host="127.0.0.2").allowed_hosts
+    assert Settings(home=tmp_path, host="127.0.0.1").allowed_hosts == ("127.0.0.1", "localhost", "[::1]")
+
+
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="choose another --home"):

@@ -113,15 +113,34 @@ def run(
         keep: Findings and failures that the outcome holds where there is an output folder; None for all.
 
     Raises:
-        ConfigError: If the output folder cannot be written, or holds another unfinished job.
+        ConfigError: If the output folder cannot be written, or holds another unfinished job, or another call
+            writes there.
         ModelError: If the weights cannot be used.
     """
     if classifier is None:
         classifier = Classifier.load(computing.weights, device=computing.device)
         check(job, classifier)
-    card, journal = classifier.card, None
-    if job.output is not None:
-        journal = Journal(Store(job.output), request_of(paths, computing, job, card), restart=restart)
+    if job.output is None:
+        return _run(paths, classifier, computing, job, listener, None, pool=pool, jobs=jobs, keep=keep)
+    store = Store(job.output)
+    with store.alone():
+        journal = Journal(store, request_of(paths, computing, job, classifier.card), restart=restart)
+        return _run(paths, classifier, computing, job, listener, journal, pool=pool, jobs=jobs, keep=keep)
+
+
+def _run(
+    paths: Sequence[str | Path],
+    classifier: Classifier,
+    computing: Computing,
+    job: Job,
+    listener: Listener,
+    journal: Journal | None,
+    *,
+    pool: Pool | None,
+    jobs: int,
+    keep: int | None,
+) -> Outcome:
+    card = classifier.card
     sources, outcome = find_files(paths), Outcome(card)
     most = keep if journal else None
     if journal is None:

@@ -30,7 +30,7 @@ _PARTS = f"{_FOLDER}/parts"
 class Journal:
     """Checkpoint of a batch job in its output folder: only the same request goes on.
 
-    With `restart`, an unfinished job there is forgotten.
+    The folder is there, and no other process writes to it. With `restart`, an unfinished job there is forgotten.
 
     Raises:
         ConfigError: If the folder holds another unfinished job, or cannot be written.
@@ -38,7 +38,6 @@ class Journal:
 
     def __init__(self, store: Store, request: dict[str, object], *, restart: bool = False) -> None:
         self.store = store
-        store.prepare()
         if restart:
             store.remove(_FOLDER)
         content = json.dumps(request, sort_keys=True)

@@ -151,8 +151,8 @@ _SAME = ("frame", "unknown", "strangeness", "reason", "label", "confidence", "cl
 
 def _row(finding: dict[str, Any]) -> dict[str, Any]:
     """A finding's row; what is missing stays empty."""
-    row = {key: finding[key] for key in (*_SAME, "heatmap", "overlay")}
-    row["source"] = _text(finding["source"])
+    row = {key: finding[key] for key in _SAME}
+    row |= {key: finding[key] and _text(finding[key]) for key in ("source", "heatmap", "overlay")}
     row |= {f"probability_{key}": value for key, value in finding["probabilities"].items()}
     row["prediction_set"] = "|".join(finding["prediction_set"])
     row["warnings"] = "; ".join(finding["warnings"])
@@ -179,5 +179,9 @@ def study_row(study: StudyRecord) -> dict[str, Any]:
 
 
 def _text(name: str) -> str:
-    """File names on Linux are bytes; no table takes those that are no text."""
-    return name.encode("utf-8", "backslashreplace").decode()
+    """A file name as text that no spreadsheet takes for a formula: the same file, by another path.
+
+    On Linux, names are bytes; no table takes those that are no text.
+    """
+    text = name.encode("utf-8", "backslashreplace").decode()
+    return f"./{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -70,6 +70,27 @@ class Store:
             else:
                 Path(self.folder).mkdir(parents=True, exist_ok=True)
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other processes from writing into a folder of this machine; stores elsewhere know no such thing.
+
+        Raises:
+            ConfigError: If one does.
+        """
+        self.prepare()
+        let_go = None
+        if not self.remote:
+            try:
+                let_go = files.lock(Path(self.folder))
+            except BlockingIOError as error:
+                problem = "another call is writing there; wait until it has ended, or choose another --output"
+                raise ConfigError(f"{self.folder}: {problem}") from error
+        try:
+            yield
+        finally:
+            if let_go is not None:
+                let_go()
+
     def write(self, name: str, content: bytes) -> None:
         """Writes a file; on this machine's disk it has reached the disk before it stands there."""
         with self.writing(name, durable=True) as path:

@@ -93,7 +93,7 @@ def serve(
         deidentify=deidentify,
         accounts=asked,
         https=https,
-        hosts=(*host_name, *(LOCAL_NAMES if local else ())) if host_name else (),
+        hosts=(*host_name, *((host, *LOCAL_NAMES) if local else ())) if host_name else (),
     )
     with needs_extra("the page", "web"):
         from tumorlens.web.server import run
@@ -124,7 +124,7 @@ def password(
     database: DatabaseUrl = "",
     password_file: Annotated[Path | None, typer.Option(help="File whose first line is the password.")] = None,
 ) -> None:
-    """Give an account another password, and log it out everywhere."""
+    """Give an account another password; log it out everywhere, and end its tokens."""
     with _accounts(home, database) as accounts:
         accounts.set_password(name, _password(password_file))
     make_console().say(f"{name} has another password")

@@ -8,18 +8,10 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from tumorlens import limits
 from tumorlens.errors import InputError, NotAScan, TooLarge, UnreadableFile
 from tumorlens.files import NO_ROOM
 from tumorlens.scan import Scan
-
-MAX_PIXELS = 64_000_000
-"""Pixels of one picture that are decoded; an 8000 × 8000 picture."""
-
-MAX_VOXELS = 2**28
-"""Voxels of one file that are decoded; as float32 they fill 1 GiB."""
-
-MIN_SIDE = 16
-"""Pixels along the shorter side below which a picture is no scan."""
 
 # Their warnings quote the file, so patient data.
 _PARSERS = r"(PIL|pydicom|highdicom|nibabel|tumorlens\.(formats|results|node))(\.|$)"
@@ -96,20 +88,21 @@ def parsing(source: str) -> Iterator[None]:
         raise UnreadableFile(source, *_CORRUPT) from error
 
 
-def check_size(source: str, height: int, width: int, frames: int = 1) -> None:
+def check_size(source: str, height: int, width: int, frames: int = 1, *, most: int | None = None) -> None:
     """Checks what a file's header announces of so many pictures, before anything is decoded.
 
     Raises:
         UnreadableFile: If a number is not positive.
-        TooLarge: If a picture has more than `MAX_PIXELS`, or all have more than `MAX_VOXELS`.
+        TooLarge: If a picture has more than `most`, by default `limits.PIXELS`, or all have more than `limits.VOXELS`.
     """
+    most = most or limits.PIXELS
     if min(height, width, frames) < 1:
         raise UnreadableFile(source, f"the header says {width} × {height} pixels", "export the file again")
-    if height * width > MAX_PIXELS:
-        problem = f"{width} × {height} pixels are more than the {MAX_PIXELS:,} we accept"
+    if height * width > most:
+        problem = f"{width} × {height} pixels are more than the {most:,} we accept"
         raise TooLarge(source, problem, "scale the picture down; the network sees far fewer")
-    if height * width * frames > MAX_VOXELS:
-        problem = f"{width} × {height} × {frames} voxels are more than the {MAX_VOXELS:,} we accept"
+    if height * width * frames > limits.VOXELS:
+        problem = f"{width} × {height} × {frames} voxels are more than the {limits.VOXELS:,} we accept"
         raise TooLarge(source, problem, "split the file or resample it")
 
 
@@ -117,13 +110,13 @@ def check_scans(source: str, scans: Iterable[Scan]) -> Iterator[Scan]:
     """The slices of one file that show something; blank ones (every pixel alike) are left out.
 
     Raises:
-        NotAScan: If a slice is smaller than `MIN_SIDE`, or if all are blank.
+        NotAScan: If a slice is smaller than `limits.SIDE`, or if all are blank.
     """
     shown = False
     for scan in scans:
-        if min(scan.height, scan.width) < MIN_SIDE:
+        if min(scan.height, scan.width) < limits.SIDE:
             problem = f"{scan.width} × {scan.height} pixels are too few for a scan"
-            raise NotAScan(source, problem, f"give a picture of at least {MIN_SIDE} × {MIN_SIDE}")
+            raise NotAScan(source, problem, f"give a picture of at least {limits.SIDE} × {limits.SIDE}")
         if (scan.pixels != scan.pixels[0, 0]).any():
             shown = True
             yield scan

@@ -10,16 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import IOBase
 from pathlib import PurePath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tumorlens.errors import UnreadableFile, UnsupportedFile
 from tumorlens.formats.checks import check_size, parsing
+from tumorlens.formats.dicom.geometry import is_distance
 from tumorlens.grey import Number, finite, robust_range, stretch
 from tumorlens.scan import Orientation, Scan, Values
 from tumorlens.sequence import SeriesInfo, name_sequence
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
 
 Axis = Literal["axial", "coronal", "sagittal"]
 """The plane volumes are cut in."""
@@ -29,6 +33,9 @@ _VERSIONS = {348: 1, 540: 2}  # length of the header: version
 _ACROSS = {"sagittal": 0, "coronal": 1, "axial": 2}  # the axis that is cut across, in RAS
 # How pictures lie in the patient, by the axis they are cut across.
 _ORIENTATIONS: dict[int, Orientation] = {0: (0, 1, 0, 0, 0, -1), 1: (1, 0, 0, 0, 0, -1), 2: (1, 0, 0, 0, 1, 0)}
+_MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}  # of a unit of length, by its code
+_FLAT = 1e-3  # volume of a voxel of sides of 1, below which its sides lie in a plane
+_TILT = math.cos(math.radians(30))
 _MAX_OFFSET = 2**24  # bytes before the voxels; nibabel reads all of them
 
 
@@ -139,17 +146,45 @@ def _load(path: str) -> Volume:
         file.read(1)  # past the voxels, where gzip checks its sum
     data, warnings = finite(path, data)
     window = robust_range(data.ravel(order="K"), ignore_zero=True)
-    if not (int(image.header["qform_code"]) or int(image.header["sform_code"])):
-        warnings = (*warnings, "the file does not say how the head lies; left and right may be swapped")
-    turn = io_orientation(image.affine)
-    lengths = np.linalg.norm(image.affine[:3, :3], axis=0)
-    if not (np.isfinite(turn).all() and np.isfinite(lengths).all() and lengths.all()):
-        raise UnreadableFile(path, "its affine is singular", "convert the volume again (dcm2niix)")
+    stored, doubts = _grid(path, image)
+    turn = io_orientation(stored)
     zooms = np.empty(3)
-    zooms[turn[:, 0].astype(int)] = lengths  # row i of turn begins with the canonical axis of stored axis i
-    affine = image.affine @ inv_ornt_aff(turn, shape)
+    # Row i of turn begins with the canonical axis of stored axis i.
+    zooms[turn[:, 0].astype(int)] = np.linalg.norm(stored[:3, :3], axis=0)
+    affine, warnings = stored @ inv_ornt_aff(turn, shape), (*warnings, *doubts)
     turned = apply_orientation(data, turn)
     return Volume(turned, affine, tuple(zooms.tolist()), window, warnings, _is_hounsfield(data))
+
+
+def _grid(path: str, image: Nifti1Image) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """From voxel to mm, (4, 4), and what the header leaves in doubt of it."""
+    header, doubts = image.header, list[str]()
+    affine: NDArray[np.float64] = image.affine
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    with np.errstate(all="ignore"):  # numbers that are none are refused just below
+        # 1 for axes at right angles, whatever their lengths; 0 if they lie in a plane.
+        angles = abs(np.linalg.det(affine[:3, :3] / lengths))
+    if not (np.isfinite(affine).all() and lengths.all() and angles > _FLAT):
+        raise UnreadableFile(path, "its affine is singular", "convert the volume again (dcm2niix)")
+    unit = _MILLIMETRES.get(int(header["xyzt_units"]) & 0b111, 1.0)
+    if unit != 1 and all(map(is_distance, lengths)) and not all(map(is_distance, lengths * unit)):
+        doubts.append("the header's unit of length cannot be right; distances are taken as mm")
+        unit = 1.0
+    if not all(map(is_distance, lengths * unit)):
+        sizes = " × ".join(f"{length:.3g}" for length in lengths * unit)
+        raise UnreadableFile(path, f"voxels of {sizes} mm are none of a scan", "convert the volume again (dcm2niix)")
+    codes = int(header["qform_code"]), int(header["sform_code"])
+    if not any(codes):
+        doubts.append("the file does not say how the head lies; left and right may be swapped")
+    elif all(codes) and not _alike(header.get_qform(), header.get_sform()):
+        doubts.append("the file says in two ways how the head lies, and they differ; left and right may be swapped")
+    return np.diag([unit, unit, unit, 1.0]) @ affine, tuple(doubts)
+
+
+def _alike(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    """Whether the axes of two affines point the same ways, but for some tilt."""
+    axes = [affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0) for affine in (one, other)]
+    return bool((axes[0] * axes[1]).sum(axis=0).min() > _TILT)
 
 
 def _is_hounsfield(data: NDArray[np.float32]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import count
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from tumorlens import limits
 from tumorlens.errors import TooLarge
 from tumorlens.formats.checks import check_size, parsing
 from tumorlens.grey import divide, grey_of, without_false_colour
@@ -17,6 +19,7 @@ from tumorlens.scan import Scan
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # lengths; two letters alone are too little to go by
+_DEEP = {"I;16": "I", "I;16L": "I", "I;16B": "I", "I;16N": "I"}  # what cannot be averaged, and the same that can
 _WHITE_IS_ZERO = 0  # TIFF 6.0, PhotometricInterpretation
 
 
@@ -32,14 +35,16 @@ def read(path: str, _axis: str = "axial", _keep: bool = False) -> Iterator[Scan]
     8-bit values are divided by 255. 16-bit grey is divided by the least 2ⁿ − 1 (n from 8 to 16) that is not
     below its brightest pixel, so that 12-bit MR in a 16-bit file is not black. Float in [0, 1] stays as it is;
     other float, 32-bit and negative values are stretched between robust percentiles, with a warning.
-    Transparency is laid on black, EXIF orientation is applied. There is no spacing: what such files carry is
-    print resolution, not the size of the head.
+    Transparency is laid on black, EXIF orientation is applied. Pictures of more than `limits.PIXELS`, such as a
+    telephone's, are read at a half, a third, … of their size, with a warning. There is no spacing: what such files
+    carry is print resolution, not the size of the head.
 
     Yields:
         The picture; of a TIFF every page, as frames.
 
     Raises:
         NotAScan: If most values are no numbers.
+        TooLarge: If a picture has more pixels than `limits.PICTURE`.
     """
     with parsing(path):
         # Given the path, Pillow maps uncompressed TIFFs into memory, and garbles those on their side.
@@ -54,7 +59,7 @@ def read(path: str, _axis: str = "axial", _keep: bool = False) -> Iterator[Scan]
             with parsing(path):
                 if not _turn_to(image, page):
                     return
-                check_size(path, image.height, image.width)
+                check_size(path, image.height, image.width, most=limits.PICTURE)
                 pixels, warnings = _pixels(path, image)
             yield Scan(pixels, path, frame=page, warnings=warnings, unitless=image.mode.startswith(("I", "F")))
 
@@ -72,14 +77,27 @@ def _turn_to(image: Image.Image, page: int) -> bool:
 
 def _pixels(path: str, image: Image.Image) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     white_is_zero = image.format == "TIFF" and image.tag_v2.get(262) == _WHITE_IS_ZERO  # type: ignore[attr-defined]
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith(("I", "F")):
+    image.load()
+    deep = image.mode.startswith(("I", "F"))
+    mode = "RGBA" if image.has_transparency_data else "L" if image.mode in ("1", "L") else "RGB"
+    smaller, doubts = _reduced(image, _DEEP.get(image.mode, image.mode) if deep else mode)
+    upright = ImageOps.exif_transpose(smaller)
+    if deep:
         pixels, warnings = grey_of(path, np.asarray(upright))
         # Pillow turns 8-bit pictures round itself, deeper ones not.
-        return (1 - pixels if white_is_zero else pixels), warnings
-    if upright.has_transparency_data:
-        colour = divide(np.asarray(upright.convert("RGBA")), 255)
-        return without_false_colour(colour[..., :3] * colour[..., 3:]), ()
-    if upright.mode in ("1", "L"):
-        return divide(np.asarray(upright.convert("L")), 255), ()
-    return divide(without_false_colour(np.asarray(upright.convert("RGB"))), 255), ()
+        return (1 - pixels if white_is_zero else pixels), (*warnings, *doubts)
+    values = np.asarray(upright.convert(mode))
+    if mode == "RGBA":
+        colour = divide(values[..., :3], 255)
+        colour *= divide(values[..., 3:], 255)
+        return without_false_colour(colour), doubts
+    return divide(values if mode == "L" else without_false_colour(values), 255), doubts
+
+
+def _reduced(image: Image.Image, mode: str) -> tuple[Image.Image, tuple[str, ...]]:
+    """A picture of at most `limits.PIXELS`, in a mode that can be averaged, and a warning if it was larger."""
+    factor = math.isqrt(max(0, image.width * image.height - 1) // limits.PIXELS) + 1
+    if factor == 1:
+        return image, ()
+    smaller = (image if image.mode == mode else image.convert(mode)).reduce(factor)
+    return smaller, (f"{image.width} × {image.height} pixels are read at 1/{factor} of that size",)

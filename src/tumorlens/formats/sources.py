@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Protocol
 
-from tumorlens.errors import InputError, UnreadableFile, UnsupportedFile
+from tumorlens import limits
+from tumorlens.errors import InputError, TooLarge, UnreadableFile, UnsupportedFile
 from tumorlens.formats import matlab, nifti, raster
 from tumorlens.formats.checks import parsing
 from tumorlens.formats.dicom import reader as dicom
@@ -69,10 +70,15 @@ def reader_of(path: str) -> Reader:
     Raises:
         UnreadableFile: If the file is missing, forbidden or empty.
         UnsupportedFile: If no reader knows it.
+        TooLarge: If it has more bytes than `limits.FILE`.
     """
     with parsing(path):
-        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - a pipe would never end
+        status = os.stat(path)  # noqa: PTH116
+        if not stat.S_ISREG(status.st_mode):  # a pipe would never end
             raise UnsupportedFile(path, "it is no file", f"give {_KINDS}")
+        if status.st_size > limits.FILE:
+            size = f"{status.st_size:,} bytes are more than the {limits.FILE:,} we accept"
+            raise TooLarge(path, size, "split the file or resample it")
         with open(path, "rb") as file:  # noqa: PTH123
             head = file.read(HEAD)
     if not head:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import signal
 import sqlite3
@@ -11,9 +10,9 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 from tumorlens.errors import ConfigError, TumorLensError
+from tumorlens.files import lock
 from tumorlens.node.config import DicomDestination, Feed, NodeConfig, WebDestination
 from tumorlens.node.delivery import Commitments, Courier, Sender
 from tumorlens.node.dicomweb import DicomWeb, WebSender
@@ -56,8 +55,10 @@ class Node:
         self.config = config
         try:
             config.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = _lock(config.folder / "node.lock")
+            self._let_go = lock(config.folder / "node.lock")
             self.spool = Spool(config.folder)
+        except BlockingIOError as error:
+            raise ConfigError(f"{config.folder}: another node runs there") from error
         except OSError as error:
             raise ConfigError(f"{config.folder}: cannot be written ({error.strerror})") from error
         self.ledger = Ledger(config.folder / _STATE)
@@ -102,7 +103,7 @@ class Node:
         for web in self._webs:
             web.close()
         self.ledger.close()
-        self._lock.close()
+        self._let_go()
         _LOG.info("ended")
 
     def run(self) -> None:
@@ -174,14 +175,3 @@ def pull_study(config: NodeConfig, name: str, study: str) -> tuple[int, int]:
         return retriever.retrieve(study)
     finally:
         ledger.close()
-
-
-def _lock(path: Path) -> IO[str]:
-    """Keeps a second node off the folder; the lock ends with the process."""
-    file = path.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise ConfigError(f"{path.parent}: another node runs there") from error
-    return file

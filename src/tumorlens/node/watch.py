@@ -89,7 +89,8 @@ class Watcher:
             "UPDATE pulls SET state = 'done', note = '', tries = 0 WHERE id = ? AND state = 'waiting' AND size = ?",
             *(row["id"], row["size"]),
         )
-        _LOG.info("study %s: pulled from %s: %d", short(row["study"]), self.name, came)
+        if came:
+            _LOG.info("study %s: pulled from %s: %d", short(row["study"]), self.name, came)
 
 
 class QidoServer:

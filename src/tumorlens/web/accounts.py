@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
 from sqlmodel import Session, col, delete, select
 
 from tumorlens.errors import ConfigError
@@ -20,15 +23,17 @@ VISIT_SECONDS = 12 * 3600
 """After which a browser must log in again: a working day."""
 
 MIN_PASSWORD = 12
+_TRIES = parse("30 per 10 minutes")  # wrong passwords for one account, from all addresses
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
 @dataclass(frozen=True)
 class Reader:
-    """The account that a request is of: its name, and its role, "reader" or "admin"."""
+    """The account that a request is of: its name, its role ("reader" or "admin"), and whether a token says so."""
 
     name: str
     role: str
+    by_token: bool = False
 
     @property
     def is_admin(self) -> bool:
@@ -42,6 +47,7 @@ class Accounts:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._hasher = PasswordHasher()
+        self._tries = MovingWindowRateLimiter(MemoryStorage())
         # Checked when there is no such account, so that both answers take as long.
         self._nobody = self._hasher.hash(secrets.token_hex())
 
@@ -59,12 +65,13 @@ class Accounts:
         return account
 
     def set_password(self, name: str, password: str) -> None:
-        """Changes an account's password, and logs it out; ConfigError if there is none, or the password is short."""
+        """Changes a password, which ends logins and tokens; ConfigError if it is short, or there is no such account."""
         hashed = self._hash(password)
         with self._database.alone() as session:
             account = _existing(session, name)
             account.password = hashed
             session.exec(delete(Visit).where(col(Visit.account) == name))
+            session.exec(delete(Token).where(col(Token.account) == name))
 
     def remove(self, name: str) -> None:
         """Removes an account and its tokens, not its feedback; ConfigError if there is none, or no other admin."""
@@ -79,6 +86,10 @@ class Accounts:
         """Every account, by name."""
         return self._database.all(select(Account).order_by(col(Account.name)))
 
+    def may_try(self, name: str) -> bool:
+        """Whether a password may be tried for an account: not after many wrong ones in a while, whoever tries."""
+        return self._tries.test(_TRIES, name)
+
     def log_in(self, name: str, password: str) -> str | None:
         """The cookie of a new visit, or None if name and password do not fit."""
         with self._database.session() as session:
@@ -86,6 +97,7 @@ class Accounts:
         try:
             self._hasher.verify(account.password if account else self._nobody, password)
         except (Argon2Error, InvalidHashError):
+            self._tries.hit(_TRIES, name)
             return None
         if account is None or account.disabled:
             return None
@@ -133,7 +145,9 @@ class Accounts:
             if valid is None or valid.expires < time.time():
                 return None
             account = session.get(Account, valid.account)
-        return None if account is None or account.disabled else Reader(account.name, account.role)
+        if account is None or account.disabled:
+            return None
+        return Reader(account.name, account.role, by_token=token is not None)
 
     def _hash(self, password: str) -> str:
         if len(password) < MIN_PASSWORD:

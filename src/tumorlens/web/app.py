@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
@@ -31,7 +33,7 @@ from tumorlens.web.security import Guard
 from tumorlens.web.settings import Settings, is_local
 from tumorlens.web.state import State
 from tumorlens.web.store import Store
-from tumorlens.web.uploads import DISK_FULL
+from tumorlens.web.uploads import DISK_FULL, GONE
 
 log = logging.getLogger("tumorlens.web")
 
@@ -104,6 +106,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(DataError, _wrong)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(OperationalError, _database)
+    app.add_exception_handler(DatabaseError, _row)
+    app.add_exception_handler(StaleDataError, _gone)
     app.add_exception_handler(OSError, _disk)
     app.add_exception_handler(Exception, _failed)
     return app
@@ -143,12 +147,27 @@ async def _database(_request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "the database does not answer; try again"}, 503)
 
 
+async def _row(request: Request, error: Exception) -> Response:
+    if "foreign key" in str(error).lower():
+        return await _gone(request, error)
+    log.error("database", extra={"kind": type(error).__name__})
+    return JSONResponse({"error": _SORRY}, 500)
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """Of a case that was deleted while something was done with it."""
+    return JSONResponse({"error": GONE}, 404)
+
+
 async def _failed(_request: Request, _error: Exception) -> Response:
     return JSONResponse({"error": _SORRY}, 500)
 
 
-async def _disk(_request: Request, error: Exception) -> Response:
+async def _disk(request: Request, error: Exception) -> Response:
     assert isinstance(error, OSError)
+    cases = request.app.state.parts.settings.cases
+    if isinstance(error, FileNotFoundError) and Path(str(error.filename)).is_relative_to(cases):
+        return await _gone(request, error)
     if error.errno in NO_ROOM:
         return JSONResponse({"error": DISK_FULL}, 507)
     log.error("disk", extra={"errno": error.errno})

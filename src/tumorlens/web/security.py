@@ -14,15 +14,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tumorlens import limits
 from tumorlens.web.metrics import Metrics
 from tumorlens.web.settings import Settings
 
 log = logging.getLogger("tumorlens.web.requests")
 
 COOKIE = "tumorlens_visit"
-
-MAX_JSON = 1_000_000
-"""Bytes of a body that is no upload: an outline of 2,000 corners fits many times."""
 
 _UPLOAD = re.compile(r"/api/v1/(findings|cases/[^/]+/files)")
 _SAFE = {"GET", "HEAD", "OPTIONS"}
@@ -95,7 +93,7 @@ class Guard:
         if scope["method"] not in _SAFE and _is_foreign(headers, host):
             return _no(403, "the request comes from another site")
         if scope["method"] not in _SAFE and not _UPLOAD.fullmatch(scope["path"]) and _is_large(headers):
-            return _no(413, f"a request of this kind may have {MAX_JSON:,} bytes, and says how many it has")
+            return _no(413, f"a request of this kind may have {limits.BODY:,} bytes, and says how many it has")
         client = scope["client"][0] if scope.get("client") else ""
         if not self._limiter.hit(self._rate, "all", client):
             return _no(429, "too many requests; wait a moment", {"Retry-After": "5"})
@@ -106,14 +104,13 @@ class Guard:
 
 def _is_large(headers: Headers) -> bool:
     announced = headers.get("content-length", "0")
-    return "transfer-encoding" in headers or not announced.isdecimal() or int(announced) > MAX_JSON
+    return "transfer-encoding" in headers or not announced.isdecimal() or int(announced) > limits.BODY
 
 
 def _is_foreign(headers: Headers, host: str) -> bool:
-    site = headers.get("sec-fetch-site")
-    if site is not None:
-        return site not in ("same-origin", "none")
-    origin = headers.get("origin")
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site not in (None, "same-origin", "none"):
+        return True
     return origin is not None and urlsplit(origin).netloc != host
 
 

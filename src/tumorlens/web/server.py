@@ -5,14 +5,17 @@ from __future__ import annotations
 import socket
 import threading
 import webbrowser
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 import typer
 import uvicorn
 
+from tumorlens import limits
 from tumorlens.errors import ConfigError
 from tumorlens.web.app import create_app
+from tumorlens.web.connections import HANDFUL, Connection, Connections, Porch
 from tumorlens.web.logs import set_up
 from tumorlens.web.settings import Settings
 
@@ -34,8 +37,13 @@ def run(
     app = create_app(settings)
     set_up()
     certificate, key = (None if path is None else str(path) for path in tls)
+    bound = _bind(settings)
     config = uvicorn.Config(
         app,
+        http=partial(Connection, Connections(bound, proxied=proxy is not None)),  # type: ignore[arg-type]
+        loop="asyncio",
+        ws="none",
+        backlog=HANDFUL,
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -45,11 +53,10 @@ def run(
         ssl_keyfile=key,
         proxy_headers=proxy is not None,
         forwarded_allow_ips=proxy or "",
-        timeout_keep_alive=30,
+        timeout_keep_alive=round(limits.KEEP_SECONDS),
         timeout_graceful_shutdown=3,
-        h11_max_incomplete_event_size=64 * 1024,
+        h11_max_incomplete_event_size=64 * limits.KB,
     )
-    bound = _bind(settings)
     host, port = bound.getsockname()[:2]
     name = "localhost" if host in ("127.0.0.1", "::1") else f"[{quote(host)}]" if ":" in host else host
     address = f"http{'s' if certificate else ''}://{name}:{port}/"
@@ -61,10 +68,10 @@ def run(
     uvicorn.Server(config).run(sockets=[bound])
 
 
-def _bind(settings: Settings) -> socket.socket:
+def _bind(settings: Settings) -> Porch:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # Named as TCP, or asyncio does not turn Nagle's algorithm off, and every answer waits 40 ms for an acknowledgement.
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound = Porch(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((settings.host, settings.port))
@@ -72,5 +79,5 @@ def _bind(settings: Settings) -> socket.socket:
         bound.close()
         reason = getattr(error, "strerror", None) or "no such address"
         raise ConfigError(f"{settings.host}:{settings.port}: {reason}; choose another --port or --host") from error
-    bound.listen(1024)
+    bound.listen()
     return bound

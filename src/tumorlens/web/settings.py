@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tumorlens import limits
 from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.errors import ConfigError
 
-MB = 2**20
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -31,14 +31,14 @@ class Limits(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True)
-    files: int = Field(5000, ge=1)
-    file_bytes: int = Field(512 * MB, ge=1)
-    case_bytes: int = Field(4096 * MB, ge=1)
-    seconds: float = Field(900, gt=0)
-    finding_seconds: float = Field(30, gt=0)
-    memory: int = Field(3072 * MB, ge=64 * MB)
-    reserve: int = Field(256 * MB, ge=0)
-    waiting: int = Field(64, ge=1)
+    files: int = Field(limits.CASE_FILES, ge=1)
+    file_bytes: int = Field(limits.FILE, ge=1)
+    case_bytes: int = Field(limits.CASE, ge=1)
+    seconds: float = Field(limits.CASE_SECONDS, gt=0)
+    finding_seconds: float = Field(limits.FINDING_SECONDS, gt=0)
+    memory: int = Field(limits.WORKER, ge=64 * limits.MB)
+    reserve: int = Field(limits.SPARE_DISK, ge=0)
+    waiting: int = Field(limits.WAITING, ge=1)
 
 
 class Settings(BaseModel):
@@ -92,7 +92,8 @@ class Settings(BaseModel):
     @property
     def allowed_hosts(self) -> tuple[str, ...]:
         """Host names that requests may come by. On this machine alone, others are a page's that rebinds its name."""
-        return self.hosts or (LOCAL_NAMES if is_local(self.host) else ())
+        own = f"[{self.host}]" if ":" in self.host else self.host
+        return self.hosts or (tuple(dict.fromkeys((*LOCAL_NAMES, own))) if is_local(self.host) else ())
 
     @property
     def cases(self) -> Path:
@@ -109,6 +110,10 @@ class Settings(BaseModel):
                 descriptor = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(secrets.token_bytes(32))
+            if not self.database:
+                # SQLite gives its other files the same mode.
+                os.close(os.open(self.home / "tumorlens.db", os.O_WRONLY | os.O_CREAT, 0o600))
+                (self.home / "tumorlens.db").chmod(0o600)
             return secret.read_bytes()
         except OSError as error:
             raise ConfigError(f"{self.home}: cannot be written ({error.strerror}); choose another --home") from error

@@ -19,6 +19,7 @@ from tumorlens.web.security import COOKIE
 from tumorlens.web.settings import Settings
 from tumorlens.web.store import Store
 from tumorlens.web.tables import ADMIN, Case, Slice
+from tumorlens.web.uploads import GONE
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,14 @@ def _need_admin(reader: Annotated[Reader, Depends(_need_reader)]) -> Reader:
     return reader
 
 
+def _need_visit(reader: Annotated[Reader, Depends(_need_reader)]) -> Reader:
+    if reader.by_token:
+        raise HTTPException(403, "a token makes no tokens and no accounts, which would outlive it; log in")
+    return reader
+
+
 AnyReader = Annotated[Reader, Depends(_need_reader)]
+Visitor = Annotated[Reader, Depends(_need_visit)]
 Admin = Annotated[Reader, Depends(_need_admin)]
 
 
@@ -81,11 +89,20 @@ def _user() -> str:
 def _case(case_id: str, parts: App, _reader: AnyReader) -> Case:
     case = parts.store.get(case_id)
     if case is None:
-        raise HTTPException(404, "there is no such case; it may have been deleted")
+        raise HTTPException(404, GONE)
     return case
 
 
 ThisCase = Annotated[Case, Depends(_case)]
+
+
+def _own(case: ThisCase, reader: AnyReader) -> Case:
+    if not reader.is_admin and case.owner != reader.name:
+        raise HTTPException(403, "the case is another reader's; an admin may change it")
+    return case
+
+
+OwnCase = Annotated[Case, Depends(_own)]
 
 
 def _slice(case: ThisCase, number: int, parts: App) -> Slice:

@@ -90,7 +90,11 @@ class Store:
             case.touched = time.time()
             kept = harmless(name, case.files) if self._deidentify else name
             upload = Upload(case_id=case_id, number=case.files, name=kept, size=size, sha256=sha256)
-            path.rename(self.folder_of(case_id) / "uploads" / f"{upload.number:05d}")
+            try:
+                path.rename(self.folder_of(case_id) / "uploads" / f"{upload.number:05d}")
+            except FileNotFoundError:  # deleted meanwhile
+                session.rollback()
+                return None
             session.add(upload)
         return upload
 
@@ -240,7 +244,7 @@ class Store:
 
     def delete(self, case_id: str) -> None:
         """Deletes a case, rows first: files without a row are swept up, a row without files would be a lie."""
-        with self.database.session() as session:
+        with self.database.alone() as session:
             session.exec(delete(Case).where(col(Case.id) == case_id))
         shutil.rmtree(self.folder_of(case_id), ignore_errors=True)
 

@@ -19,6 +19,7 @@ STALLED_SECONDS = 60
 """After which an upload of which nothing more comes is given up."""
 
 
+GONE = "there is no such case; it may have been deleted"
 DISK_FULL = "the server's disk is full; its keeper must make room, then try again"
 
 
@@ -35,7 +36,8 @@ async def receive(request: Request, folder: Path, limits: Limits, room: int | No
     """Writes a request's body to a file of its own in a folder, within the limits, and `room` bytes. No half one stays.
 
     Raises:
-        HTTPException: 413 if it is too large, 408 if it stalls, 400 if it breaks off, 507 if the disk is full.
+        HTTPException: 413 if it is too large, 408 if it stalls, 400 if it breaks off, 507 if the disk is full, 404 if
+            the folder is deleted meanwhile.
     """
     most = limits.file_bytes if room is None else min(limits.file_bytes, room)
     announced = int(request.headers.get("content-length") or 0)
@@ -68,6 +70,8 @@ async def receive(request: Request, folder: Path, limits: Limits, room: int | No
             raise HTTPException(400, "the upload broke off; send the file again") from error
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise HTTPException(507, DISK_FULL) from error
+        if isinstance(error, FileNotFoundError):
+            raise HTTPException(404, GONE) from error
         raise
     return Received(path, size, digest.hexdigest())
 

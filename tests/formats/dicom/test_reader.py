@@ -2,6 +2,7 @@ import logging
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -471,3 +472,38 @@ def test_other_numbers_are_no_hounsfield_units(
     scan = read_one(make_dicom(stored, **elements))
     assert scan.hounsfield is None
     assert scan.unitless
+
+
+@pytest.mark.parametrize(
+    ("elements", "spacing", "warning"),
+    [
+        ({"PixelSpacing": [0.5, 0.75]}, (0.5, 0.75), ""),
+        ({"PixelSpacing": [0.5, 4]}, (0.5, 4), ""),
+        ({"PixelSpacing": [0.5, 0.5], "ImagerPixelSpacing": [0.6, 0.6]}, (0.5, 0.5), ""),
+        ({"ImagerPixelSpacing": [0.6, 0.6]}, None, ""),
+        ({"PixelSpacing": [0.6, 0.6], "ImagerPixelSpacing": [0.6, 0.6]}, None, "is that of the detector"),
+        (
+            {
+                "PixelSpacing": [0.6, 0.6],
+                "ImagerPixelSpacing": [0.6, 0.6],
+                "PixelSpacingCalibrationType": "FIDUCIAL",
+            },
+            (0.6, 0.6),
+            "",
+        ),
+        ({"PixelSpacing": [0.05, 0.75]}, None, "cannot be right"),
+        ({"PixelSpacing": [1000, 1000]}, None, "cannot be right"),
+        ({"PixelSpacing": [0, 0]}, None, "cannot be right"),
+    ],
+)
+def test_a_spacing_is_that_in_the_patient_or_none(
+    make_dicom: Callable[..., Path],
+    stored: NDArray[np.uint16],
+    elements: dict[str, Any],
+    spacing: tuple[float, float] | None,
+    warning: str,
+) -> None:
+    (scan,) = read_scans(make_dicom(stored, **elements))
+    assert scan.spacing == spacing
+    said = [w for w in scan.warnings if "spacing" in w]
+    assert (warning in said[0] and "no area is given in mm²" in said[0]) if warning else not said

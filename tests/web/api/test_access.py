@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+from limits import parse
+
 from tests.web.conftest import PASSWORD, Page, token
 from tumorlens.web.accounts import Accounts
 from tumorlens.web.database import Database
@@ -53,6 +56,23 @@ def test_a_token_is_its_account_until_it_ends(guarded: Page, jpeg: bytes) -> Non
     assert guarded.get("/cases", headers=jane).status_code == 401
 
 
+def test_another_password_ends_visits_and_tokens(guarded: Page) -> None:
+    jane, joe = token(guarded, "jane"), token(guarded, "joe")
+    guarded.post("/login", json={"name": "jane", "password": PASSWORD})
+    assert guarded.get("/me").status_code == 200
+    guarded.parts.accounts.set_password("jane", "another password")
+    assert guarded.get("/me").status_code == 401
+    assert guarded.get("/cases", headers=jane).status_code == 401
+    assert guarded.get("/cases", headers=joe).status_code == 200
+
+
+def test_a_token_makes_no_token_and_who_logs_in_does(guarded: Page) -> None:
+    asked = {"purpose": "more", "days": 3650}
+    assert guarded.post("/tokens", json=asked, headers=token(guarded, "jane")).status_code == 403
+    guarded.post("/login", json={"name": "jane", "password": PASSWORD})
+    assert guarded.post("/tokens", json=asked).status_code == 201
+
+
 def test_readers_are_not_admins(guarded: Page) -> None:
     jane, joe, ann = (token(guarded, name) for name in ("jane", "joe", "ann"))
     case = guarded.post("/cases", json={}, headers=jane).json()["id"]
@@ -63,8 +83,10 @@ def test_readers_are_not_admins(guarded: Page) -> None:
         assert guarded.get(path, headers=ann).status_code == 200
     new = {"name": "eve", "password": PASSWORD, "role": "admin"}
     assert guarded.post("/accounts", json=new, headers=jane).status_code == 403
-    assert guarded.post("/accounts", json=new, headers=ann).status_code == 201
-    assert guarded.post("/accounts", json=new, headers=ann).status_code == 400
+    assert guarded.post("/accounts", json=new, headers=ann).status_code == 403  # what it makes would outlive the token
+    guarded.post("/login", json={"name": "ann", "password": PASSWORD})
+    assert guarded.post("/accounts", json=new).status_code == 201
+    assert guarded.post("/accounts", json=new).status_code == 400
     assert guarded.http.delete("/api/v1/accounts/eve", headers=ann).status_code == 204
     assert guarded.http.delete("/api/v1/accounts/ann", headers=ann).status_code == 400  # the last admin
     assert guarded.http.delete(f"/api/v1/cases/{case}", headers=ann).status_code == 204
@@ -75,3 +97,15 @@ def test_passwords_cannot_be_tried_for_long(guarded: Page, open_page: Callable[.
     page = open_page(guarded.settings.model_copy(update={"login_rate": "3/minute"}))
     statuses = [page.post("/login", json={"name": "jane", "password": "x" * 12}).status_code for _ in range(5)]
     assert statuses == [401, 401, 401, 429, 429]
+
+
+def test_a_password_is_not_tried_for_long_from_many_addresses(
+    guarded: Page, open_page: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tumorlens.web.accounts._TRIES", parse("3/hour"))
+    page = open_page(guarded.settings.model_copy(update={"login_rate": "1000/minute"}))
+    right, wrong = ({"name": "jane", "password": password} for password in (PASSWORD, "x" * 12))
+    assert [page.post("/login", json=right).status_code for _ in range(5)] == [200] * 5  # who knows it is not counted
+    assert [page.post("/login", json=wrong).status_code for _ in range(4)] == [401] * 3 + [429]
+    assert page.post("/login", json=right).status_code == 429
+    assert page.post("/login", json={"name": "joe", "password": PASSWORD}).status_code == 200

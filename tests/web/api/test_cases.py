@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from tests.web.conftest import Page
+from tests.web.conftest import Page, token
 from tumorlens.phantoms.phantom import Phantom
+from tumorlens.web.uploads import receive
 
 
 def test_a_jpeg_becomes_a_finding_with_pictures(page: Page, jpeg: bytes, meningioma: Phantom) -> None:
@@ -59,3 +62,45 @@ def test_events_tell_how_a_case_stands(page: Page, jpeg: bytes) -> None:
     event, expected = asyncio.run(two())
     assert event["case"] == expected["case"]
     assert event["status"] == "uploading"
+
+
+def test_another_readers_case_is_looked_at_and_not_changed(guarded: Page, jpeg: bytes) -> None:
+    jane, joe, ann = (token(guarded, name) for name in ("jane", "joe", "ann"))
+    case = f"/cases/{guarded.post('/cases', json={}, headers=jane).json()['id']}"
+    assert guarded.get(case, headers=joe).status_code == 200
+    for reader, statuses in ((joe, {403}), (jane, {200, 201, 202}), (ann, {200, 409})):
+        answers = [
+            guarded.http.patch(f"/api/v1{case}", json={"title": "mine"}, headers=reader),
+            guarded.http.put(f"/api/v1{case}/files", content=jpeg, headers=reader),
+            guarded.post(f"{case}/start", headers=reader),
+        ]
+        assert {answer.status_code for answer in answers} == statuses
+
+
+@pytest.mark.parametrize("moment", ["receive", "add_upload", "update"])
+def test_a_case_that_is_deleted_while_something_is_done_with_it_is_not_there(
+    page: Page, jpeg: bytes, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    case = page.post("/cases", json={}).json()["id"]
+    files = f"/api/v1/cases/{case}/files"
+    assert page.http.put(files, content=jpeg).status_code == 201
+    store = page.parts.store
+
+    if moment == "receive":
+
+        async def late(*arguments: Any, **options: Any) -> Any:
+            store.delete(case)
+            return await receive(*arguments, **options)
+
+        monkeypatch.setattr("tumorlens.web.api.cases.receive", late)
+    else:
+        done = getattr(store, moment)
+
+        def deleted(*arguments: Any, **options: Any) -> Any:
+            store.delete(case)
+            return done(*arguments, **options)
+
+        monkeypatch.setattr(store, moment, deleted)
+    answer = page.post(f"/cases/{case}/start") if moment == "update" else page.http.put(files, content=b"1")
+    assert answer.status_code == 404
+    assert "it may have been deleted" in answer.text

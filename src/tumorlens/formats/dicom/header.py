@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +11,9 @@ from dataclasses import dataclass, field, fields
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from tumorlens import limits
 from tumorlens.errors import TooLarge
-from tumorlens.formats.checks import MAX_VOXELS, parsing
+from tumorlens.formats.checks import parsing
 from tumorlens.formats.dicom.geometry import Geometry, Vector, depth_of, is_distance, is_orientation, is_position
 from tumorlens.formats.dicom.values import (
     code_of,
@@ -28,8 +30,9 @@ from tumorlens.scan import age_band
 if TYPE_CHECKING:
     from pydicom import Dataset, FileDataset
 
-_MAX_INFLATED = 4 * MAX_VOXELS  # bytes of a deflated data set
+_MAX_INFLATED = 4 * limits.VOXELS  # bytes of a deflated data set
 _LONGEST = 200  # characters of a text that patterns are asked about: hostile ones may be of any length
+_UNEVEN = 10.0  # times that pixels may be longer one way than the other
 _DAYS = {"D": 1, "W": 7, "M": 30.44, "Y": 365.25}  # of PatientAge's units
 _FIELDS = (0.35, 0.55, 1.0, 1.5, 3.0, 7.0)  # tesla; a "3 T" magnet may write 2.89362
 
@@ -44,6 +47,7 @@ class Frame:
         slice_spacing: SpacingBetweenSlices in mm, from centre to centre.
         window: (center, width) of the first window, either may be missing.
         rescale: (slope, intercept), where they change anything.
+        spacing_doubt: Why a spacing that the file has is not used.
     """
 
     position: Vector | None = None
@@ -54,6 +58,7 @@ class Frame:
     window: tuple[float | None, float | None] = (None, None)
     window_function: str = ""
     rescale: tuple[float, float] | None = None
+    spacing_doubt: str = ""
 
     @property
     def depth(self) -> float | None:
@@ -228,19 +233,33 @@ def _frame(*groups: Dataset) -> Frame:
     measures, voi = _group(groups, "PixelMeasuresSequence"), _group(groups, "FrameVOILUTSequence")
     position = numbers_of(_group(groups, "PlanePositionSequence"), "ImagePositionPatient", 3)
     orientation = numbers_of(_group(groups, "PlaneOrientationSequence"), "ImageOrientationPatient", 6)
-    spacing = numbers_of(measures, "PixelSpacing", 2)
+    spacing, doubt = _spacing(numbers_of(measures, "PixelSpacing", 2), groups[-1])
     transformation = _group(groups, "PixelValueTransformationSequence")
     slope, intercept = number_of(transformation, "RescaleSlope"), number_of(transformation, "RescaleIntercept")
     return Frame(
         position if position and is_position(position) else None,
         orientation if orientation and is_orientation(orientation) else None,
-        (spacing[0], spacing[1]) if spacing and all(map(is_distance, spacing)) else None,
+        spacing,
         _distance(measures, "SliceThickness"),
         _distance(measures, "SpacingBetweenSlices"),
         (number_of(voi, "WindowCenter"), number_of(voi, "WindowWidth")),
         code_of(voi, "VOILUTFunction"),
         (slope or 1.0, intercept or 0.0) if slope or intercept else None,
+        doubt,
     )
+
+
+def _spacing(said: Sequence[float] | None, dataset: Dataset) -> tuple[tuple[float, float] | None, str]:
+    """Distance between pixel centres in the patient (PS3.3 10.7.1.3), and why none that was given is used."""
+    if not said:
+        return None, ""
+    rows, columns = said
+    if not (is_distance(rows) and is_distance(columns) and max(said) <= _UNEVEN * min(said)):
+        return None, "its pixel spacing cannot be right, so no area is given in mm²"
+    detector = numbers_of(dataset, "ImagerPixelSpacing", 2)
+    if detector and all(map(math.isclose, detector, said)) and "PixelSpacingCalibrationType" not in dataset:
+        return None, "its pixel spacing is that of the detector, so no area is given in mm²"
+    return (rows, columns), ""
 
 
 def _times(*groups: Dataset) -> tuple[float | None, float | None, float | None]:

@@ -102,7 +102,10 @@ class DicomFile:
                 pixels, warnings, values = _pixels(header, frame, self.dataset, stored, units)
             common |= {"hounsfield": units, "unitless": units is None and header.samples == 1}
             common |= {"spacing": frame.spacing, "depth": frame.depth, "orientation": frame.orientation}
-            common |= {"warnings": (*notes, *warnings), "values": values if keep else None}
+            common |= {
+                "warnings": (*notes, *filter(None, [frame.spacing_doubt]), *warnings),
+                "values": values if keep else None,
+            }
             yield Scan(pixels, path, index, **common)
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from tumorlens.web.accounts import VISIT_SECONDS
 from tumorlens.web.api.views import Asked, errors
 from tumorlens.web.security import COOKIE
-from tumorlens.web.state import Admin, AnyReader, App
+from tumorlens.web.state import Admin, AnyReader, App, Visitor
 from tumorlens.web.tables import Account, AccountView, EventView, Token, TokenView
 
 router = APIRouter(tags=["access"], responses=errors(400, 401, 403, 404))
@@ -57,6 +57,8 @@ class AuditLog(BaseModel):
 @router.post("/login", responses=errors(429))
 def log_in(login: LogIn, parts: App, response: Response) -> Me:
     """Logs a browser in."""
+    if parts.settings.accounts and not parts.accounts.may_try(login.name):
+        raise HTTPException(429, "too many attempts for this account; wait some minutes", {"Retry-After": "600"})
     cookie = parts.accounts.log_in(login.name, login.password) if parts.settings.accounts else None
     if cookie is None:
         parts.audit.note("-", "login.refused")
@@ -92,8 +94,8 @@ def accounts(parts: App, _admin: Admin) -> list[Account]:
 
 
 @router.post("/accounts", status_code=201, response_model=AccountView)
-def add_account(new: NewAccount, parts: App, admin: Admin) -> Account:
-    """Adds an account."""
+def add_account(new: NewAccount, parts: App, admin: Admin, _visitor: Visitor) -> Account:
+    """Adds an account. A token does not."""
     account = parts.accounts.add(new.name, new.password, new.role)
     parts.audit.note(admin.name, "account.added", "", f"{new.name}, {new.role}")
     return account
@@ -113,8 +115,8 @@ def tokens(parts: App, reader: AnyReader) -> list[Token]:
 
 
 @router.post("/tokens", status_code=201)
-def add_token(new: NewToken, parts: App, reader: AnyReader) -> dict[str, str]:
-    """Makes a token for a program that acts as you. It is shown this once."""
+def add_token(new: NewToken, parts: App, reader: Visitor) -> dict[str, str]:
+    """Makes a token for a program that acts as you. It is shown this once. A token makes none."""
     token = parts.accounts.add_token(reader.name, new.purpose, new.days)
     parts.audit.note(reader.name, "token.added")
     return {"token": token}

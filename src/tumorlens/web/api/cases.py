@@ -9,9 +9,9 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request
 
 from tumorlens.formats import Axis
 from tumorlens.web.api.views import Asked, CaseDetail, CaseList, CaseView, Document, SliceView, Title, errors
-from tumorlens.web.state import AnyReader, App, ThisCase, ThisSlice
+from tumorlens.web.state import AnyReader, App, OwnCase, ThisCase, ThisSlice
 from tumorlens.web.tables import DONE, FAILED, UPLOADING, WAITING, Case, Upload, UploadView
-from tumorlens.web.uploads import receive
+from tumorlens.web.uploads import GONE, receive
 
 router = APIRouter(tags=["cases"], responses=errors(401, 404, 429))
 BODY = {
@@ -78,8 +78,8 @@ def show(case: ThisCase, parts: App) -> CaseDetail:
     return CaseDetail(**view.model_dump(), failures=parts.store.failures(case.id))
 
 
-@router.patch("/cases/{case_id}")
-def change(case: ThisCase, changes: Changes, parts: App) -> CaseView:
+@router.patch("/cases/{case_id}", responses=errors(403))
+def change(case: OwnCase, changes: Changes, parts: App) -> CaseView:
     """Gives a case another title."""
     changed = parts.store.update(case.id, title=changes.title)
     parts.desk.announce(changed)
@@ -87,10 +87,8 @@ def change(case: ThisCase, changes: Changes, parts: App) -> CaseView:
 
 
 @router.delete("/cases/{case_id}", status_code=204, responses=errors(403))
-def delete(case: ThisCase, parts: App, reader: AnyReader) -> None:
+def delete(case: OwnCase, parts: App, reader: AnyReader) -> None:
     """Deletes a case with all that is known of it: one's own, or, for admins, any."""
-    if not reader.is_admin and case.owner != reader.name:
-        raise HTTPException(403, "the case is another reader's; an admin may delete it")
     parts.store.delete(case.id)
     parts.audit.note(reader.name, "case.deleted", case.id)
     parts.desk.announce(case, deleted=True)
@@ -101,9 +99,9 @@ def delete(case: ThisCase, parts: App, reader: AnyReader) -> None:
     status_code=201,
     response_model=UploadView,
     openapi_extra=BODY,
-    responses=errors(400, 408, 409, 413, 507),
+    responses=errors(400, 403, 408, 409, 413, 507),
 )
-async def upload(request: Request, case: ThisCase, parts: App, reader: AnyReader, name: Name = "") -> Upload:
+async def upload(request: Request, case: OwnCase, parts: App, reader: AnyReader, name: Name = "") -> Upload:
     """Uploads a file: a picture, a DICOM file, a NIfTI volume, or a zip archive of them.
 
     The same bytes sent again to the same case count once, so an upload whose answer was lost may be repeated.
@@ -122,13 +120,15 @@ async def upload(request: Request, case: ThisCase, parts: App, reader: AnyReader
     )
     if row is None:
         received.path.unlink(missing_ok=True)
+        if parts.store.get(case.id) is None:
+            raise HTTPException(404, GONE)
         raise HTTPException(409, "the case takes no more files; make another")
     await asyncio.to_thread(parts.audit.note, reader.name, "file.uploaded", case.id, f"sha256 {row.sha256[:16]}")
     return row
 
 
-@router.post("/cases/{case_id}/start", status_code=202, responses=errors(409))
-async def start(case: ThisCase, parts: App, reader: AnyReader) -> CaseView:
+@router.post("/cases/{case_id}/start", status_code=202, responses=errors(403, 409))
+async def start(case: OwnCase, parts: App, reader: AnyReader) -> CaseView:
     """Has a case read. A failed one is tried again."""
     if case.status not in (UPLOADING, FAILED):
         raise HTTPException(409, "the case is being read, or was")
@@ -136,7 +136,8 @@ async def start(case: ThisCase, parts: App, reader: AnyReader) -> CaseView:
         raise HTTPException(409, "the case has no files; upload some first")
     started = await asyncio.to_thread(parts.store.update, case.id, status=WAITING, error="")
     await asyncio.to_thread(parts.audit.note, reader.name, "case.started", case.id, f"{case.files} files")
-    assert started is not None
+    if started is None:
+        raise HTTPException(404, GONE)
     parts.desk.announce(started)
     parts.desk.submit(started)
     return _view(started, parts)
