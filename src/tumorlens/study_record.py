@@ -55,6 +55,7 @@ class StudyRecord(BaseModel, frozen=True):
         uncertain: Whether somebody must look: the answer is "uncertain" or "not assessable".
         unknown: Whether it is "not assessable".
         key_slices: The slices that decided, in order.
+        suspected: The slices that with their neighbours more probably show a tumour than not.
         counts: Slices by their own most probable class.
     """
 
@@ -66,6 +67,7 @@ class StudyRecord(BaseModel, frozen=True):
     uncertain: bool
     unknown: bool
     key_slices: tuple[KeySlice, ...]
+    suspected: tuple[KeySlice, ...] = ()
     slices: int
     unknown_slices: int
     counts: dict[str, int]

@@ -281,3 +281,23 @@ def test_a_notebook_shows_the_answer_and_why_series_do_not_count() -> None:
     assert "<b>glioma suspected, 90%</b>" in study._repr_html_()
     assert "<td>localiser</td>" in study._repr_html_()
     assert "not assessable" in together(series([UNKNOWN]))._repr_html_()
+
+
+def test_a_slip_in_one_slice_is_none_among_its_neighbours_and_a_tumour_is_seen_through_one() -> None:
+    glioma = answer("glioma", 0.9)
+    slip = together(series([NOTHING] * 5 + [glioma] + [NOTHING] * 5, 6))
+    assert slip.suspected == ()
+    assert slip.in_context[5] == pytest.approx((0.9667 + 4 * 0.03) / 5, abs=0.01)
+    tumour = together(series([NOTHING] * 5 + [glioma, glioma, NOTHING, glioma, glioma] + [NOTHING] * 5, 6))
+    assert 7 in tumour.suspected
+    assert set(tumour.suspected) <= set(range(4, 11))
+
+
+def test_unknown_slices_are_neighbours_of_none_and_series_that_do_not_count_are_not_suspected() -> None:
+    glioma = answer("glioma", 0.9)
+    counted = series([glioma] * 3 + [UNKNOWN] + [glioma] * 3, 6, sequence="T1 post-contrast", name="t1")
+    study = together(counted + series([glioma] * 7, 6, sequence="T2", name="t2"))
+    assert study.in_context[3] is None
+    assert study.suspected == (0, 1, 2, 4, 5, 6)
+    assert study.in_context[7] is not None
+    assert [k.frame for k in study.record().suspected] == [0] * 6

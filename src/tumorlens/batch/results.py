@@ -169,11 +169,12 @@ def study_columns(keys: tuple[str, ...]) -> list[str]:
 
 def study_row(study: StudyRecord) -> dict[str, Any]:
     """A study's row. Slices are written as FILE#FRAME, as in manifests; series as JSON."""
-    row: dict[str, Any] = study.model_dump(exclude={"probabilities", "counts", "key_slices", "series"})
+    row: dict[str, Any] = study.model_dump(exclude={"probabilities", "counts", "key_slices", "suspected", "series"})
     row["source"] = _text(study.source)
     row |= {f"probability_{key}": value for key, value in study.probabilities.items()}
     row |= {f"count_{key}": value for key, value in study.counts.items()}
-    row["key_slices"] = "|".join(f"{_text(each.source)}#{each.frame}" for each in study.key_slices)
+    for name in ("key_slices", "suspected"):
+        row[name] = "|".join(f"{_text(each.source)}#{each.frame}" for each in getattr(study, name))
     row["series"] = json.dumps([each.model_dump() for each in study.series])
     return row
 

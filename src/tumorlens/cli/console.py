@@ -186,9 +186,12 @@ class Console:
         ]
         self.table(("study", "finding", "right", "tumour slices missed", "false alarms", "pointing"), rows)
         figures = [
-            ("AUC of slices with tumour against those without", scores.auc),
-            (f"false alarms on {scores.free_slices} tumour-free slices", scores.false_alarms),
-            (f"missed of {scores.tumour_slices} slices with tumour", scores.missed),
+            ("with its neighbours: AUC of slices with tumour against those without", scores.in_context.auc),
+            (f"  false alarms on {scores.free_slices} tumour-free slices", scores.in_context.false_alarms),
+            (f"  missed of {scores.tumour_slices} slices with tumour", scores.in_context.missed),
+            ("each slice alone: AUC", scores.alone.auc),
+            ("  false alarms", scores.alone.false_alarms),
+            ("  missed", scores.alone.missed),
             ("pointing on slices with tumour", scores.pointing),
             (f"studies named rightly, of {len(scores.studies)}", scores.named_rightly),
             ("studies whose finding is uncertain", scores.uncertain),

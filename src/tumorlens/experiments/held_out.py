@@ -128,15 +128,17 @@ def fit_card(
 
 
 def _fit_scaling(held: HeldOut, nothing: Sequence[int]) -> Scaling:
-    """Temperature and bias, on the scans and, at half their weight together, on the twins.
+    """Temperature and bias, on the scans and on as many twins as make "nothing found" as frequent as the other classes.
 
-    Twins are shown in training until nothing found is as likely as anything, which real scans of a benchmark are not;
-    but on whole studies most slices show nothing. So both are asked.
+    A benchmark of tumours has few tumour-free scans, and those come from elsewhere; asked of them alone, calibration
+    would call every twin, and most slices of a whole study, a tumour.
     """
     logits, labels, weights = np.log(held.probabilities), held.labels, np.ones(len(held.labels))
-    if len(held.twins):
-        share = 0.5 * len(labels) / len(held.twins)
+    if twins := len(held.twins):
+        empty = np.isin(labels, nothing)
+        others = len(set(labels[~empty].tolist()))
+        lacking = (~empty).sum() / max(1, others) - empty.sum()
         logits = np.concatenate([logits, np.log(held.twins)])
-        labels = np.concatenate([labels, np.full(len(held.twins), nothing[0])])
-        weights = np.concatenate([weights, np.full(len(held.twins), share)])
+        labels = np.concatenate([labels, np.full(twins, nothing[0])])
+        weights = np.concatenate([weights, np.full(twins, np.clip(lacking / twins, 0, 1))])
     return Scaling.fit(logits, labels, weights)

@@ -77,6 +77,8 @@ class StudyFinding:
         series: What each stack of slices says.
         counts: Slices by their own most probable class, unknown ones left out.
         counted: Places of all slices of the series that counted.
+        in_context: Of each slice the probability of any tumour, in the mean with its neighbours, as many as decide
+            together: a tumour shows in neighbours, a slip of the network in one. None where the slice is unknown.
         failures: Files that could not be read, or not wholly.
     """
 
@@ -90,6 +92,7 @@ class StudyFinding:
     series: tuple[SeriesFinding, ...]
     counts: dict[str, int]
     counted: tuple[int, ...]
+    in_context: tuple[float | None, ...]
     failures: tuple[Failure, ...] = ()
 
     def __str__(self) -> str:
@@ -122,6 +125,11 @@ class StudyFinding:
         return self.answer == "not assessable"
 
     @property
+    def suspected(self) -> tuple[int, ...]:
+        """Places of the slices, of those that counted, that with their neighbours rather show a tumour than not."""
+        return tuple(i for i in self.counted if (self.in_context[i] or 0) > 0.5)
+
+    @property
     def unknown_slices(self) -> int:
         """How many slices are unlike those of the training."""
         return sum(s.unknown_slices for s in self.series)
@@ -133,7 +141,11 @@ class StudyFinding:
 
     def record(self, source: str | None = None) -> StudyRecord:
         """The finding as JSON holds it, with another name of its source if that is not to be written."""
-        key = (self.slices[i].finding for i in self.key_slices)
+
+        def named(places: Iterable[int]) -> tuple[KeySlice, ...]:
+            findings = (self.slices[i].finding for i in places)
+            return tuple(KeySlice(source=f.source, frame=f.frame) for f in findings)
+
         return StudyRecord(
             source=self.source if source is None else source,
             answer=self.answer,
@@ -142,7 +154,8 @@ class StudyFinding:
             probabilities=self.probabilities,
             uncertain=self.uncertain,
             unknown=self.unknown,
-            key_slices=tuple(KeySlice(source=f.source, frame=f.frame) for f in key),
+            key_slices=named(self.key_slices),
+            suspected=named(self.suspected),
             slices=sum(s.slices for s in self.series),
             unknown_slices=self.unknown_slices,
             counts=self.counts,
@@ -193,6 +206,7 @@ def find_in_study(
         series=vote.series,
         counts={key: labels[key] for key in classes.keys},
         counted=vote.counted,
+        in_context=vote.in_context,
         failures=tuple(failures),
     )
 
@@ -216,6 +230,7 @@ class _Vote:
         distinct: All slices, without images that were given twice.
         counted: All slices of the stacks that count.
         series: What each stack says.
+        in_context: Of each slice the probability of any tumour, in the mean with its neighbours; None of unknown ones.
         middle: The slices in the middle of the largest stack.
     """
 
@@ -233,6 +248,11 @@ class _Vote:
         counting = (stack.slices for stack, reason in zip(stacks, reasons, strict=True) if not reason)
         self.counted = tuple(sorted(i for members in counting for i in members))
         self.series = tuple(self._finding(*each) for each in zip(stacks, loudest, reasons, strict=True))
+        context: list[float | None] = [None] * len(slices)
+        for stack in stacks:
+            for i, mean in self._in_context(stack):
+                context[i] = mean
+        self.in_context = tuple(context)
         largest = max(stacks, key=lambda stack: len(stack.slices)).slices
         start = max(0, (len(largest) - rule.neighbours) // 2)
         self.middle = tuple(sorted(largest[start : start + rule.neighbours]))
@@ -247,6 +267,14 @@ class _Vote:
         length = self._rule.length(stack.spacing)
         rows = [places[i : i + length] for i in range(max(1, len(places) - length + 1))]
         return max(rows, key=lambda row: math.fsum(self._something[row]))
+
+    def _in_context(self, stack: Stack[int]) -> Iterable[tuple[int, float]]:
+        """The known slices of a stack, each with the mean over its neighbours, as many to each side."""
+        places = [i for i in stack.slices if self._voters[i]]
+        reach = self._rule.length(stack.spacing) // 2
+        for at, i in enumerate(places):
+            row = places[max(0, at - reach) : at + reach + 1]
+            yield i, math.fsum(self._something[row]) / len(row)
 
     def _finding(self, stack: Stack[int], row: list[int], reason: str) -> SeriesFinding:
         probabilities = self.mean(row)

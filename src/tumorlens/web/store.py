@@ -149,6 +149,7 @@ class Store:
                 case.study = {
                     **study.record("").model_dump(mode="json", exclude={"source"}),
                     "key_slices": [slices[i].number for i in study.key_slices],
+                    "suspected": [slices[i].number for i in study.suspected],
                 }
                 case.label, case.confidence = study.label or "", study.confidence or 0.0
                 case.unknown, case.uncertainty = study.unknown, 1 - case.confidence

@@ -64,11 +64,15 @@ def test_what_is_missed_and_what_is_a_false_alarm(tmp_path: Path, classifier: Cl
     assert (right.missed, right.tumour_slices, right.false_alarms, right.free_slices) == (0, 2, 0, 6)
     assert (half.missed, half.tumour_slices, half.false_alarms, half.free_slices) == (1, 2, 1, 6)
     assert (right.pointing, half.pointing) == (1.0, 0.5)
-    assert scores.missed.value == pytest.approx(1 / 4)
-    assert scores.false_alarms.value == pytest.approx(1 / 12)
+    assert scores.alone.missed.value == pytest.approx(1 / 4)
+    assert scores.alone.false_alarms.value == pytest.approx(1 / 12)
     assert scores.called == {"glioma": 1, "meningioma": 0, "pituitary": 0, "no_tumor": 11}
     # 4 slices with tumour, 3 of them bright; 12 without, 1 bright; ties count half.
-    assert scores.auc.value == pytest.approx((3 * (11 + 0.5) + 1 * 11 * 0.5) / 48)
+    assert scores.alone.auc.value == pytest.approx((3 * (11 + 0.5) + 1 * 11 * 0.5) / 48)
+    # 5 mm apart, and 30 mm decide together: 3 to each side. Two bright ones convince nobody, four do from 5 to 8.
+    assert scores.in_context.missed.value == pytest.approx(3 / 4)
+    assert scores.in_context.false_alarms.value == pytest.approx(1 / 12)
+    assert scores.in_context.auc.value != scores.alone.auc.value
     assert scores.patients == 2
     assert scores.named_rightly.value == sum(r.label == "glioma" for r in scores.studies) / 2
 

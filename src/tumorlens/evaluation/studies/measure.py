@@ -58,14 +58,27 @@ class StudyRow(BaseModel, frozen=True):
     pointing: float | None
 
 
+class Detection(BaseModel, frozen=True):
+    """How well slices with tumour are told from those without, among the slices of whole studies.
+
+    Attributes:
+        auc: Area under the ROC curve, by the probability of any tumour.
+        missed: Share of the slices with tumour called "nothing found".
+        false_alarms: Share of the tumour-free slices called a tumour.
+    """
+
+    auc: Estimate
+    missed: Estimate
+    false_alarms: Estimate
+
+
 class StudyScores(BaseModel, frozen=True):
     """A classifier on whole studies; intervals are resampled by patient.
 
     Attributes:
         margin: Slices between a tumour and the slices that count as tumour-free.
-        auc: Area under the ROC curve of slices with tumour against those without, by the probability of any tumour.
-        missed: Share of the slices with tumour called "nothing found".
-        false_alarms: Share of the tumour-free slices called a tumour.
+        alone: Every slice by itself.
+        in_context: Every slice with its neighbours, as `StudyFinding.in_context` and `suspected` have it.
         called: Tumour-free slices by the class they were called.
         pointing: Share of the slices with tumour whose heat map's peak lies on it or close to it; one that is called
             "nothing found" has no map.
@@ -78,9 +91,8 @@ class StudyScores(BaseModel, frozen=True):
     margin: int
     tumour_slices: int
     free_slices: int
-    auc: Estimate
-    missed: Estimate
-    false_alarms: Estimate
+    alone: Detection
+    in_context: Detection
     called: dict[str, int]
     pointing: Estimate
     named_rightly: Estimate
@@ -95,13 +107,17 @@ class _Slices:
     Attributes:
         distance: (N,) slices to the nearest with tumour, 0 on it.
         something: (N,) probability of any tumour.
+        context: (N,) the same in the mean with its neighbours, where the slice is known.
         predicted: (N,) index of the most probable class.
+        suspected: (N,) whether it is called a tumour in that mean.
         pointing: (N,) the pointing game; NaN on slices without tumour.
     """
 
     distance: NDArray[np.intp]
     something: NDArray[np.float64]
+    context: NDArray[np.float64]
     predicted: NDArray[np.intp]
+    suspected: NDArray[np.bool_]
     pointing: NDArray[np.float64]
 
 
@@ -165,7 +181,9 @@ def _measure(classifier: Classifier, volume: MaskedVolume, nothing: NDArray[np.b
         pointing[i] = judge(shown, Tumour.of_mask(masks[i]), classifier.heat_map.threshold)[0]
     study = classifier.find_study(Study.of(scans), explain=False)
     something = answers.probabilities @ (~nothing).astype(float)
-    return _Slices(distance, something, predicted, pointing), study
+    context = [own if mean is None else mean for own, mean in zip(something, study.in_context, strict=True)]
+    suspected = np.isin(np.arange(len(scans)), study.suspected)
+    return _Slices(distance, something, np.array(context), predicted, suspected, pointing), study
 
 
 def _row(volume: MaskedVolume, truth: str, study: StudyFinding, part: _Slices, nothing: NDArray[np.bool_]) -> StudyRow:
@@ -192,23 +210,29 @@ def _score(
     classes: ClassSet,
     nothing: NDArray[np.bool_],
 ) -> StudyScores:
-    columns = ("distance", "something", "predicted", "pointing")
-    distance, something, predicted, pointing = (np.concatenate([getattr(p, c) for p in parts]) for c in columns)
+    columns = ("distance", "something", "context", "predicted", "suspected", "pointing")
+    distance, something, context, predicted, suspected, pointing = (
+        np.concatenate([getattr(p, c) for p in parts]) for c in columns
+    )
     patients = np.repeat([row.patient for row in rows], [len(part.distance) for part in parts])
     on, free = distance == 0, distance >= MARGIN
     if not free.any():
         raise DataError(f"no slice is {MARGIN} or more away from a tumour; whole studies are needed")
-    called = ~nothing[predicted]
     counted = np.flatnonzero(on | free)
-    detection = Predictions(
-        classes=_DETECTION,
-        truth=np.where(on, 0, 1)[counted],
-        probabilities=np.stack([something, 1 - something], 1)[counted].clip(0, 1),
-        names=[str(i) for i in counted],
-        groups=patients[counted],
-    )
-    figures = np.stack([np.where(on, ~called, np.nan), np.where(free, called, np.nan), pointing], 1).astype(float)
-    missed, false_alarms, points = estimate_means(figures, patients)
+
+    def detection(probability: NDArray[np.float64], called: NDArray[np.bool_]) -> Detection:
+        ranked = Predictions(
+            classes=_DETECTION,
+            truth=np.where(on, 0, 1)[counted],
+            probabilities=np.stack([probability, 1 - probability], 1)[counted].clip(0, 1),
+            names=[str(i) for i in counted],
+            groups=patients[counted],
+        )
+        figures = np.stack([np.where(on, ~called, np.nan), np.where(free, called, np.nan)], 1).astype(float)
+        missed, false_alarms = estimate_means(figures, patients)
+        return Detection(auc=score(ranked).macro_auc, missed=missed, false_alarms=false_alarms)
+
+    (points,) = estimate_means(pointing[:, None], patients)
     right = np.array([[row.label == row.truth and not row.uncertain, row.uncertain] for row in rows], float)
     named, uncertain = estimate_means(right, [row.patient for row in rows])
     counts = Counter(predicted[free].tolist())
@@ -218,9 +242,8 @@ def _score(
         margin=MARGIN,
         tumour_slices=int(on.sum()),
         free_slices=int(free.sum()),
-        auc=score(detection).macro_auc,
-        missed=missed,
-        false_alarms=false_alarms,
+        alone=detection(something, ~nothing[predicted]),
+        in_context=detection(context, suspected),
         called={key: counts[i] for i, key in enumerate(classes.keys)},
         pointing=points,
         named_rightly=named,
