@@ -1,13 +1,29 @@
-"""What the site changes in the pages: files beside the docs in a clone are no part of it, so links to them go."""
+"""What the site changes in the pages, and what must hold of them."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
+from mkdocs.exceptions import PluginError
+
 _OUTWARD = re.compile(r"\[([^\]]+)\]\(\.\./[^)]+\)")
+_FETCHED = re.compile(
+    r"""<(?:script|img|iframe)\b[^>]*\bsrc="(?:https?:)?//[^"]+"|<link\b[^>]*\bhref="(?:https?:)?//[^"]+\""""
+)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """A page's text, with the words of links that lead out of docs/ instead of the links."""
+    """A page's text. Files beside the docs are no part of the site, so links to them become their words."""
     return _OUTWARD.sub(r"\1", markdown)
+
+
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """A page as it is written, which must work offline.
+
+    Raises:
+        PluginError: If it fetches something from elsewhere.
+    """
+    if fetched := _FETCHED.search(output):
+        raise PluginError(f"{page.file.src_path}: works only online: {fetched.group()}")
+    return output

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from mkdocs.exceptions import PluginError
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -42,3 +45,17 @@ def test_the_site_has_every_page_once() -> None:
     assert sorted(listed) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
     parts = [next(iter(part)) for part in site["nav"] if isinstance(part, dict)]
     assert parts == ["Tutorial", "How to", "Reference", "Explanation"]  # the four of Diataxis
+
+
+def test_a_page_of_the_site_may_fetch_nothing_from_elsewhere() -> None:
+    hooks = runpy.run_path(str(ROOT / "docs" / "hooks.py"))
+    page = SimpleNamespace(file=SimpleNamespace(src_path="a.md"))
+    here = '<script src="javascripts/a.js"></script><a href="https://example.org">there</a>'
+    assert hooks["on_post_page"](here, page) == here
+    for tag in ('<script async src="https://example.org/a.js">', '<link rel="stylesheet" href="//example.org/a.css">'):
+        with pytest.raises(PluginError, match=r"a\.md: works only online"):
+            hooks["on_post_page"](here + tag, page)
+    assert (
+        hooks["on_page_markdown"]("see [the tests](../tests/web) and [data](data.md)")
+        == "see the tests and [data](data.md)"
+    )
