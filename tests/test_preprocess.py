@@ -226,3 +226,18 @@ def test_deeper_pictures_without_a_unit_are_refused_where_windows_need_one() -> 
 def test_windows_and_channels_must_fit(settings: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"windows|channels|greater than 0"):
         Preprocessing.model_validate(settings)
+
+
+def test_sequences_are_channels_and_each_has_its_own_scale() -> None:
+    ramp = np.linspace(0, 1, 1024, dtype=np.float32).reshape(32, 32)
+    scan = Scan(ramp, "t1c.nii", sequences={"t1c": ramp, "flair": ramp.T * np.float32(0.1)})
+    rule = Preprocessing(size=32, sequences=("flair", "t1c", "t2"), intensity="stretch", percentiles=(0, 100))
+    assert (rule.channels, rule.in_colour) == (3, False)
+    flair, t1c, t2 = rule(scan)
+    assert_allclose(flair, ramp.T, atol=1e-3)
+    assert_allclose(t1c, ramp, atol=1e-3)
+    assert not t2.any()
+    assert (rule.missing(scan), rule.refuses(scan)) == (("t2",), "")
+    assert rule.refuses(Scan(ramp, "x.png")).startswith("it is none of flair, t1c, t2")
+    with pytest.raises(ValueError, match="sequences make a channel each"):
+        Preprocessing(sequences=("t1", "t1"))

@@ -358,6 +358,8 @@ class Classifier:
         """What of the scan speaks against trusting a finding."""
         if min(scan.height, scan.width) < self.preprocessing.size:
             yield f"the scan is smaller ({scan.width} x {scan.height}) than the network's input"
+        if missing := self.preprocessing.missing(scan):
+            yield f"missing: {', '.join(missing)}; the network answers without"
         if self.preprocessing.channels == 1 and scan.pixels.ndim == 3:
             yield "a colour picture; the network sees its greyscale"
 

@@ -28,7 +28,9 @@ class Preprocessing(BaseModel, frozen=True, extra="forbid"):
 
     Attributes:
         size: Height and width of the input, in pixels; 64 in the paper.
-        channels: 1 for greyscale, 3 for RGB; one for each window, where there are some.
+        channels: 1 for greyscale, 3 for RGB; one for each window or sequence, where there are some.
+        sequences: Sequences of the patient on one grid, a channel each by its name, such as "t1c" and "flair". One that
+            is missing is 0 all over, as in some scans of the training.
         windows: Windows of a CT slice's Hounsfield units, a channel each: below is 0, above 1. A picture of 8 bits has
             gone through somebody's window already; it is taken as it is, in every channel.
         intensity: "unit" leaves the reader's [0, 1] as it is, as the paper does; "stretch" maps the percentiles
@@ -39,28 +41,35 @@ class Preprocessing(BaseModel, frozen=True, extra="forbid"):
     size: int = Field(64, ge=16, le=1024)
     channels: int = Field(1, ge=1, le=8)
     windows: tuple[HounsfieldWindow, ...] = ()
+    sequences: tuple[str, ...] = ()
     intensity: Literal["unit", "stretch"] = "unit"
     percentiles: tuple[float, float] = (0.5, 99.5)
 
     @model_validator(mode="before")
     @classmethod
     def _count_channels(cls, settings: Any) -> Any:
-        if isinstance(settings, dict) and (windows := settings.get("windows")):
-            return {"channels": len(windows), **settings}
+        if isinstance(settings, dict) and (several := settings.get("windows") or settings.get("sequences")):
+            return {"channels": len(several), **settings}
         return settings
 
     @model_validator(mode="after")
     def _check_channels(self) -> Preprocessing:
         if self.windows and (self.channels != len(self.windows) or self.intensity != "unit"):
             raise ValueError("windows make a channel each, and are intensities already: leave channels and intensity")
-        if not self.windows and self.channels not in (1, 3):
+        if self.sequences and (self.windows or self.channels != len(set(self.sequences))):
+            raise ValueError("sequences make a channel each, have names of their own, and no windows")
+        if not (self.windows or self.sequences) and self.channels not in (1, 3):
             raise ValueError("channels are 1 for greyscale or 3 for RGB")
         return self
 
     @property
     def in_colour(self) -> bool:
         """Whether the channels are red, green and blue."""
-        return self.channels == 3 and not self.windows
+        return self.channels == 3 and not (self.windows or self.sequences)
+
+    def missing(self, scan: Scan) -> tuple[str, ...]:
+        """Names of the sequences that a scan lacks."""
+        return tuple(name for name in self.sequences if name not in scan.sequences)
 
     def refuses(self, scan: Scan) -> str:
         """Why no input can be made of a scan; empty where it can."""
@@ -69,6 +78,8 @@ class Preprocessing(BaseModel, frozen=True, extra="forbid"):
                 "nothing says which of its numbers are Hounsfield units; give the DICOM or NIfTI file, or a picture "
                 "of 8 bits in a brain window"
             )
+        if self.sequences and len(self.missing(scan)) == len(self.sequences):
+            return f"it is none of {', '.join(self.sequences)}; say which it is (tumorlens.formats.read_registered)"
         return ""
 
     def __call__(self, scan: Scan) -> NDArray[np.float32]:
@@ -86,16 +97,22 @@ class Preprocessing(BaseModel, frozen=True, extra="forbid"):
             small = Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR)
             out[channel, top : top + height, left : left + width] = np.asarray(small)
         if self.intensity == "stretch":
-            # After scaling, which averages: it is the same, of fewer pixels. The border stays black.
-            low, high = _percentiles(pixels, self.percentiles)
-            if high > low:
-                inside = out[:, top : top + height, left : left + width]
-                inside -= low
-                inside /= high - low
+            # After scaling, which averages: it is the same, of fewer pixels. The border stays black. Red, green and
+            # blue have one scale, sequences have nothing to do with each other.
+            inside = out[:, top : top + height, left : left + width]
+            for channels in range(self.channels) if self.sequences else (slice(None),):
+                of = pixels[..., channels] if self.sequences else pixels
+                low, high = _percentiles(np.ascontiguousarray(of), self.percentiles)
+                if high > low:
+                    inside[channels] -= low
+                    inside[channels] /= high - low
         return out.clip(0, 1, out=out)
 
     def _pixels(self, scan: Scan) -> NDArray[np.float32]:
         """What the channels show, on the scan's own grid: (H, W), or (H, W, channels)."""
+        if self.sequences:
+            nothing = np.zeros((scan.height, scan.width), np.float32)
+            return np.stack([scan.sequences.get(name, nothing) for name in self.sequences], 2)
         if not self.windows:
             return scan.grey if self.channels == 1 else scan.rgb
         if scan.hounsfield is None:

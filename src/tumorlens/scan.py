@@ -55,6 +55,8 @@ class Scan:
         modality: DICOM modality, such as "MR", where the file has one.
         hounsfield: (H, W) float32 Hounsfield units of a CT slice, on the scan's grid, where the file says what its
             numbers are; air where it was padded.
+        sequences: What several sequences of the patient show there, by their names, each (H, W) float32 in [0, 1];
+            `pixels` are then those of one of them. Empty where there is one picture only.
         unitless: Whether the file holds finer steps than 8 bits, and nobody says what they count.
         warnings: What the reader noticed that speaks against trusting the pixels.
         facts: Some of `FACTS`, where the file has them: "sex" is "F", "M" or "O"; "age" a band such as "60-74", see
@@ -87,6 +89,7 @@ class Scan:
     info: SeriesInfo = field(default_factory=SeriesInfo, repr=False)
     hounsfield: NDArray[np.float32] | None = field(default=None, repr=False)
     unitless: bool = False
+    sequences: Mapping[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(

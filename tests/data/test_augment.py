@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tumorlens.data.augment import augment, augment_with
+from tumorlens.data.augment import augment, augment_with, without_some
 
 
 @pytest.fixture(autouse=True)
@@ -140,3 +140,17 @@ def test_stains_vary_and_glass_stays_glass() -> None:
     assert 0 <= varied.min() <= varied.max() <= 1
     glass, _ = augment_with(torch.ones(64, 3, 16, 16), None, 1.0, upright=False, stained=True)
     assert glass.min() > 0.9
+
+
+def test_sequences_are_left_out_at_random_and_one_always_stays() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(2000, 4, 8, 8) + 0.1
+    images[:, 3] = 0  # missing already
+    kept = without_some(images, 0.25).flatten(2).amax(2) > 0
+    assert kept.any(1).all()
+    assert not kept[:, 3].any()
+    assert 0.74 < kept[:, :3].float().mean() < 0.78
+    alone = torch.zeros(500, 4, 8, 8)
+    alone[:, 2] = 1
+    assert torch.equal(without_some(alone, 0.9), alone)
+    assert torch.equal(without_some(images, 0.0), images)

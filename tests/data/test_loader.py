@@ -1,8 +1,10 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.data import loader
@@ -10,6 +12,7 @@ from tumorlens.data.loader import load_slices
 from tumorlens.data.manifest import pseudonym, read_manifest
 from tumorlens.errors import DataError
 from tumorlens.formats import read_scans
+from tumorlens.phantoms.phantom import make_study
 from tumorlens.preprocess import Preprocessing
 
 SMALL = Preprocessing(size=16)
@@ -154,3 +157,24 @@ def test_without_any_outline_none_are_kept(tmp_path: Path, make_scan: Callable[.
     slices = load_slices(read_manifest(tmp_path), SMALL)
     assert slices.coverage is None
     assert slices.pick(np.array([0])).coverage is None
+
+
+def test_sequences_of_a_table_are_read_together_and_may_be_missing(tmp_path: Path) -> None:
+    for contrast in ("t1c", "flair"):
+        for number in (0, 1):
+            scan = make_study(number, contrast=contrast, slices=4, size=64)[2].scan
+            Image.fromarray((scan.grey * 255).astype(np.uint8)).save(tmp_path / f"{number}-{contrast}.png")
+    table = tmp_path / "manifest.csv"
+    table.write_text("path_t1c,path_flair,label\n0-t1c.png,0-flair.png,glioma\n,1-flair.png,no_tumor\n")
+    manifest = read_manifest(tmp_path)
+    assert [sorted(e.sequences) for e in manifest.entries] == [["flair", "t1c"], ["flair"]]
+    manifest.write(tmp_path / "again.csv")
+    assert [e.sequences for e in read_manifest(tmp_path / "again.csv").entries] == [
+        e.sequences for e in manifest.entries
+    ]
+    slices = load_slices(manifest, Preprocessing(size=32, sequences=("t1c", "flair")))
+    assert slices.images.shape == (2, 2, 32, 32)
+    assert [bool(channel.any()) for image in slices.images for channel in image] == [True, True, False, True]
+    plain = replace(manifest, entries=tuple(replace(e, sequences={}) for e in manifest.entries))
+    with pytest.raises(DataError, match="in the columns path_t1c, path_flair"):
+        load_slices(plain, Preprocessing(size=32, sequences=("t1c", "flair")))

@@ -100,6 +100,17 @@ def augment_with(
     return (contrasted * field + noise).clamp(0, 1), coverage
 
 
+def without_some(images: Tensor, share: float) -> Tensor:
+    """Scans of several sequences with each left out (0 all over) so often; of what a scan has, one always stays.
+
+    Takes and gives (B, C, S, S) float32 in [0, 1].
+    """
+    there = images.flatten(2).amax(2) > 0
+    drawn = torch.rand(images.shape[:2], device=images.device).masked_fill(~there, -1)
+    kept = (drawn >= share) | (drawn >= drawn.amax(1, keepdim=True))
+    return images * kept[:, :, None, None]
+
+
 def _restained(images: Tensor, strength: float) -> Tensor:
     """Each picture with a little more or less of each stain, and brighter or darker: (B, 3, S, S) in [0, 1]."""
     colours = F.normalize(torch.tensor(_STAINS, device=images.device), dim=1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tumorlens.data.manifest import Entry, Manifest, pseudonym
 from tumorlens.errors import DataError, InputError
-from tumorlens.formats import Failure, read_frame, read_scans
+from tumorlens.formats import Failure, read_frame, read_registered, read_scans
 from tumorlens.preprocess import Preprocessing
 from tumorlens.scan import Scan
 
@@ -74,8 +74,11 @@ def load_slices(
     `progress` is called with (done, total) after each file.
 
     Raises:
-        DataError: If no file could be read.
+        DataError: If no file could be read, or sequences are wanted and a scan names none.
     """
+    if preprocessing.sequences and (alone := [e.name for e in manifest.entries if not e.sequences]):
+        wanted = ", ".join(f"path_{name}" for name in preprocessing.sequences)
+        raise DataError(f"{alone[0]}: has no files of its sequences; a table names them in the columns {wanted}")
     images, entries, covered, failures = [], [], [], list(manifest.failures)
     outlined = any(e.outline for e in manifest.entries)
     nowhere = np.zeros((preprocessing.size, preprocessing.size), np.uint8)
@@ -85,7 +88,7 @@ def load_slices(
 
     def prepare(entry: Entry) -> list[tuple[Entry, NDArray[np.float32], NDArray[np.uint8]]] | Failure:
         try:
-            scans = read_scans(entry.path)
+            scans = read_registered(entry.sequences) if preprocessing.sequences else read_scans(entry.path)
         except InputError as error:
             return Failure(entry.name, str(error))
         return [(_grouped(entry, s, len(scans) > 1), preprocessing(s), cover(entry, s)) for s in scans]

@@ -33,6 +33,9 @@ GROUPINGS = ("patient", "series", "group")
 
 COPIES = "duplicate group"
 
+_SEQUENCE = "path_"
+"""What the columns of several sequences' files begin with, such as path_t1c."""
+
 _TRAINING = {"train", "training"}
 _TESTING = {"test", "testing", "val", "valid", "validation"}
 
@@ -50,6 +53,7 @@ class Entry:
         split: The publisher's split, "training" or "testing", where there is one.
         source: Where it comes from, such as a hospital or a data set, where the table says.
         outline: The radiologist's outline of the tumour, where there is one.
+        sequences: Files of several sequences of the patient on one grid, by name; `path` is then one of them.
         facts: Sex, age band, scanner and field strength, as in `Scan.facts`, where they are known.
     """
 
@@ -63,6 +67,7 @@ class Entry:
     outline: Outline | None = None
     facts: Mapping[str, str] = field(default_factory=dict, hash=False)
     duplicate_group: str | None = None
+    sequences: Mapping[str, Path] = field(default_factory=dict, hash=False)
 
     @property
     def unit(self) -> str | None:
@@ -100,12 +105,20 @@ class Manifest:
         folder = path.parent.absolute()
         grouping = self.unit.removesuffix(f" or {COPIES}")
         column = grouping if grouping in GROUPINGS else "group"
+        names = sorted({name for e in self.entries for name in e.sequences})
+
+        def shown(file: Path | None) -> str | None:
+            if file is None:
+                return None
+            file = file.absolute()
+            return (file.relative_to(folder) if file.is_relative_to(folder) else file).as_posix()
+
         rows = []
         for e in self.entries:
-            file = e.path.absolute()
-            name = (file.relative_to(folder) if file.is_relative_to(folder) else file).as_posix()
-            rows.append((name, e.label, e.group, e.duplicate_group, e.split, e.fold, e.source, e.outline))
-        write_table(path, ("path", "label", column, "duplicate_group", "split", "fold", "source", "outline"), rows)
+            own = (e.label, e.group, e.duplicate_group, e.split, e.fold, e.source, e.outline)
+            rows.append((shown(e.path), *own, *(shown(e.sequences.get(name)) for name in names)))
+        head = ("path", "label", column, "duplicate_group", "split", "fold", "source", "outline")
+        write_table(path, (*head, *(f"{_SEQUENCE}{name}" for name in names)), rows)
 
 
 def pseudonym(identifier: str) -> str:
@@ -226,7 +239,8 @@ def _fitting_classes(labels: Sequence[str], where: Path) -> ClassSet:
 
 def _read_table(path: Path, classes: ClassSet | None) -> Manifest:
     columns, rows = _read_rows(path)
-    if "label" not in columns or not columns & {"path", "number"}:
+    sequenced = any(column.startswith(_SEQUENCE) for column in columns)
+    if "label" not in columns or not (sequenced or columns & {"path", "number"}):
         raise DataError(f"{path}: needs the columns path and label; it has {', '.join(sorted(columns)) or 'none'}")
     grouping = next((c for c in GROUPINGS if c in columns and any(row[c] for _, row in rows)), None)
     drawn = _read_cheng_outlines(path.parent) if "cheng_number" in columns else {}
@@ -298,7 +312,9 @@ def _read_row(folder: Path, row: dict[str, str], grouping: str | None, drawn: Ma
     cells = {column: text.strip() for column, text in row.items()}
     split, fold, outline = (cells.get(column) or None for column in ("split", "fold", "outline"))
     # Cheng's pictures are numbered; ours lie in images/NNNN.jpg beside their table.
-    name = cells.get("path") or f"images/{_whole_number('number', cells.get('number', '')):04d}.jpg"
+    sequences = {c.removeprefix(_SEQUENCE): folder / t for c, t in cells.items() if c.startswith(_SEQUENCE) and t}
+    name = cells.get("path") or next((t for c, t in cells.items() if c.startswith(_SEQUENCE) and t), "")
+    name = name or f"images/{_whole_number('number', cells.get('number', '')):04d}.jpg"
     if (folder / name).is_dir():
         raise DataError(f"{name} is a folder; give each file a row")
     if not cells["label"]:
@@ -317,6 +333,7 @@ def _read_row(folder: Path, row: dict[str, str], grouping: str | None, drawn: Ma
         source=source,
         outline=_copied_outline(cells, drawn) if outline is None else Outline.parse(outline),
         facts={name: _fact(name, text) for name in FACTS if (text := cells.get(name))},
+        sequences=sequences,
     )
 
 

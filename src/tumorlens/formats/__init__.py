@@ -21,10 +21,21 @@ from typing import get_args
 from tumorlens.errors import ConfigError, InputError
 from tumorlens.formats.checks import check_scans
 from tumorlens.formats.nifti import Axis
+from tumorlens.formats.registered import read_registered
 from tumorlens.formats.sources import Source, find_sources, reader_of
 from tumorlens.scan import Scan
 
-__all__ = ["Axis", "Failure", "Source", "find_sources", "iter_scans", "read_frame", "read_scans", "read_source"]
+__all__ = [
+    "Axis",
+    "Failure",
+    "Source",
+    "find_sources",
+    "iter_scans",
+    "read_frame",
+    "read_registered",
+    "read_scans",
+    "read_source",
+]
 
 Paths = str | PathLike[str] | Iterable[str | PathLike[str]]
 

@@ -144,6 +144,9 @@ class TrainConfig(BaseModel):
     warp: float = Field(
         0.0, ge=0, le=0.2, description="size of smooth random bends, in halves of the picture; 0 is none"
     )
+    dropped: float = Field(
+        0.25, ge=0, lt=1, description="how often each of several sequences is left out of a scan; one always stays"
+    )
     averaging: float = Field(0.99, ge=0, lt=1, description="decay of the weights' moving average; 0 is none")
     precision: Annotated[Literal["auto", "32", "bf16"], BeforeValidator(str)] = Field(
         "auto", description="auto is bf16 where the processor has it, which is about twice as quick"

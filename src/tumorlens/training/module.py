@@ -10,7 +10,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from tumorlens.data.augment import augment_with
+from tumorlens.data.augment import augment_with, without_some
 from tumorlens.model import AttentiveNetwork, Network
 from tumorlens.training.batches import place
 from tumorlens.training.config import TrainConfig
@@ -68,6 +68,8 @@ class TrainingModule(pl.LightningModule):
         modality, strength = self.config.modality, self.config.augmentation
         ways = {"upright": modality.upright, "stained": modality.colour is True and images.shape[1] == 3}
         images, covered = augment_with(images, covered, strength, self.config.warp, **ways)
+        if self.config.preprocessing.sequences:
+            images = without_some(images, self.config.dropped)
         images = images.to(memory_format=torch.channels_last)
         guidance: Tensor | float = 0.0
         if covered is not None:
