@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cover lint e2e attack bench dist site clean
+.PHONY: help demo test cover lint e2e attack bench lock licences dist site clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -55,6 +55,12 @@ bench: $(VENV)/.dev  ## run the benchmarks in small sizes on phantoms
 	$(BIN)/python benchmarks/speed.py --scale 0.1 --files 300
 	$(BIN)/python benchmarks/page_load.py --scale 0.02
 	$(BIN)/python benchmarks/installed.py --rounds 1
+
+lock: $(VENV)/.dev  ## pin what the container is made of, and write its bill of materials, into locks/
+	$(BIN)/python .ci/supply lock
+
+licences: $(VENV)/.python  ## list the licences of what the container is made of
+	$(BIN)/python .ci/supply licences
 
 dist: $(VENV)/.dev  ## build sdist and wheel into dist/, and check them in an empty environment
 	.ci/dist $(BIN)/python
