@@ -155,8 +155,8 @@ def roc_pairs_figure(names: Sequence[str], both: Sequence[Predictions], theme: T
                 axes.plot(x, y, color=theme.series[side], linestyle=_DASHES[side], linewidth=1.8, label=name)
     figure.supxlabel("false positive rate", size=10, color=theme.muted)
     figure.supylabel("true positive rate", size=10, color=theme.muted)
-    handles = next((h for axes in grid.ravel() if (h := axes.get_legend_handles_labels())[0]), ([], []))
-    add_legend(figure, theme, handles=handles[0], labels=handles[1], loc="outside upper left", ncols=2)
+    handles, labels = max((axes.get_legend_handles_labels() for axes in grid.ravel()), key=lambda pair: len(pair[0]))
+    add_legend(figure, theme, handles=handles, labels=labels, loc="outside upper left", ncols=2)
     return figure
 
 
