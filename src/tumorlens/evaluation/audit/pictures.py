@@ -22,6 +22,7 @@ from tumorlens.data.loader import in_order
 from tumorlens.data.manifest import Entry, Manifest, pseudonym
 from tumorlens.errors import DataError, InputError
 from tumorlens.formats import Failure, read_scans
+from tumorlens.modality import is_colourful
 from tumorlens.scan import Scan
 
 FINE, COARSE = 64, 32
@@ -30,7 +31,7 @@ FINE, COARSE = 64, 32
 BINS = 32
 """Bins of the intensity histogram, from 0 to 1."""
 
-CACHE = "pictures-2.cache"
+CACHE = "pictures-3.cache"
 """Name of the file of records; another number for another way of describing pictures."""
 
 _STAINED = (
@@ -128,7 +129,7 @@ def describe(scan: Scan, key: int, place: int, places: int) -> NDArray[np.void]:
     record = np.zeros(1, RECORD)
     record["key"], record["place"], record["places"], record["frame"] = key, place, places, scan.frame
     record["height"], record["width"], record["colour"] = scan.height, scan.width, scan.pixels.ndim == 3
-    record["stained"] = scan.pixels.ndim == 3 and np.ptp(scan.pixels, axis=2).mean() > _STAINED
+    record["stained"] = is_colourful(scan)
     record["blank"] = coarse.std() < _BLANK
     record["digest"] = _hash(f"{pixels.shape}".encode() + pixels.tobytes())
     if identifier := scan.patient or scan.series:
