@@ -333,7 +333,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--environment", type=Path, default=Path("build/speed-env"), help="the rivals' environment")
     parser.add_argument("--alone", action="store_true", help="without the rivals")
-    parser.add_argument("--weights", nargs=2, default=["cnn_lstm_attention_fast", "cnn_lstm_attention_128"])
+    parser.add_argument("--weights", nargs=2, default=["cnn_lstm_attention_fast", "cnn_lstm_efficientnet"])
     parser.add_argument("--files", type=int, default=4000, help="JPEG files to read")
     parser.add_argument("--size", type=int, default=256, help="their height and width")
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of measurements")

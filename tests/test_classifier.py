@@ -173,7 +173,9 @@ def test_a_small_scan_is_said(tiny_classifier: Classifier) -> None:
 
 def test_colour_is_said_where_the_network_does_not_see_it(tiny_classifier: Classifier) -> None:
     grey = np.random.default_rng(0).random((40, 40, 1), np.float32)
-    (finding,) = _sure(tiny_classifier, "glioma").find([Scan(grey * np.float32([1, 1, 0.95]), "x")], explain=False)
+    (finding,) = _sure(tiny_classifier, "glioma").find(
+        [Scan(grey * np.array([1, 1, 0.95], np.float32), "x")], explain=False
+    )
     assert finding.warnings == ("a colour picture; the network sees its greyscale",)
 
 

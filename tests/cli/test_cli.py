@@ -147,7 +147,8 @@ def test_a_bad_input_is_one_line_and_the_others_are_still_done(
 def test_every_format_is_found_in_files_and_folders(predict: Run, png: Path, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     folder.mkdir()
-    Image.fromarray(_noise(50, 60, 3)).save(folder / "a.jpg")
+    tinted = _noise(50, 60)[..., None] * np.array([1, 1, 0.95])
+    Image.fromarray(tinted.astype(np.uint8)).save(folder / "a.jpg")
     Image.fromarray(_noise(50, 60)).save(folder / "b.bmp")
     Image.fromarray(_noise(50, 60).astype(np.uint16) * 16).save(folder / "c.tif")
     _write_dicom(folder / "d.dcm", _noise(50, 60))

@@ -96,4 +96,5 @@ def test_no_thread_draws_a_bar() -> None:
     bar = Bar(RichConsole(stderr=True, force_terminal=True), "reading")
     assert threading.active_count() == before
     bar.close()
-    assert Steps(RichConsole(stderr=True), print, quiet=True).progress(1, 2) is None
+    Steps(RichConsole(stderr=True), print, quiet=True).progress(1, 2)
+    assert threading.active_count() == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,10 +38,11 @@ def test_shipped_weights_take_their_graph_along(name: str, tmp_path: Path) -> No
 def test_the_hubs_own_library_reads_the_model_card(name: str) -> None:
     card = read_card(find_weights(name))
     read = ModelCard(model_card(card))
-    assert read.data.license == "apache-2.0"
-    assert read.data.library_name == "tumorlens"
-    assert read.data.pipeline_tag == "image-classification"
-    results = {result.metric_type: result.metric_value for result in read.data.eval_results or []}
+    data: Any = read.data
+    assert data.license == "apache-2.0"
+    assert data.library_name == "tumorlens"
+    assert data.pipeline_tag == "image-classification"
+    results = {result.metric_type: result.metric_value for result in data.eval_results or []}
     accuracy = card.scores.get("accuracy", {}).get("value")
     assert results.get("accuracy") == (None if accuracy is None else round(accuracy, 4))
     for said in (card.name, "not a medical device", *card.cautions):

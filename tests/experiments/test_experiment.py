@@ -97,7 +97,7 @@ def test_colour_and_other_classes_take_the_same_path(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", read_config(None, settings), [folder])
     scores = Experiment.load(run).complete()
     assert [c.key for c in scores.classes] == list(keys)
-    (finding,) = Classifier.load(run.folder).find(read_scans(folder / "covid" / "0.png"))
+    (finding,) = Classifier.load(run.folder).find(read_scans(folder / "covid" / "0.png"), target="covid")
     assert set(finding.probabilities) == set(keys)
     assert finding.heatmap.shape == (24, 24)
     page = (run.folder / "evaluation" / "report.html").read_text()

@@ -15,7 +15,8 @@ pytest.importorskip("openslide")
 
 def test_tissue_is_found_and_tiles_lie_on_it(make_slide: Callable[..., Path]) -> None:
     with Slide(str(make_slide(draw()))) as slide:
-        assert (slide.width, slide.height, slide.microns) == (1024, 768, pytest.approx(0.5))
+        assert (slide.width, slide.height) == (1024, 768)
+        assert slide.microns == pytest.approx(0.5)
         assert slide.tissue[128:640, 256:768].mean() > 0.99
         assert slide.tissue.sum() == pytest.approx(512 * 512, rel=0.01)
         tiles = list(slide.tiles(128))

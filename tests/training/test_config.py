@@ -151,8 +151,8 @@ def test_every_setting_is_described() -> None:
 
 
 def test_a_network_brings_its_own_defaults_and_what_is_given_goes_before_them() -> None:
-    config = read_config(None, {"model": "cnn_lstm_attention_128", "epochs": 7, "preprocessing": {"channels": 3}})
-    recipe = RECIPES["cnn_lstm_attention_128"]
+    config = read_config(None, {"model": "cnn_lstm_efficientnet", "epochs": 7, "preprocessing": {"channels": 3}})
+    recipe = RECIPES["cnn_lstm_efficientnet"]
     assert (config.epochs, config.warp) == (7, recipe["warp"])
     assert config.preprocessing == Preprocessing(size=128, channels=3, intensity="stretch")
     assert read_config(None, {"model": "cnn"}) == TrainConfig(model="cnn")

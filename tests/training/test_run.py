@@ -161,6 +161,5 @@ def test_loading_for_a_run_reports_what_is_left_out(
     said: list[str] = []
     loaded = load(read_manifests([folder]), tiny().preprocessing, Listener(say=said.append))
     assert len(loaded) == 95
-    (line,) = said
-    assert line.startswith("left out: ")
+    (line,) = [each for each in said if each.startswith("left out: ")]
     assert "0.png" in line

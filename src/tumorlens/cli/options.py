@@ -45,8 +45,8 @@ Weights = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(
-        help="Network: cnn_lstm_attention or cnn_lstm_attention_128, with exact heat maps that outlines can guide; "
-        "cnn_lstm, the paper's; cnn, without LSTM."
+        help="Network: cnn_lstm_efficientnet, on pretrained features, or cnn_lstm_attention, with exact heat maps that "
+        "outlines can guide; cnn_lstm, the paper's; cnn, without LSTM."
     ),
 ]
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file of settings; flags go before.")]

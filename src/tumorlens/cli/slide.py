@@ -45,6 +45,6 @@ def slide(
     classifier = Classifier.load(weights, device=device)
     with console.progress("mapping the slide", "tiles") as progress:
         summary = map_slide(path, classifier, output, field=field, microns=microns, target=target, progress=progress)
-    rows = [(key, count, f"{count / summary.tiles:.0%}") for key, count in summary.labels.items()]
+    rows = [(key, str(count), f"{count / summary.tiles:.0%}") for key, count in summary.labels.items()]
     console.table(("tiles of", "number", "share"), rows)
     console.say(f"{output / 'overlay.png'} shows {summary.shown}; tiles.geojson opens in QuPath")

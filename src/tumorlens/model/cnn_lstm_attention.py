@@ -282,26 +282,6 @@ class CnnLstmAttention(AttentiveNetwork):
             self.head = PlacesHead(maps, hidden, dense, classes, **more)
 
 
-@register("cnn_lstm_attention_128")
-class CnnLstmAttention128(CnnLstmAttention):
-    """The same with a stage more, for 128 x 128 pixels: its last feature maps are as many and as fine.
-
-    Arguments as in `CnnLstmAttention`.
-    """
-
-    def __init__(
-        self,
-        channels: int = 1,
-        classes: int = 4,
-        *,
-        widths: Sequence[int] = (24, 32, 96, 144),
-        depths: Sequence[int] = (1, 1, 1, 2),
-        reduction: int = 4,
-        **options: Any,
-    ) -> None:
-        super().__init__(channels, classes, widths=widths, depths=depths, reduction=reduction, **options)
-
-
 @register("cnn_lstm_attention_fast")
 class CnnLstmAttentionFast(CnnLstmAttention):
     """The same with a third of the arithmetic, for archives and small machines: a little less accurate.

@@ -36,7 +36,6 @@ RECIPES: dict[str, dict[str, Any]] = {
         "patience": 60,
         "mirrored": False,
     },
-    "cnn_lstm_attention_128": {"preprocessing": {"size": 128, "intensity": "stretch"}, **_ATTENTION, "epochs": 45},
     "cnn_lstm_efficientnet": {
         "preprocessing": {"size": 128, "intensity": "stretch"},
         **_ATTENTION,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import affine_transform, gaussian_filter
 
@@ -15,13 +16,14 @@ SIDE = 112
 CLASSES = ClassSet.of(["benign", "malignant"])
 
 
-def tissue(seed: int) -> np.ndarray:
+def tissue(seed: int) -> NDArray[np.float32]:
     """A stained spot that nothing else looks like: (S, S, 3) in [0, 1], dark violet nuclei on pink."""
     rng = np.random.default_rng(seed)
     # More than is seen, so that turned copies have corners.
     blobs = sum(gaussian_filter(rng.standard_normal((2 * SIDE,) * 2), s) * s for s in (3, 6))
     shade = 1 / (1 + np.exp(-4 * blobs / blobs.std()))
-    return np.float32([0.95, 0.75, 0.9]) - shade[..., None] * np.float32([0.6, 0.55, 0.3])
+    stained = np.array([0.95, 0.75, 0.9]) - shade[..., None] * np.array([0.6, 0.55, 0.3])
+    return np.asarray(stained, np.float32)
 
 
 def seen(spot: np.ndarray, linear: np.ndarray, dimmed: float = 1.0) -> Image.Image:
@@ -31,7 +33,7 @@ def seen(spot: np.ndarray, linear: np.ndarray, dimmed: float = 1.0) -> Image.Ima
     return Image.fromarray(np.round(np.stack(planes, 2).clip(0, 1) * dimmed * 255).astype(np.uint8))
 
 
-def turn_by(degrees: float, zoom: float = 1.0, stretch: float = 1.0) -> np.ndarray:
+def turn_by(degrees: float, zoom: float = 1.0, stretch: float = 1.0) -> NDArray[np.float32]:
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return np.array([[cos, -sin], [sin, cos]]) @ np.diag([1 / zoom, 1 / (zoom * stretch)])
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 from tests.evaluation.conftest import MakePredictions
 from tumorlens.card import Calibration
 from tumorlens.errors import DataError, MissingExtra
-from tumorlens.evaluation.calibration import CalibrationScores, score_calibration
+from tumorlens.evaluation.calibration import CalibrationScores, Scaling, score_calibration
 from tumorlens.evaluation.metrics import Scores, score
 from tumorlens.evaluation.pages import gallery, plots
 from tumorlens.evaluation.pages.gallery import GalleryCase, choose_cases
@@ -144,7 +144,7 @@ def test_calibration_is_told_before_and_after_with_what_the_sets_keep(
     )
     unknown = np.arange(len(predictions)) % 10 == 0
     calibrated = scores.model_copy(update={"calibrated": True})
-    found = score_calibration(predictions, calibrated, 1.7, fitted, unknown)
+    found = score_calibration(predictions, calibrated, Scaling(1.7), fitted, unknown)
     page = Page(write(tmp_path, calibrated, predictions, calibration=found))
     for s in (found.sets, *found.classes):
         assert interval(s.coverage) in page.text
@@ -156,7 +156,7 @@ def test_calibration_is_told_before_and_after_with_what_the_sets_keep(
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert CalibrationScores.model_validate(metrics["calibration"]) == found
     assert (tmp_path / "plots" / "reliability_before.png").exists()
-    without_gate = score_calibration(predictions, calibrated, 1.7, fitted)
+    without_gate = score_calibration(predictions, calibrated, Scaling(1.7), fitted)
     assert "The gate accepts" not in Page(write(tmp_path, calibrated, predictions, calibration=without_gate)).text
 
 
