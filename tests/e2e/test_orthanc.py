@@ -171,11 +171,13 @@ def test_a_study_that_arrives_at_the_pacs_is_fetched_analysed_and_stored_back(
     )
     write_study(tmp_path / "study", "e2e", 5)
     _storescu(orthanc.dicom, tmp_path / "study")
+    sizes = "SELECT max(size) FROM pulls WHERE state = 'done'"
+    wait_for(lambda: node.ledger.value(sizes) is not None)
+    first = node.ledger.value(sizes)  # before results are at the PACS
     wait_for(lambda: _done(node))
     assert len(_results_at(orthanc)) == totals(node.ledger)["results"]
     # The results make the study at the PACS grow, and that starts nothing.
     pulls = "SELECT count(*) FROM pulls WHERE state = 'done' AND size > ?"
-    first = node.ledger.value("SELECT max(size) FROM pulls")
     wait_for(lambda: node.ledger.value(pulls, first) == 1)
     assert totals(node.ledger)["instances"] == 5
     assert node.ledger.value("SELECT count(*) FROM revisions") == 1

@@ -102,6 +102,8 @@ class Node:
         self._flow.close()
         for web in self._webs:
             web.close()
+        for watcher, _ in self._watchers:
+            watcher.close()
         self.ledger.close()
         self._let_go()
         _LOG.info("ended")

@@ -33,6 +33,9 @@ class Server(Protocol):
     def pull(self, study: str) -> Iterator[bytes]:
         """The instances of a study that we do not have; raises PeerError if the server fails."""
 
+    def close(self) -> None:
+        """Closes its connections."""
+
 
 class _Change(BaseModel):
     """One of Orthanc's changes."""
@@ -74,6 +77,10 @@ class Watcher:
         for row in self._ledger.rows(sql, self.name, time.time()):
             self._pull(row)
 
+    def close(self) -> None:
+        """Closes what it has open at the server."""
+        self._server.close()
+
     def _pull(self, row: Row) -> None:
         came = 0
         try:
@@ -103,6 +110,10 @@ class QidoServer:
     def __init__(self, feed: Feed, ledger: Ledger, transport: httpx.BaseTransport | None = None) -> None:
         self._feed, self._ledger = feed, ledger
         self._web = DicomWeb(feed, transport)
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self._web.close()
 
     def look(self) -> None:
         """Lists studies; see `Server`."""
@@ -142,6 +153,10 @@ class OrthancServer:
     def __init__(self, feed: Feed, ledger: Ledger, transport: httpx.BaseTransport | None = None) -> None:
         self._feed, self._ledger = feed, ledger
         self._web = Web(feed, transport)
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self._web.close()
 
     def look(self) -> None:
         """Reads the list on from where it was; see `Server`."""
