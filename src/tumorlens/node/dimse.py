@@ -14,6 +14,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_context, build_role, evt
 from pynetdicom import sop_class as sop
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 
 from tumorlens.errors import PeerError
@@ -325,7 +326,8 @@ def _syntax(result: Outgoing) -> UID:
 
 
 def _refusal(association: Association) -> str:
-    if association.is_rejected:
-        answer = association.acceptor.primitive
-        return f"rejected the association (source {answer.result_source}, reason {answer.diagnostic})"  # type: ignore[union-attr]
+    # An answer that is there before pynetdicom looks whether it has connected is left lying, as if there were none.
+    answer = association.acceptor.primitive if association.is_rejected else association.dul.receive_pdu(wait=False)
+    if isinstance(answer, A_ASSOCIATE) and answer.result:
+        return f"rejected the association (source {answer.result_source}, reason {answer.diagnostic})"
     return "cannot be reached, or took the association and accepts nothing"
