@@ -20,12 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
+from tumorlens.classes import ClassSet
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices, load_slices
 from tumorlens.data.manifest import find_set, read_manifest
 from tumorlens.evaluation.heatmaps.counterfactual import ask, summarize_asked
 from tumorlens.evaluation.heatmaps.localization import judge_maps, summarize
 from tumorlens.evaluation.metrics import Estimate, score
+from tumorlens.evaluation.predictions import Predictions
 from tumorlens.evaluation.studies.measure import measure_studies
 from tumorlens.evaluation.studies.volumes import find_volumes
 from tumorlens.evaluation.testing.evaluate import predict_slices
@@ -146,12 +148,33 @@ def main() -> None:
     print(f"\n{first.card.network}, {size} x {size}, {parameters:,} parameters, {max(counts)} epochs")
     print(f"median {np.median(seconds):.1f} s an epoch, {sum(seconds) / len(places) / 60:.1f} min a fold\n")
     table(["fold", "scans", *COLUMNS], rows)
+    show_missed(arguments.runs, first.card.classes)
     if arguments.studies:
         show_studies(places, arguments.studies, arguments.label)
     if arguments.mirror:
         show_mirrored(places, slices)
     if arguments.clean:
         show_clean(places, slices, leaking(every, arguments.clean))
+
+
+def show_missed(runs: Path, classes: ClassSet) -> None:
+    """Prints how many tumours all folds' networks took for nothing, and how many of the others they named rightly."""
+    path = runs / "predictions.csv"  # which crossvalidate writes when all folds are done
+    nothing = np.array([c.nothing for c in classes])
+    if not (nothing.any() and path.exists()):
+        return
+    found = Predictions.read_csv(path, classes)
+    tumours, called = ~nothing[found.truth], ~nothing[found.predicted]
+    if not (tumours & called).any():
+        return
+    by_class = ", ".join(
+        f"{c.key} {(~called[found.truth == i]).mean():.1%}"
+        for i, c in enumerate(classes)
+        if not c.nothing and (found.truth == i).any()
+    )
+    right = (found.truth == found.predicted)[tumours & called].mean()
+    print(f"\nCalled nothing: {(~called[tumours]).mean():.1%} of {tumours.sum():,} slices with a tumour ({by_class}).")
+    print(f"Of those called a tumour, {right:.1%} are named rightly.")
 
 
 def show_studies(places: Sequence[Path], folder: Path, label: str | None) -> None:

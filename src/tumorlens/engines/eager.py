@@ -16,6 +16,7 @@ from tumorlens.explain.cam import explain as make_maps
 from tumorlens.explain.cam import methods_for, shown_method
 from tumorlens.model import Network
 from tumorlens.model.gate import Gate
+from tumorlens.model.network import biased
 from tumorlens.model.weights import load_gate, load_weights
 
 
@@ -79,8 +80,7 @@ class Eager:
         else:
             with torch.inference_mode():
                 maps = self.network.features(batch)
-                logits, heat = self.network.head(maps), None
-                logits = logits + logits.new_tensor(self.card.biases or 0.0)
+                logits, heat = biased(self.network.head(maps), self.card.biases), None
         # On the CPU, because Apple's GPUs have no float64.
         probabilities = torch.softmax(logits.cpu().double() / self.card.temperature, 1).numpy()
         if self.gate is None:

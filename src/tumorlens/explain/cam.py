@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tumorlens.errors import ConfigError
 from tumorlens.model import AttentiveNetwork, Network, Reading
+from tumorlens.model.network import biased
 
 
 @dataclass(frozen=True)
@@ -163,15 +164,11 @@ def explain(
         logits, gradient = _differentiate(network, maps, target, bias)
         heat = {key: weigh(maps, gradient) for key, weigh in weighers.items()}
     else:
-        logits, heat = _biased(reading.logits, bias), {}
+        logits, heat = biased(reading.logits, bias), {}
     if reading is not None:
         classes = _choose_targets(target, logits)
         heat |= {key: read(reading, classes) for key, read in readers.items()}
     return Explanations(logits, maps, {key: heat[key] for key in chosen})
-
-
-def _biased(logits: Tensor, bias: Sequence[float]) -> Tensor:
-    return logits + logits.new_tensor(bias) if bias else logits
 
 
 def _differentiate(
@@ -181,7 +178,7 @@ def _differentiate(
     # cuDNN's LSTM has no backward pass in evaluation mode; PyTorch's own has.
     with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=not maps.is_cuda):
         inputs = maps.detach().requires_grad_()
-        logits = _biased(network.head(inputs.clone()), bias)  # a head may begin by changing its input in place
+        logits = biased(network.head(inputs.clone()), bias)  # a head may begin by changing its input in place
         own = logits.gather(1, _choose_targets(target, logits)[:, None])
         (gradient,) = torch.autograd.grad(own.sum(), inputs)
     return logits.detach(), gradient

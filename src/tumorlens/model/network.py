@@ -39,6 +39,11 @@ class Network(nn.Module):
         return ""
 
 
+def biased(logits: Tensor, bias: Sequence[float]) -> Tensor:
+    """(B, classes) logits with a number added to each class's, as calibration found; of no bias the same."""
+    return logits + logits.new_tensor(bias) if bias else logits
+
+
 @dataclass(frozen=True, eq=False)
 class Reading:
     """What an attentive network makes of a batch, place by place.

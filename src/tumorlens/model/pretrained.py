@@ -13,7 +13,7 @@ from tumorlens.card import WeightsCard
 from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.errors import NotAScan
 from tumorlens.formats.inputs import Given, as_scans
-from tumorlens.model.network import Network
+from tumorlens.model.network import Network, biased
 from tumorlens.model.weights import load_weights
 from tumorlens.scan import Scan
 
@@ -38,8 +38,7 @@ class Pretrained(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, channels, size, size) float32 in [0, 1] -> (B, classes) logits, whose softmax is calibrated."""
-        logits: Tensor = self.network(images)
-        return (logits + logits.new_tensor(self.card.biases or 0.0)) / self.card.temperature
+        return biased(self.network(images), self.card.biases) / self.card.temperature
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ class StudyRow(BaseModel, frozen=True):
     pointing: float | None
 
 
-class Detection(BaseModel, frozen=True):
+class SliceDetection(BaseModel, frozen=True):
     """How well slices with tumour are told from those without, among the slices of whole studies.
 
     Attributes:
@@ -91,8 +91,8 @@ class StudyScores(BaseModel, frozen=True):
     margin: int
     tumour_slices: int
     free_slices: int
-    alone: Detection
-    in_context: Detection
+    alone: SliceDetection
+    in_context: SliceDetection
     called: dict[str, int]
     pointing: Estimate
     named_rightly: Estimate
@@ -220,7 +220,7 @@ def _score(
         raise DataError(f"no slice is {MARGIN} or more away from a tumour; whole studies are needed")
     counted = np.flatnonzero(on | free)
 
-    def detection(probability: NDArray[np.float64], called: NDArray[np.bool_]) -> Detection:
+    def detection(probability: NDArray[np.float64], called: NDArray[np.bool_]) -> SliceDetection:
         ranked = Predictions(
             classes=_DETECTION,
             truth=np.where(on, 0, 1)[counted],
@@ -230,7 +230,7 @@ def _score(
         )
         figures = np.stack([np.where(on, ~called, np.nan), np.where(free, called, np.nan)], 1).astype(float)
         missed, false_alarms = estimate_means(figures, patients)
-        return Detection(auc=score(ranked).macro_auc, missed=missed, false_alarms=false_alarms)
+        return SliceDetection(auc=score(ranked).macro_auc, missed=missed, false_alarms=false_alarms)
 
     (points,) = estimate_means(pointing[:, None], patients)
     right = np.array([[row.label == row.truth and not row.uncertain, row.uncertain] for row in rows], float)
