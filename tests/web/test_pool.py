@@ -69,6 +69,21 @@ def test_what_takes_too_long_is_given_up(open_page: Callable[..., Page], archive
     assert page.post("/findings?name=a.jpg", content=jpeg).status_code == 200
 
 
+def test_time_that_ends_while_an_answer_is_kept_leaves_no_case_unfinished(
+    open_page: Callable[..., Page], archive: bytes, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_page(limits={"seconds": 1})
+    keep = page.parts.store.begin
+
+    def slowly(case: str) -> object:
+        time.sleep(1.2)
+        return keep(case)
+
+    monkeypatch.setattr(page.parts.store, "begin", slowly)
+    assert page.read({"study.zip": archive})["status"] in ("done", "failed")
+    assert page.read({"good.jpg": jpeg})["status"] in ("done", "failed")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's memory so")
 def test_what_takes_too_much_memory_is_refused(open_page: Callable[..., Page], jpeg: bytes) -> None:
     page = open_page(limits={"memory": 64 * 2**20})

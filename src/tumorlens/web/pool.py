@@ -61,9 +61,13 @@ class Pool:
         """
         worker = await self._take(quick)
         finished = False
+        until = asyncio.get_running_loop().time() + seconds
         try:
-            async with asyncio.timeout(seconds):
-                async for message in worker.ask(command):
+            async with contextlib.aclosing(worker.ask(command)) as replies:
+                while not finished:
+                    # Around the wait alone: a timeout that holds a yield would cancel whoever reads what is yielded.
+                    async with asyncio.timeout_at(until):
+                        message = await anext(replies)
                     finished = isinstance(message, Done | Failed)
                     if isinstance(message, Failed):
                         raise AnalysisFailed(message.reason, trace=message.trace)
