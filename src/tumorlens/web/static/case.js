@@ -1,6 +1,7 @@
-// A case: its slices as they are found, what each finding says, and the reader's assessment.
+// A case: its slices as they are found, and what each finding says. The conductor of viewer, planes, strip and assessment.
 
 import { ask, byId, capital, classes, colourOf, h, names, nothing, percent, plural, watch, when } from "./common.js";
+import { Assessment } from "./assessment.js";
 import { Planes } from "./planes.js";
 import { Strip } from "./strip.js";
 import { Viewer } from "./viewer.js";
@@ -10,11 +11,11 @@ const id = root.dataset.id;
 const viewer = new Viewer(byId("stage"), byId("panes"), byId("readout"));
 const planes = new Planes(byId("planes"), root.dataset.niivue, id);
 const strip = new Strip(byId("strip"), (number) => go(number));
+const assessment = new Assessment(id, viewer, () => ({ slice: slice(), key: key() }), () => viewer.view === "planes" && setView("blend"));
 let shownCase = null;
 let slices = [];
 let current = 0; // number of the slice that is shown
 let picked = null; // class that the reader picked; null follows the finding
-let assessments = [];
 let moved = false; // whether the reader has chosen a slice
 
 const slice = () => slices[current - 1];
@@ -33,7 +34,7 @@ async function refresh() {
   if (shownCase.slices < slices.length) slices = []; // it was begun again
   const more = await ask("GET", `/cases/${id}/slices?after=${slices.length}`);
   slices.push(...more);
-  assessments = await ask("GET", `/cases/${id}/feedback`);
+  await assessment.load();
   showCase();
   if (!slices.length) return;
   byId("desk").hidden = false;
@@ -43,7 +44,7 @@ async function refresh() {
   const key = shownCase.study?.key_slices?.at(Math.floor(shownCase.study.key_slices.length / 2));
   if (!current || (shownCase.status === "done" && !moved && key && key !== current)) await go(key ?? 1, false);
   else if (more.length) strip.set(slices, current);
-  showAssessments();
+  assessment.show();
 }
 
 function showCase() {
@@ -92,7 +93,7 @@ async function go(number, byReader = true) {
   byId("slice").setAttribute("aria-valuetext", `slice ${current} of ${slices.length}, ${slice().words}`);
   strip.set(slices, current);
   showFinding();
-  showAssessments();
+  assessment.show();
   showWindow();
   await show();
 }
@@ -134,8 +135,6 @@ function showFinding() {
       h("span", { class: "bar", "aria-hidden": "true" }, h("span", { "width%": `${100 * finding.probabilities[k]}%` })), h("span", { class: "p" }, percent(finding.probabilities[k])))));
   if (focused) fieldset.querySelector(":checked")?.focus();
   byId("evidence").textContent = finding.unknown ? "" : evidence();
-  byId("agree").disabled = finding.unknown; // with what?
-  if (finding.unknown) byId("agree").checked = false;
   byId("warnings").replaceChildren(...(finding.warnings.length ? [h("div", { class: "notice" }, h("h3", {}, "Against trusting it"), h("ul", { class: "plain" }, finding.warnings.map((w) => h("li", {}, w))))] : []));
   byId("where").textContent = `${finding.source} · ${current} of ${slices.length}`;
 }
@@ -264,61 +263,6 @@ document.addEventListener("keydown", (event) => {
   action();
 });
 byId("help").addEventListener("click", () => byId("keys").showModal());
-
-// the reader's assessment
-
-byId("other").replaceChildren(...classes.map((k) => h("option", { value: k }, names[k])));
-const form = byId("feedback");
-form.addEventListener("change", () => (byId("other-field").hidden = form.verdict.value !== "other"));
-function draw(on) {
-  viewer.drawing = on;
-  byId("draw").setAttribute("aria-pressed", on);
-  if (on && viewer.view === "planes") setView("blend");
-}
-byId("draw").addEventListener("click", () => draw(!viewer.drawing));
-byId("take").addEventListener("click", () => {
-  const region = slice().regions[key()];
-  if (!region) {
-    byId("outlined").textContent = "This slice has no contour for the picked class.";
-    return;
-  }
-  const clamp = (v) => Math.min(1, Math.max(0, v));
-  viewer.outline = region.contour.map(([x, y]) => [clamp(x / slice().width), clamp(y / slice().height)]);
-  viewer.paint();
-  showOutline();
-});
-byId("erase").addEventListener("click", () => { viewer.outline = []; viewer.paint(); showOutline(); });
-viewer.addEventListener("outlined", () => { draw(false); showOutline(); });
-function showOutline() {
-  byId("erase").hidden = !viewer.outline.length;
-  byId("outlined").textContent = viewer.outline.length ? "An outline will be saved." : "";
-}
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const step = Math.ceil(viewer.outline.length / 500) || 1;
-  const assessment = {
-    slice: current, verdict: form.verdict.value, label: form.verdict.value === "other" ? byId("other").value : "",
-    comment: byId("comment").value, outline: viewer.outline.filter((_, i) => i % step === 0),
-  };
-  try {
-    assessments.push(await ask("POST", `/cases/${id}/feedback`, assessment));
-    form.reset();
-    byId("other-field").hidden = true;
-    viewer.outline = [];
-    viewer.paint();
-    showOutline();
-    byId("saved").textContent = "Saved.";
-    showAssessments();
-  } catch (error) {
-    byId("saved").textContent = error.message;
-  }
-});
-function showAssessments() {
-  showOutline();
-  const here = assessments.filter((one) => one.slice === current);
-  byId("said").replaceChildren(...here.map((one) =>
-    h("li", {}, `${one.reader} ${{ agree: `agrees: ${names[one.label]}`, other: `says ${names[one.label]}`, unsure: "is unsure" }[one.verdict]}`, one.outline ? ", with an outline" : "", one.comment ? h("div", {}, one.comment) : null, h("div", { class: "soft small" }, when(one.said)))));
-}
 
 // renaming, deleting
 
