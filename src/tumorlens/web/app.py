@@ -95,9 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
     )
-    app.state.parts = State(
-        settings, card, store, pool, desk, Assessments(database), accounts, audit, metrics
-    )
+    app.state.parts = State(settings, card, store, pool, desk, Assessments(database), accounts, audit, metrics)
     app.include_router(router)
     app.include_router(system.plain)
     app.include_router(pages.router)

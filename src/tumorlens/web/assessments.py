@@ -1,4 +1,4 @@
-"""What readers say of slices: drafts while they type, assessments once they save, and who has changed what meanwhile."""
+"""What readers say of slices: drafts while they type, assessments once they save, and who was faster meanwhile."""
 
 from __future__ import annotations
 

@@ -23,9 +23,7 @@ def upgrade() -> None:
     op.create_table(
         "sendings",
         sa.Column("id", sa.String(), primary_key=True),
-        sa.Column(
-            "case_id", sa.String(), sa.ForeignKey("cases.id", ondelete="CASCADE"), nullable=False, index=True
-        ),
+        sa.Column("case_id", sa.String(), sa.ForeignKey("cases.id", ondelete="CASCADE"), nullable=False, index=True),
         sa.Column("reader", sa.String(), nullable=False),
         sa.Column("sent", sa.Float(), nullable=False),
         sa.Column("verified", sa.Boolean(), nullable=False),
