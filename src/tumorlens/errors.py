@@ -15,6 +15,7 @@
     ├── PeerError              another system refused, failed or did not answer
     │   └── RequestRefused     the page refused a request
     ├── AnalysisFailed         a file or study could not be analysed, within its limits
+    ├── ChangedMeanwhile       another tab or machine of the same reader was faster
     └── MissingExtra           an optional dependency is not installed
 
 Every message is one line that names the file and the remedy, and none holds patient data.
@@ -131,6 +132,21 @@ class AnalysisFailed(TumorLensError):
     def __init__(self, message: str, *, died: bool = False, trace: str = "") -> None:
         super().__init__(message)
         self.died, self.trace = died, trace
+
+
+class ChangedMeanwhile(TumorLensError):
+    """What a reader wants to change was changed by another tab or machine of theirs since they read it.
+
+    Args:
+        version: Of what is there now.
+    """
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        super().__init__("it was changed in another tab, or on another machine, since you read it; look at that first")
+
+    def __reduce__(self) -> tuple[type[ChangedMeanwhile], tuple[int]]:
+        return type(self), (self.version,)
 
 
 class MissingExtra(TumorLensError):

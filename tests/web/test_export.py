@@ -55,7 +55,7 @@ def test_a_slice_that_readers_disagree_on_is_not_trained_on(
     page.post(f"/cases/{cases[1]}/feedback", json={"slice": 1, "verdict": "agree"})
     from tumorlens.web.tables import Feedback
 
-    page.parts.store.add_feedback(
+    page.parts.assessments.save(
         Feedback(case_id=cases[0], slice=1, reader="somebody else", verdict="other", label="glioma")
     )
     manifest = read_manifest(exported(page, tmp_path))

@@ -18,12 +18,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from tumorlens.card import find_weights, read_card
-from tumorlens.errors import ConfigError, DataError
+from tumorlens.errors import ChangedMeanwhile, ConfigError, DataError
 from tumorlens.files import NO_ROOM
 from tumorlens.version import __version__
 from tumorlens.web import pages
 from tumorlens.web.accounts import Accounts
 from tumorlens.web.api import router, system
+from tumorlens.web.assessments import Assessments
 from tumorlens.web.audit import Audit
 from tumorlens.web.database import Database
 from tumorlens.web.desk import Desk
@@ -94,7 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
     )
-    app.state.parts = State(settings, card, store, pool, desk, accounts, audit, metrics)
+    app.state.parts = State(settings, card, store, pool, desk, Assessments(database), accounts, audit, metrics)
     app.include_router(router)
     app.include_router(system.plain)
     app.include_router(pages.router)
@@ -104,6 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(StarletteHTTPException, _refused)
     app.add_exception_handler(ConfigError, _wrong)
     app.add_exception_handler(DataError, _wrong)
+    app.add_exception_handler(ChangedMeanwhile, _changed)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(OperationalError, _database)
     app.add_exception_handler(DatabaseError, _row)
@@ -130,6 +132,11 @@ async def _refused(_request: Request, error: Exception) -> Response:
 
 async def _wrong(_request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 400)
+
+
+async def _changed(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ChangedMeanwhile)
+    return JSONResponse({"error": str(error)}, 409)
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:

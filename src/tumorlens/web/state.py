@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from tumorlens.card import WeightsCard
 from tumorlens.web.accounts import Accounts, Reader
+from tumorlens.web.assessments import Assessments
 from tumorlens.web.audit import Audit
 from tumorlens.web.desk import Desk
 from tumorlens.web.metrics import Metrics
@@ -31,6 +32,7 @@ class State:
     store: Store
     pool: Pool
     desk: Desk
+    assessments: Assessments
     accounts: Accounts
     audit: Audit
     metrics: Metrics

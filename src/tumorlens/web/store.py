@@ -184,12 +184,6 @@ class Store:
         studies = [self._study(slices).record(case.title)] if slices else []
         return FindingsDocument.of(weights, records, failures, studies)
 
-    def add_feedback(self, feedback: Feedback) -> Feedback:
-        """Keeps a reader's assessment."""
-        with self.database.session() as session:
-            session.add(feedback)
-        return feedback
-
     def feedback(self, case_id: str | None = None) -> list[Feedback]:
         """Readers' assessments of a case, or of all, the oldest first."""
         query = select(Feedback).order_by(col(Feedback.said), col(Feedback.id))

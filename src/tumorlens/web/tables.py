@@ -42,6 +42,7 @@ class Case(SQLModel, table=True):
     weights_name: str = ""
     weights_sha256: str = ""
     version: str = ""
+    origin: str = Field(default="", index=True)  # of a case that a node handed over: what the node calls the study
 
 
 class UploadView(SQLModel):
@@ -116,6 +117,43 @@ class Feedback(FeedbackView, table=True):
     said: float = Field(default_factory=time.time)
     comment: str = Field(default="", sa_type=Text)
     outline: str = Field(default="", sa_type=Text)
+
+
+class Draft(SQLModel, table=True):
+    """What a reader is about to say of a slice, as they last typed it; None in place of it where there is nothing.
+
+    The row stays when its content is saved or thrown away: each change counts its version on, so that whoever changes
+    what another tab has changed since can be told.
+    """
+
+    __tablename__ = "drafts"
+    case_id: str = Field(primary_key=True, foreign_key="cases.id", ondelete="CASCADE")
+    slice: int = Field(primary_key=True)
+    reader: str = Field(primary_key=True)
+    version: int = 0
+    touched: float = Field(default_factory=time.time)
+    content: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+
+
+class Sending(SQLModel, table=True):
+    """Assessments of a case that a reader sent back to the node, and what became of them.
+
+    Attributes:
+        verified: Whether the reader vouches for them, as a person who logged in.
+        slices: How many slices are spoken of.
+        state: "waiting", "delivered" or "failed".
+        note: Why it failed.
+    """
+
+    __tablename__ = "sendings"
+    id: str = Field(default_factory=new_id, primary_key=True)
+    case_id: str = Field(foreign_key="cases.id", ondelete="CASCADE", index=True)
+    reader: str
+    sent: float = Field(default_factory=time.time)
+    verified: bool = False
+    slices: int = 0
+    state: str = Field(default="waiting", index=True)
+    note: str = Field(default="", sa_type=Text)
 
 
 class AccountView(SQLModel):

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from tumorlens.web.api import access, cases, feedback, findings, pictures, system
+from tumorlens.web.api import access, assessments, cases, feedback, findings, pictures, system
 
 router = APIRouter(prefix="/api/v1")
-for part in (cases, pictures, feedback, findings, access, system):
+for part in (cases, pictures, assessments, feedback, findings, access, system):
     router.include_router(part.router)
