@@ -1,10 +1,10 @@
 """Counterfactuals of outlined scans: the same head without its tumour, and the same tumour beside a pasted patch.
 
-A *tumour-free twin* has the outlined tumour replaced by the like place of another patient's slice: of those most alike
-outside the outline, one whose own tumour lies elsewhere; intensities are matched in a band around the seam, whose edge
-is feathered. A twin shows what a network should find where nothing is, at the same level of the head and from the same
-scanner. Nothing else does: where every scan with a tumour comes from one source and every scan without from others, the
-source tells them apart.
+A *tumour-free twin* has the outlined tumour replaced by the like place of another patient's slice: of the outlined ones
+most alike elsewhere, one whose own tumour lies elsewhere, whose patch is most like the others', and whose seam shows
+least; intensities are matched in a band around the seam, whose edge is feathered. A twin shows what a network should
+find where nothing is, at the same level of the head and from the same scanner. Nothing else does: where every scan with
+a tumour comes from one source and every scan without from others, the source tells them apart.
 
 A *patched control* has a patch pasted in the same way where no tumour is, in the shape of another scan's tumour, so
 that pasting itself tells nothing.
@@ -294,11 +294,12 @@ def _paste(
         unlike = _distances(faces[own], ~(patches | tumours[own]), faces)
         unlike[_flat(patches) @ _flat(tumours).T > 0] = np.inf
         unlike[names[own][:, None] == names[None]] = np.inf
+        unlike[:, ~tumours.any((1, 2))] = np.inf  # nobody drew where its own tumour lies
         for row, (i, _, seam) in enumerate(part):
             nearest = np.argsort(unlike[row], kind="stable")[:_ALIKE]
             nearest = nearest[np.isfinite(unlike[row][nearest])].tolist()
             blends = [_blend(images[i], both[donor], seam) for donor in nearest]
-            fitting = np.argsort([misfit for _, misfit in blends])[: max(_FITTING, variants)]
+            fitting = np.argsort(_oddness(blends, seam))[: max(_FITTING, variants)]
             for chosen in rng.permutation(fitting)[:variants].tolist():
                 scan.append(i)
                 made.append(blends[chosen][0])
@@ -329,6 +330,19 @@ def _blend(image: NDArray[np.float32], donor: NDArray[np.float32], seam: _Seam) 
     whole = image.copy()
     whole[seam.box] = here + (there - here) * seam.share
     return np.rint(whole.clip(0, 1) * 255).astype(np.uint8), misfit
+
+
+def _oddness(blends: Sequence[tuple[NDArray[np.uint8], float]], seam: _Seam) -> NDArray[np.float64]:
+    """How badly each blend fits: its seam, and how far its patch is from the median of all, mean squares in [0, 1]².
+
+    What most heads alike have in a place is healthy; a lesion that nobody outlined, or another sequence, stands out.
+    """
+    misfits = np.array([misfit for _, misfit in blends])
+    core = seam.share > 0.5
+    if not blends or not core.any():
+        return misfits
+    patches = np.array([image[seam.box][core] for image, _ in blends], np.float64) / 255
+    return misfits + np.asarray(((patches - np.median(patches, 0)) ** 2).mean(1))
 
 
 def _flat(maps: NDArray[np.bool_]) -> NDArray[np.float32]:
