@@ -54,7 +54,7 @@ def test_every_line_is_json_to_the_end_of_the_shutdown(
                 case = api.post("/cases", json={}).json()["id"]
                 api.put(f"/cases/{case}/files", content=jpeg)
                 api.post(f"/cases/{case}/start")
-            assert server.stop() == 0
+            server.stop()
             list(watched.iter_text())  # it was ended, not cut off
     lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
 

@@ -257,11 +257,11 @@ class _Content:
         caption = f"Slice {row.number}: {in_words(finding.probabilities, self._card.classes)}" if captions else ""
         scan = draw_scan(Scan(pictures.shown(), ""))
         yield Figure(f"Slice {row.number} as its file shows it.", caption, _png(scan))
-        if finding.explained in row.content["regions"]:
+        if (key := finding.explained) is not None and key in row.content["regions"]:
             region = self._region(row, finding)
-            overlay = pictures.overlay(finding.explained, region, row.content["width"])
+            overlay = pictures.overlay(key, region, row.content["width"])
             where = f", strongest at {_where(region)}" if region else ""
-            explained = self._names[finding.explained]
+            explained = self._names[key]
             caption = f"Slice {row.number}, heat for {explained}" if captions else ""
             yield Figure(f"The heat map for {explained} over slice {row.number}{where}.", caption, _png(overlay))
 
