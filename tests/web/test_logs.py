@@ -49,13 +49,14 @@ def test_every_line_is_json_to_the_end_of_the_shutdown(
             with httpx2.stream("GET", f"{server.address}/api/v1/events") as gone:
                 next(gone.iter_text())
         with httpx2.stream("GET", f"{server.address}/api/v1/events") as watched:
-            next(watched.iter_text())
+            events = watched.iter_text()
+            next(events)
             with httpx2.Client(base_url=f"{server.address}/api/v1") as api:
                 case = api.post("/cases", json={}).json()["id"]
                 api.put(f"/cases/{case}/files", content=jpeg)
                 api.post(f"/cases/{case}/start")
             server.stop()
-            list(watched.iter_text())  # it was ended, not cut off
+            list(events)  # it was ended, not cut off
     lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
 
     assert [line["message"] for line in lines if line["level"] != "INFO"] == []
