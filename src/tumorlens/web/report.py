@@ -158,8 +158,9 @@ class _Content:
         yield Text(_capital(study_in_words(study.get("text", ""), () if case.unknown else self._keys)), "headline")
         yield Text(_MEANING[answer])
         yield Beside(tuple(figure for row in self._key_rows() for figure in self._figures(row)))
-        yield Text("How sure it is", "section")
-        yield from self._how_sure()
+        if how := tuple(self._how_sure()):
+            yield Text("How sure it is", "section")
+            yield from how
         yield Box("Limits", tuple(_limits(self._card)))
         slices = f"{case.slices:,} slice{'s' * (case.slices != 1)}"
         made = _when(dt.datetime.now(dt.UTC).timestamp())
@@ -191,7 +192,7 @@ class _Content:
         left = [f"{_series(s)}: {s['reason']}" for s in study.get("series", ()) if not s["counted"]]
         if counted and not one:
             yield Text(_sentence("Decided by", "; ".join(counted)))
-        if left:
+        if left and len(study["series"]) > 1:
             yield Text(_sentence("Not counted", "; ".join(left)))
         if study.get("unknown_slices") and not one:
             yield Text(

@@ -83,13 +83,15 @@ def _drawn(block: Block, width: float) -> list[Flowable]:
 
 
 def _beside(figures: tuple[Figure, ...], blocks: tuple[Block, ...], width: float) -> Table:
-    words = 62 * mm if blocks else 0
-    column = min((width - words) / len(figures), 62 * mm if blocks else 80 * mm)
+    """Pictures of one height, so that a scan is as large as the same scan with its heat and a scale beside it."""
+    words, most, gap = (62 * mm, 46 * mm, 3 * mm) if blocks else (0, 70 * mm, 3 * mm)
+    shapes = [_shape(figure.picture) for figure in figures]
+    height = min(most, (width - words - gap * len(figures)) / sum(shapes))
     cells: list[list[Flowable]] = []
-    for figure in figures:
-        caption = [_text(figure.caption, "small")] if figure.caption else []
-        cells.append([_picture(figure.picture, column - 3 * mm), *caption])
-    columns = [column] * len(figures)
+    for figure, shape in zip(figures, shapes, strict=True):
+        picture = Image(io.BytesIO(figure.picture), shape * height, height, hAlign="LEFT")
+        cells.append([picture, *([_text(figure.caption, "small")] if figure.caption else [])])
+    columns = [shape * height + gap for shape in shapes]
     if blocks:
         cells.append(_all(blocks, words))
         columns.append(words)
@@ -98,11 +100,10 @@ def _beside(figures: tuple[Figure, ...], blocks: tuple[Block, ...], width: float
     return table
 
 
-def _picture(data: bytes, width: float) -> Image:
-    with PillowImage.open(io.BytesIO(data)) as image:
-        across, down = image.size
-    scale = min(width / across, 62 * mm / down)
-    return Image(io.BytesIO(data), across * scale, down * scale, hAlign="LEFT")
+def _shape(picture: bytes) -> float:
+    """Width of a picture, as a multiple of its height."""
+    with PillowImage.open(io.BytesIO(picture)) as image:
+        return image.width / image.height
 
 
 def _bar(name: str, p: float) -> Table:
