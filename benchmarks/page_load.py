@@ -1,6 +1,6 @@
 """How quickly the page answers, on this machine, with all its load made here too. Prints the tables of docs/page.md.
 
-python benchmarks/page_load.py                 # about four minutes
+python benchmarks/page_load.py                 # about six minutes; takes Debian's chromium, and playwright
 python benchmarks/page_load.py --scale 0.05    # a taste of it
 """
 
@@ -12,6 +12,7 @@ import io
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import quote
@@ -37,6 +39,36 @@ from tumorlens.phantoms.phantom import make_phantoms, make_study
 
 AT_ONCE = 3
 """Files that the page uploads at once."""
+
+_FLAGS = ("--no-sandbox", "--disable-background-networking", "--use-gl=angle", "--use-angle=swiftshader")
+
+# Runs in the page. A picture is told by its pixels, a few of them, at each frame that is painted; from(…) gives the
+# milliseconds from an event to the frame whose picture differs from the one before, and is there.
+_WATCH = """
+() => {
+  const small = new OffscreenCanvas(48, 48).getContext("2d", { willReadFrequently: true });
+  window.seen = () => {
+    small.clearRect(0, 0, 48, 48);
+    for (const canvas of document.querySelectorAll("#stage canvas")) {
+      if (canvas.offsetParent && canvas.width) small.drawImage(canvas, 0, 0, 48, 48);
+    }
+    return small.getImageData(0, 0, 48, 48).data.join();
+  };
+  window.bright = () => window.seen().split(",").filter((value, i) => i % 4 < 3 && value > 60).length;
+  window.from = (event, done) => new Promise((resolve) => {
+    window.addEventListener(event, () => {
+      const began = performance.now();
+      const before = window.seen();
+      const look = () => {
+        const now = performance.now();
+        if (done(before)) resolve(now - began);
+        else requestAnimationFrame(look);
+      };
+      requestAnimationFrame(look);
+    }, { capture: true, once: true });
+  });
+}
+"""
 
 
 class Asking:
@@ -79,8 +111,8 @@ def serving(weights: str, workers: int) -> Iterator[tuple[int, int]]:
             server.wait()
 
 
-def drop(asking: Asking, files: list[tuple[str, bytes]], first: Callable[[], None] | None = None) -> str:
-    """Drops files as the page does, and waits until the case is done; calls `first` at its first finding."""
+def drop(asking: Asking, files: list[tuple[str, bytes]], first: Callable[[str], None] | None = None) -> str:
+    """Drops files as the page does, and waits until the case is done; calls `first` with it at its first finding."""
     case = asking.json("POST", "/cases", b"{}")["id"]
     lanes = [asking, *(Asking(asking.http.port) for _ in range(min(AT_ONCE, len(files)) - 1))]
 
@@ -94,12 +126,19 @@ def drop(asking: Asking, files: list[tuple[str, bytes]], first: Callable[[], Non
     while True:
         found = asking.json("GET", f"/cases/{case}")
         if found["slices"] and first:
-            first()
+            first(case)
             first = None
         if found["status"] in ("done", "failed"):
             assert found["status"] == "done", found
             return case
         time.sleep(0.01)
+
+
+def first_picture(port: int, began: float, times: list[float], case: str) -> None:
+    """Fetches a case's first picture, as its page does, and notes how long it took since the drop."""
+    status, _ = Asking(port).ask("GET", f"/api/v1/cases/{case}/slices/1/scan.png")
+    assert status == 200, status
+    times.append(time.perf_counter() - began)
 
 
 def jpegs(count: int) -> list[bytes]:
@@ -145,6 +184,34 @@ def first_page(port: int) -> int:
         seen.update(new)
         wanted += new
     return total
+
+
+def in_browser(port: int, case: str, steps: int) -> tuple[list[float], float]:
+    """Milliseconds from a key to the next slice's pixels, for each of some steps; and from a click to three planes."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    assert chromium, "chromium is not installed: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(_FLAGS))
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(f"http://localhost:{port}/cases/{case}")
+        page.wait_for_selector("#desk:not([hidden])", timeout=60_000)
+        page.evaluate(_WATCH)
+        page.wait_for_function("() => window.bright() > 50", timeout=60_000)
+        page.keyboard.press("Home")
+        page.wait_for_timeout(1000)
+        milliseconds = []
+        for _ in range(steps):
+            page.evaluate("() => { window.took = window.from('keydown', (before) => window.seen() !== before); }")
+            page.keyboard.press("ArrowDown")
+            milliseconds.append(page.evaluate("() => window.took"))
+        drawn = "(before) => window.seen() !== before && window.bright() > 50"
+        page.evaluate(f"() => {{ window.took = window.from('click', {drawn}); }}")
+        page.get_by_role("radio", name="Three planes").click()
+        planes = page.evaluate("() => window.took")
+        browser.close()
+    return milliseconds, planes
 
 
 def people(port: int, count: int, rounds: int, pictures: list[bytes]) -> list[float]:
@@ -208,7 +275,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     share = options.scale
-    pictures, slices = jpegs(32), study(max(12, round(200 * share)))
+    pictures, slices = jpegs(32), study(max(12, round(300 * share)))
     load = os.getloadavg()[0]
     print(
         f"{os.cpu_count()} processors, load {load:.1f} before; {options.workers} workers, weights {options.weights}\n"
@@ -227,12 +294,19 @@ def main() -> None:
         for what, files in (("files", slices), ("zip archive", zipped(slices))):
             times: list[float] = []
             began = time.perf_counter()
-            drop(Asking(port), files, lambda t=times, b=began: t.append(time.perf_counter() - b))
+            case = drop(Asking(port), files, partial(first_picture, port, began, times))
             row(
-                f"{len(slices)} DICOM slices as {what}, upload and de-identification included: first finding, all",
+                f"{len(slices)} DICOM slices as {what}, uploaded and de-identified: first picture, all findings",
                 f"{times[0]:.1f} s, {time.perf_counter() - began:.1f} s",
-                "2 s, 20 s",
+                "2 s, 15 s",
             )
+        milliseconds, planes = in_browser(port, case, max(10, round(200 * share)))
+        row(
+            f"next slice of that series, from key to pixels, {len(milliseconds)} steps: median, p95",
+            f"{np.median(milliseconds):.0f} ms, {np.percentile(milliseconds, 95):.0f} ms",
+            "p95 50 ms",
+        )
+        row("three planes of that series, from click to pixels", f"{planes / 1000:.1f} s", "2 s")
         busy = threading.Thread(target=drop, args=(Asking(port), slices))
         busy.start()
         seconds = people(port, 4, max(2, round(8 * share)), pictures)

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -10,7 +11,8 @@ from tumorlens.card import Calibration, WeightsCard
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.finding import Finding, WeightsId
 from tumorlens.preprocess import Preprocessing
-from tumorlens.wording import in_words, ranges, set_in_words, study_in_words
+from tumorlens.study_record import Answer
+from tumorlens.wording import STATES, in_words, ranges, set_in_words, study_in_words
 
 SURE = {"glioma": 0.9, "meningioma": 0.05, "pituitary": 0.03, "no_tumor": 0.02}
 UNSURE = {"glioma": 0.33, "meningioma": 0.2, "pituitary": 0.08, "no_tumor": 0.39}
@@ -66,3 +68,8 @@ def test_no_surface_says_that_a_class_is_ruled_out() -> None:
     texts = {p.name: p.read_text("utf-8") for p in files if p.name != "niivue.js"}
     assert {"common.js", "report.html", "capture.py", "cnn_lstm.json"} <= texts.keys()
     assert [name for name, text in texts.items() if re.search(r"ruled\s+out|excluded\s+class", text, re.I)] == []
+
+
+def test_every_answer_for_a_study_has_words_and_none_rules_anything_out() -> None:
+    assert set(STATES) == set(get_args(Answer))
+    assert not [words for words in STATES.values() if "ruled out" in words.lower() or "excluded" in words.lower()]

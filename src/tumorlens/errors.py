@@ -127,11 +127,12 @@ class AnalysisFailed(TumorLensError):
         message: Why.
         died: Whether the process that analysed was lost, so that another try may be worth it.
         trace: Where in the code, for the log; empty for a file's own fault.
+        lasting: Whether what was sent is at fault, so that trying again would end the same.
     """
 
-    def __init__(self, message: str, *, died: bool = False, trace: str = "") -> None:
+    def __init__(self, message: str, *, died: bool = False, trace: str = "", lasting: bool = False) -> None:
         super().__init__(message)
-        self.died, self.trace = died, trace
+        self.died, self.trace, self.lasting = died, trace, lasting
 
 
 class ChangedMeanwhile(TumorLensError):

@@ -50,19 +50,21 @@ class Failed(Message):
         problem: What went wrong.
         remedy: What to do about it; may be empty.
         trace: Kind and place of an error that nobody foresaw, for the log.
+        lasting: Whether what was sent is at fault, so that trying again would end the same.
     """
 
     kind: Literal["failed"] = "failed"
     problem: str
     remedy: str = ""
     trace: str = ""
+    lasting: bool = False
 
     @classmethod
     def of(cls, error: Exception) -> Failed:
         """What an error comes to. The text of others' errors may quote the file; their kind and place may not."""
         match error:
             case InputError():
-                return cls(problem=error.problem, remedy=error.remedy)
+                return cls(problem=error.problem, remedy=error.remedy, lasting=True)
             case TumorLensError():
                 return cls(problem=str(error))
             case MemoryError():

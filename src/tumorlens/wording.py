@@ -11,8 +11,17 @@ if TYPE_CHECKING:
     from tumorlens.card import WeightsCard
     from tumorlens.classes import ClassSet
     from tumorlens.finding import Finding, FindingRecord
+    from tumorlens.study_record import Answer
 
 UNKNOWN = "unknown scan"
+
+STATES: Mapping[Answer, str] = {
+    "present": "Tumour suspected",
+    "absent": "No tumour seen",
+    "uncertain": "Uncertain",
+    "not assessable": "Not assessable",
+}
+"""What each answer for a study means, in words that cannot be misread. None rules anything out."""
 
 
 def in_words(probabilities: Mapping[str, float], classes: ClassSet) -> str:

@@ -17,7 +17,7 @@ import uuid
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx2
 import numpy as np
@@ -179,10 +179,11 @@ class Server:
     Args:
         settings: Its home, database and weights.
         arguments: More of the command's.
+        log: Where it logs to.
     """
 
-    def __init__(self, settings: Settings, *arguments: str) -> None:
-        self.port = free_port()
+    def __init__(self, settings: Settings, *arguments: str, log: IO[bytes] | int = subprocess.DEVNULL) -> None:
+        self.port, self._log = free_port(), log
         self.address = f"http://localhost:{self.port}"
         self._command = [sys.executable, "-m", "tumorlens", "serve", "--home", str(settings.home)]
         self._command += ["--port", str(self.port), "--weights", settings.weights, "--no-open"]
@@ -192,7 +193,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        self.process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(self._command, stderr=self._log)
         until = time.monotonic() + 60
         while time.monotonic() < until:
             try:

@@ -13,6 +13,7 @@ from pydicom import dcmread
 
 from tests.web.conftest import Page
 from tumorlens import read_scans
+from tumorlens.web.arrival import elided
 
 
 def packed(members: dict[str, bytes]) -> bytes:
@@ -95,3 +96,19 @@ def test_zip_bombs_are_refused_before_the_disk_is_full(open_page: Callable[..., 
     on_disk = sum(f.stat().st_size for f in page.settings.cases.rglob("*") if f.is_file())
     assert on_disk < 6_000_000
     assert page.read({"good.jpg": jpeg})["status"] == "done"
+
+
+def test_a_long_name_is_kept_and_a_longer_one_keeps_its_ends(shared_page: Page, jpeg: bytes) -> None:
+    long = "a" * 120 + " left temporal " + "b" * 90 + ".jpg"
+    longer = "first" + "x" * 3000 + "last.jpg"
+    cases = [shared_page.read({name: jpeg}) for name in (long, longer)]
+
+    assert cases[0]["title"] == long
+    assert len(cases[1]["title"]) == 255
+    assert cases[1]["title"].startswith("firstx")
+    assert "…" in cases[1]["title"]
+    assert cases[1]["title"].endswith("xlast.jpg")
+    assert elided("abcdefghij", 6) == "abc…ij"
+    # Whatever the length, what may be a patient's name is not kept.
+    dicom = shared_page.new_case({"DOE_JANE" * 20 + ".dcm": jpeg})
+    assert [u.name for u in shared_page.parts.store.uploads(dicom)] == ["file 1.dcm"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -46,6 +47,19 @@ def test_an_upload_that_stopped_fails_after_a_while(page: Page, jpeg: bytes) -> 
     # What has arrived is still there, and can be read.
     page.post(f"/cases/{case}/start")
     assert page.wait(case)["status"] == "done"
+
+
+def test_a_large_file_that_still_comes_in_is_no_upload_that_stopped(page: Page, jpeg: bytes) -> None:
+    case = page.new_case({"a.jpg": jpeg})
+    page.parts.store.update(case, touched=time.time() - 4000)
+    part = page.settings.cases / case / ".0123.part"
+    part.write_bytes(jpeg)
+    page.parts.desk._sweep()
+    assert page.get(f"/cases/{case}").json()["status"] == "uploading"
+
+    os.utime(part, (time.time() - 3000,) * 2)
+    page.parts.desk._sweep()
+    assert page.get(f"/cases/{case}").json()["status"] == "failed"
 
 
 def test_what_a_stopped_server_left_is_taken_up(

@@ -1,12 +1,52 @@
-"""The report says what was found, by what, and what it is not."""
+"""The report says what was found, by what, and what it is not; its first page stands alone."""
 
 from __future__ import annotations
 
+import io
 import re
+from collections.abc import Iterable, Iterator
+
+from PIL import Image
 
 from tests.web.conftest import Page
-from tumorlens.web.report import make_report
+from tumorlens.web.report import FIELDS, Beside, Block, Box, Fields, Report, Text, make_report
 from tumorlens.web.report_pdf import pdf_report
+
+
+def flat(blocks: Iterable[Block]) -> Iterator[Block]:
+    for block in blocks:
+        yield block
+        if isinstance(block, Beside):
+            yield from flat(block.blocks)
+
+
+def words(blocks: Iterable[Block]) -> str:
+    said = []
+    for block in flat(blocks):
+        match block:
+            case Text(words=text):
+                said.append(text)
+            case Box(title=title, items=items):
+                said += [title, *items]
+    return "\n".join(said)
+
+
+def report_of(page: Page, case: str) -> Report:
+    return make_report(page.parts.store.get(case), page.parts.store)
+
+
+def pictures(blocks: Iterable[Block]) -> list[str]:
+    return [figure.alt for block in blocks if isinstance(block, Beside) for figure in block.figures]
+
+
+def shown(report: Report) -> dict[int, tuple[Block, ...]]:
+    """Slices that the details show, with their blocks."""
+    found = {}
+    for part in report.parts:
+        assert isinstance(part[0], Text | Box)
+        if isinstance(part[0], Text) and (match := re.match(r"(\d+)\. ", part[0].words)):
+            found[int(match[1])] = part
+    return found
 
 
 def test_both_reports_hold_what_they_must(shared_page: Page, archive: bytes) -> None:
@@ -16,40 +56,69 @@ def test_both_reports_hold_what_they_must(shared_page: Page, archive: bytes) -> 
     shared_page.post(f"{page}/feedback", json={"slice": key, "verdict": "unsure", "comment": "Müller <i>?"})
     html = shared_page.get(f"{page}/report.html").text
     pdf = shared_page.get(f"{page}/report.pdf")
+    report = report_of(shared_page, case["id"])
 
-    for words in (
+    for said in (
         "Research use only",
         "Reading &lt;b&gt;&amp; co. – ärztlich",
         "Müller &lt;i&gt;?",
         "Glioma",
-        case["weights_sha256"][:16],
-        shared_page.parts.card.cautions[0].split("'")[0],
         shared_page.parts.store.uploads(case["id"])[0].sha256,
         "mm²",
         f"{key}. series 1, slice {key}",
     ):
-        assert words in html, words
+        assert said in html, said
     # No heat is drawn over a slice without a tumour.
     slices = shared_page.get(f"{page}/slices").json()
-    report = make_report(shared_page.parts.store.get(case["id"]), shared_page.parts.store)
-    tumours = [s for s in report.shown if slices[s.number - 1]["finding"]["label"] != "no_tumor"]
-    assert 0 < len(tumours) == len([s for s in report.shown if s.overlay]) < 6
-    assert len(re.findall(r"<img src=\"data:image/png", html)) == 6 + len(tumours)
-    assert "http" not in re.sub(r"data:[^\"]*", "", html).replace("http-equiv", "")
+    details = shown(report)
+    assert len(details) == 6
+    for number, part in details.items():
+        with_heat = slices[number - 1]["finding"]["label"] != "no_tumor"
+        assert len(pictures(part)) == 1 + with_heat
+    every = pictures(report.first) + [alt for part in report.parts for alt in pictures(part)]
+    assert html.count('<img src="data:image/png') == len(every)
+    assert "http" not in re.sub(r"data:[^\"]*", "", html)
+    assert "ruled out" not in html.lower()
     assert pdf.headers["content-type"] == "application/pdf"
     assert pdf.content.startswith(b"%PDF")
-    assert pdf.content.count(b"/Type /Page\n") >= 1
+    assert pdf.content.count(b"/Type /Page\n") >= 2
+
+
+def test_the_first_page_stands_alone(shared_page: Page, archive: bytes) -> None:
+    case = shared_page.read({"s.zip": archive + b"\0\0"})
+    keys = case["study"]["key_slices"]
+    for number in keys[:2]:
+        shared_page.post(f"/cases/{case['id']}/feedback", json={"slice": number, "verdict": "agree"})
+    report = report_of(shared_page, case["id"])
+    said = words(report.first)
+
+    assert "Tumour suspected\nGlioma suspected" in said
+    assert f"most suspicious slices: {keys[0]}" in said
+    assert "a person must look" in said
+    assert "not calibrated for studies" in said
+    assert "Decided by: series" in said
+    assert "Assessed by readers: 2 slices (2 agreed with)." in said
+    assert all(caution in said for caution in shared_page.parts.card.cautions)
+    assert case["weights_sha256"] in said  # whole
+    assert any(isinstance(block, Fields) for block in report.first)
+    html = shared_page.get(f"/cases/{case['id']}/report.html").text
+    assert all(f'name="{key}"' in html for key in FIELDS)
+    # Key slices, each as it is and with its heat.
+    assert [alt.split()[0] for alt in pictures(report.first)] == ["Slice", "The", "Slice", "The"]
+    assert {int(n) for n in re.findall(r"slice (\d+)", " ".join(pictures(report.first)).lower())} <= set(keys)
 
 
 def test_a_long_case_shows_its_key_slices_and_those_spoken_of(shared_page: Page, archive: bytes) -> None:
     case = shared_page.read({"a.zip": archive, "b.zip": archive + b"\0"})
     shared_page.post(f"/cases/{case['id']}/feedback", json={"slice": 20, "verdict": "unsure"})
-    report = make_report(shared_page.parts.store.get(case["id"]), shared_page.parts.store)
+    report = report_of(shared_page, case["id"])
 
-    shown = {s.number for s in report.shown}
-    assert len(shown) == 6
-    assert report.left_out == case["slices"] - 6
-    assert set(case["study"]["key_slices"]) | {20} <= shown
+    details = shown(report)
+    assert len(details) == 6
+    assert f"{case['slices'] - 6} more slices are in the case" in words(
+        block for part in report.parts for block in part
+    )
+    assert set(case["study"]["key_slices"]) | {20} <= set(details)
 
 
 def test_an_unfinished_case_has_no_report(shared_page: Page, jpeg: bytes) -> None:
@@ -59,22 +128,20 @@ def test_an_unfinished_case_has_no_report(shared_page: Page, jpeg: bytes) -> Non
 
 
 def test_an_unknown_scan_is_in_plain_sight(shared_page: Page) -> None:
-    import io
-
-    from PIL import Image
-
     file = io.BytesIO()
     Image.effect_noise((128, 128), 80).save(file, "PNG")
     case = shared_page.read({"noise.png": file.getvalue()})
-    report = make_report(shared_page.parts.store.get(case["id"]), shared_page.parts.store)
+    report = report_of(shared_page, case["id"])
+    said = words(report.first)
 
     assert case["unknown"] is True
     assert case["uncertainty"] == 1
     assert (case["label"], case["study"]["label"], case["study"]["probabilities"]) == ("", None, {})
-    assert report.headline == "Not assessable: every slice is unlike the scans of the training"
-    (shown,) = report.shown
-    assert (shown.probabilities, shown.overlay, shown.region) == ([], None, "")
+    assert "Not assessable\nNot assessable: every slice is unlike the scans of the training" in said
+    assert "%" not in said.partition("Limits")[0]
+    (part,) = shown(report).values()
+    assert len(pictures(report.first)) == len(pictures(part)) == 1
     html = shared_page.get(f"/cases/{case['id']}/report.html").text
     assert "Unlike the scans it was trained on" in html
-    assert html.count("<img") == 1
+    assert html.count("<img") == 2
     assert pdf_report(report).startswith(b"%PDF")

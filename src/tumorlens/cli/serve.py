@@ -59,6 +59,10 @@ def serve(
     host_name: Annotated[
         list[str] | None, typer.Option(help="Name the page is reached by, such as scans.example.org; repeatable.")
     ] = None,
+    reports: Annotated[
+        Path | None,
+        typer.Option(help="Folder of reports of audits, tests and validations, to be shown on the page's Model."),
+    ] = None,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
 ) -> None:
     """Read scans in the browser: findings, heat maps, a worklist, feedback, reports and an API.
@@ -73,6 +77,9 @@ def serve(
     for file in (tls_certificate, tls_key):
         if file is not None and not file.is_file():
             raise ConfigError(f"{file}: there is no such file")
+    if reports is not None and not reports.is_dir():
+        remedy = "give one that `tumorlens data audit`, `evaluate` or `validate` wrote into"
+        raise ConfigError(f"{reports}: there is no such folder; {remedy}")
     https, local = tls_certificate is not None or proxy is not None, is_local(host)
     if not local and not https and not insecure_http:
         raise ConfigError(
@@ -93,6 +100,7 @@ def serve(
         deidentify=deidentify,
         accounts=asked,
         https=https,
+        reports=reports,
         hosts=(*host_name, *((host, *LOCAL_NAMES) if local else ())) if host_name else (),
     )
     with needs_extra("the page", "web"):

@@ -29,6 +29,7 @@ from tumorlens.web.audit import Audit
 from tumorlens.web.database import Database
 from tumorlens.web.desk import Desk
 from tumorlens.web.metrics import Metrics
+from tumorlens.web.papers import Papers
 from tumorlens.web.pool import Pool
 from tumorlens.web.security import Guard
 from tumorlens.web.settings import Settings, is_local
@@ -95,7 +96,8 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
     )
-    app.state.parts = State(settings, card, store, pool, desk, Assessments(database), accounts, audit, metrics)
+    papers, assessments = Papers(settings.reports), Assessments(database)
+    app.state.parts = State(settings, card, store, pool, desk, assessments, accounts, audit, metrics, papers)
     app.include_router(router)
     app.include_router(system.plain)
     app.include_router(pages.router)

@@ -21,6 +21,7 @@ _ZIP = b"PK\x03\x04"
 _BLOCK = 1 << 20
 _ENCRYPTED = 0x1
 _DICOM = (".dcm", ".dicom", ".ima", ".img")
+_NAME = 255  # characters of a name that are kept: as many as file systems allow
 
 
 class Arrived(BaseModel):
@@ -111,7 +112,7 @@ class Arrival:
 
     def _shown(self, name: str, stem: str) -> str:
         """What a file is called. Where DICOM files are de-identified, one's own name may be its patient's."""
-        own = PurePosixPath(name).name[:120]
+        own = elided(PurePosixPath(name).name)
         if self._rules.key is not None and (not own.lower().endswith(SUFFIXES) or own.lower().endswith(_DICOM)):
             return f"file {_number(stem)}"
         return own
@@ -150,8 +151,13 @@ def harmless(name: str, number: int) -> str:
     """
     inside = "folder/" if "/" in name else ""
     suffix = _suffix(name)
-    own = PurePosixPath(name).name if suffix and suffix not in _DICOM else f"file {number}{suffix}"
+    own = elided(PurePosixPath(name).name) if suffix and suffix not in _DICOM else f"file {number}{suffix}"
     return f"{inside}{own}"
+
+
+def elided(name: str, most: int = _NAME) -> str:
+    """A name of so many characters at most: a longer one loses some of its middle, for its end says what it is."""
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[-((most - 1) // 2) :]}"
 
 
 def _is_file(member: zipfile.ZipInfo) -> bool:

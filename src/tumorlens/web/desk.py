@@ -7,7 +7,7 @@ import contextlib
 import hmac
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeVar
 
 from tumorlens.errors import AnalysisFailed
@@ -26,8 +26,11 @@ log = logging.getLogger("tumorlens.web")
 ATTEMPTS = 2
 """How often a case is begun whose worker is lost: a damaged file would take every one with it."""
 
-ABANDONED_SECONDS = 3600
+ABANDONED_SECONDS = 600
 """After which a case whose upload stopped has failed."""
+
+_SWEEP_SECONDS = 60
+_HEARTBEAT_SECONDS = 10
 
 QUICK_FILES, QUICK_BYTES = 4, 16 * 2**20
 """Up to which a case is quick, and does not wait behind long series."""
@@ -49,8 +52,8 @@ class Desk:
         self._metrics, self._secret = metrics, secret
         self._tasks: set[asyncio.Task[None]] = set()
         self._threads: set[asyncio.Future[Any]] = set()
-        self._watchers: set[asyncio.Queue[dict[str, Any]]] = set()
-        self.closing = asyncio.Event()
+        self._watchers: set[asyncio.Queue[dict[str, Any] | None]] = set()
+        self._dismissed = False
 
     async def open(self) -> None:
         """Takes up what a server that was stopped left, and begins to clear away."""
@@ -60,7 +63,7 @@ class Desk:
 
     async def close(self) -> None:
         """Stops; cases that are being read are taken up at the next start."""
-        self.closing.set()
+        self.dismiss()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -71,23 +74,28 @@ class Desk:
         """Puts a case into the queue."""
         self._spawn(self._read(case))
 
-    async def watch(self) -> AsyncIterator[dict[str, Any]]:
+    async def watch(self) -> AsyncGenerator[dict[str, Any]]:
         """Events as they happen: a case's identifier, status, slices done and in all. A heartbeat has none."""
-        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_QUEUE)
+        queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(_QUEUE)
         self._watchers.add(queue)
-        closing = asyncio.ensure_future(self.closing.wait())
         try:
-            while not closing.done():
-                get = asyncio.ensure_future(queue.get())
-                await asyncio.wait((get, closing), timeout=10, return_when=asyncio.FIRST_COMPLETED)
-                if get.done():
-                    yield get.result()
-                else:
-                    get.cancel()
-                    yield {}
+            while not self._dismissed:
+                event: dict[str, Any] | None = {}
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_HEARTBEAT_SECONDS):
+                        event = await queue.get()
+                if event is None:
+                    return
+                yield event
         finally:
-            closing.cancel()
             self._watchers.discard(queue)
+
+    def dismiss(self) -> None:
+        """Sends all watchers away, so that the server need not wait for them when it stops."""
+        self._dismissed = True
+        for queue in self._watchers:
+            with contextlib.suppress(asyncio.QueueFull):  # it listens no more, or sees it at the next event
+                queue.put_nowait(None)
 
     @property
     def watchers(self) -> int:
@@ -118,12 +126,12 @@ class Desk:
             rules=Rules(files=limits.files, size=limits.case_bytes, key=key),
         )
         quick = case.files <= QUICK_FILES and case.size <= QUICK_BYTES
-        error, began = "", time.monotonic()
+        error, retry, began = "", True, time.monotonic()
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 await self._have_read(case.id, command, limits.seconds, quick)
             except AnalysisFailed as problem:
-                error = str(problem)
+                error, retry = str(problem), not problem.lasting
                 log.warning("case failed", extra={"case": case.id, "attempt": attempt, "trace": problem.trace})
                 if problem.died and attempt < ATTEMPTS:
                     continue
@@ -137,7 +145,7 @@ class Desk:
                 error = ""
             break
         try:
-            done = await self._in_thread(store.finish, case.id, error)
+            done = await self._in_thread(store.finish, case.id, error, retry)
         except Exception:
             log.exception("case could not be finished", extra={"case": case.id})
             return
@@ -172,13 +180,13 @@ class Desk:
                     held, last = [], time.monotonic()
 
     async def _clear_away(self) -> None:
-        """Every few minutes: deletes old cases, and fails those whose upload stopped."""
+        """Every minute: deletes old cases, and fails those whose upload stopped."""
         while True:
             try:
                 await self._in_thread(self._sweep)
             except Exception:
                 log.exception("clearing away failed; it is tried again")
-            await asyncio.sleep(300)
+            await asyncio.sleep(_SWEEP_SECONDS)
 
     def _sweep(self) -> None:
         now = time.time()
@@ -188,7 +196,7 @@ class Desk:
             self.announce(case, deleted=True)
         for case in self._store.abandoned(now - ABANDONED_SECONDS):
             error = "the upload was broken off; drop the files again"
-            self.announce(self._store.update(case.id, status=FAILED, error=error))
+            self.announce(self._store.update(case.id, status=FAILED, error=error, retry=case.files > 0))
             self._audit.note("server", "case.failed", case.id, "upload broken off")
 
     async def _in_thread(self, call: Callable[..., Result], *arguments: Any) -> Result:

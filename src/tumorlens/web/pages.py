@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tumorlens.version import __version__
 from tumorlens.web.accounts import Reader
+from tumorlens.web.manual import operations
+from tumorlens.web.papers import POLICY
 from tumorlens.web.state import App, State, find_reader
 
 HERE = Path(__file__).parent
@@ -28,6 +31,7 @@ def templates() -> Environment:
     )
     environment.globals["asset"] = asset
     environment.globals["tumorlens_version"] = __version__
+    environment.filters["day"] = lambda seconds: dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d")
     return environment
 
 
@@ -43,17 +47,32 @@ def asset(name: str) -> str:
     return f"/static/{name}?v={digest}"
 
 
-PAGES = {"/": "room.html", "/model": "model.html", "/how-to-read": "how_to_read.html", "/people": "people.html"}
-"""The reading room; the weights' card; how to read a heat map; accounts, tokens and the audit log."""
+PAGES = {"/": "room.html", "/how-to-read": "how_to_read.html", "/people": "people.html"}
+"""The reading room; how to read a heat map; accounts, tokens and the audit log."""
 
 
 @router.get("/")
-@router.get("/model")
 @router.get("/how-to-read")
 @router.get("/people")
 def page(request: Request, parts: App, reader: SomeReader) -> Response:
     """A page of `PAGES`."""
     return _page(PAGES[request.scope["route"].path], parts, reader, request)
+
+
+@router.get("/model")
+def model(request: Request, parts: App, reader: SomeReader) -> Response:
+    """The weights' card, and reports of data and networks that the server was told of."""
+    return _page("model.html", parts, reader, request, papers=parts.papers.all() if reader else [])
+
+
+@router.get("/reports/{name:path}")
+def paper(name: str, request: Request, parts: App, reader: SomeReader) -> Response:
+    """Such a report, as it is: it may show itself, and do nothing else."""
+    if reader is None:
+        return _page("", parts, None, request)
+    if (file := parts.papers.find(name)) is None:
+        raise HTTPException(404, "there is no such report")
+    return FileResponse(file, media_type="text/html", headers={"Content-Security-Policy": POLICY})
 
 
 @router.get("/cases/{case_id}")
@@ -68,7 +87,8 @@ def case(case_id: str, request: Request, parts: App, reader: SomeReader) -> Resp
 @router.get("/api")
 def api(request: Request, parts: App, reader: SomeReader) -> Response:
     """What the API offers, from its OpenAPI document."""
-    return _page("api.html", parts, reader, request, document=request.app.openapi())
+    document = request.app.openapi()
+    return _page("api.html", parts, reader, request, document=document, groups=operations(document))
 
 
 @router.get("/login")

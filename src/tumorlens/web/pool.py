@@ -70,7 +70,7 @@ class Pool:
                         message = await anext(replies)
                     finished = isinstance(message, Done | Failed)
                     if isinstance(message, Failed):
-                        raise AnalysisFailed(message.reason, trace=message.trace)
+                        raise AnalysisFailed(message.reason, trace=message.trace, lasting=message.lasting)
                     yield message
         except TimeoutError:
             problem = f"it took longer than the {seconds:g} seconds it may take; send less at a time"

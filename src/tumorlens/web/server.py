@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import socket
+import sys
 import threading
 import webbrowser
 from functools import partial
@@ -16,8 +18,11 @@ from tumorlens import limits
 from tumorlens.errors import ConfigError
 from tumorlens.web.app import create_app
 from tumorlens.web.connections import HANDFUL, Connection, Connections, Porch
+from tumorlens.web.desk import Desk
 from tumorlens.web.logs import set_up
 from tumorlens.web.settings import Settings
+
+log = logging.getLogger("tumorlens.web")
 
 
 def run(
@@ -60,12 +65,27 @@ def run(
     host, port = bound.getsockname()[:2]
     name = "localhost" if host in ("127.0.0.1", "::1") else f"[{quote(host)}]" if ":" in host else host
     address = f"http{'s' if certificate else ''}://{name}:{port}/"
-    typer.echo(f"TumorLens reads scans at {address} — for research use only. Ctrl-C ends it.", err=True)
+    if sys.stderr.isatty():
+        typer.echo(f"TumorLens reads scans at {address} — for research use only. Ctrl-C ends it.", err=True)
+    else:  # a log, of which every line is JSON
+        log.info("reads scans", extra={"address": address})
     if open_browser:
         opener = threading.Timer(1.5, webbrowser.open, (address,))
         opener.daemon = True
         opener.start()
-    uvicorn.Server(config).run(sockets=[bound])
+    _Server(config, app.state.parts.desk).run(sockets=[bound])
+
+
+class _Server(uvicorn.Server):
+    """Sends those who watch away before it waits for connections to end: theirs would not."""
+
+    def __init__(self, config: uvicorn.Config, desk: Desk) -> None:
+        super().__init__(config)
+        self._desk = desk
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._desk.dismiss()
+        await super().shutdown(sockets)
 
 
 def _bind(settings: Settings) -> Porch:

@@ -57,6 +57,7 @@ class Settings(BaseModel):
         deidentify: Whether DICOM files are de-identified on arrival.
         rate: Requests a client may make, as `limits` writes it.
         login_rate: Attempts to log in that a client may make.
+        reports: Folder of pages that audits, tests and validations wrote, to be shown too; or None.
         hosts: Host names that requests may come by; empty takes those of the machine the page is bound to.
         limits: What an upload may be.
     """
@@ -74,6 +75,7 @@ class Settings(BaseModel):
     deidentify: bool = True
     rate: str = "6000/minute"
     login_rate: str = "10/minute"
+    reports: Path | None = None
     hosts: tuple[str, ...] = ()
     limits: Limits = Limits()
 

@@ -15,6 +15,7 @@ from tumorlens.web.assessments import Assessments
 from tumorlens.web.audit import Audit
 from tumorlens.web.desk import Desk
 from tumorlens.web.metrics import Metrics
+from tumorlens.web.papers import Papers
 from tumorlens.web.pool import Pool
 from tumorlens.web.security import COOKIE
 from tumorlens.web.settings import Settings
@@ -36,6 +37,7 @@ class State:
     accounts: Accounts
     audit: Audit
     metrics: Metrics
+    papers: Papers
 
 
 def _state(request: Request) -> State:

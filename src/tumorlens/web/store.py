@@ -6,11 +6,12 @@ import re
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, or_
+from sqlalchemy import func, or_, update
 from sqlmodel import col, delete, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -102,6 +103,16 @@ class Store:
         """A case's files, in the order they came."""
         return self.database.all(select(Upload).where(Upload.case_id == case_id).order_by(col(Upload.number)))
 
+    def same_files(self, case_id: str) -> list[Case]:
+        """Other cases of exactly the same files, by their contents, that are read or will be; the newest first."""
+        contents = {upload.sha256 for upload in self.uploads(case_id)}
+        if not contents:
+            return []
+        with_one = select(Upload.case_id).where(Upload.sha256 == min(contents))
+        query = select(Case).where(col(Case.id).in_(with_one), Case.id != case_id, Case.files == len(contents))
+        query = query.where(col(Case.status).in_([WAITING, READING, DONE])).order_by(col(Case.created).desc())
+        return [c for c in self.database.all(query) if {u.sha256 for u in self.uploads(c.id)} == contents]
+
     def begin(self, case_id: str) -> Case | None:
         """A case is being read, from its beginning: what an earlier try found is forgotten."""
         with self.database.session() as session:
@@ -133,14 +144,21 @@ class Store:
             case.touched = time.time()
             return case
 
-    def finish(self, case_id: str, error: str = "") -> Case | None:
-        """A case is read: its slices are put together. Without any it has failed."""
+    def finish(self, case_id: str, error: str = "", retry: bool = False) -> Case | None:
+        """A case is read: its slices are put together. Without any it has failed.
+
+        Args:
+            case_id: Which.
+            error: Why it failed; empty where it did not.
+            retry: Whether it may be worth trying again.
+        """
         with self.database.session() as session:
             case = session.get(Case, case_id)
             if case is None:
                 return None
             slices = list(session.exec(_slices(case_id)))
             failures = session.exec(select(FailedFile).where(FailedFile.case_id == case_id)).all()
+            case.retry = bool(error) and retry
             if not slices and not error:
                 error = failures[0].error if failures else "no scans found; give pictures, DICOM or NIfTI files"
             case.status, case.error, case.slices = FAILED if error else DONE, error, len(slices)
@@ -234,13 +252,23 @@ class Store:
         return self.database.all(select(Case).where(col(Case.created) < before))
 
     def abandoned(self, before: float) -> list[Case]:
-        """Cases whose upload stopped before a time."""
-        return self.database.all(select(Case).where(Case.status == UPLOADING, col(Case.touched) < before))
+        """Cases whose upload stopped before a time: none has come since, nor a part of one."""
+        still = self.database.all(select(Case).where(Case.status == UPLOADING, col(Case.touched) < before))
+        return [case for case in still if not self._receives(case.id, before)]
+
+    def _receives(self, case_id: str, since: float) -> bool:
+        """Whether a file of a case is being received: a large one takes its time."""
+        for part in self.folder_of(case_id).glob(".*.part"):
+            with suppress(FileNotFoundError):  # it has arrived
+                if part.stat().st_mtime >= since:
+                    return True
+        return False
 
     def delete(self, case_id: str) -> None:
         """Deletes a case, rows first: files without a row are swept up, a row without files would be a lie."""
         with self.database.alone() as session:
             session.exec(delete(Case).where(col(Case.id) == case_id))
+            session.exec(update(Case).where(col(Case.linked) == case_id).values(linked=""))
         shutil.rmtree(self.folder_of(case_id), ignore_errors=True)
 
     def sweep(self) -> int:

@@ -28,6 +28,8 @@ class Case(SQLModel, table=True):
     touched: float = Field(default_factory=time.time)
     status: str = Field(default=UPLOADING, index=True)
     error: str = Field(default="", sa_type=Text)
+    retry: bool = False
+    linked: str = ""
     axis: str = "axial"
     attempts: int = 0
     files: int = 0

@@ -90,6 +90,7 @@ def test_a_case_that_is_deleted_while_something_is_done_with_it_is_not_there(
 
         async def late(*arguments: Any, **options: Any) -> Any:
             store.delete(case)
+            store.folder_of(case).mkdir()  # as if it had been emptied just before this file was made in it
             return await receive(*arguments, **options)
 
         monkeypatch.setattr("tumorlens.web.api.cases.receive", late)
@@ -104,3 +105,39 @@ def test_a_case_that_is_deleted_while_something_is_done_with_it_is_not_there(
     answer = page.post(f"/cases/{case}/start") if moment == "update" else page.http.put(files, content=b"1")
     assert answer.status_code == 404
     assert "it may have been deleted" in answer.text
+    assert not store.folder_of(case).exists()
+
+
+def test_the_same_files_are_recognised_by_their_contents(shared_page: Page, jpeg: bytes) -> None:
+    first, second = jpeg + b"one", jpeg + b"two"
+    earlier = shared_page.read({"a.jpg": first, "b.jpg": second})
+    again = shared_page.new_case({"renamed.jpg": second, "other.jpg": first})
+    fewer = shared_page.new_case({"a.jpg": first})
+
+    assert [c["id"] for c in shared_page.get(f"/cases/{again}/same").json()] == [earlier["id"]]
+    assert shared_page.get(f"/cases/{fewer}/same").json() == []
+    assert shared_page.get(f"/cases/{earlier['id']}/same").json() == []  # the others are not read
+    assert shared_page.get(f"/cases/{shared_page.new_case({})}/same").json() == []
+
+
+def test_a_case_is_linked_to_an_earlier_one(shared_page: Page, jpeg: bytes) -> None:
+    earlier, later = (shared_page.new_case({"a.jpg": jpeg}, title=title) for title in ("earlier", "later"))
+    address = f"/api/v1/cases/{later}"
+
+    assert shared_page.http.patch(address, json={"linked": earlier}).json()["linked"] == earlier
+    assert shared_page.http.patch(address, json={"title": "new"}).json()["linked"] == earlier
+    for wrong in (later, "nothing"):
+        assert "no such other case" in shared_page.http.patch(address, json={"linked": wrong}).json()["error"]
+    assert shared_page.http.patch(address, json={"linked": ""}).json()["linked"] == ""
+    shared_page.http.patch(address, json={"linked": earlier})
+    shared_page.http.delete(f"/api/v1/cases/{earlier}")
+    assert shared_page.get(f"/cases/{later}").json()["linked"] == ""
+
+
+def test_only_what_may_end_otherwise_is_to_be_tried_again(shared_page: Page, jpeg: bytes) -> None:
+    text = shared_page.read({"notes.png": b"not a picture"})
+    assert (text["status"], text["retry"]) == ("failed", False)
+    shared_page.parts.store.finish(text["id"], "the worker was lost", retry=True)
+    assert shared_page.get(f"/cases/{text['id']}").json()["retry"] is True
+    done = shared_page.read({"a.jpg": jpeg})
+    assert (done["retry"], done["state"]) == (False, "Tumour suspected")

@@ -6,6 +6,7 @@ import asyncio
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request
+from pydantic import StringConstraints
 
 from tumorlens.formats import Axis
 from tumorlens.web.api.views import Asked, CaseDetail, CaseList, CaseView, Document, SliceView, Title, errors
@@ -20,7 +21,7 @@ BODY = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-Name = Annotated[str, Query(max_length=1000, description="The file's name, with its folders if it has any.")]
+Name = Annotated[str, Query(max_length=4096, description="The file's name, with its folders if it has any.")]
 
 
 class NewCase(Asked):
@@ -36,9 +37,15 @@ class NewCase(Asked):
 
 
 class Changes(Asked):
-    """What may be changed of a case."""
+    """What may be changed of a case; what is left out stays.
 
-    title: Title
+    Attributes:
+        title: What people call it.
+        linked: Identifier of an earlier case of the same person; empty takes the link away.
+    """
+
+    title: Title | None = None
+    linked: Annotated[str, StringConstraints(max_length=64)] | None = None
 
 
 @router.post("/cases", status_code=201)
@@ -78,10 +85,12 @@ def show(case: ThisCase, parts: App) -> CaseDetail:
     return CaseDetail(**view.model_dump(), failures=parts.store.failures(case.id))
 
 
-@router.patch("/cases/{case_id}", responses=errors(403))
+@router.patch("/cases/{case_id}", responses=errors(400, 403))
 def change(case: OwnCase, changes: Changes, parts: App) -> CaseView:
-    """Gives a case another title."""
-    changed = parts.store.update(case.id, title=changes.title)
+    """Gives a case another title, or links it to an earlier one of the same person."""
+    if changes.linked and (changes.linked == case.id or parts.store.get(changes.linked) is None):
+        raise HTTPException(400, "there is no such other case to link; it may have been deleted")
+    changed = parts.store.update(case.id, **changes.model_dump(exclude_none=True))
     parts.desk.announce(changed)
     return _view(changed or case, parts)
 
@@ -111,7 +120,11 @@ async def upload(request: Request, case: OwnCase, parts: App, reader: AnyReader,
         raise HTTPException(409, "the case takes no more files; make another")
     if case.files >= limits.files:
         raise HTTPException(413, f"a case may have {limits.files:,} files; make another for the rest, or a zip archive")
-    received = await receive(request, parts.store.folder_of(case.id), limits, limits.case_bytes - case.size)
+    try:
+        received = await receive(request, parts.store.folder_of(case.id), limits, limits.case_bytes - case.size)
+    except HTTPException:
+        await asyncio.to_thread(_tidy, case.id, parts)
+        raise
     if not received.size:
         received.path.unlink(missing_ok=True)
         raise HTTPException(400, "the file is empty; export or download it again")
@@ -120,11 +133,17 @@ async def upload(request: Request, case: OwnCase, parts: App, reader: AnyReader,
     )
     if row is None:
         received.path.unlink(missing_ok=True)
-        if parts.store.get(case.id) is None:
+        if await asyncio.to_thread(_tidy, case.id, parts):
             raise HTTPException(404, GONE)
         raise HTTPException(409, "the case takes no more files; make another")
     await asyncio.to_thread(parts.audit.note, reader.name, "file.uploaded", case.id, f"sha256 {row.sha256[:16]}")
     return row
+
+
+@router.get("/cases/{case_id}/same")
+def same(case: ThisCase, parts: App) -> list[CaseView]:
+    """Other cases of exactly the same files, whatever these are called: to be opened instead of reading them again."""
+    return [_view(other, parts) for other in parts.store.same_files(case.id)]
 
 
 @router.post("/cases/{case_id}/start", status_code=202, responses=errors(403, 409))
@@ -177,6 +196,14 @@ def _view(case: Case, parts: App, verdict: str = "") -> CaseView:
     return CaseView.of(case, parts.settings.keep_days, verdict)
 
 
+def _tidy(case_id: str, parts: App) -> bool:
+    """Whether a case is gone: then what was being uploaded to it goes too, and its folder."""
+    if parts.store.get(case_id) is not None:
+        return False
+    parts.store.delete(case_id)
+    return True
+
+
 def clean_name(name: str) -> str:
     """A name without what no name has; it is shown, never opened."""
-    return "".join(c for c in name if c.isprintable())[:1000] or "file"
+    return "".join(c for c in name if c.isprintable()) or "file"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
@@ -30,8 +31,9 @@ async def events(parts: App, _reader: AnyReader) -> StreamingResponse:
 
     async def stream() -> AsyncIterator[str]:
         yield "retry: 2000\n\n"
-        async for event in parts.desk.watch():
-            yield f"data: {json.dumps(event)}\n\n" if event else ": still here\n\n"
+        async with aclosing(parts.desk.watch()) as watched:
+            async for event in watched:
+                yield f"data: {json.dumps(event)}\n\n" if event else ": still here\n\n"
 
     return StreamingResponse(stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 

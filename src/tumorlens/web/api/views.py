@@ -11,7 +11,7 @@ from tumorlens.card import WeightsCard
 from tumorlens.finding import SCHEMA, FindingRecord, FindingsDocument
 from tumorlens.web.messages import SliceContent
 from tumorlens.web.tables import Case, FailureView, Slice
-from tumorlens.wording import in_words, set_in_words, study_in_words
+from tumorlens.wording import STATES, in_words, set_in_words, study_in_words
 
 BASE = "/api/v1"
 
@@ -59,6 +59,8 @@ class CaseView(BaseModel):
         expires: When it is deleted; seconds since 1970.
         status: "uploading", "waiting", "reading", "done" or "failed".
         error: Why it failed.
+        retry: Whether it may be worth trying again, where it failed.
+        linked: Identifier of an earlier case of the same person, as a reader linked it; or empty.
         axis: The plane that volumes are cut in.
         files: How many were uploaded.
         slices: How many were found so far.
@@ -68,6 +70,7 @@ class CaseView(BaseModel):
         uncertainty: 0 to 1; 1 for an unknown scan.
         unknown: Whether every slice is unlike those of the training.
         study: Finding of the study: see `tumorlens.study.StudyFinding`; its key slices by number.
+        state: What the study's answer means, such as "Tumour suspected"; empty until it is done.
         words: The finding in a few words; empty until it is done.
         headline: The same in a line, with the most suspicious slices.
         verdict: What a reader said last: "agree", "other", "unsure", or empty.
@@ -83,6 +86,8 @@ class CaseView(BaseModel):
     expires: float
     status: str
     error: str
+    retry: bool
+    linked: str
     axis: str
     files: int
     slices: int
@@ -92,6 +97,7 @@ class CaseView(BaseModel):
     uncertainty: float
     unknown: bool
     study: dict[str, Any] | None
+    state: str
     words: str
     headline: str
     verdict: str
@@ -103,10 +109,11 @@ class CaseView(BaseModel):
     def of(cls, case: Case, keep_days: float, verdict: str = "") -> CaseView:
         """A row as the API has it."""
         study = case.study
-        same = cls.model_fields.keys() - {"expires", "verdict", "weights", "words", "headline"}
+        same = cls.model_fields.keys() - {"expires", "verdict", "weights", "state", "words", "headline"}
         return cls(
             **case.model_dump(include=same),
             expires=case.created + keep_days * 86400,
+            state=STATES[study["answer"]] if study else "",
             words=study["text"] if study else "",
             headline=study_in_words(study["text"], () if study["unknown"] else study["key_slices"]) if study else "",
             verdict=verdict,

@@ -56,6 +56,8 @@ export function h(name, attributes = {}, ...children) {
 export const byId = (id) => document.getElementById(id);
 export const percent = (p) => (p >= 0.9995 ? "100%" : p >= 0.1 ? `${(100 * p).toFixed(0)}%` : `${(100 * p).toFixed(1)}%`);
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+// A long name without some of its middle: its end tells it from others, too.
+export const elided = (name, most) => (name.length <= most ? name : `${name.slice(0, Math.ceil(most / 2))}…${name.slice(-Math.floor(most / 2 - 1))}`);
 export const when = (seconds) =>
   new Date(seconds * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 export const plural = (n, word) => `${n.toLocaleString()} ${word}${n === 1 ? "" : "s"}`;

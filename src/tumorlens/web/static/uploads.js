@@ -14,6 +14,13 @@ export class Upload {
     this.done = 0;
     this.refused = [];
     this.stopped = false;
+    this.requests = new Set();
+  }
+
+  // Breaks off what is on its way, and sends no more.
+  cancel() {
+    this.stopped = true;
+    for (const request of this.requests) request.abort();
   }
 
   async run() {
@@ -32,6 +39,7 @@ export class Upload {
         this.done += 1;
         break;
       } catch (error) {
+        if (this.stopped) break;
         const passing = error.status === 0 || error.status === 429 || error.status === 408 || error.status >= 500;
         if (!passing || attempt === TRIES || error.status === 507) {
           this.refused.push({ name: item.name, error: error.message });
@@ -40,6 +48,7 @@ export class Upload {
         }
         this.sent.delete(item);
         await new Promise((resolve) => setTimeout(resolve, 300 * 2 ** attempt));
+        if (this.stopped) break;
       }
     }
     this.tell();
@@ -53,6 +62,9 @@ export class Upload {
         this.sent.set(item, event.loaded);
         this.tell();
       };
+      this.requests.add(request);
+      request.onloadend = () => this.requests.delete(request);
+      request.onabort = () => reject(new Refused("The upload was cancelled.", 0));
       request.onload = () => {
         if (request.status === 201) return resolve();
         let words = `The server refused it (${request.status}).`;
