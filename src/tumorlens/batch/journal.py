@@ -69,12 +69,12 @@ class Journal:
             if done[source.path]:
                 done[source.path] -= 1
             else:
-                yield place, Item(source.path, names.give(source.path), source.error)
+                yield place, Item.of(source, names.give(source.path))
 
     def add(self, part: Part) -> None:
         """Records a chunk."""
         name = f"{part.place:09d}-{self._attempt:03d}.json"
-        self.store.write(f"{_PARTS}/{name}", part.content)
+        self.store.write(f"{_PARTS}/{name}", part.content.encode("ascii"))
         self._parts.append(name)
 
     def parts(self) -> Iterator[list[dict[str, Any]]]:
