@@ -14,7 +14,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from tumorlens.errors import AnalysisFailed, ModelError, UnreadableFile
-from tumorlens.processes import Failed, Message, Reading, WorkerProcess, begin, parse, serve
+from tumorlens.processes import Failed, Message, NowReading, WorkerProcess, begin, parse, serve
 
 FAILED = TypeAdapter(Failed)
 
@@ -109,44 +109,44 @@ bytearray(200 << 20)
     assert "MemoryError" in done.stderr
 
 
-REPLY: TypeAdapter[Reading | Failed] = TypeAdapter(Reading | Failed)
+REPLY: TypeAdapter[NowReading | Failed] = TypeAdapter(NowReading | Failed)
 
 
 def _echo(connection: Connection, refused: int) -> None:
     """Tells the places it is told; 13 it cannot do, and to one it answers what is no message."""
     begin()
 
-    def answer(told: Reading) -> Message:
+    def answer(told: NowReading) -> Message:
         if told.place == refused:
             connection.send_bytes(b"gibberish")
         if told.place == 13:
             raise ValueError("Jane Doe")
         return told
 
-    serve(connection, TypeAdapter(Reading), answer)
+    serve(connection, TypeAdapter(NowReading), answer)
 
 
 def test_a_worker_is_told_and_tells_until_it_is_ended() -> None:
     worker = WorkerProcess(REPLY, _echo, 7)
     try:
         for place in (1, 13, 2):
-            worker.tell(Reading(place=place))
+            worker.tell(NowReading(place=place))
             reply = worker.hear(60)
             if place == 13:
                 assert isinstance(reply, Failed)
                 assert "Doe" not in reply.reason + reply.trace
             else:
-                assert reply == Reading(place=place)
+                assert reply == NowReading(place=place)
         assert worker.hear(0.01) is None
-        worker.tell(Reading(place=7))
+        worker.tell(NowReading(place=7))
         with pytest.raises(AnalysisFailed, match="the process that analyses died"):
             worker.hear(60)
-        worker.tell(Reading(place=3))  # another has started
-        assert worker.hear(60) == Reading(place=3)
+        worker.tell(NowReading(place=3))  # another has started
+        assert worker.hear(60) == NowReading(place=3)
         worker.end()
         with pytest.raises(InterruptedError):
             worker.hear(60)
     finally:
         worker.close()
     with pytest.raises(InterruptedError):
-        worker.tell(Reading(place=1))
+        worker.tell(NowReading(place=1))

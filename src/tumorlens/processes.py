@@ -46,7 +46,7 @@ def parse(kinds: TypeAdapter[Kind], line: bytes) -> Kind:
     return kinds.validate_python(json.loads(line))
 
 
-class Reading(Message):
+class NowReading(Message):
     """From now on the file at this place of what was given is read, or none."""
 
     kind: Literal["reading"] = "reading"

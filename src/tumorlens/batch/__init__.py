@@ -10,8 +10,8 @@ from tumorlens.batch.job import CHUNK, Chunk, Computing, Item, Job, Names, check
 from tumorlens.batch.journal import Journal, request_of
 from tumorlens.batch.pools import Pool, alone, cores, processes
 from tumorlens.batch.results import DOCUMENT, STUDIES, TABLES, read_document, tables
-from tumorlens.batch.store import Store
-from tumorlens.batch.work import Done, Part, Tally, Worker
+from tumorlens.batch.store import OutputFolder
+from tumorlens.batch.work import FileFindings, Part, Tally, Worker
 from tumorlens.card import WeightsCard
 from tumorlens.classifier import Classifier
 from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, WeightsId
@@ -122,7 +122,7 @@ def run(
         check(job, classifier)
     if job.output is None:
         return _run(paths, classifier, computing, job, listener, None, pool=pool, jobs=jobs, keep=keep)
-    store = Store(job.output)
+    store = OutputFolder(job.output)
     with store.alone():
         journal = Journal(store, request_of(paths, computing, job, classifier.card), restart=restart)
         return _run(paths, classifier, computing, job, listener, journal, pool=pool, jobs=jobs, keep=keep)
@@ -149,7 +149,7 @@ def _run(
     else:
         todo = list(journal.items(sources))
         for before in journal.parts():
-            outcome.add(Part.of(0, [Done.model_validate(entry) for entry in before]), most)
+            outcome.add(Part.of(0, [FileFindings.model_validate(entry) for entry in before]), most)
     finished = len(sources) - len(todo)
     if finished:
         listener.say(f"going on: {finished} of {len(sources)} files were done before")

@@ -17,7 +17,7 @@ from tumorlens.batch.job import Chunk, Computing, Job, check
 from tumorlens.batch.work import Part, Worker
 from tumorlens.errors import AnalysisFailed, ConfigError, TumorLensError
 from tumorlens.files import NO_ROOM
-from tumorlens.processes import Failed, Message, Reading, WorkerProcess, begin, keep_quiet, limit_memory, serve
+from tumorlens.processes import Failed, Message, NowReading, WorkerProcess, begin, keep_quiet, limit_memory, serve
 
 Pool = Callable[[Iterable[Chunk]], Iterator[Part]]
 """Executor: maps chunks of files to their results."""
@@ -34,7 +34,7 @@ class Stopped(Message):
 
 
 _CHUNK: TypeAdapter[Chunk] = TypeAdapter(Chunk)
-_Reply = Reading | Part | Stopped | Failed
+_Reply = NowReading | Part | Stopped | Failed
 _REPLIES: TypeAdapter[_Reply] = TypeAdapter(Annotated[_Reply, Field(discriminator="kind")])
 
 
@@ -124,7 +124,7 @@ class _ChunkProcess(WorkerProcess[_Reply]):
         try:
             self.tell(chunk)
             reply = self.hear(max(_START_SECONDS, self._seconds))
-            while isinstance(reply, Reading):
+            while isinstance(reply, NowReading):
                 reply = self.hear(self._seconds)
         except AnalysisFailed as error:
             return error
@@ -150,7 +150,7 @@ def _main(connection: Connection, computing: Computing, job: Job) -> None:
                 check(job, worker.classifier)  # loads PyTorch where the job needs it
                 if computing.device == "cpu":  # GPUs take addresses for all their memory
                     limit_memory(limits.WORKER)
-            return worker(chunk, lambda place: connection.send_bytes(Reading(place=place).line()))
+            return worker(chunk, lambda place: connection.send_bytes(NowReading(place=place).line()))
         except TumorLensError as error:
             return Stopped(problem=str(error))
         except OSError as error:

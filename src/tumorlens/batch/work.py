@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, TypeAdapter
 
 from tumorlens.batch.job import ARRAY, HEATMAP, OVERLAY, Chunk, Computing, Item, Job
-from tumorlens.batch.store import Store, is_url, open_url
+from tumorlens.batch.store import OutputFolder, is_url, open_url
 from tumorlens.classifier import Classifier
 from tumorlens.errors import UnreadableFile
 from tumorlens.finding import FailureRecord, Finding, FindingRecord
@@ -29,7 +29,7 @@ _BATCH = 64  # scans
 _BATCH_PIXELS = 16_000_000  # their heat maps are as large as they are, so a few big scans fill a batch too
 
 
-class Done(BaseModel):
+class FileFindings(BaseModel):
     """Findings and failures of one file, whose pictures have a name.
 
     Places are those of the findings' scans; None for a picture that says of no study.
@@ -42,7 +42,7 @@ class Done(BaseModel):
     failures: list[FailureRecord] = []
 
 
-_DONE = TypeAdapter(list[Done])
+_DONE = TypeAdapter(list[FileFindings])
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Part(Message):
         files: Number of files.
         tally: Numbers of findings.
         failures: Number of failures.
-        content: The chunk's `Done`s as JSON, in ASCII.
+        content: The chunk's `FileFindings`s as JSON, in ASCII.
     """
 
     kind: Literal["part"] = "part"
@@ -95,7 +95,7 @@ class Part(Message):
     content: str
 
     @classmethod
-    def of(cls, place: int, done: list[Done]) -> Part:
+    def of(cls, place: int, done: list[FileFindings]) -> Part:
         """Packs a chunk."""
         return cls(
             place=place,
@@ -110,14 +110,14 @@ class Part(Message):
     def failed(cls, place: int, item: Item, error: str) -> Part:
         """What comes of a file that nothing came of."""
         failure = FailureRecord(source=item.path, error=error)
-        return cls.of(place, [Done(path=item.path, name=item.name, failures=[failure])])
+        return cls.of(place, [FileFindings(path=item.path, name=item.name, failures=[failure])])
 
     @property
     def findings(self) -> int:
         """Number of findings."""
         return self.tally.total
 
-    def open(self) -> list[Done]:
+    def open(self) -> list[FileFindings]:
         """The chunk's results."""
         return _DONE.validate_python(json.loads(self.content))
 
@@ -127,7 +127,7 @@ class Worker:
 
     def __init__(self, classifier: Classifier, job: Job) -> None:
         self.classifier, self.job = classifier, job
-        self.store = None if job.output is None else Store(job.output)
+        self.store = None if job.output is None else OutputFolder(job.output)
 
     @classmethod
     def start(cls, computing: Computing, job: Job) -> Worker:
@@ -139,7 +139,7 @@ class Worker:
 
     def __call__(self, chunk: Chunk, reading: Callable[[int], None] = lambda _: None) -> Part:
         """Predicts a chunk of files, one batch of scans at a time; `reading` is told which of them is read next."""
-        done = [Done(path=item.path, name=item.name) for item in chunk.items]
+        done = [FileFindings(path=item.path, name=item.name) for item in chunk.items]
         for batch in _batches(self._scans(chunk.items, done, reading)):
             findings = self.classifier.find_each(
                 [scan for _, _, scan in batch],
@@ -154,7 +154,7 @@ class Worker:
         return Part.of(chunk.place, done)
 
     def _scans(
-        self, items: Iterable[Item], done: list[Done], reading: Callable[[int], None]
+        self, items: Iterable[Item], done: list[FileFindings], reading: Callable[[int], None]
     ) -> Iterator[tuple[int, str, Scan]]:
         """Each scan with its item's index and its own name; failures go into `done`."""
         for index, item in enumerate(items):

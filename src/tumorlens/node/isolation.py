@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from tumorlens.errors import AnalysisFailed
 from tumorlens.listener import Listener
 from tumorlens.node.config import Analysis
-from tumorlens.processes import Failed, Message, Reading, WorkerProcess, begin, keep_quiet, limit_memory, serve
+from tumorlens.processes import Failed, Message, NowReading, WorkerProcess, begin, keep_quiet, limit_memory, serve
 
 Analyse = Callable[[Sequence[Path], Listener], list[Dataset]]
 """Makes results of the DICOM files of one study, and tells how it gets on. UIDs are made of what went in: of the same
@@ -30,7 +30,7 @@ _DEATHS = 20  # files of one study that may kill the process, each, before the s
 _STUCK = 0.1  # of a study's time: a file that is read for so long is at fault, and not the study's length
 
 
-class Study(Message):
+class AnalyseStudy(Message):
     """What the process is told: the files of a study, and a folder for the results."""
 
     files: tuple[Path, ...]
@@ -59,8 +59,8 @@ class Unwritten(Message):
     problem: str
 
 
-_STUDY: TypeAdapter[Study] = TypeAdapter(Study)
-_Reply = Reading | BadFile | Results | Unwritten | Failed
+_STUDY: TypeAdapter[AnalyseStudy] = TypeAdapter(AnalyseStudy)
+_Reply = NowReading | BadFile | Results | Unwritten | Failed
 _REPLIES: TypeAdapter[_Reply] = TypeAdapter(Annotated[_Reply, Field(discriminator="kind")])
 
 
@@ -117,9 +117,9 @@ class AnalysisProcess(WorkerProcess[_Reply]):
         until = since + self._seconds
         reading: int | None = None
         try:
-            self.tell(Study(files=tuple(files), folder=folder))
+            self.tell(AnalyseStudy(files=tuple(files), folder=folder))
             while (reply := self.hear(until - time.monotonic())) is not None:
-                if isinstance(reply, Reading):
+                if isinstance(reply, NowReading):
                     reading, since = reply.place, time.monotonic()
                 elif isinstance(reply, BadFile):
                     bad[reply.place] = reply.problem
@@ -135,12 +135,12 @@ class AnalysisProcess(WorkerProcess[_Reply]):
 
 
 def _main(connection: Connection, prepare: Prepare, megabytes: int) -> None:
-    """The process: told of a `Study`, it tells how it gets on and how it ended."""
+    """The process: told of an `AnalyseStudy`, it tells how it gets on and how it ended."""
     begin(nice=_NICE)
     keep_quiet()
     analyse: Analyse | None = None
 
-    def answer(study: Study) -> Message:
+    def answer(study: AnalyseStudy) -> Message:
         nonlocal analyse
         if analyse is None:
             analyse = prepare()
@@ -162,7 +162,7 @@ def _reporter(connection: Connection, files: Sequence[Path]) -> Listener:
         connection.send_bytes(message.line())
 
     return Listener(
-        reading=lambda path: tell(Reading(place=None if path is None else places[path])),
+        reading=lambda path: tell(NowReading(place=None if path is None else places[path])),
         failed=lambda path, problem: tell(BadFile(place=places[path], problem=problem)),
     )
 
