@@ -27,6 +27,9 @@ from tumorlens.files import NO_ROOM
 
 Kind = TypeVar("Kind")
 
+_READY = b"ready"
+_START_SECONDS = 120.0
+
 
 class Message(BaseModel, frozen=True):
     """What a worker is told, or tells."""
@@ -169,7 +172,13 @@ class WorkerProcess(Generic[Kind]):
             self._process.start()
             theirs.close()
             self._connection = ours
-        return ours
+        # Limits of time are for files, and do not begin before the process has loaded what it runs.
+        try:
+            if ours.poll(_START_SECONDS) and ours.recv_bytes() == _READY:
+                return ours
+        except (EOFError, OSError):
+            pass
+        raise self._death()
 
     def _death(self) -> Exception:
         if self._ending:
@@ -184,7 +193,7 @@ class WorkerProcess(Generic[Kind]):
 def _manner(code: int | None) -> str:
     if code is not None and code < 0:
         return f"signal {signal.Signals(-code).name}, perhaps for want of memory"
-    return f"exit code {code}"
+    return "it did not answer" if code is None else f"exit code {code}"
 
 
 def serve(connection: Connection, kinds: TypeAdapter[Kind], answer: Callable[[Kind], Message]) -> None:
@@ -195,6 +204,7 @@ def serve(connection: Connection, kinds: TypeAdapter[Kind], answer: Callable[[Ki
         kinds: What it is told.
         answer: Does what a message wants; an error is answered with `Failed`.
     """
+    connection.send_bytes(_READY)
     while True:
         try:
             command = parse(kinds, connection.recv_bytes())

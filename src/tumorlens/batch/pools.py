@@ -22,7 +22,6 @@ from tumorlens.processes import Failed, Message, NowReading, WorkerProcess, begi
 Pool = Callable[[Iterable[Chunk]], Iterator[Part]]
 """Executor: maps chunks of files to their results."""
 
-_START_SECONDS = 120.0  # until a process reads its first file; then files have their own limit
 _DEATHS = 20  # workers in a row that one file after another kills, before the machine is at fault
 
 
@@ -123,9 +122,8 @@ class _ChunkProcess(WorkerProcess[_Reply]):
         """What came of a chunk, why it failed, or how its process was lost."""
         try:
             self.tell(chunk)
-            reply = self.hear(max(_START_SECONDS, self._seconds))
-            while isinstance(reply, NowReading):
-                reply = self.hear(self._seconds)
+            while isinstance(reply := self.hear(self._seconds), NowReading):
+                pass
         except AnalysisFailed as error:
             return error
         if isinstance(reply, Stopped):

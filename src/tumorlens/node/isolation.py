@@ -113,11 +113,11 @@ class AnalysisProcess(WorkerProcess[_Reply]):
 
     def _ask(self, files: list[Path], folder: Path, bad: dict[int, str]) -> Results | Unwritten | Failed | BadFile:
         """One try: what it made, why it failed, or the file that it died over and how."""
-        since = time.monotonic()
-        until = since + self._seconds
         reading: int | None = None
         try:
             self.tell(AnalyseStudy(files=tuple(files), folder=folder))
+            since = time.monotonic()
+            until = since + self._seconds
             while (reply := self.hear(until - time.monotonic())) is not None:
                 if isinstance(reply, NowReading):
                     reading, since = reply.place, time.monotonic()
