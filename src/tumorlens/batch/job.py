@@ -68,7 +68,7 @@ class Item:
     @classmethod
     def of(cls, source: Source, name: str) -> Item:
         """The item of a file that was found."""
-        return cls(source.path, name, source.error and source.error.reason)
+        return cls(source.path, name, None if source.error is None else source.error.reason)
 
 
 class Chunk(Message):
