@@ -51,7 +51,7 @@ _main = pools._main
 
 def _harmed(connection: Connection, computing: Computing, job: Job) -> None:
     """A worker's process in which some files do harm."""
-    work.read_source = _read  # type: ignore[attr-defined]
+    work.read_source = _read  # type: ignore[attr-defined, assignment]
     Worker.start = _start  # type: ignore[method-assign, assignment]
     _main(connection, computing, job)
 
