@@ -298,7 +298,7 @@ class NodeConfig(_Settings):
     @property
     def for_assessments(self) -> tuple[str, ...]:
         """Names of the destinations that get assessments."""
-        chosen = self.page and self.page.destinations
+        chosen = None if self.page is None else self.page.destinations
         return tuple(d.name for d in self.destinations) if chosen is None else chosen
 
     @model_validator(mode="after")

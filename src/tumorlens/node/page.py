@@ -64,9 +64,11 @@ class Page:
         Gives whether there was anything to hand over or to take.
         """
         handed = [self._hand_over(folder) for folder in sorted(self._spool.handover.iterdir())]
-        taken = [self._take(path) for path in sorted((self._folder / ASSESSMENTS).glob("*.json"))]
+        sent = sorted((self._folder / ASSESSMENTS).glob("*.json"))
+        for path in sent:
+            self._take(path)
         self._reply()
-        return any(handed) or bool(taken)
+        return any(handed) or bool(sent)
 
     def _hand_over(self, folder: Path) -> bool:
         """Moves a study to the page, if its revision is in the state: else it is analysed once more."""

@@ -110,7 +110,7 @@ def _assessed(feedback: Feedback, content: dict[str, Any]) -> AssessedSlice:
     points = Outline.parse(feedback.outline).points.tolist() if feedback.outline else []
     return AssessedSlice(
         number=content["handed"],
-        verdict=feedback.verdict,  # type: ignore[arg-type] # one of `VERDICTS`
+        verdict=feedback.verdict,
         label=feedback.label,
         comment=feedback.comment,
         outline=tuple((x, y) for x, y in points),
