@@ -60,6 +60,7 @@ class ReadCase(Message):
         uploads: Number and name of what was uploaded.
         axis: The plane to cut volumes in.
         rules: How files are received.
+        given: Whether a node handed it over: `handover` is in, and its findings are the node's.
     """
 
     kind: Literal["case"] = "case"
@@ -67,6 +68,7 @@ class ReadCase(Message):
     uploads: tuple[tuple[int, str], ...]
     axis: Axis
     rules: Rules
+    given: bool = False
 
 
 class ValuesView(BaseModel):
@@ -104,6 +106,7 @@ class SliceContent(BaseModel):
         regions: Where the evidence is, by class: empty for an unknown scan, and without the class that means nothing
             was found.
         evidence: Whether there is any, by the same classes.
+        handed: Its number in the study that a node handed over, where the case is such a one.
     """
 
     number: int
@@ -118,6 +121,7 @@ class SliceContent(BaseModel):
     finding: FindingRecord
     regions: dict[str, Region | None]
     evidence: dict[str, bool]
+    handed: int | None = None
 
 
 class Total(Message):
@@ -143,6 +147,13 @@ class SliceRead(Message):
     place: SlicePlace
 
 
+class StudyGiven(Message):
+    """The finding of a case that a node handed over, as `Case.study` keeps it."""
+
+    kind: Literal["study given"] = "study given"
+    study: dict[str, Any]
+
+
 class Done(Message):
     """The end of a command that was done; with the document of a file's findings, where it was to find them."""
 
@@ -150,7 +161,7 @@ class Done(Message):
     document: dict[str, Any] | None = None
 
 
-Reply = Total | FileFailed | SliceRead | Done | Failed
+Reply = Total | FileFailed | SliceRead | StudyGiven | Done | Failed
 
 COMMANDS: TypeAdapter[Start | FindInFile | ReadCase] = TypeAdapter(
     Annotated[Start | FindInFile | ReadCase, Field(discriminator="kind")]

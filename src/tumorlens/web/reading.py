@@ -20,6 +20,7 @@ from tumorlens.place import SlicePlace
 from tumorlens.processes import Message, parse
 from tumorlens.scan import Scan
 from tumorlens.web.arrival import Arrival, Arrived
+from tumorlens.web.given import Given
 from tumorlens.web.messages import FileFailed, ReadCase, SliceContent, SliceRead, Total
 from tumorlens.web.pictures import SlicePictures, VolumeHeat
 
@@ -30,6 +31,9 @@ BATCH = 8
 
 MAX_VOLUME = 2**26
 """Voxels of a volume that is also shown in three planes."""
+
+
+_DICOM = "DICOM file"
 
 
 class _Receipt(Message):
@@ -50,12 +54,13 @@ def read_case(order: ReadCase, classifier: Classifier, tell: Tell) -> None:
         InputError: If the case as a whole breaks a rule.
         OSError: If it cannot be written.
     """
-    names = _receive(order, tell)
-    files = order.folder / "files"
+    files = order.folder / ("handover" if order.given else "files")
+    given = Given(files, classifier.weights) if order.given else None
+    names = {f.name: Arrived(file=f.name, name=_DICOM) for f in files.glob("*.dcm")} if given else _receive(order, tell)
     # Of an empty folder `find_sources` would give the folder itself, as a failure.
     sources = [s for s in find_sources(files) if s.path != str(files)]
     tell(Total(total=len(sources)))
-    case = _Case(order, names, tell)
+    case = _Case(order, names, tell, given)
     waiting: deque[Scan] = deque()
 
     def scans() -> Iterator[Scan]:
@@ -70,6 +75,8 @@ def read_case(order: ReadCase, classifier: Classifier, tell: Tell) -> None:
     for finding, evidence in classifier.explain_each(scans(), batch_size=BATCH):
         case.add(waiting.popleft(), finding, evidence)
     case.end()
+    if given:
+        tell(given.study())
 
 
 def _receive(order: ReadCase, tell: Tell) -> dict[str, Arrived]:
@@ -105,8 +112,8 @@ def _receive(order: ReadCase, tell: Tell) -> dict[str, Arrived]:
 class _Case:
     """A case that is read: writes its slices and volumes, and tells of them."""
 
-    def __init__(self, order: ReadCase, names: dict[str, Arrived], tell: Tell) -> None:
-        self._order, self._names, self._tell = order, names, tell
+    def __init__(self, order: ReadCase, names: dict[str, Arrived], tell: Tell, given: Given | None) -> None:
+        self._order, self._names, self._tell, self._given = order, names, tell, given
         self._number = 0
         self._series: dict[str, int] = {}
         self._places: dict[int, int] = {}
@@ -120,18 +127,24 @@ class _Case:
     def add(self, scan: Scan, finding: Finding, evidence: dict[str, Evidence]) -> None:
         """Writes a slice's pictures, and tells of it."""
         arrived = self._names.get(Path(scan.source).name) or Arrived(file="", name="scan")
+        handed = None if self._given is None else self._given.place(scan)
+        if self._given is not None and handed is None:
+            self._tell(FileFailed(name=arrived.name, error="the node found nothing of it"))
+            return
         series = self._series.setdefault(scan.series or scan.source, len(self._series) + 1)
         self._places[series] = place = self._places.get(series, 0) + 1
         self._number += 1
         name = arrived.name
-        if scan.modality and arrived.name.startswith("DICOM file"):
+        if scan.modality and arrived.name.startswith(_DICOM):
             name = f"series {series}, slice {place}"
         elif scan.series or scan.frame:
             name = f"{arrived.name}, slice {scan.frame + 1}"
         folder = SlicePictures(self._order.folder / "slices" / f"{self._number:05d}")
         values = folder.write(scan, evidence)
         volume = self._add_to_volume(scan, series, finding, evidence)
-        finding = replace(finding, source=name, warnings=(*finding.warnings, *arrived.doubts))
+        record = replace(finding, source=name, warnings=(*finding.warnings, *arrived.doubts)).record()
+        if self._given is not None and handed is not None:
+            record = self._given.finding(handed, self._number, name)
         content = SliceContent(
             number=self._number,
             series=series,
@@ -141,10 +154,11 @@ class _Case:
             depth=scan.depth,
             values=values,
             volume=volume,
-            uncertainty=1.0 if finding.confidence is None else round(1 - finding.confidence, 6),
-            finding=finding.record(),
+            uncertainty=1.0 if record.confidence is None else round(1 - record.confidence, 6),
+            finding=record,
             regions={key: e.region for key, e in evidence.items()},
             evidence={key: bool(np.any(e.heatmap)) for key, e in evidence.items()},
+            handed=handed,
         )
         self._tell(SliceRead(content=content, place=place_of(scan, arrived.name)))
 

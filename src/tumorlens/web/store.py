@@ -19,10 +19,11 @@ from tumorlens.card import WeightsCard
 from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, WeightsId
 from tumorlens.place import SlicePlace
 from tumorlens.study import SliceFinding, StudyFinding, find_in_study
+from tumorlens.study_record import StudyRecord
 from tumorlens.version import __version__
 from tumorlens.web.arrival import harmless
 from tumorlens.web.database import Database
-from tumorlens.web.messages import FileFailed, Reply, SliceRead, Total
+from tumorlens.web.messages import FileFailed, Reply, SliceRead, StudyGiven, Total
 from tumorlens.web.pictures import SlicePictures
 from tumorlens.web.tables import DONE, FAILED, READING, UPLOADING, WAITING, Case, FailedFile, Feedback, Slice, Upload
 
@@ -56,6 +57,20 @@ class Store:
         case = Case(title=title, owner=owner, axis=axis, version=__version__)
         case.weights_name, case.weights_sha256 = self.card.name, self.card.sha256
         (self.folder_of(case.id) / "uploads").mkdir(parents=True)
+        with self.database.session() as session:
+            session.add(case)
+        return case
+
+    def take_over(self, case: Case, handover: Path) -> Case:
+        """Keeps a case that a node handed over, with a copy of the folder; that first, for `sweep` clears it away."""
+        folder = self.folder_of(case.id)
+        folder.mkdir(parents=True)
+        try:
+            shutil.copytree(handover, folder / "handover")
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        case.version = __version__
         with self.database.session() as session:
             session.add(case)
         return case
@@ -121,7 +136,7 @@ class Store:
                 return None
             session.exec(delete(Slice).where(col(Slice.case_id) == case_id))
             session.exec(delete(FailedFile).where(col(FailedFile.case_id) == case_id))
-            case.status, case.error, case.slices, case.total = READING, "", 0, 0
+            case.status, case.error, case.slices, case.total, case.study = READING, "", 0, 0, None
             case.attempts += 1
             return case
 
@@ -141,6 +156,8 @@ class Store:
                         session.add(FailedFile(case_id=case_id, name=name, error=error))
                     case Total(total=total):
                         case.total = total
+                    case StudyGiven(study=study):
+                        case.study = study
             case.touched = time.time()
             return case
 
@@ -164,14 +181,21 @@ class Store:
             case.status, case.error, case.slices = FAILED if error else DONE, error, len(slices)
             if slices:
                 study = self._study(slices)
-                case.study = {
+                here = {
                     **study.record("").model_dump(mode="json", exclude={"source"}),
                     "key_slices": [slices[i].number for i in study.key_slices],
                     "suspected": [slices[i].number for i in study.suspected],
                 }
-                case.label, case.confidence = study.label or "", study.confidence or 0.0
-                case.unknown, case.uncertainty = study.unknown, 1 - case.confidence
+                # A node's finding stays as it said it; only its series are in the order of the slices here.
+                if not case.origin:
+                    case.study = here
+                elif case.study is not None:
+                    case.study = {**case.study, "series": here["series"]}
                 case.title = case.title or _title([s.finding.source for s in study.slices])
+            if case.study is not None:
+                case.label, case.unknown = case.study["label"] or "", case.study["unknown"]
+                case.confidence = case.study["probabilities"].get(case.label, 0.0)
+                case.uncertainty = 1 - case.confidence
             case.title = case.title or "Unread case"
             return case
 
@@ -179,6 +203,14 @@ class Store:
         """What the slices of a case say together."""
         findings = [SliceFinding(FindingRecord.model_validate(s.content["finding"]), _place(s)) for s in slices]
         return find_in_study(findings, self.card.classes, self.card.study)
+
+    def _record(self, case: Case, slices: Sequence[Slice]) -> StudyRecord:
+        """The finding of a case as JSON has it; a node's as the node said it."""
+        if not case.origin or case.study is None:
+            return self._study(slices).record(case.title)
+        named = {s.number: {key: s.content["finding"][key] for key in ("source", "frame")} for s in slices}
+        places = {key: [named[n] for n in case.study[key]] for key in ("key_slices", "suspected")}
+        return StudyRecord.model_validate({**case.study, **places, "source": case.title})
 
     def slices(self, case_id: str) -> list[Slice]:
         """A case's slices, in order."""
@@ -199,7 +231,7 @@ class Store:
         slices = self.slices(case.id)
         records = [FindingRecord.model_validate(s.content["finding"]) for s in slices]
         failures = [FailureRecord(source=f.name, error=f.error) for f in self.failures(case.id)]
-        studies = [self._study(slices).record(case.title)] if slices else []
+        studies = [self._record(case, slices)] if slices else []
         return FindingsDocument.of(weights, records, failures, studies)
 
     def feedback(self, case_id: str | None = None) -> list[Feedback]:

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from tumorlens.web.api import access, assessments, cases, feedback, findings, pictures, system
+from tumorlens.web.api import access, assessments, cases, feedback, findings, pictures, sendings, system
 
 router = APIRouter(prefix="/api/v1")
-for part in (cases, pictures, assessments, feedback, findings, access, system):
+for part in (cases, pictures, assessments, sendings, feedback, findings, access, system):
     router.include_router(part.router)
