@@ -46,7 +46,7 @@ class Size:
     patience: float
 
 
-SMALL = Size("small", 25, 50, 4, 5, 1100, 2, 250, 8, 5)
+SMALL = Size("small", 25, 50, 3, 5, 1100, 2, 150, 6, 5)
 FULL = Size("full", 500, 1024, 180, 600, 1100, 100, 5000, 200, 1)
 
 

@@ -41,9 +41,9 @@ def _full(*pids: int) -> Iterator[None]:
 
 def attack(size: Size, folder: Path) -> Iterator[Line]:
     """What node, page and command line say when there is no room, and whether they go on when there is."""
-    yield from _node(folder / "full node", size.rounds)
-    yield from _page(folder / "full page", size)
-    yield from _command_line(folder / "full output")
+    yield from _node(folder / "full-node", size.rounds)
+    yield from _page(folder / "full-page", size)
+    yield from _command_line(folder / "full-output")
 
 
 def _node(folder: Path, rounds: int) -> Iterator[Line]:

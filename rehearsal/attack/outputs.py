@@ -22,10 +22,10 @@ _COUNTED = ("kills", "lost", "doubled", "studies")
 
 def attack(size: Size, folder: Path) -> Iterator[Line]:
     """The output folder and the node's, as clumsy hands and power cuts treat them."""
-    few, many = write_scans(folder / "few", 400), write_scans(folder / "many", 30 * size.kills)
+    few, many = write_scans(folder / "few", 200), write_scans(folder / "many", 30 * size.kills)
     for count in (2, 5):
         yield _race(few, folder / f"raced {count}", count)
-    yield _second_node(folder / "two nodes")
+    yield _second_node(folder / "nodes")
     yield _killed(many, folder / "killed", size.kills)
     yield _killed_node(folder, size.kills)
 
@@ -86,12 +86,14 @@ def _race(scans: Path, output: Path, count: int) -> Line:
 
 def _second_node(folder: Path) -> Line:
     """A node on another's folder."""
-    first, second = NodeProcess(folder / "first"), NodeProcess(folder / "second", folder=str(folder / "first" / "node"))
+    first = NodeProcess(folder / "first")
+    second = NodeProcess(folder / "second", folder=str(first.folder))
     first.start()
     try:
         second.start()
     except RuntimeError as error:
-        reason, held = str(error).strip().rpartition("\n")[2], "Traceback" not in second.log()
+        reason = str(error).strip().rpartition("\n")[2]
+        held = "ConfigError" in reason
     else:
         reason, held = "it started", False
         second.kill()
@@ -100,13 +102,20 @@ def _second_node(folder: Path) -> Line:
     return Line("output: a second node on a node's folder", 1, int(held), reason[-100:])
 
 
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
 def _killed(scans: Path, output: Path, kills: int) -> Line:
-    """SIGKILLs at random, and a last call that goes on."""
+    """SIGKILLs at random, one of four while it starts, the others while it works; and a last call that goes on."""
     moments, count, working = random.Random(1), len([*scans.iterdir()]), 0
-    for _ in range(kills):
-        writer = predict(scans, output)
-        time.sleep(moments.uniform(0.5, 4))
-        working += writer.poll() is None
+    parts = output / ".unfinished" / "parts"
+    for number in range(kills):
+        before, writer = _names(parts), predict(scans, output)
+        while number % 4 and writer.poll() is None and _names(parts) <= before:
+            time.sleep(0.02)
+        time.sleep(moments.uniform(0, 1))
+        working += writer.poll() is None and bool(number % 4)
         writer.kill()
         writer.communicate()
     last = predict(scans, output)
