@@ -155,7 +155,7 @@ def _made_up(page: _Guarded, size: Size) -> Iterator[Line]:
     from hypothesis.errors import Flaky
 
     judge = _Judge(page)
-    schema = schemathesis.openapi.from_url(f"{page.address}/api/v1/openapi.json")
+    schema = schemathesis.openapi.from_url(f"{page.address}/api/v1/openapi.json", timeout=_ANSWER)
     machine = schema.exclude(path_regex="/(events|logout)$").as_state_machine()
 
     class Attacker(machine):  # type: ignore[valid-type, misc]

@@ -176,6 +176,8 @@ def _mutated(target: _Target, size: Size) -> Iterator[Line]:
             content = _ECHO + _STORE + data(3, 2, os.urandom(100)) if associated else request()
             with suppress(OSError), target.associate() if associated else connect(target.port) as connection:
                 connection.sendall(target.mutated(content))
+                connection.settimeout(0.2)
+                connection.recv(1000)  # most of them are sound enough to take a place, which has to be free again
             if number % 10 == 0:
                 answered += target.echo()
         yield Line(f"DIMSE: C-ECHO amid mutated {name}", -(-size.times // 10), answered)
