@@ -254,3 +254,11 @@ def test_the_nodes_end_blames_nobody(start: Start, study: list[Path], folder: Pa
     with pytest.raises(InterruptedError):
         process.run(study, folder)
     timer.join()
+
+
+def test_a_node_that_has_ended_begins_no_study(start: Start, study: list[Path], folder: Path) -> None:
+    process = start()
+    process.end()
+    with pytest.raises(InterruptedError):
+        process.run(study, folder)
+    assert process._process is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -95,6 +96,7 @@ class AnalysisProcess:
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
         self._ending = False
+        self._changing = threading.Lock()
 
     def run(self, files: Sequence[Path], folder: Path) -> Made:
         """Analyses the DICOM files of a study, and writes the results into an empty folder.
@@ -160,22 +162,27 @@ class AnalysisProcess:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         arguments = (theirs, self._prepare, self._limits.megabytes)
-        self._process = context.Process(target=_main, args=arguments, name="analysis", daemon=True)
-        self._process.start()
+        process = context.Process(target=_main, args=arguments, name="analysis", daemon=True)
+        with self._changing:  # `end` comes before, and none starts, or after, and it is killed
+            if self._ending:
+                raise InterruptedError("the node ends")
+            process.start()
+            self._process, self._connection = process, ours
         theirs.close()
-        self._connection = ours
         return ours
 
     def end(self) -> None:
         """Ends it for good, from any thread: the study at hand is interrupted."""
-        self._ending = True
-        if (process := self._process) is not None:
-            process.kill()
+        with self._changing:
+            self._ending = True
+            if self._process is not None:
+                self._process.kill()
 
     def close(self) -> None:
         """Ends the process, whatever it does."""
-        process, self._process = self._process, None
-        connection, self._connection = self._connection, None
+        with self._changing:
+            process, self._process = self._process, None
+            connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
         if process is not None:

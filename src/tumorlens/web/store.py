@@ -114,6 +114,15 @@ class Store:
             session.add(upload)
         return upload
 
+    def start(self, case_id: str) -> Case | None:
+        """A case waits to be read from now on; None if it is gone, or does so already. It is started but once."""
+        with self.database.alone() as session:
+            case = session.get(Case, case_id)
+            if case is None or case.status not in (UPLOADING, FAILED):
+                return None
+            case.status, case.error, case.touched = WAITING, "", time.time()
+            return case
+
     def uploads(self, case_id: str) -> list[Upload]:
         """A case's files, in the order they came."""
         return self.database.all(select(Upload).where(Upload.case_id == case_id).order_by(col(Upload.number)))
