@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from tumorlens.errors import DataError, needs_extra
 from tumorlens.evaluation.metrics import Scores
+from tumorlens.evaluation.pages.points import as_json
 from tumorlens.evaluation.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -271,13 +272,13 @@ def _column(history: Sequence[Any], name: str) -> NDArray[np.float64]:
 
 
 def save_figures(folder: Path, figures: Mapping[str, Callable[[Theme], Figure]]) -> dict[str, dict[str, str]]:
-    """Writes each figure as a PNG file, and returns it as data URIs for light and for dark pages."""
-    uris = {}
+    """Writes each figure as a PNG file, and returns it as data URIs for light and for dark pages, with its points."""
+    shown = {}
     for name, draw in figures.items():
         light = draw(LIGHT)
         save_png(light, folder / f"{name}.png")
-        uris[name] = {"light": data_uri(light), "dark": data_uri(draw(DARK))}
-    return uris
+        shown[name] = {"light": data_uri(light), "dark": data_uri(draw(DARK)), "points": as_json(light)}
+    return shown
 
 
 def evaluation_figures(
