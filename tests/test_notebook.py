@@ -31,7 +31,7 @@ def test_the_notebook_runs_and_everything_in_it_shows_itself(tmp_path: Path) -> 
     for words in ("<figure>", "<meter", "<th>sequence</th>", "suspected", "<th>specificity</th>", "the second is"):
         assert any(words in text for text in html), words
     said = "".join("".join(output.get("text", "")) for cell in cells for output in cell.get("outputs", ()))
-    assert "5 of 30 test pictures stand in the training part too" in said
+    assert "5 of 25 test pictures stand in the training part too" in said
     assert (tmp_path / "tutorial" / "cnn_lstm" / "evaluation" / "report.html").is_file()
 
 

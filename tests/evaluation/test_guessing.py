@@ -39,3 +39,11 @@ def test_a_network_that_guesses_is_told_from_one_that_knows(make_predictions: Ma
     assert set(guessed(guesses)) >= {"accuracy", "Matthews correlation"}
     largest = np.array(guesses.confusion).sum(1).max()
     assert guessing_of(guesses)["accuracy"] == largest / 200
+
+
+def test_detection_that_adds_up_to_nothing_is_told(make_predictions: MakePredictions) -> None:
+    scores = score(make_predictions(200, skill=3), resamples=0)
+    assert scores.detection is not None
+    low = scores.detection.model_copy(update={"sensitivity": Estimate(value=0.8), "specificity": Estimate(value=0.2)})
+    (words,) = guessed(scores.model_copy(update={"detection": low}))
+    assert words.startswith("detection")
