@@ -47,7 +47,8 @@ def test_findings_stand_in_rows_under_their_names(tiny_classifier: Classifier, p
     found = tiny_classifier.find([phantom_scan] * 3)
     figure = plot.findings(found, columns=2)
     shown = [axes for axes in figure.axes if axes.get_images()]
-    assert [axes.get_title() for axes in shown] == [str(f) for f in found]
+    assert [" ".join(axes.get_title().split()) for axes in shown] == [str(f) for f in found]
+    assert all(len(line) <= 30 for axes in shown for line in axes.get_title().splitlines())
     assert len(figure.axes) == 4
     with pytest.raises(ConfigError, match="nothing to draw"):
         plot.findings([])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import fill
 
 from matplotlib.figure import Figure
 
@@ -22,6 +23,7 @@ from tumorlens.finding import Finding
 from tumorlens.training.callbacks import read_log
 
 _SIDE = 2.4  # inches of a finding's picture
+_WORDS = 30  # letters that fit over one
 
 
 def findings(found: Sequence[Finding], *, columns: int = 4, dark: bool = False) -> Figure:
@@ -41,7 +43,7 @@ def findings(found: Sequence[Finding], *, columns: int = 4, dark: bool = False) 
         axes.set_axis_off()
         if place < len(found):
             axes.imshow(found[place].overlay())
-            axes.set_title(str(found[place]), size=9, color=theme.ink)
+            axes.set_title(fill(str(found[place]), _WORDS), size=9, color=theme.ink)
     return figure
 
 

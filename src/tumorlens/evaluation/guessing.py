@@ -47,7 +47,7 @@ def guessed(scores: Scores) -> list[str]:
     }
     worth, found = guessing_of(scores), scores.detection
     words = [name for key, name in names.items() if no_better(getattr(scores, key), worth[key])]
-    # Who calls a share of all scans something, whatever they show, has a sensitivity and a specificity that add up to 1.
+    # Who calls a share of all scans something, whatever they show, has sensitivity and specificity that add up to 1.
     if found and sum(figure.value or 0 for figure in (found.sensitivity, found.specificity)) <= 1:
         words.append("detection, whose sensitivity and specificity add up to 100% or less")
     return words
