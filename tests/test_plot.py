@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from tests.evaluation.conftest import MakePredictions, make_predictions  # noqa: F401  # a fixture
@@ -36,8 +38,7 @@ def test_scores_and_comparisons_are_drawn_on_opaque_paper(make_predictions: Make
             plot.reliability(scores, dark=dark),
             plot.comparison(compared, dark=dark),
         ):
-            assert figure.get_facecolor()[3] == 1
-            assert figure.get_facecolor() == Figure(facecolor=theme.paper).get_facecolor()
+            assert to_rgba(figure.get_facecolor()) == to_rgba(theme.paper)  # opaque
             assert drawn(figure).startswith(b"\x89PNG")
     legend = {text.get_text() for text in plot.roc(predictions, scores).axes[0].get_legend().get_texts()}
     assert any("macro average" in text for text in legend)
@@ -59,7 +60,7 @@ def test_losses_are_those_of_the_run(tmp_path: Path) -> None:
         "epoch,train_loss,val_loss,val_accuracy,learning_rate,seconds\n1,1.4,1.3,0.3,0.001,2\n2,1.2,1.1,0.5,0.001,2\n"
     )
     upper, lower = plot.losses(tmp_path).axes
-    assert upper.get_lines()[1].get_ydata().tolist() == [1.3, 1.1]
-    assert lower.get_lines()[0].get_ydata().tolist() == [0.3, 0.5]
+    assert np.asarray(upper.get_lines()[1].get_ydata()).tolist() == [1.3, 1.1]
+    assert np.asarray(lower.get_lines()[0].get_ydata()).tolist() == [0.3, 0.5]
     with pytest.raises(DataError, match="history is empty"):
         plot.losses(tmp_path / "nowhere")
