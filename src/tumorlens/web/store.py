@@ -17,7 +17,6 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from tumorlens.card import WeightsCard
 from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, WeightsId
-from tumorlens.place import SlicePlace
 from tumorlens.study import SliceFinding, StudyFinding, find_in_study
 from tumorlens.study_record import StudyRecord
 from tumorlens.version import __version__
@@ -25,6 +24,7 @@ from tumorlens.web.arrival import harmless
 from tumorlens.web.database import Database
 from tumorlens.web.messages import FileFailed, Reply, SliceRead, StudyGiven, Total
 from tumorlens.web.pictures import SlicePictures
+from tumorlens.web.series import SeriesView, series_of, slice_place
 from tumorlens.web.tables import DONE, FAILED, READING, UPLOADING, WAITING, Case, FailedFile, Feedback, Slice, Upload
 
 SORTS = {
@@ -210,7 +210,7 @@ class Store:
 
     def _study(self, slices: Sequence[Slice]) -> StudyFinding:
         """What the slices of a case say together."""
-        findings = [SliceFinding(FindingRecord.model_validate(s.content["finding"]), _place(s)) for s in slices]
+        findings = [SliceFinding(FindingRecord.model_validate(s.content["finding"]), slice_place(s)) for s in slices]
         return find_in_study(findings, self.card.classes, self.card.study)
 
     def _record(self, case: Case, slices: Sequence[Slice]) -> StudyRecord:
@@ -224,6 +224,10 @@ class Store:
     def slices(self, case_id: str) -> list[Slice]:
         """A case's slices, in order."""
         return self.database.all(_slices(case_id))
+
+    def series(self, case: Case) -> list[SeriesView]:
+        """A case's series as a reader sees them; while it is read, of the slices found so far."""
+        return series_of(self.slices(case.id), [s["reason"] for s in (case.study or {}).get("series", ())])
 
     def slice(self, case_id: str, number: int) -> Slice | None:
         """The row of a slice, or None."""
@@ -337,10 +341,3 @@ def _title(sources: Sequence[str]) -> str:
         return f"DICOM study, {len(sources)} slice{'s' * (len(sources) > 1)}"
     names = list(dict.fromkeys(source.rpartition(", slice ")[0] or source for source in sources))
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-
-
-def _place(s: Slice) -> SlicePlace:
-    """Where a slice belongs; cases of earlier versions know only its series and depth."""
-    if "place" in s.content:
-        return SlicePlace.model_validate(s.content["place"])
-    return SlicePlace(series=str(s.series), depth=s.content["depth"])
