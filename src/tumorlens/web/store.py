@@ -25,7 +25,19 @@ from tumorlens.web.database import Database
 from tumorlens.web.messages import FileFailed, Reply, SliceRead, StudyGiven, Total
 from tumorlens.web.pictures import SlicePictures
 from tumorlens.web.series import SeriesView, series_of, slice_place
-from tumorlens.web.tables import DONE, FAILED, READING, UPLOADING, WAITING, Case, FailedFile, Feedback, Slice, Upload
+from tumorlens.web.tables import (
+    DONE,
+    FAILED,
+    READING,
+    UPLOADING,
+    WAITING,
+    Case,
+    FailedFile,
+    Feedback,
+    Measurement,
+    Slice,
+    Upload,
+)
 
 SORTS = {
     "newest": (col(Case.created).desc(),),
@@ -251,6 +263,23 @@ class Store:
         """Readers' assessments of a case, or of all, the oldest first."""
         query = select(Feedback).order_by(col(Feedback.said), col(Feedback.id))
         return self.database.all(query if case_id is None else query.where(Feedback.case_id == case_id))
+
+    def add_measurement(self, measurement: Measurement) -> Measurement:
+        """Keeps a measurement."""
+        with self.database.session() as session:
+            session.add(measurement)
+        return measurement
+
+    def measurements(self, case_id: str) -> list[Measurement]:
+        """What was measured in a case, in the order of its making."""
+        return self.database.all(
+            select(Measurement).where(Measurement.case_id == case_id).order_by(col(Measurement.id))
+        )
+
+    def delete_measurement(self, number: int) -> None:
+        """Deletes a measurement."""
+        with self.database.session() as session:
+            session.exec(delete(Measurement).where(col(Measurement.id) == number))
 
     def search(
         self, text: str, filters: dict[str, Any], sort: str, limit: int, offset: int

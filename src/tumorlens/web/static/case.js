@@ -5,6 +5,7 @@ import { Beside } from "./beside.js";
 import { ask, byId, capital, classes, colourOf, h, names, nothing, plural, watch, when } from "./common.js";
 import { fractionsOf, isPlaced, pointOf } from "./geometry.js";
 import { listen } from "./keys.js";
+import { Measuring } from "./measure.js";
 import { showAnswer, showSlice, titleOf } from "./panel.js";
 import { Planes } from "./planes.js";
 import { SeriesList } from "./series.js";
@@ -22,6 +23,7 @@ const list = new SeriesList(byId("series"), (one, other) => (other ? beside.choo
 const strip = new Strip(byId("strip"), (number) => go(number), (one) => tip(one, seriesOf(one.number)));
 const beside = new Beside(viewer.pictures, windowing, (n) => step(n));
 const assessment = new Assessment(id, viewer, () => ({ slice: slice(), key: key() }), () => viewer.view === "planes" && setView("blend"));
+const measuring = new Measuring(id, viewer, (number) => go(number), () => viewer.view === "planes" && setView("blend"));
 let shownCase = null;
 let slices = []; // by number, from 1
 let series = [];
@@ -48,7 +50,7 @@ async function refresh() {
     more = await ask("GET", `/cases/${id}/slices?after=${slices.length}`);
     slices.push(...more);
     if (more.length || shownCase.status !== before) series = withHere(await ask("GET", `/cases/${id}/series`));
-    await assessment.load();
+    await Promise.all([assessment.load(), measuring.load()]);
   } catch (error) {
     byId("state").replaceChildren(h("p", { class: "notice bad" }, error.status === 404 ? "The case was deleted." : error.message));
     return;
@@ -323,6 +325,7 @@ listen({
   "+": () => viewer.zoomBy(1.25), "=": () => viewer.zoomBy(1.25), "-": () => viewer.zoomBy(0.8), 0: reset,
   "[": () => setOpacity(Number(byId("opacity").value) - 10), "]": () => setOpacity(Number(byId("opacity").value) + 10),
   h: () => setOpacity(Number(byId("opacity").value) ? 0 : 60), c: () => byId("contour").click(), v: () => nextView(1), f: () => byId("fold").click(),
+  m: () => measuring.next(), Escape: () => measuring.choose(""),
   w: () => windowing.next(), "?": () => byId("keys").showModal(),
   ...Object.fromEntries(classes.slice(0, 9).map((label, i) => [i + 1, () => pick(label)])),
 }, () => slices.length > 0);

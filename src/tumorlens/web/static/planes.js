@@ -47,7 +47,8 @@ export class Planes extends EventTarget {
   // Shows a series with the heat for a class; null draws none. at: a voxel. Throws what went wrong.
   async open(series, key, at, window) {
     const base = `/api/v1/cases/${this.caseId}/series/${series.place}`;
-    if (this.series?.place !== series.place) this.data = this.heat = null;
+    if (this.series?.place !== series.place) this.data = null;
+    if (!this.data || this.key !== key) this.heat = null; // never another class's
     Object.assign(this, { series, key, window, grid: series.volume });
     this.cursor = this.clamp(at);
     this.axes = axesOf(this.grid);
