@@ -82,9 +82,10 @@ function withHere(all) {
 function showCase() {
   byId("title").textContent = shownCase.title || "New case";
   document.title = `${shownCase.title || "New case"} – TumorLens`;
-  byId("facts").textContent = [
+  const facts = [
     `dropped by ${shownCase.owner}, ${when(shownCase.created)}`, plural(shownCase.slices, "slice"), `weights ${shownCase.weights}`, `deleted on ${when(shownCase.expires)}`,
   ].join(" · ");
+  byId("facts").replaceChildren(facts, ...(shownCase.linked ? [" · ", h("a", { href: `/cases/${shownCase.linked}` }, "earlier case of this person")] : []));
   const state = byId("state");
   if (shownCase.status === "failed") {
     state.replaceChildren(h("div", { class: "notice bad" }, h("h2", {}, "It could not be read"), h("p", {}, capital(shownCase.error)),

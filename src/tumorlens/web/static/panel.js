@@ -6,12 +6,12 @@ import { byId, capital, classes, colourOf, h, names, nothing, percent } from "./
 const none = classes.find((key) => nothing[key]);
 const what = none && names[none].startsWith("no ") ? names[none].slice(3) : "finding";
 
-// Of each answer the words that stand largest, and what must be read with them.
-const STATES = {
-  present: { words: capital(`${what} suspected`), more: "It is a suspicion for a person to check, and no diagnosis." },
-  absent: { words: `No ${what} seen`, more: `A ${what} that the network misses may still be there.` },
-  uncertain: { words: "Uncertain", more: `The network cannot tell whether there is a ${what}, or which. Somebody has to look.` },
-  "not assessable": { words: "Not assessable", more: "There is no finding." },
+// What must be read with each answer.
+const MORE = {
+  present: "It is a suspicion for a person to check, and no diagnosis.",
+  absent: `A ${what} that the network misses may still be there.`,
+  uncertain: `The network cannot tell whether there is a ${what}, or which. Somebody has to look.`,
+  "not assessable": "There is no finding.",
 };
 
 // Runs of neighbours in a row of numbers: [[126, 190], [200, 200]].
@@ -28,15 +28,15 @@ export function runs(numbers) {
 export function showAnswer(shown, series, go) {
   const study = shown.study;
   const done = shown.status === "done" && study;
-  const state = done ? STATES[study.answer] : { words: shown.status === "failed" ? "Not read" : "Being read …", more: "" };
+  const words = done ? shown.state : shown.status === "failed" ? "Not read" : "Being read …";
   const kind = done ? study.answer.replace(" ", "-") : "waiting";
   byId("answer-title").textContent = shown.slices > 1 ? "The study" : "The scan";
-  byId("answer").textContent = state.words;
+  byId("answer").textContent = words;
   byId("answer").className = `state ${kind}`;
-  byId("glance").textContent = done && study.label ? `${state.words} · ${study.text.replace(/^uncertain: /, "").replace(" suspected,", "")}` : state.words;
+  byId("glance").textContent = done && study.label ? `${words} · ${study.text.replace(/^uncertain: /, "").replace(" suspected,", "")}` : words;
   byId("glance").className = `glance ${kind}`;
   byId("answer-text").textContent = done ? `${capital(study.text)}.` : "";
-  byId("answer-more").textContent = state.more;
+  byId("answer-more").textContent = done ? MORE[study.answer] : "";
   byId("key-slices").replaceChildren(...(done && !study.unknown && study.slices > 1 ? keySlices(study.key_slices, series, go) : []));
   byId("counts").textContent = done && study.slices > 1 ? `${capital(counts(study))}.` : "";
 }
