@@ -35,7 +35,7 @@ export function showAnswer(shown, series, go) {
   byId("answer").className = `state ${kind}`;
   byId("glance").textContent = done && study.label ? `${words} · ${study.text.replace(/^uncertain: /, "").replace(" suspected,", "")}` : words;
   byId("glance").className = `glance ${kind}`;
-  byId("answer-text").textContent = done ? `${capital(study.text)}.` : "";
+  byId("answer-text").textContent = done ? `${capital(study.text.replace(/^(uncertain|not assessable): /, ""))}.` : "";
   byId("answer-more").textContent = done ? MORE[study.answer] : "";
   byId("key-slices").replaceChildren(...(done && !study.unknown && study.slices > 1 ? keySlices(study.key_slices, series, go) : []));
   byId("counts").textContent = done && study.slices > 1 ? `${capital(counts(study))}.` : "";
