@@ -57,6 +57,6 @@ def heat_volume(
     volume = np.zeros((grid.shape[0], *grid.heat), np.uint8)
     for plane, number in enumerate(grid.slices):
         if number and rows[number].content["evidence"].get(key):
-            probability = rows[number].content["finding"]["probabilities"][key]
+            probability = rows[number].content["finding"]["probabilities"].get(key, 0.0)
             volume[plane] = np.round(pictures[number].heat_steps(key, *grid.heat) * probability)
     return volume
