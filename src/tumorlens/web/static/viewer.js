@@ -132,7 +132,7 @@ export class Viewer extends EventTarget {
     const [w, h] = [this.slice.width * at.sx, this.slice.height * at.sy];
     const onto = ([x, y]) => [at.x + x * w, at.y + y * h];
     if (layers.includes("scan")) {
-      context.imageSmoothingEnabled = at.sx < 6; // beyond, pixels are shown as such
+      context.imageSmoothingEnabled = at.sx < 14; // beyond, pixels are shown as such
       context.drawImage(this.scan, at.x, at.y, w, h);
     }
     context.imageSmoothingEnabled = true;
