@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def test_only_one_s_own_are_deleted(guarded: Page, jpeg: bytes) -> None:
     guarded.http.put(f"/api/v1/cases/{case}/files", params={"name": "a.jpg"}, content=jpeg, headers=jane)
     guarded.post(f"/cases/{case}/start", headers=jane)
     while guarded.get(f"/cases/{case}", headers=jane).json()["status"] not in ("done", "failed"):
-        pass
+        time.sleep(0.1)
     new = {"slice": 1, "kind": "length", "points": [[0, 0], [1, 1]]}
     number = guarded.post(f"/cases/{case}/measurements", json=new, headers=joe).json()["id"]
     at = f"/api/v1/cases/{case}/measurements/{number}"
