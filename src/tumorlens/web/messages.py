@@ -12,6 +12,7 @@ from tumorlens.finding import FindingRecord
 from tumorlens.formats import Axis
 from tumorlens.place import SlicePlace
 from tumorlens.processes import Failed, Message
+from tumorlens.scan import Orientation
 
 
 class Rules(BaseModel):
@@ -56,7 +57,7 @@ class ReadCase(Message):
     """Read a case.
 
     Attributes:
-        folder: Its folder: `uploads` in; `files`, `slices` and `volumes` come out.
+        folder: Its folder: `uploads` in; `files` and `slices` come out.
         uploads: Number and name of what was uploaded.
         axis: The plane to cut volumes in.
         rules: How files are received.
@@ -80,6 +81,8 @@ class ValuesView(BaseModel):
         black: What the file's window shows as black.
         white: What it shows as white.
         inverted: Whether large values are dark.
+        tissue: Percentiles 5, 50, 97 and 99.9 of the values that are no background; None where nothing else is there.
+        unit: Of the values: "HU", or empty where they have none.
     """
 
     low: float
@@ -87,6 +90,8 @@ class ValuesView(BaseModel):
     black: float
     white: float
     inverted: bool
+    tissue: tuple[float, float, float, float] | None = None
+    unit: str = ""
 
 
 class SliceContent(BaseModel):
@@ -100,7 +105,10 @@ class SliceContent(BaseModel):
         spacing: mm between pixels, down and along the rows, where the file says.
         depth: How far the slice lies along the line across its plane, in mm, where the file says.
         values: What the numbers behind the picture mean; None where the file holds no more than the picture.
-        volume: Number of the volume it is a part of, where that is shown in three planes.
+        position: Centre of its first pixel in DICOM's patient space, in mm, where the file says.
+        orientation: Directions of its rows and columns there, where the file says.
+        space: Stand-in of that space; slices of one space lie where they lie to each other. Empty where none is known.
+        colour: Whether the picture has colours.
         uncertainty: 1 - the probability of the most probable class; 1 for an unknown scan.
         finding: As `tumorlens predict --json` gives it, for the most probable class.
         regions: Where the evidence is, by class: empty for an unknown scan, and without the class that means nothing
@@ -116,7 +124,10 @@ class SliceContent(BaseModel):
     spacing: tuple[float, float] | None
     depth: float | None
     values: ValuesView | None
-    volume: int | None
+    position: tuple[float, ...] | None = None
+    orientation: Orientation | None = None
+    space: str = ""
+    colour: bool = False
     uncertainty: float
     finding: FindingRecord
     regions: dict[str, Region | None]

@@ -145,6 +145,7 @@ class _Content:
         self._by_these = case.weights_sha256 == store.card.sha256
         self._names = {c.key: c.name for c in store.card.classes}
         self._slices, self._feedback = store.slices(case.id), store.feedback(case.id)
+        self._measured = store.measurements(case.id)
         self._study: dict[str, Any] = case.study or {}
         self._keys: list[int] = self._study.get("key_slices", [])
 
@@ -213,7 +214,7 @@ class _Content:
 
     def details(self) -> Iterator[tuple[Block, ...]]:
         """The parts after the first page."""
-        assessed = {f.slice for f in self._feedback}
+        assessed = {said.slice for said in (*self._feedback, *self._measured)}
         order = sorted(
             self._slices,
             key=lambda s: (s.number not in self._keys, s.number not in assessed, s.content["uncertainty"], s.number),
@@ -260,6 +261,9 @@ class _Content:
         for feedback in self._feedback:
             if feedback.slice == row.number:
                 yield Text(f"“{_assessment(feedback, self._names)}”", "small")
+        for measured in self._measured:
+            if measured.slice == row.number:
+                yield Text(f"Measured by {measured.reader}, {_when(measured.made)}: {measured.text}", "small")
 
     def _figures(self, row: Slice, *, captions: bool = True) -> Iterator[Figure]:
         """A slice as it is, and with its heat, where there is any."""

@@ -17,7 +17,6 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from tumorlens.card import WeightsCard
 from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, WeightsId
-from tumorlens.place import SlicePlace
 from tumorlens.study import SliceFinding, StudyFinding, find_in_study
 from tumorlens.study_record import StudyRecord
 from tumorlens.version import __version__
@@ -25,7 +24,20 @@ from tumorlens.web.arrival import harmless
 from tumorlens.web.database import Database
 from tumorlens.web.messages import FileFailed, Reply, SliceRead, StudyGiven, Total
 from tumorlens.web.pictures import SlicePictures
-from tumorlens.web.tables import DONE, FAILED, READING, UPLOADING, WAITING, Case, FailedFile, Feedback, Slice, Upload
+from tumorlens.web.series import SeriesView, series_of, slice_place
+from tumorlens.web.tables import (
+    DONE,
+    FAILED,
+    READING,
+    UPLOADING,
+    WAITING,
+    Case,
+    FailedFile,
+    Feedback,
+    Measurement,
+    Slice,
+    Upload,
+)
 
 SORTS = {
     "newest": (col(Case.created).desc(),),
@@ -210,7 +222,7 @@ class Store:
 
     def _study(self, slices: Sequence[Slice]) -> StudyFinding:
         """What the slices of a case say together."""
-        findings = [SliceFinding(FindingRecord.model_validate(s.content["finding"]), _place(s)) for s in slices]
+        findings = [SliceFinding(FindingRecord.model_validate(s.content["finding"]), slice_place(s)) for s in slices]
         return find_in_study(findings, self.card.classes, self.card.study)
 
     def _record(self, case: Case, slices: Sequence[Slice]) -> StudyRecord:
@@ -224,6 +236,10 @@ class Store:
     def slices(self, case_id: str) -> list[Slice]:
         """A case's slices, in order."""
         return self.database.all(_slices(case_id))
+
+    def series(self, case: Case) -> list[SeriesView]:
+        """A case's series as a reader sees them; while it is read, of the slices found so far."""
+        return series_of(self.slices(case.id), [s["reason"] for s in (case.study or {}).get("series", ())])
 
     def slice(self, case_id: str, number: int) -> Slice | None:
         """The row of a slice, or None."""
@@ -247,6 +263,23 @@ class Store:
         """Readers' assessments of a case, or of all, the oldest first."""
         query = select(Feedback).order_by(col(Feedback.said), col(Feedback.id))
         return self.database.all(query if case_id is None else query.where(Feedback.case_id == case_id))
+
+    def add_measurement(self, measurement: Measurement) -> Measurement:
+        """Keeps a measurement."""
+        with self.database.session() as session:
+            session.add(measurement)
+        return measurement
+
+    def measurements(self, case_id: str) -> list[Measurement]:
+        """What was measured in a case, in the order of its making."""
+        return self.database.all(
+            select(Measurement).where(Measurement.case_id == case_id).order_by(col(Measurement.id))
+        )
+
+    def delete_measurement(self, number: int) -> None:
+        """Deletes a measurement."""
+        with self.database.session() as session:
+            session.exec(delete(Measurement).where(col(Measurement.id) == number))
 
     def search(
         self, text: str, filters: dict[str, Any], sort: str, limit: int, offset: int
@@ -337,10 +370,3 @@ def _title(sources: Sequence[str]) -> str:
         return f"DICOM study, {len(sources)} slice{'s' * (len(sources) > 1)}"
     names = list(dict.fromkeys(source.rpartition(", slice ")[0] or source for source in sources))
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-
-
-def _place(s: Slice) -> SlicePlace:
-    """Where a slice belongs; cases of earlier versions know only its series and depth."""
-    if "place" in s.content:
-        return SlicePlace.model_validate(s.content["place"])
-    return SlicePlace(series=str(s.series), depth=s.content["depth"])
