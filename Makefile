@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cover lint e2e attack bench lock licences dist site clean
+.PHONY: help demo test cover lint e2e attack bench container lock licences dist site clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -29,7 +29,7 @@ e2e: $(VENV)/.dev  ## run the tests that need Debian's chromium, postgresql, ort
 	$(BIN)/python -m pytest tests/e2e --override-ini addopts="-ra --strict-markers"
 	TUMORLENS_TEST_DATABASE=postgresql $(BIN)/python -m pytest tests/web
 
-attack: $(VENV)/.dev  ## attack a node and a page on this machine; FULL=--full takes an hour
+attack: $(VENV)/.dev  ## attack node, page and command line on this machine; FULL=--full takes an hour
 	$(BIN)/python -m rehearsal.attack $(FULL)
 
 BENCH := build/bench
@@ -57,6 +57,9 @@ bench: $(VENV)/.dev  ## run the benchmarks in small sizes on phantoms
 	$(BIN)/python benchmarks/speed.py --scale 0.1 --files 300
 	$(BIN)/python benchmarks/page_load.py --scale 0.02
 	$(BIN)/python benchmarks/installed.py --rounds 1
+
+container: $(VENV)/.python  ## lint the container's file, and build it or run its steps in an empty environment
+	.ci/container
 
 lock: $(VENV)/.dev  ## pin what the container is made of, and write its bill of materials, into locks/
 	$(BIN)/python .ci/supply lock

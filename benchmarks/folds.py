@@ -5,10 +5,11 @@
 
 Each fold's network is tested on its own test part, one scan of each duplicate group. Temperature and the heat map's
 threshold are in its card, fitted on the other folds. Prints the table in Markdown: each fold, the mean over the folds,
-and the mean over those that `--chosen-on` does not name. `--clean` takes a manifest of `tumorlens data audit
---write-manifest`, and adds accuracy without test scans of which a copy stands in another fold. `--mirror` adds what the
-mean over each scan and its mirror image would give, for twice the time. `--studies progression --label glioma` adds a
-table of what each fold's network says of whole studies of another hospital.
+and the mean over those that `--chosen-on` does not name; and another of how often the networks are right, by how sure
+they are. `--clean` takes a manifest of `tumorlens data audit --write-manifest`, and adds accuracy without test scans of
+which a copy stands in another fold. `--mirror` adds what the mean over each scan and its mirror image would give, for
+twice the time. `--studies progression --label glioma` adds a table of what each fold's network says of whole studies of
+another hospital.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tumorlens.data.loader import Slices, load_slices
 from tumorlens.data.manifest import find_set, read_manifest
 from tumorlens.evaluation.heatmaps.counterfactual import ask, summarize_asked
 from tumorlens.evaluation.heatmaps.localization import judge_maps, summarize
-from tumorlens.evaluation.metrics import Estimate, score
+from tumorlens.evaluation.metrics import Estimate, Scores, score
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.evaluation.studies.measure import measure_studies
 from tumorlens.evaluation.studies.volumes import find_volumes
@@ -69,8 +70,8 @@ STUDY_TARGETS = {
 }
 
 
-def measure(folder: Path, slices: Slices) -> tuple[list[float], list[str], int]:
-    """The figures of one fold, the same with intervals, and the number of test scans."""
+def measure(folder: Path, slices: Slices) -> tuple[list[float], list[str], Scores]:
+    """The figures of one fold, the same with intervals, and its scores."""
     run, classifier = Run.open(folder), Classifier.load(folder)
     split = run.read_split(slices)
     assert split is not None
@@ -86,7 +87,21 @@ def measure(folder: Path, slices: Slices) -> tuple[list[float], list[str], int]:
     else:
         estimates += [Estimate(value=None, low=None, high=None)] * 2
     values = [e.value or 0.0 for e in estimates] + [scores.ece]
-    return values, [*map(shown, estimates), f"{scores.ece:.3f}"], scores.n
+    return values, [*map(shown, estimates), f"{scores.ece:.3f}"], scores
+
+
+def reliability(scored: Sequence[Scores]) -> list[list[str]]:
+    """How often the folds' networks were right on scans they never saw, by how sure they were; rows of a table."""
+    rows = []
+    for bins in zip(*(scores.reliability for scores in scored), strict=True):
+        full = [b for b in bins if b.count]
+        if full:
+            counts = [b.count for b in full]
+            sure, right = (
+                np.average([getattr(b, name) for b in full], weights=counts) for name in ("confidence", "accuracy")
+            )
+            rows.append([f"{bins[0].low:.2f}–{bins[0].high:.2f}", str(sum(counts)), f"{sure:.3f}", f"{right:.3f}"])
+    return rows
 
 
 def shown(estimate: Estimate) -> str:
@@ -128,14 +143,15 @@ def main() -> None:
     first = Classifier.load(places[0])
     every = load_slices(read_manifests(Run.open(places[0]).data), first.preprocessing)
     slices = one_per_group(every)
-    values, rows, seconds, counts = [], [], [], []
+    values, rows, seconds, counts, scored = [], [], [], [], []
     for place in places:
-        figures, cells, n = measure(place, slices)
+        figures, cells, scores = measure(place, slices)
+        scored.append(scores)
         log = read_log(Run.open(place).log)
         seconds += [row.seconds for row in log]
         counts.append(len(log))
         values.append(figures)
-        rows.append([place.name.removeprefix("fold-"), str(n), *cells])
+        rows.append([place.name.removeprefix("fold-"), str(scores.n), *cells])
     numbers = [int(p.name.removeprefix("fold-")) for p in places]
     blind = [i for i, number in enumerate(numbers) if number not in arguments.chosen_on]
     for name, chosen in (("mean", range(len(places))), (f"mean of {', '.join(str(numbers[i]) for i in blind)}", blind)):
@@ -148,6 +164,8 @@ def main() -> None:
     print(f"\n{first.card.network}, {size} x {size}, {parameters:,} parameters, {max(counts)} epochs")
     print(f"median {np.median(seconds):.1f} s an epoch, {sum(seconds) / len(places) / 60:.1f} min a fold\n")
     table(["fold", "scans", *COLUMNS], rows)
+    print()
+    table(["confidence", "scans", "mean confidence", "right"], reliability(scored))
     show_missed(arguments.runs, first.card.classes)
     if arguments.studies:
         show_studies(places, arguments.studies, arguments.label)

@@ -78,7 +78,7 @@ class NodeProcess:
         settings: Further settings of node.yaml.
     """
 
-    def __init__(self, folder: Path, archive: int = 0, *, commitment: bool = False, **settings: object) -> None:
+    def __init__(self, folder: Path, archive: int = 0, /, *, commitment: bool = False, **settings: object) -> None:
         self.folder, self.control = folder / "node", folder / "control"
         self.control.mkdir(parents=True)
         self.port = free_port()

@@ -68,7 +68,7 @@ def write_study(folder: Path, study: str, slices: int, **options: Any) -> list[P
 
 
 def pretend(paths: Sequence[Path], listener: Listener = SILENT) -> list[Dataset]:
-    """An `Analyse` that looks at nothing: one Secondary Capture a study, its UID made of the instances' UIDs."""
+    """An analysis that looks at nothing: one Secondary Capture a study, its UID made of the instances' UIDs."""
     sound = [path for path in paths if _is_sound(path, listener)]
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in sound]
     first = headers[0]
@@ -113,7 +113,7 @@ def prepare_pretend(folder: Path | None = None) -> Analyse:
         folder: It waits while "hold" is in it, and notes each study that it has analysed in "analysed".
     """
 
-    def run(paths: Sequence[Path], listener: Listener) -> list[Dataset]:
+    def run(paths: Sequence[Path], listener: Listener, _folder: Path) -> list[Dataset]:
         while folder is not None and (folder / "hold").exists():
             time.sleep(0.02)
         results = pretend(paths, listener)

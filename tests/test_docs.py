@@ -59,3 +59,24 @@ def test_a_page_of_the_site_may_fetch_nothing_from_elsewhere() -> None:
         hooks["on_page_markdown"]("see [the tests](../tests/web) and [data](data.md)")
         == "see the tests and [data](data.md)"
     )
+
+
+def test_the_figures_are_drawn_from_the_tables_of_the_docs(tmp_path: Path) -> None:
+    figures = runpy.run_path(str(ROOT / "docs" / "figures.py"))
+    estimate = figures["Estimate"].of
+    assert estimate("0.908 (0.898–0.918)") == figures["Estimate"](0.908, 0.898, 0.918)
+    assert estimate("9.5% (8.4–10.5)").high == pytest.approx(0.105)
+    assert estimate("**0.833**").low == 0.833
+    with pytest.raises(LookupError, match=r"docs/speed\.md: no line has 'nothing of the kind'"):
+        figures["read_table"]("speed.md", "nothing of the kind")
+    (row,) = (r for r in figures["read_table"]("benchmarks.md", "### The default", "fold") if r["fold"] == "mean")
+    texts = (
+        ROOT.joinpath("README.md").read_text("utf-8"),
+        ROOT.joinpath("docs", "benchmarks.md").read_text("utf-8").partition("## The weights")[0],
+    )
+    assert all(row["accuracy"] in text and row["macro AUC"] in text for text in texts)  # the figures that count agree
+    for name, draw in figures["FIGURES"].items():
+        draw().savefig(tmp_path / f"{name}.svg")
+        assert (ROOT / "docs" / "images" / f"{name}.svg").is_file()
+        pages = (ROOT / "docs" / page for page in ("benchmarks.md", "heatmaps.md", "speed.md"))
+        assert any(f"](images/{name}.svg)" in page.read_text("utf-8") for page in pages)

@@ -1,9 +1,11 @@
-"""Attacks on the node's port, the page's port and the output folder, on this machine alone."""
+"""Attacks on the node's port, the page's port, its API, and what is written, on this machine alone."""
 
 from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,32 +14,40 @@ MB = 1024**2
 MOST_GROWTH = 64 * MB
 """Bytes that a process may grow by, whatever is pushed into its port."""
 
+_POINTS = 6  # of a curve
+
 
 @dataclass(frozen=True)
 class Size:
     """How much is tried.
 
     Attributes:
-        name: "small", in a minute, or "full".
+        name: "small", in a few minutes, or "full".
         times: Times that a cheap thing is tried.
         megabytes: What is pushed into a port.
+        pushing: Seconds after which that is given up.
         seconds: How long something goes on.
         connections: Idle connections.
         kills: Processes that are killed.
+        requests: Requests of readers and programs, made up.
+        rounds: Cases that several requests race for.
         patience: Seconds for an answer amid it all; more in CI, whose machines are slow.
     """
 
     name: str
     times: int
     megabytes: int
+    pushing: float
     seconds: float
     connections: int
     kills: int
+    requests: int
+    rounds: int
     patience: float
 
 
-SMALL = Size("small", times=25, megabytes=100, seconds=6, connections=1100, kills=2, patience=5)
-FULL = Size("full", times=500, megabytes=1024, seconds=600, connections=1100, kills=100, patience=1)
+SMALL = Size("small", 25, 50, 3, 5, 1100, 2, 150, 6, 5)
+FULL = Size("full", 500, 1024, 180, 600, 1100, 100, 5000, 200, 1)
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ class Line:
 
     def __str__(self) -> str:
         verdict = "held" if self.held == self.tried else f"FELL {self.tried - self.held}"
-        return f"{self.name:52} tried {self.tried:5}  held {self.held:5}  {verdict:9} {self.note}".rstrip()
+        return f"{self.name:56} tried {self.tried:5}  held {self.held:5}  {verdict:9} {self.note}".rstrip()
 
 
 Attack = Callable[[Size, Path], Iterator[Line]]
@@ -71,10 +81,40 @@ def memory(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS"))
 
 
-def memory_of_all(pid: int) -> int:
-    """Bytes that a process and those below it hold."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    return memory(pid) + sum(memory_of_all(int(child)) for child in children)
+class Watch:
+    """What a process's memory does in the block, compared with a number of bytes."""
+
+    def __init__(self, pid: int, before: int) -> None:
+        self._pid, self._before = pid, before
+        self._grown: list[int] = []
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while True:
+            self._grown.append(memory(self._pid) - self._before)
+            if self._done.wait(0.05):
+                return
+
+    @property
+    def most(self) -> int:
+        """Bytes that it grew by, at most."""
+        return max(self._grown)
+
+    @property
+    def curve(self) -> str:
+        """How it grew: points at equal distances from the beginning to the end, and the most."""
+        last = len(self._grown) - 1
+        points = [self._grown[last * i // (_POINTS - 1)] for i in range(_POINTS)]
+        return f"memory {' '.join(f'{point / MB:+.0f}' for point in points)}, at most {self.most / MB:+.0f} MB"
 
 
 def connect(port: int, *, address: str = "127.0.0.1", seconds: float = 5.0) -> socket.socket:
@@ -82,16 +122,25 @@ def connect(port: int, *, address: str = "127.0.0.1", seconds: float = 5.0) -> s
     return socket.create_connection((address, port), seconds)
 
 
-def push(connection: socket.socket, block: bytes, size: int) -> int:
-    """Sends a block again and again until so many bytes have gone or the other side ends it; gives their number."""
-    gone = 0
-    try:
-        while gone < size:
-            connection.sendall(block)
-            gone += len(block)
-    except OSError:
-        pass
-    return gone
+def push(opened: Callable[[], socket.socket], first: bytes, again: bytes, size: Size) -> tuple[int, int]:
+    """Sends something again and again, and in another connection when the other side ends one.
+
+    Gives the bytes that went, and the connections they took.
+    """
+    gone = connections = 0
+    until, most = time.monotonic() + size.pushing, size.megabytes * MB
+    while gone < most and time.monotonic() < until:
+        connections += 1
+        try:
+            with opened() as connection:
+                connection.sendall(first)
+                rest = memoryview(again)
+                while gone < most and time.monotonic() < until:
+                    sent = connection.send(rest)
+                    gone, rest = gone + sent, rest[sent:] or memoryview(again)
+        except OSError:
+            continue
+    return gone, connections
 
 
 def environment() -> dict[str, str]:

@@ -5,26 +5,34 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-from rehearsal.attack import FULL, SMALL, Attack, dimse, http, outputs
+from rehearsal.attack import FULL, SMALL, Attack, api, dimse, disks, files, http, outputs
 
-ATTACKS: dict[str, Attack] = {"dimse": dimse.attack, "http": http.attack, "outputs": outputs.attack}
+ATTACKS: dict[str, Attack] = {
+    "dimse": dimse.attack,
+    "http": http.attack,
+    "api": api.attack,
+    "outputs": outputs.attack,
+    "disks": disks.attack,
+    "files": files.attack,
+}
 
 
 def main() -> int:
     """Attacks, and prints the table."""
     parser = argparse.ArgumentParser(prog="python -m rehearsal.attack", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*ATTACKS, []], help="which; all without")
-    parser.add_argument("--full", action="store_true", help="at full size: an hour instead of a minute")
+    parser.add_argument("--full", action="store_true", help="at full size: an hour instead of some minutes")
     asked = parser.parse_args()
-    fell = 0
+    fell, began = 0, time.monotonic()
     with tempfile.TemporaryDirectory(prefix="attack") as folder:
         for name in asked.names or ATTACKS:
             for line in ATTACKS[name](FULL if asked.full else SMALL, Path(folder)):
                 print(line, flush=True)  # noqa: T201
                 fell += line.tried - line.held
-    print(f"{fell} fell" if fell else "all held")  # noqa: T201
+    print(f"{f'{fell} fell' if fell else 'all held'}, after {time.monotonic() - began:.0f} s")  # noqa: T201
     return int(fell > 0)
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import struct
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from rehearsal.archive import send
-from rehearsal.attack import MB, MOST_GROWTH, Line, Size, connect, memory, push
+from rehearsal.attack import MB, MOST_GROWTH, Line, Size, Watch, connect, memory, push
 from rehearsal.kills import NodeProcess
 from rehearsal.phantoms import make_instance
 from tumorlens.errors import PeerError
@@ -83,16 +84,12 @@ class _Target:
             return False
         return True
 
-    def associate(self) -> object:
+    def associate(self) -> socket.socket:
         """A connection with an association."""
         connection = connect(self.port)
         connection.sendall(request())
         connection.recv(65536)
         return connection
-
-    def grown(self) -> int:
-        """Bytes that it has grown by."""
-        return memory(self.pid) - self.memory
 
     def mutated(self, content: bytes) -> bytes:
         """Some bytes changed."""
@@ -153,36 +150,22 @@ def _health_checks(target: _Target, size: Size) -> Line:
 
 
 def _pushed(target: _Target, size: Size) -> Iterator[Line]:
-    """Bytes without end, in every way a stranger may send them. The most memory meanwhile counts."""
-    block = bytes(MB)
+    """Bytes without end, in every way a stranger may send them, in one connection after the other."""
     oversized = struct.pack(">BBI", 4, 0, _ENDLESS)
     kinds = {
-        "a request of 4 GB": (b"\x01\x00" + struct.pack(">I", _ENDLESS), block, False),
-        "a PDU of 4 GB": (oversized, block, True),
-        "an instance without end": (_STORE, data(3, 0, bytes(100_000)), True),
-        "a command without end": (b"", data(3, 1, bytes(100_000)), True),
-        "a data set without a command": (b"", data(3, 0, bytes(100_000)), True),
+        "requests of 4 GB": (b"\x01\x00" + struct.pack(">I", _ENDLESS), bytes(MB), False),
+        "PDUs of 4 GB": (oversized, bytes(MB), True),
+        "instances without end": (_STORE, data(3, 0, bytes(100_000)), True),
+        "commands without end": (b"", data(3, 1, bytes(100_000)), True),
+        "data sets without a command": (b"", data(3, 0, bytes(100_000)), True),
         "C-ECHOs without waiting": (b"", _ECHO * 1000, True),
     }
     for name, (first, again, associated) in kinds.items():
-        connection = target.associate() if associated else connect(target.port)
-        most, done = 0, threading.Event()
-
-        def watch(done: threading.Event = done) -> None:
-            nonlocal most
-            while not done.wait(0.05):
-                most = max(most, target.grown())
-
-        watching = threading.Thread(target=watch)
-        watching.start()
-        with suppress(OSError):
-            connection.sendall(first)  # type: ignore[attr-defined]
-        gone = push(connection, again, size.megabytes * MB)  # type: ignore[arg-type]
-        done.set()
-        watching.join()
-        connection.close()  # type: ignore[attr-defined]
-        held = most < MOST_GROWTH and target.echo()
-        yield Line(f"DIMSE: {name}", 1, int(held), f"{gone // MB} MB sent, memory +{most // MB} MB")
+        opened = target.associate if associated else partial(connect, target.port)
+        with Watch(target.pid, target.memory) as watch:
+            gone, connections = push(opened, first, again, size)
+        held = watch.most < MOST_GROWTH and target.echo()
+        yield Line(f"DIMSE: {gone // MB} MB in {name}", connections, connections if held else 0, watch.curve)
 
 
 def _mutated(target: _Target, size: Size) -> Iterator[Line]:
@@ -190,11 +173,11 @@ def _mutated(target: _Target, size: Size) -> Iterator[Line]:
     for name, associated in (("association requests", False), ("commands", True)):
         answered = 0
         for number in range(size.times):
-            connection = target.associate() if associated else connect(target.port)
             content = _ECHO + _STORE + data(3, 2, os.urandom(100)) if associated else request()
-            with suppress(OSError):
-                connection.sendall(target.mutated(content))  # type: ignore[attr-defined]
-            connection.close()  # type: ignore[attr-defined]
+            with suppress(OSError), target.associate() if associated else connect(target.port) as connection:
+                connection.sendall(target.mutated(content))
+                connection.settimeout(0.2)
+                connection.recv(1000)  # most of them are sound enough to take a place, which has to be free again
             if number % 10 == 0:
                 answered += target.echo()
         yield Line(f"DIMSE: C-ECHO amid mutated {name}", -(-size.times // 10), answered)
@@ -204,7 +187,7 @@ def _dripped(target: _Target, size: Size) -> Line:
     """A request that comes byte by byte, for as long as it is heard."""
     connections = [connect(target.port) for _ in range(min(size.times, 100))]
     echoes = []
-    for number in range(round(min(size.seconds, 15))):
+    for number in range(round(min(size.seconds, 60))):
         for connection in connections:
             with suppress(OSError):
                 connection.sendall(request()[number : number + 1])

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import http.client
+import shlex
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
-from rehearsal.attack import MB, MOST_GROWTH, Line, Size, connect, environment, memory, push
+from rehearsal.attack import MB, MOST_GROWTH, Line, Size, Watch, connect, environment, memory, push
 from rehearsal.kills import free_port, wait_for
 from tumorlens import limits
 
@@ -27,14 +28,14 @@ class Page:
     def __init__(self, folder: Path, patience: float, *options: str) -> None:
         self._patience = patience
         self.port, self.home, self._log = free_port(), folder / "home", folder / "log"
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         command = f"ulimit -n {_FILES}; exec {sys.executable} -m tumorlens serve --no-open --port {self.port} "
-        command += f"--home {self.home} --workers 1 {' '.join(options)}"
+        command += f"--home {shlex.quote(str(self.home))} --workers 1 {' '.join(options)}"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own command
                 ["/bin/sh", "-c", command], stdout=log, stderr=log, env=environment()
             )
-        wait_for(lambda: self.is_well(patience=20), 180)
+        wait_for(lambda: self.is_well(patience=20), 600)
 
     def is_well(self, address: str = "127.0.0.1", patience: float = 0.0) -> bool:
         """Whether it answers /healthz in time."""
@@ -83,55 +84,41 @@ def attack(size: Size, folder: Path) -> Iterator[Line]:
 
 def _held(page: Page, name: str, count: int, first: bytes, drip: bytes = b"", *, address: str = "127.0.0.1") -> Line:
     """Connections that are held, and whether others are answered meanwhile."""
-    before, held = memory(page.process.pid), list[socket.socket]()
-    try:
-        for _ in range(count):
-            with suppress(OSError):
-                held.append(connect(page.port))
-                held[-1].sendall(first)
-        answers = []
-        for _ in range(5):
-            for connection in held if drip else ():
+    held, answers = list[socket.socket](), list[bool]()
+    with Watch(page.process.pid, memory(page.process.pid)) as watch:
+        try:
+            for _ in range(count):
                 with suppress(OSError):
-                    connection.sendall(drip)
-            answers.append(page.is_well(address))
-            time.sleep(0.2)
-        grown = memory(page.process.pid) - before
-    finally:
-        for connection in held:
-            connection.close()
+                    held.append(connect(page.port))
+                    held[-1].sendall(first)
+            for _ in range(5):
+                for connection in held if drip else ():
+                    with suppress(OSError):
+                        connection.sendall(drip)
+                answers.append(page.is_well(address))
+                time.sleep(0.2)
+        finally:
+            for connection in held:
+                connection.close()
     wait_for(page.is_well, 30)
-    held_up = sum(answers) if grown < MOST_GROWTH else 0
-    return Line(f"HTTP: /healthz amid {name}", len(answers), held_up, f"memory +{grown // MB} MB")
+    return Line(f"HTTP: /healthz amid {name}", 5, sum(answers) if watch.most < MOST_GROWTH else 0, watch.curve)
 
 
 def _pushed(page: Page, size: Size) -> Iterator[Line]:
-    """Bytes without end. The most memory meanwhile counts."""
+    """Bytes without end, in one connection after the other."""
     chunked = b"POST /api/v1/%s HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunk = b"%x\r\n%s\r\n" % (MB, bytes(MB))
     kinds = {
-        "a head without end": (b"GET / HTTP/1.1\r\n", b"X-Header: " + b"y" * 1000 + b"\r\n"),
-        "an upload without end": (chunked % b"findings", chunk),
-        "a body without end": (chunked % b"cases", chunk),
+        "heads without end": (b"GET / HTTP/1.1\r\n", b"X-Header: " + b"y" * 1000 + b"\r\n"),
+        "uploads without end": (chunked % b"findings", chunk),
+        "bodies without end": (chunked % b"cases", chunk),
         "requests without waiting": (b"", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000),
     }
     for name, (first, again) in kinds.items():
-        before, most, done = memory(page.process.pid), 0, threading.Event()
-
-        def watch(before: int = before, done: threading.Event = done) -> None:
-            nonlocal most
-            while not done.wait(0.05):
-                most = max(most, memory(page.process.pid) - before)
-
-        watching = threading.Thread(target=watch)
-        watching.start()
-        with connect(page.port) as connection:
-            connection.sendall(first)
-            gone = push(connection, again, size.megabytes * MB)
-        done.set()
-        watching.join()
-        held = most < MOST_GROWTH and page.is_well()
-        yield Line(f"HTTP: {name}", 1, int(held), f"{gone // MB} MB sent, memory +{most // MB} MB")
+        with Watch(page.process.pid, memory(page.process.pid)) as watch:
+            gone, connections = push(partial(connect, page.port), first, again, size)
+        held = watch.most < MOST_GROWTH and page.is_well()
+        yield Line(f"HTTP: {gone // MB} MB in {name}", connections, connections if held else 0, watch.curve)
 
 
 def _timed(page: Page) -> Iterator[Line]:

@@ -197,6 +197,11 @@ def write_card(card: WeightsCard, weights: Path) -> None:
     write_atomically(weights.with_suffix(".json"), (card.model_dump_json(indent=1) + "\n").encode())
 
 
+def read_weights(path: Path, card: WeightsCard) -> bytes:
+    """Reads the weights file of a card; errors are those of `read_checked`."""
+    return read_checked(path, card.sha256, "is damaged or not the file its card describes; get the pair again")
+
+
 def read_checked(path: Path, sha256: str, mismatch: str) -> bytes:
     """Reads a file that a card vouches for.
 

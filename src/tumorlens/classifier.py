@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from tumorlens.card import HeatMapRule, WeightsCard, find_weights, read_card
+from tumorlens.card import HeatMapRule, WeightsCard, find_weights, read_card, read_weights
 from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.engines import Answers, Engine, Target
 from tumorlens.engines.graph import Graph, graph_beside
@@ -103,6 +103,7 @@ class Classifier:
         if engine == "graph" and graph is None:
             raise ModelError(f"{path}: has no graph beside it; write one with: tumorlens export --weights {weights}")
         if graph is not None and engine != "torch" and (device == "cpu" or (device == "auto" and not _accelerated())):
+            read_weights(path, card)  # the graph answers; but a pair of which one is damaged is none
             return cls(Graph(graph, card, threads), weights)
         what = f"{weights}: weights without a graph beside them" if graph is None else f"computing on {device!r}"
         return cls(_eager(weights, device, what), weights)

@@ -33,9 +33,9 @@ class SlicePlace(BaseModel, frozen=True):
     def of(cls, scan: Scan) -> SlicePlace:
         """The place of a scan."""
         return cls(
-            study=_stand_in(scan.study),
-            series=_stand_in(scan.series or scan.source),
-            instance=_stand_in(scan.instance and f"{scan.instance} {scan.frame}"),
+            study=stand_in(scan.study),
+            series=stand_in(scan.series or scan.source),
+            instance=stand_in(scan.instance and f"{scan.instance} {scan.frame}"),
             number=(scan.number or 0, scan.frame),
             orientation=scan.orientation,
             depth=scan.depth,
@@ -43,7 +43,7 @@ class SlicePlace(BaseModel, frozen=True):
         )
 
 
-def _stand_in(identifier: str | None) -> str:
+def stand_in(identifier: str | None) -> str:
     """A short stand-in for an identifier, so that none is ever written."""
     if not identifier:
         return ""

@@ -168,10 +168,10 @@ class WorkerProcess(Generic[Kind]):
             if self._ending:
                 raise InterruptedError("the worker is not wanted any more")
             ours, theirs = context.Pipe()
-            self._process = context.Process(target=self._main, args=(theirs, *self._arguments), daemon=True)
-            self._process.start()
+            process = context.Process(target=self._main, args=(theirs, *self._arguments), daemon=True)
+            process.start()
             theirs.close()
-            self._connection = ours
+            self._process, self._connection = process, ours
         # Limits of time are for files, and do not begin before the process has loaded what it runs.
         try:
             if ours.poll(_START_SECONDS) and ours.recv_bytes() == _READY:

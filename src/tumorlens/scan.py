@@ -65,6 +65,9 @@ class Scan:
             picture shows.
         depth: How far the slice lies along the line across its plane, in mm from the file's own origin, where known.
         orientation: How its rows and columns lie in the patient, where known.
+        position: Centre of its first pixel in DICOM's patient space, in mm, where known.
+        space: Identifier of the space that positions are in, where known. Slices of one space lie where they lie to
+            each other.
         study: Identifier of the study, or of the volume that stands for one, where the file has one.
         instance: Identifier of the image itself: the same image in two files has the same.
         number: The image's place in its series, as the scanner counts.
@@ -83,6 +86,8 @@ class Scan:
     values: Values | None = field(default=None, repr=False)
     depth: float | None = None
     orientation: Orientation | None = None
+    position: tuple[float, ...] | None = None
+    space: str | None = field(default=None, repr=False)
     study: str | None = field(default=None, repr=False)
     instance: str | None = field(default=None, repr=False)
     number: int | None = None

@@ -52,3 +52,22 @@ def test_accounts_from_the_command_line(tmp_path: Path) -> None:
     assert run("remove", "jane").exit_code == 0
     (tmp_path / "short").write_text("short")
     assert "shorter than 12" in str(run("add", "eve", "--password-file", str(tmp_path / "short")).exception)
+
+
+@pytest.mark.parametrize(
+    ("page", "arguments", "words"),
+    [
+        ("", [], "add a line 'page: {}'"),
+        ("page: {}", ["--weights", "cnn_lstm_attention_fast"], "beside a node the page has the node's"),
+        ("page: {destinations: [pacs]}", [], "pacs is not among destinations"),
+    ],
+)
+def test_serve_says_what_is_wrong_with_its_node(tmp_path: Path, page: str, arguments: list[str], words: str) -> None:
+    config = tmp_path / "node.yaml"
+    config.write_text(f"folder: node\nweights: cnn_lstm\n{page}\n")
+    given = ["serve", "--home", str(tmp_path / "home"), "--no-open", "--node", str(config), *arguments]
+    result = CliRunner().invoke(app, given)
+
+    assert result.exit_code != 0
+    assert words in str(result.exception)
+    assert not (tmp_path / "node").exists()

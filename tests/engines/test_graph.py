@@ -14,6 +14,7 @@ from tests.engines.conftest import make
 from tumorlens.classifier import Classifier
 from tumorlens.engines.eager import Eager
 from tumorlens.engines.export import export_graph
+from tumorlens.engines.graph import Graph
 from tumorlens.errors import ChecksumMismatch, ModelError
 from tumorlens.formats import read_scans
 from tumorlens.model.weights import load_weights, save_weights
@@ -43,6 +44,17 @@ def test_a_damaged_graph_is_refused(tmp_path: Path) -> None:
         Classifier.load(weights)
     path.unlink()
     assert isinstance(Classifier.load(weights).engine, Eager)
+
+
+def test_a_bit_that_is_flipped_beside_a_good_graph_is_noticed(tmp_path: Path) -> None:
+    weights = make("cnn", tmp_path)
+    export_graph(weights)
+    assert isinstance(Classifier.load(weights).engine, Graph)
+    data = bytearray(weights.read_bytes())
+    data[-3] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(ChecksumMismatch, match=r"w\.safetensors: is damaged .* get the pair again"):
+        Classifier.load(weights)
 
 
 def test_a_picture_is_read_without_pytorch(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from sklearn import metrics as sk
 from tests.evaluation.conftest import MakePredictions
 from tumorlens.classes import BRAIN_TUMORS, ClassSet
 from tumorlens.errors import ConfigError, DataError
-from tumorlens.evaluation.metrics import Scores, classification_report_text, score
+from tumorlens.evaluation.metrics import Estimate, Scores, classification_report_text, score
 from tumorlens.evaluation.predictions import Predictions
 
 
@@ -217,3 +217,14 @@ def test_json_round_trip(make_predictions: MakePredictions) -> None:
     text = s.model_dump_json()
     assert Scores.model_validate_json(text) == s
     assert json.loads(text)["accuracy"].keys() == {"value", "low", "high"}
+
+
+def test_scores_show_themselves_in_a_notebook(make_predictions: MakePredictions) -> None:
+    scores = score(make_predictions(60, groups=12), resamples=50)
+    html = scores._repr_html_()
+    assert f"<td>accuracy</td><td>{scores.accuracy}</td>" in html
+    assert "60 scans of 12 groups" in html
+    assert f"<td>{scores.classes[0].recall}</td>" in html
+    assert "<li>Only 12 groups" in html
+    assert str(Estimate(value=0.5, low=0.25, high=0.75)) == "0.500 (0.250 to 0.750)"
+    assert (str(Estimate(value=0.5)), str(Estimate(value=None))) == ("0.500", "")

@@ -33,7 +33,7 @@ Start = Callable[..., AnalysisProcess]
 
 
 def _leaky() -> Analyse:
-    def run(paths: Sequence[Path], _listener: Listener) -> list[Dataset]:
+    def run(paths: Sequence[Path], _listener: Listener, _folder: Path) -> list[Dataset]:
         raise ValueError(pydicom.dcmread(paths[0]).PatientName)
 
     return run
@@ -44,7 +44,7 @@ def _told() -> Analyse:
 
 
 def _dies() -> Analyse:
-    def run(_paths: Sequence[Path], _listener: Listener) -> list[Dataset]:
+    def run(_paths: Sequence[Path], _listener: Listener, _folder: Path) -> list[Dataset]:
         ctypes.string_at(0)
         return []
 
@@ -52,7 +52,7 @@ def _dies() -> Analyse:
 
 
 def _hangs() -> Analyse:
-    def run(_paths: Sequence[Path], _listener: Listener) -> list[Dataset]:
+    def run(_paths: Sequence[Path], _listener: Listener, _folder: Path) -> list[Dataset]:
         time.sleep(600)
         return []
 
@@ -60,7 +60,7 @@ def _hangs() -> Analyse:
 
 
 def _greedy() -> Analyse:
-    def run(paths: Sequence[Path], _listener: Listener) -> list[Dataset]:
+    def run(paths: Sequence[Path], _listener: Listener, _folder: Path) -> list[Dataset]:
         return pretend(paths) if bytearray(8 << 30) else []
 
     return run
@@ -69,7 +69,7 @@ def _greedy() -> Analyse:
 def _real() -> Analyse:
     classifier = Classifier(BrightEngine())
 
-    def run(paths: Sequence[Path], listener: Listener) -> list[Dataset]:
+    def run(paths: Sequence[Path], listener: Listener, _folder: Path) -> list[Dataset]:
         return make_results(analyse(paths, classifier, listener=listener), classifier.card)
 
     return run
@@ -101,7 +101,7 @@ def _hang() -> None:
 
 
 def _pids() -> Analyse:
-    def run(paths: Sequence[Path], _listener: Listener) -> list[Dataset]:
+    def run(paths: Sequence[Path], _listener: Listener, _folder: Path) -> list[Dataset]:
         (ds,) = pretend(paths)
         ds.ImageComments = str(os.getpid())
         return [ds]
@@ -254,3 +254,11 @@ def test_the_nodes_end_blames_nobody(start: Start, study: list[Path], folder: Pa
     with pytest.raises(InterruptedError):
         process.run(study, folder)
     timer.join()
+
+
+def test_a_node_that_has_ended_begins_no_study(start: Start, study: list[Path], folder: Path) -> None:
+    process = start()
+    process.end()
+    with pytest.raises(InterruptedError):
+        process.run(study, folder)
+    assert process._process is None

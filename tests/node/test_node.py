@@ -29,7 +29,7 @@ from tumorlens.node.status import dead_letters, retry, study_states, totals
 
 
 def _three_kinds() -> Analyse:
-    def run(paths: Sequence[Path], listener: Listener) -> list[Dataset]:
+    def run(paths: Sequence[Path], listener: Listener, _folder: Path) -> list[Dataset]:
         results = []
         for number, kind in enumerate(("1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.30"), 1):
             (ds,) = pretend(paths, listener)

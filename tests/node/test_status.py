@@ -17,7 +17,7 @@ from tumorlens.node.status import dead_letters, retry
 
 
 def _fails() -> Analyse:
-    def run(paths: Sequence[Path], listener: Listener) -> list[Dataset]:
+    def run(paths: Sequence[Path], listener: Listener, _folder: Path) -> list[Dataset]:
         if len(paths) < 3:
             raise ValueError("too few")
         return pretend(paths, listener)

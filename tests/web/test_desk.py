@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.web.conftest import Page
+from tumorlens.web.app import create_app
 from tumorlens.web.settings import Settings
 
 
@@ -79,3 +81,22 @@ def test_what_a_stopped_server_left_is_taken_up(
     assert second.wait(half)["slices"] == 12
     assert len(second.get(f"/cases/{half}/slices").json()) == 12
     assert not (settings.cases / "0123456789abcdef").exists()
+
+
+def test_who_stops_watching_leaves_nothing(make_settings: Callable[..., Settings]) -> None:
+    app = create_app(make_settings())
+    desk = app.state.parts.desk
+
+    async def run() -> None:
+        events = desk.watch()
+        waiting = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0.05)
+        assert desk.watchers == 1
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await asyncio.sleep(0)
+        assert desk.watchers == 0
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(run())
+    app.state.parts.store.database.close()

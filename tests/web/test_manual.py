@@ -21,6 +21,7 @@ def test_every_operation_is_there_once(shared_page: Page) -> None:
     for operation in every:
         assert text.count(f'id="{operation.key}"') == 1
         assert f'href="#{operation.key}"' in text
+    assert "`" not in text
     assert text.count('<form class="try"') == len([operation for operation in every if operation.tried])
 
 

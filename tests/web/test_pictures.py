@@ -1,34 +1,32 @@
 from __future__ import annotations
 
-import gzip
-import io
 from pathlib import Path
 
-import nibabel
 import numpy as np
-from PIL import Image
 
-from tests.web.conftest import Page
+from tumorlens.evidence import Evidence
+from tumorlens.scan import Scan, Values
+from tumorlens.web.pictures import SlicePictures
 
 
-def test_a_nifti_volume_is_shown_in_three_planes(page: Page, nifti: bytes, tmp_path: Path) -> None:
-    case = page.read({"volume.nii.gz": nifti})
-    slices = page.get(f"/cases/{case['id']}/slices").json()
-    (tmp_path / "volume.nii.gz").write_bytes(nifti)
-    original = nibabel.Nifti1Image.from_filename(tmp_path / "volume.nii.gz")
-    volumes = {}
-    for part in ("scan", "heat-meningioma"):
-        answer = page.get(f"/cases/{case['id']}/volumes/{slices[0]['volume']}/{part}.nii.gz")
-        assert answer.status_code == 200
-        volumes[part] = nibabel.Nifti1Image.from_bytes(gzip.decompress(answer.content))
+def test_values_and_heat_come_back_as_they_were_written(tmp_path: Path) -> None:
+    numbers = np.linspace(-50, 900, 64 * 48, dtype=np.float32).reshape(64, 48)
+    scan = Scan((numbers + 50) / 950, "a", values=Values(numbers, -50, 900))
+    heat = np.zeros((64, 48), np.float32)
+    heat[10:20, 5:15] = 1
+    pictures = SlicePictures(tmp_path / "1")
+    meaning = pictures.write(scan, {"glioma": Evidence(heat, None)})
+    assert meaning is not None
+    back = meaning.low + pictures.steps(64, 48) / 65535 * (meaning.high - meaning.low)
+    assert np.abs(back - numbers).max() < 0.01
+    assert meaning.tissue is not None
+    least, middle, high, most = meaning.tissue
+    assert 0 < least < middle < high < most <= 900
+    assert (pictures.heat_steps("glioma", 64, 48) == np.round(heat * 255)).all()
+    assert pictures.heat_steps("glioma", 32, 24).max() > 200
 
-    assert np.allclose(volumes["scan"].affine, original.affine)
-    assert np.abs(volumes["scan"].get_fdata() - original.get_fdata()).max() <= 1
-    assert volumes["heat-meningioma"].shape == original.shape
-    assert page.get(f"/cases/{case['id']}/volumes/1/heat-cat.nii.gz").status_code == 404
-    # A picture's heat lies in the volume where the picture's pixels do.
-    shown = max(slices, key=lambda s: s["finding"]["probabilities"].get("meningioma", 0))
-    heat = np.asarray(Image.open(io.BytesIO(page.http.get(shown["heat"]["meningioma"]).content)), float)
-    plane = volumes["heat-meningioma"].get_fdata()[:, :, shown["finding"]["frame"]]
-    weighed = heat * shown["finding"]["probabilities"]["meningioma"]
-    assert np.abs(plane[::-1, ::-1].T - weighed).max() <= 1
+
+def test_a_picture_without_values_has_the_steps_of_its_grey(tmp_path: Path) -> None:
+    pictures = SlicePictures(tmp_path / "1")
+    assert pictures.write(Scan(np.full((8, 8), 0.5, np.float32), "a"), {}) is None
+    assert (pictures.steps(8, 8) == 128 * 257).all()

@@ -1,16 +1,25 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from tests.web.conftest import Page
+from tumorlens.errors import AnalysisFailed
+from tumorlens.web import pool as pools
+from tumorlens.web.messages import Done, FindInFile
+from tumorlens.web.pool import Pool
+from tumorlens.web.settings import Settings
 
 
 def saved(image: Image.Image, kind: str = "PNG") -> bytes:
@@ -92,3 +101,86 @@ def test_what_takes_too_much_memory_is_refused(open_page: Callable[..., Page], j
     assert greedy["status"] == "failed"
     assert "memory" in greedy["error"]
     assert page.read({"good.jpg": jpeg})["status"] == "done"
+
+
+class Stub:
+    """A worker that takes its time."""
+
+    def __init__(self, *, running: bool, seconds: float) -> None:
+        self.running, self.busy, self.seconds, self.starts = running, False, seconds, 0
+
+    async def start(self) -> None:
+        await asyncio.sleep(0.1)
+        self.running, self.starts = True, self.starts + 1
+
+    async def stop(self) -> None:
+        await asyncio.sleep(0.1)
+        self.running = False
+
+    async def ask(self, _command: Any) -> AsyncIterator[Done]:
+        await asyncio.sleep(self.seconds)
+        yield Done()
+
+
+async def _ask(pool: Pool, seconds: float) -> None:
+    command = FindInFile(path=Path("scan.png"), name="scan.png", axis="axial", target=None, pictures=False)
+    async with contextlib.aclosing(pool.ask(command, seconds, quick=True)) as messages:
+        async for _ in messages:
+            pass
+
+
+def _pool_of(settings: Settings, worker: Stub) -> Pool:
+    pool = Pool(settings)
+    pool._workers = [worker]  # type: ignore[list-item]
+    return pool
+
+
+def test_a_worker_is_free_again_however_often_whoever_asked_is_cancelled(
+    make_settings: Callable[..., Settings],
+) -> None:
+    async def run() -> None:
+        worker = Stub(running=True, seconds=3600)
+        asking = asyncio.create_task(_ask(_pool_of(make_settings(), worker), 3600))
+        for _ in range(3):  # while it is asked, stopped and started
+            await asyncio.sleep(0.07)
+            asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await asyncio.sleep(0.5)
+        assert (worker.busy, worker.running, worker.starts) == (False, True, 1)
+
+    asyncio.run(run())
+
+
+def test_a_pool_that_closes_starts_no_worker_again(make_settings: Callable[..., Settings]) -> None:
+    async def run() -> None:
+        worker = Stub(running=True, seconds=3600)
+        pool = _pool_of(make_settings(), worker)
+        asking = asyncio.create_task(_ask(pool, 3600))
+        await asyncio.sleep(0.05)
+        pool.close()
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await pool.stop()
+        assert (worker.busy, worker.running, worker.starts) == (False, False, 0)
+
+    asyncio.run(run())
+
+
+def test_the_start_of_a_worker_is_not_in_the_time_of_what_is_asked(make_settings: Callable[..., Settings]) -> None:
+    worker = Stub(running=False, seconds=0)
+    asyncio.run(_ask(_pool_of(make_settings(), worker), 0.05))
+    assert worker.starts == 1
+
+
+def test_a_worker_that_does_not_start_in_time_does_not_stay_half_started(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "_START_SECONDS", 0.05)
+
+    async def run() -> None:
+        (worker,) = Pool(make_settings())._workers
+        with pytest.raises(AnalysisFailed, match=r"within 0\.05 seconds"):
+            await worker.start()
+        assert not worker.running
+
+    asyncio.run(run())

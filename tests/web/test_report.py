@@ -121,6 +121,26 @@ def test_a_long_case_shows_its_key_slices_and_those_spoken_of(shared_page: Page,
     assert set(case["study"]["key_slices"]) | {20} <= set(details)
 
 
+def test_what_a_card_says_is_not_said_of_a_case_that_other_weights_read(shared_page: Page, jpeg: bytes) -> None:
+    case = shared_page.read({"other.jpg": jpeg + b"other"})
+    shared_page.parts.store.update(case["id"], weights_name="older", weights_sha256="0" * 64)
+    report = report_of(shared_page, case["id"])
+    said = words(report.first) + words(block for part in report.parts for block in part)
+
+    card = shared_page.parts.card
+    assert not [caution for caution in (*card.cautions, card.data) if caution in said]
+    assert "What is known of older stands in its card" in said
+    assert f"weights older, sha256 {'0' * 64}" in said
+
+
+def test_what_was_measured_stands_with_its_slice(shared_page: Page, jpeg: bytes) -> None:
+    case = shared_page.read({"a.jpg": jpeg})["id"]
+    new = {"slice": 1, "kind": "length", "points": [[0, 0.5], [1, 0.5]]}
+    text = shared_page.post(f"/cases/{case}/measurements", json=new).json()["text"]
+    assert "pixels" in text
+    assert text in words(shown(report_of(shared_page, case))[1])
+
+
 def test_an_unfinished_case_has_no_report(shared_page: Page, jpeg: bytes) -> None:
     case = shared_page.new_case({"a.jpg": jpeg})
 

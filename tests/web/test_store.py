@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 from tests.web.conftest import Page
 
 
@@ -25,3 +28,17 @@ def test_the_worklist_is_searched_filtered_and_sorted(page: Page, jpeg: bytes, a
     page.post(f"/cases/{first['id']}/feedback", json={"slice": 1, "verdict": "unsure", "comment": "Look again"})
     assert ids(verdict="unsure") == ids(verdict="any") == ids(text="look AGAIN") == [first["id"]]
     assert first["id"] not in ids(verdict="none")
+
+
+def test_a_case_is_started_but_once_whoever_asks_at_the_same_moment(page: Page, jpeg: bytes) -> None:
+    case = page.new_case({"one.jpg": jpeg})
+    store, together = page.parts.store, threading.Barrier(4)
+
+    def start(_: int) -> bool:
+        together.wait()
+        return store.start(case) is not None
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(start, range(4))) == [False, False, False, True]
+    assert page.post(f"/cases/{case}/start").status_code == 409
+    assert store.start("nowhere") is None

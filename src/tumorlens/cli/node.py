@@ -23,6 +23,15 @@ _HOSPITAL = ("the node", "hospital")
 @app.command()
 def run(config: Config = _DEFAULT, quiet: Quiet = False) -> None:
     """Run the node, until Ctrl-C or SIGTERM; then the same command goes on where it was."""
+    run_node(config, quiet)
+
+
+def run_node(config: Path, quiet: bool) -> None:
+    """Runs a node until SIGINT or SIGTERM, its log on standard error; see `tumorlens node run`.
+
+    Raises:
+        ConfigError: If its settings cannot be used.
+    """
     import logging
 
     from tumorlens.node.config import read_node_config
@@ -31,7 +40,7 @@ def run(config: Config = _DEFAULT, quiet: Quiet = False) -> None:
     with needs_extra(*_HOSPITAL):
         from tumorlens.node.flow import check_analysis
         from tumorlens.node.node import Node
-    check_analysis(settings.weights)
+    check_analysis(settings)
     log = logging.getLogger("tumorlens")
     log.setLevel(logging.WARNING if quiet else logging.INFO)
     handler = logging.StreamHandler()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.errors import ConfigError, needs_extra
 
 if TYPE_CHECKING:
+    from tumorlens.node.config import NodeConfig
     from tumorlens.web.accounts import Accounts
     from tumorlens.web.settings import Settings
 
@@ -63,12 +65,17 @@ def serve(
         Path | None,
         typer.Option(help="Folder of reports of audits, tests and validations, to be shown on the page's Model."),
     ] = None,
+    node: Annotated[
+        Path | None,
+        typer.Option(help="node.yaml of a node to run beside it: its studies are cases, and assessments go back."),
+    ] = None,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
 ) -> None:
     """Read scans in the browser: findings, heat maps, a worklist, feedback, reports and an API.
 
     Works offline. On this machine alone it asks nobody to log in; bound to another address it takes accounts
-    (`tumorlens accounts add`) and HTTPS. Ctrl-C ends it; cases that were being read go on at the next start.
+    (`tumorlens accounts add`) and HTTPS. Ctrl-C ends it; cases that were being read go on at the next start. With
+    --node, page and node are two processes: one that dies is started again while the other goes on.
     """
     from tumorlens.web.settings import LOCAL_NAMES, is_local
 
@@ -89,12 +96,14 @@ def serve(
     asked = accounts if accounts is not None else not local or proxy is not None
     if proxy is not None and not asked:
         raise ConfigError("--proxy with --no-accounts would let everybody in")
+    beside = None if node is None else _node(node, weights)
     settings = _settings(
         home,
         database,
         host=host,
         port=port,
-        weights=weights,
+        weights=weights if beside is None else beside.weights or DEFAULT_WEIGHTS,
+        exchange=None if beside is None else beside.exchange.absolute(),
         workers=workers,
         keep_days=keep_days,
         deidentify=deidentify,
@@ -106,7 +115,28 @@ def serve(
     with needs_extra("the page", "web"):
         from tumorlens.web.server import run
     browse = open_browser and sys.stdout.isatty()
-    run(settings, (tls_certificate, tls_key), proxy=proxy, open_browser=browse)
+    tls = (tls_certificate, tls_key)
+    if node is None:
+        run(settings, tls, proxy=proxy, open_browser=browse)
+        return
+    from tumorlens.cli.node import run_node
+    from tumorlens.cli.together import Half, run_together
+
+    page = Half("page", partial(run, settings, tls, proxy=proxy, open_browser=browse))
+    if code := run_together([Half("node", run_node, node.absolute(), False), page]):
+        raise typer.Exit(code)
+
+
+def _node(path: Path, weights: str) -> NodeConfig:
+    """The settings of a node to run beside the page; ConfigError if they do not go with it."""
+    with needs_extra("the node", "hospital"):
+        from tumorlens.node.config import read_node_config
+    config = read_node_config(path)
+    if config.page is None:
+        raise ConfigError(f"{path}: says nothing of the page; add a line 'page: {{}}', see docs/hospital.md")
+    if weights not in (DEFAULT_WEIGHTS, config.weights or DEFAULT_WEIGHTS):
+        raise ConfigError(f"--weights {weights}: beside a node the page has the node's; set weights in {path}")
+    return config
 
 
 @accounts_app.command("add")

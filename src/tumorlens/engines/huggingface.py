@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tumorlens.card import WeightsCard, find_weights, read_card, read_checked
+from tumorlens.card import WeightsCard, find_weights, read_card, read_checked, read_weights
 from tumorlens.engines.graph import graph_beside
 from tumorlens.errors import ConfigError
 from tumorlens.files import writing_folder
@@ -41,7 +41,7 @@ def export_hub_folder(weights: str | Path, folder: Path) -> Path:
     """
     source = find_weights(weights)
     card = read_card(source)
-    read_checked(source, card.sha256, "is damaged or not the file its card describes; get the pair again")
+    read_weights(source, card)
     graph = graph_beside(source, card)
     if graph is not None:
         read_checked(graph, card.graph_sha256, "is damaged or not the graph its card names; write it anew")

@@ -8,6 +8,7 @@ and its interval can therefore not come from two definitions. The tests hold the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from tumorlens.errors import ConfigError, DataError
 from tumorlens.evaluation.frames import frame_of
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.listener import SILENT, Progress, counted
+from tumorlens.showing import html_table
 
 CONFIDENCE = 0.95
 """Coverage the intervals aim at."""
@@ -58,6 +60,12 @@ class Estimate(BaseModel, frozen=True):
             return cls(value=value)
         low, high = np.quantile(finite, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
         return cls(value=value, low=float(low), high=float(high))
+
+    def __str__(self) -> str:
+        """Such as "0.833 (0.812 to 0.851)"; empty where the figure is undefined."""
+        if self.value is None:
+            return ""
+        return f"{self.value:.3f}" + ("" if self.low is None else f" ({self.low:.3f} to {self.high:.3f})")
 
 
 class ClassScores(BaseModel, frozen=True):
@@ -161,6 +169,17 @@ class Scores(BaseModel, frozen=True):
     confusion: list[list[int]]
     reliability: list[Bin]
     notes: list[str]
+
+    def _repr_html_(self) -> str:
+        overall = ((name.replace("_", " "), cell) for name, cell in self if isinstance(cell, Estimate))
+        columns = ("precision", "recall", "specificity", "f1", "auc")
+        classes = ((c.name, c.support, *(getattr(c, name) for name in columns)) for c in self.classes)
+        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
+        return (
+            f"<p>{self.n:,} scans of {self.groups:,} groups; in brackets 95% intervals</p>"
+            f"{html_table(('figure', 'value'), overall)}{html_table(('class', 'scans', *columns), classes)}"
+            f"<ul>{notes}</ul>"
+        )
 
     def to_frame(self) -> Any:
         """The figures over all classes as a `pandas.DataFrame`: a row each, with value, value_low and value_high.

@@ -63,7 +63,11 @@ def read(path: str, axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
     volume = load_volume(path)
     across, rows, columns = _axes(volume.data.shape, axis)
     info = volume_info(path)
+    first = np.array([*volume.data.shape, 2], float) - 1  # the voxel of a picture's first pixel
+    space = f"{volume.data.shape} {volume.affine.round(3).tolist()}"
     for frame, values in enumerate(cut(volume.data, axis)):
+        first[across] = frame
+        right, front, top = (volume.affine @ first)[:3].tolist()
         yield Scan(
             stretch(values, *volume.window),
             path,
@@ -74,6 +78,8 @@ def read(path: str, axis: str = "axial", keep: bool = False) -> Iterator[Scan]:
             values=Values(values, *volume.window) if keep else None,
             depth=frame * volume.zooms[across],
             orientation=_ORIENTATIONS[across],
+            position=(-right, -front, top),
+            space=space,
             study=path,
             info=info,
             modality="CT" if volume.hounsfield else None,

@@ -94,7 +94,8 @@ def find_sources(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> 
 
     Files come in the order they are named. Of a folder come all files below it that hold a scan or, by their
     names, should: in natural order ("img2" before "img10"), and the DICOM files of one series together, in the
-    order the slices lie in the head, where the first of them would stand.
+    order the slices lie in the head, where the first of them would stand. The series of one study stand in the order of
+    their numbers, as on the scanner's list.
 
     Returns:
         The files; also, with its error, each path that is missing and each folder without any scan.
@@ -113,18 +114,39 @@ def _sources_of(path: str) -> list[Source]:
     if not is_folder:
         return [Source(path)]
     # Dictionaries keep their order, so a series stands where its first file does. Other files stand alone.
-    groups: dict[str, list[tuple[Source, Header]]] = {}
+    groups: dict[str, _Members] = {}
     for source in _walk(path):
         reader = None if source.error else _reader_in_folder(source.path)
         if source.error or reader or source.path.lower().endswith(SUFFIXES):
             header = _header(source.path) if reader is dicom else Header()
             key = f"series {header.series}" if header.series else source.path
             groups.setdefault(key, []).append((source, header))
-    sources = [source for members in groups.values() for source in _sorted(members)]
+    sources = [source for members in _by_number(list(groups.values())) for source in _sorted(members)]
     return sources or [Source(path, UnsupportedFile(path, "no scans found", f"give a folder that holds {_KINDS}"))]
 
 
-def _sorted(members: list[tuple[Source, Header]]) -> list[Source]:
+_Members = list[tuple[Source, Header]]
+
+
+def _by_number(groups: list[_Members]) -> list[_Members]:
+    """Lets the series of each study change places among themselves, so that they stand by SeriesNumber."""
+    places: dict[str, list[int]] = {}
+    for i, ((_, header), *_) in enumerate(groups):
+        if header.series:
+            places.setdefault(header.study, []).append(i)
+
+    def rank(i: int) -> tuple[bool, int]:
+        number = groups[i][0][1].series_number
+        return number is None, number or 0
+
+    ordered = list(groups)
+    for own in places.values():
+        for place, i in zip(own, sorted(own, key=rank), strict=True):
+            ordered[place] = groups[i]
+    return ordered
+
+
+def _sorted(members: _Members) -> list[Source]:
     """The files of one series as they lie in the head; if they are not parallel (localisers), by their numbers."""
     headers = [header for _, header in members]
     numbers = [None if header.number is None else (header.number,) for header in headers]

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from tumorlens.card import WeightsCard, find_weights, read_card, read_checked, write_card
+from tumorlens.card import WeightsCard, find_weights, read_card, read_weights, write_card
 from tumorlens.errors import ConfigError, ModelError
 from tumorlens.files import write_atomically
 from tumorlens.model.gate import Gate
@@ -89,8 +89,7 @@ def load_gate(name_or_path: str | Path) -> Gate | None:
 def _read(name_or_path: str | Path) -> tuple[Path, WeightsCard, bytes]:
     path = find_weights(name_or_path)
     card = read_card(path)
-    mismatch = "is damaged or not the file its card describes; get the pair again"
-    return path, card, read_checked(path, card.sha256, mismatch)
+    return path, card, read_weights(path, card)
 
 
 def _misfit(path: Path, error: Exception) -> ModelError:

@@ -233,6 +233,22 @@ class Retries(_Settings):
     longest: Annotated[float, Field(gt=0)] = 3600
 
 
+class PageRule(_Settings):
+    """What the page gets, and where its readers' assessments go.
+
+    Attributes:
+        folder: What node and page share; "page" in the node's folder where there is none.
+        identify: Whether the page is told who the patients are.
+        destinations: Names of those that get assessments; all of them where none is named.
+        organization: Of the readers, as a verified report names it; without it none is verified.
+    """
+
+    folder: File | None = None
+    identify: bool = False
+    destinations: tuple[Name, ...] | None = None
+    organization: Annotated[str, Field(max_length=64)] = ""
+
+
 class NodeConfig(_Settings):
     """All of node.yaml.
 
@@ -253,6 +269,7 @@ class NodeConfig(_Settings):
         destinations: Each gets every result.
         sources: For `tumorlens node pull`.
         feeds: Servers that are watched.
+        page: Set where `tumorlens serve` shows the node's studies.
     """
 
     folder: File
@@ -271,6 +288,24 @@ class NodeConfig(_Settings):
     destinations: tuple[Destination, ...] = ()
     sources: tuple[StudySource, ...] = ()
     feeds: tuple[Feed, ...] = ()
+    page: PageRule | None = None
+
+    @property
+    def exchange(self) -> Path:
+        """The folder that node and page share."""
+        return (self.page and self.page.folder) or self.folder / "page"
+
+    @property
+    def for_assessments(self) -> tuple[str, ...]:
+        """Names of the destinations that get assessments."""
+        chosen = None if self.page is None else self.page.destinations
+        return tuple(d.name for d in self.destinations) if chosen is None else chosen
+
+    @model_validator(mode="after")
+    def _knows_its_destinations(self) -> NodeConfig:
+        if unknown := set(self.for_assessments) - {d.name for d in self.destinations}:
+            raise ValueError(f"page.destinations: {', '.join(sorted(unknown))} is not among destinations")
+        return self
 
     @field_validator("tls")
     @classmethod

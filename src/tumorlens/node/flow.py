@@ -13,13 +13,14 @@ import logging
 import sqlite3
 from collections.abc import Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from pydicom import Dataset
 
 from tumorlens.card import find_weights
 from tumorlens.defaults import DEFAULT_WEIGHTS
-from tumorlens.errors import AnalysisFailed
+from tumorlens.errors import AnalysisFailed, MissingExtra
 from tumorlens.listener import Listener
 from tumorlens.node.config import NodeConfig
 from tumorlens.node.isolation import Analyse, AnalysisProcess, Prepare
@@ -27,6 +28,7 @@ from tumorlens.node.ledger import Ledger, Revision, StoredInstance
 from tumorlens.node.privacy import short
 from tumorlens.node.rules import judge, read_instances
 from tumorlens.node.spool import Spool
+from tumorlens.results.handover import HandoverRule
 
 _LOG = logging.getLogger(__name__)
 
@@ -128,24 +130,38 @@ def digest_of(instances: Sequence[StoredInstance]) -> str:
     return hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()
 
 
-def check_analysis(weights: str | None) -> None:
-    """Raises ModelError if there are no such weights to analyse studies with."""
-    find_weights(weights or DEFAULT_WEIGHTS)
+def check_analysis(config: NodeConfig) -> None:
+    """Looks whether studies can be analysed, and handed over where there is a page.
+
+    Raises:
+        ModelError: If there are no such weights.
+        MissingExtra: If nothing is installed that de-identifies for the page.
+    """
+    find_weights(config.weights or DEFAULT_WEIGHTS)
+    if config.page is not None and find_spec("dicomanonymizer") is None:
+        raise MissingExtra("handing studies to the page", "web")
 
 
-def prepare_analysis(weights: str | None) -> Prepare:
-    """What makes the analysis that nodes do by default: `results.analysis`, then `results.make`."""
-    return partial(_default_analysis, weights)
+def prepare_analysis(weights: str | None, rule: HandoverRule | None = None) -> Prepare:
+    """What makes the analysis that nodes do by default: `results.analysis`, then `results.make`.
+
+    With a rule, the page gets each study too: `results.handover`.
+    """
+    return partial(_default_analysis, weights, rule)
 
 
-def _default_analysis(weights: str | None) -> Analyse:
+def _default_analysis(weights: str | None, rule: HandoverRule | None) -> Analyse:
     from tumorlens.classifier import Classifier
     from tumorlens.results.analysis import analyse
+    from tumorlens.results.handover import hand_over
     from tumorlens.results.make import make_results
 
     classifier = Classifier.load(weights or DEFAULT_WEIGHTS)
 
-    def run(paths: Sequence[Path], listener: Listener) -> list[Dataset]:
-        return make_results(analyse(paths, classifier, listener=listener), classifier.card)
+    def run(paths: Sequence[Path], listener: Listener, folder: Path) -> list[Dataset]:
+        analysed = analyse(paths, classifier, listener=listener)
+        if rule is not None:
+            hand_over(analysed, classifier.card, rule, folder)
+        return make_results(analysed, classifier.card)
 
     return run

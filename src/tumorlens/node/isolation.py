@@ -18,9 +18,9 @@ from tumorlens.listener import Listener
 from tumorlens.node.config import Analysis
 from tumorlens.processes import Failed, Message, NowReading, WorkerProcess, begin, keep_quiet, limit_memory, serve
 
-Analyse = Callable[[Sequence[Path], Listener], list[Dataset]]
+Analyse = Callable[[Sequence[Path], Listener, Path], list[Dataset]]
 """Makes results of the DICOM files of one study, and tells how it gets on. UIDs are made of what went in: of the same
-files come the same objects."""
+files come the same objects. The folder, empty, is for what the page is to have: see `results.handover`."""
 
 Prepare = Callable[[], Analyse]
 """Makes an `Analyse`, in the process that uses it; can be pickled."""
@@ -145,7 +145,7 @@ def _main(connection: Connection, prepare: Prepare, megabytes: int) -> None:
         if analyse is None:
             analyse = prepare()
             limit_memory(megabytes << 20)
-        results = analyse(study.files, _reporter(connection, study.files))
+        results = analyse(study.files, _reporter(connection, study.files), study.folder)
         try:
             return Results(results=_save(results, study.folder))
         except OSError as error:

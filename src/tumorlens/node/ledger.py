@@ -89,6 +89,15 @@ CREATE TABLE pulls (
 );
 """
 
+_ADDED = """
+CREATE TABLE IF NOT EXISTS assessments (    -- what readers of the page sent
+    id TEXT PRIMARY KEY,
+    result TEXT NOT NULL,                   -- the report that was made of it
+    reply TEXT NOT NULL DEFAULT ''          -- what the page was told last
+)
+"""
+"""Tables that came later, and that an older version does not miss."""
+
 
 Result = tuple[str, str, str]
 """SOPInstanceUID, SOPClassUID and file of a result."""
@@ -139,6 +148,8 @@ class Ledger:
                     for statement in _TABLES.split(";\n"):
                         self.write(statement)
                     self.write(f"PRAGMA user_version = {VERSION}")
+                if version in (0, VERSION):
+                    self.write(_ADDED)
         except sqlite3.DatabaseError as error:
             raise ConfigError(f"{path}: cannot be opened as a node's state ({error})") from error
         if version not in (0, VERSION):
@@ -324,6 +335,28 @@ class Ledger:
                     )
             self.set_revision(revision, "sending", note)
             self.close_revision(revision.id)
+
+    def add_assessment(self, name: str, result: Result, like: str, destinations: Sequence[str]) -> None:
+        """Records a report of a reader's assessment, and has it delivered as a result of its revision.
+
+        Args:
+            name: The assessment's.
+            result: The report.
+            like: SOPInstanceUID of a result of the same revision.
+            destinations: Who gets it.
+        """
+        sop, sop_class, file = result
+        with self.transaction():
+            revision = self.value("SELECT revision FROM results WHERE sop = ?", like)
+            self.write("INSERT OR IGNORE INTO assessments (id, result) VALUES (?, ?)", name, sop)
+            if not self.write("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", sop, revision, sop_class, file):
+                return
+            for destination in destinations:
+                self.write(
+                    "INSERT INTO deliveries (result, revision, destination, state) VALUES (?, ?, ?, 'waiting')",
+                    *(sop, revision, destination),
+                )
+            self.write("UPDATE revisions SET state = 'sending' WHERE id = ? AND state IN ('done', 'dead')", revision)
 
     def close_revision(self, revision: int) -> None:
         """Ends a revision whose deliveries have all ended."""

@@ -21,16 +21,19 @@ from tumorlens.node.flow import Flow, prepare_analysis
 from tumorlens.node.inbox import Inbox
 from tumorlens.node.isolation import Prepare
 from tumorlens.node.ledger import Ledger
+from tumorlens.node.page import Page
 from tumorlens.node.receiver import Receiver
 from tumorlens.node.retention import forget_old
 from tumorlens.node.spool import Spool
 from tumorlens.node.watch import OrthancServer, QidoServer, Watcher
+from tumorlens.results.handover import HandoverRule, make_secret
 
 _TICK = 0.2  # seconds between two looks at the state
 _LOOK = 1.0  # seconds between two looks at whether a signal came
 _HOUR = 3600.0
 _AFTER_ERROR = 5.0  # seconds
 _STATE = "node.sqlite"
+_KEYS = "page.secret"
 
 _LOG = logging.getLogger(__name__)
 
@@ -57,15 +60,19 @@ class Node:
             config.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._let_go = lock(config.folder / "node.lock")
             self.spool = Spool(config.folder)
+            rule = None if config.page is None else HandoverRule(config.folder / _KEYS, config.page.identify)
+            if rule is not None:
+                make_secret(rule.secret)
         except BlockingIOError as error:
             raise ConfigError(f"{config.folder}: another node runs there") from error
         except OSError as error:
             raise ConfigError(f"{config.folder}: cannot be written ({error.strerror})") from error
         self.ledger = Ledger(config.folder / _STATE)
         self.inbox = Inbox(self.spool, self.ledger)
+        self._page = None if config.page is None else Page(config, self.spool, self.ledger)
         commitments = Commitments(self.ledger, config.retries)
         self.receiver = Receiver(config, self.inbox, commitments.report)
-        self._flow = Flow(config, self.spool, self.ledger, prepare or prepare_analysis(config.weights))
+        self._flow = Flow(config, self.spool, self.ledger, prepare or prepare_analysis(config.weights, rule))
         self._webs: list[DicomWeb] = []
         self._couriers = [
             Courier(d, self._sender(d, commitments), self.spool, self.ledger, config.retries)
@@ -87,6 +94,8 @@ class Node:
         self._run("analysis", self._flow.step, _TICK)
         if (days := self.config.keep_days) is not None:
             self._run("retention", partial(forget_old, self.spool, self.ledger, days), _HOUR)
+        if self._page is not None:
+            self._run("page", self._page.step, _TICK)
         for courier in self._couriers:
             self._run(f"courier {courier.name}", courier.step, _TICK)
         for watcher, every in self._watchers:

@@ -8,6 +8,7 @@ import time
 from tumorlens.node.ledger import Ledger
 from tumorlens.node.privacy import short
 from tumorlens.node.spool import Spool
+from tumorlens.results.handover import SOURCES
 
 _LOG = logging.getLogger(__name__)
 _DAY = 86_400.0
@@ -34,8 +35,10 @@ def forget_old(spool: Spool, ledger: Ledger, days: float) -> bool:
             of_study = "revision IN (SELECT id FROM revisions WHERE study = ?)"
             results = f"SELECT file FROM results WHERE {of_study} AND file <> ''"  # noqa: S608
             # Files first: a kill between the two leaves rows, and the next time does the rest.
-            for (name,) in [*ledger.rows(files, study), *ledger.rows(results, study)]:
-                spool.absolute(name).unlink(missing_ok=True)
+            made = [spool.absolute(name) for (name,) in ledger.rows(results, study)]
+            received = [spool.absolute(name) for (name,) in ledger.rows(files, study)]
+            for path in (*received, *made, *(path.with_name(SOURCES) for path in made)):
+                path.unlink(missing_ok=True)
             ledger.write("DELETE FROM instances WHERE study = ?", study)
             ledger.write(f"UPDATE results SET file = '' WHERE {of_study}", study)  # noqa: S608
         _LOG.info("study %s was done long ago and is forgotten", short(study))

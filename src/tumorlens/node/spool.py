@@ -14,6 +14,7 @@ from tumorlens import limits
 from tumorlens.errors import TooLarge
 from tumorlens.files import TEMPORARY, sync_file, sync_folder
 from tumorlens.node.privacy import short
+from tumorlens.results.handover import PAGE
 
 
 class Spool:
@@ -28,7 +29,8 @@ class Spool:
         self.results = folder / "results"
         self.scratch = folder / "scratch"
         self.coming = folder / "coming"
-        for place in (self.received, self.results, self.coming):
+        self.handover = folder / "handover"  # what the page is to have, until it is there
+        for place in (self.received, self.results, self.coming, self.handover):
             place.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)  # patient data: for the node's user only
 
@@ -63,6 +65,10 @@ class Spool:
         """Where a file is that the state names."""
         return self.folder / name
 
+    def results_of(self, origin: str) -> Path:
+        """Where the results of a revision are, by its name in `handover`."""
+        return self.results / origin[:-4] / origin[-3:]
+
     def empty_scratch(self) -> Path:
         """An empty folder to make a study's results in, never used before: a process that is dying may still write."""
         shutil.rmtree(self.scratch, ignore_errors=True)
@@ -70,7 +76,10 @@ class Spool:
         return Path(tempfile.mkdtemp(dir=self.scratch))
 
     def keep_results(self, made: Path, study: str, revision: int, names: Sequence[str]) -> list[Path]:
-        """Moves a revision's result files from the folder they were made in to where they stay; gives their paths."""
+        """Moves a revision's result files from the folder they were made in to where they stay; gives their paths.
+
+        What the page is to have goes to the folder `handover`, under the study's stand-in and the revision's number.
+        """
         target = self.results / short(study) / f"{revision:03d}"
         shutil.rmtree(target, ignore_errors=True)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -78,6 +87,11 @@ class Spool:
             sync_file(made / name)
         sync_folder(made)
         made.rename(target)
+        if (page := target / PAGE).exists():
+            waiting = self.handover / f"{short(study)}-{revision:03d}"
+            shutil.rmtree(waiting, ignore_errors=True)
+            page.rename(waiting)
+            sync_folder(self.handover)
         sync_folder(target.parent)
         sync_folder(self.results)
         return [target / name for name in names]

@@ -77,6 +77,11 @@ TERMS = {
     "evidence_area": _ours("EVIDENCE_AREA", "Area of strongest evidence, not of a tumour"),
     "unknown_scan": _ours("UNKNOWN_SCAN", "Unlike the scans of the training"),
     "contour": _ours("CONTOUR", "Contour of the evidence"),
+    "assessment": _ours("ASSESSMENT", "Reader's assessment of the AI finding"),
+    "agrees": _ours("AGREES", "Agrees"),
+    "names_another": _ours("NAMES_ANOTHER", "Names another class"),
+    "unsure": _ours("UNSURE", "Is unsure"),
+    "readers_class": _ours("READERS_CLASS", "Class by the reader"),
 }
 """What results say, by what we call it."""
 

@@ -144,7 +144,8 @@ def reference(maker: Maker, s: AnalysedSlice) -> Dataset:
     Sources may be multi-frame, of mixed planes, and wrong in any element. So objects are made of these, and
     `restore_references` then puts in the real ones.
     """
-    ds = _instance(maker, CLASSIC_MR, maker.uid("stand-in", s.header.uid, s.frame), s.header.series)
+    study, uid = maker.analysed.identity.study, maker.uid("stand-in", s.header.uid, s.frame)
+    ds = instance_of(study, CLASSIC_MR, uid, s.header.series)
     ds.Modality = "MR"
     ds.InstanceNumber = ds.SamplesPerPixel = 1
     ds.Rows, ds.Columns = s.shape
@@ -161,14 +162,14 @@ def reference(maker: Maker, s: AnalysedSlice) -> Dataset:
 
 def source_of(maker: Maker, header: Header) -> Dataset:
     """A source instance as evidence of a report."""
-    return _instance(maker, header.sop_class, header.uid, header.series)
+    return instance_of(maker.analysed.identity.study, header.sop_class, header.uid, header.series)
 
 
-def _instance(maker: Maker, sop_class: str, uid: str, series: str) -> Dataset:
-    """An instance of the study that says nothing of the patient."""
+def instance_of(study: str, sop_class: str, uid: str, series: str) -> Dataset:
+    """An instance of a study that says nothing of the patient, as evidence."""
     ds = Dataset()
     ds.SOPClassUID, ds.SOPInstanceUID = sop_class, uid
-    ds.StudyInstanceUID, ds.SeriesInstanceUID = maker.analysed.identity.study, series
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = study, series
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
         setattr(ds, keyword, "")
     ds.StudyDate = ds.StudyTime = ds.ReferringPhysicianName = None

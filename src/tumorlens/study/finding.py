@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from tumorlens.card import StudyRule
 from tumorlens.classes import ClassSet
 from tumorlens.place import SlicePlace
-from tumorlens.study.stacks import Stack, html_table, stacks_of
+from tumorlens.showing import html_table
+from tumorlens.study.stacks import Stack, stacks_of
 from tumorlens.study_record import Answer, KeySlice, SeriesFinding, StudyRecord
 
 if TYPE_CHECKING:

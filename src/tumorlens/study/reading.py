@@ -11,8 +11,9 @@ from tumorlens.formats import Axis, Failure, Paths, iter_scans
 from tumorlens.place import SlicePlace
 from tumorlens.scan import Scan
 from tumorlens.sequence import SeriesInfo
+from tumorlens.showing import html_table
 from tumorlens.study.finding import common_source
-from tumorlens.study.stacks import Stack, html_table, stacks_of
+from tumorlens.study.stacks import Stack, stacks_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Generic, Literal, TypeVar
 
 from tumorlens.formats.dicom.geometry import PlaneName, parallel, plane_of
@@ -81,10 +80,3 @@ def _stack(members: list[tuple[SlicePlace, Slice]]) -> Stack[Slice]:
         members[0][0].orientation,
         depths if len(depths) == len(places) else (),
     )
-
-
-def html_table(names: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """A table for notebooks; None is an empty cell."""
-    cells = ("".join(f"<td>{'' if cell is None else escape(str(cell))}</td>" for cell in row) for row in rows)
-    lines = ("".join(f"<th>{name}</th>" for name in names), *cells)
-    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"

@@ -82,6 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
         await desk.open()
         log.info("open", extra={"weights": card.name, "workers": settings.workers})
         yield
+        pool.close()
         await desk.close()
         await pool.stop()
         database.close()
@@ -94,7 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # its page loads from elsewhere; ours is /api
         redoc_url=None,
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=None,  # FastAPI's own makes it anew for every request, of which nobody knows whose it is
     )
     papers, assessments = Papers(settings.reports), Assessments(database)
     app.state.parts = State(settings, card, store, pool, desk, assessments, accounts, audit, metrics, papers)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from tumorlens.errors import AnalysisFailed
 from tumorlens.web.audit import Audit
+from tumorlens.web.exchange import Exchange
 from tumorlens.web.messages import Done, ReadCase, Reply, Rules
 from tumorlens.web.metrics import Metrics
 from tumorlens.web.pool import Pool
@@ -35,6 +36,9 @@ _HEARTBEAT_SECONDS = 10
 QUICK_FILES, QUICK_BYTES = 4, 16 * 2**20
 """Up to which a case is quick, and does not wait behind long series."""
 
+LOOK_SECONDS = 1.0
+"""Between two looks at what a node hands over."""
+
 _HELD = 16  # messages that are written to the database at once
 _QUEUE = 1000  # events that a watcher who does not listen is kept
 
@@ -54,12 +58,15 @@ class Desk:
         self._threads: set[asyncio.Future[Any]] = set()
         self._watchers: set[asyncio.Queue[dict[str, Any] | None]] = set()
         self._dismissed = False
+        self.exchange = None if settings.exchange is None else Exchange(settings.exchange, store)
 
     async def open(self) -> None:
         """Takes up what a server that was stopped left, and begins to clear away."""
         for case in await self._in_thread(self._store.unfinished):
             self.submit(case)
         self._spawn(self._clear_away())
+        if self.exchange is not None:
+            self._spawn(self._beside_the_node(self.exchange))
 
     async def close(self) -> None:
         """Stops; cases that are being read are taken up at the next start."""
@@ -124,6 +131,7 @@ class Desk:
             uploads=tuple((u.number, u.name) for u in uploads),
             axis=case.axis,
             rules=Rules(files=limits.files, size=limits.case_bytes, key=key),
+            given=bool(case.origin),
         )
         quick = case.files <= QUICK_FILES and case.size <= QUICK_BYTES
         error, retry, began = "", True, time.monotonic()
@@ -187,6 +195,24 @@ class Desk:
             except Exception:
                 log.exception("clearing away failed; it is tried again")
             await asyncio.sleep(_SWEEP_SECONDS)
+
+    async def _beside_the_node(self, exchange: Exchange) -> None:
+        """Takes what the node hands over, and hears what became of what was sent to it."""
+        failing = False
+        while True:
+            try:
+                while (case := await self._in_thread(exchange.take)) is not None:
+                    await self._in_thread(self._audit.note, "server", "case.handed over", case.id, case.origin)
+                    self.announce(case)
+                    self.submit(case)
+                for case_id in await self._in_thread(exchange.hear):
+                    self.announce(await self._in_thread(self._store.get, case_id))
+                failing = False
+            except Exception as problem:
+                if not failing:  # a full disk, perhaps, that stays so for hours
+                    log.exception("what the node hands over waits", exc_info=problem)
+                failing = True
+            await asyncio.sleep(LOOK_SECONDS)
 
     def _sweep(self) -> None:
         now = time.time()

@@ -117,6 +117,6 @@ def _resolved(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping
     if name := schema.get("$ref"):
         schema = document["components"]["schemas"][name.rpartition("/")[2]]
     if several := schema.get("anyOf"):
-        something = next((s for s in several if s.get("type") != "null"), {})
+        something: Mapping[str, Any] = next((s for s in several if s.get("type") != "null"), {})
         schema = {**_resolved(something, document), **{k: v for k, v in schema.items() if k != "anyOf"}}
     return schema

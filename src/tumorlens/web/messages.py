@@ -12,6 +12,7 @@ from tumorlens.finding import FindingRecord
 from tumorlens.formats import Axis
 from tumorlens.place import SlicePlace
 from tumorlens.processes import Failed, Message
+from tumorlens.scan import Orientation
 
 
 class Rules(BaseModel):
@@ -56,10 +57,11 @@ class ReadCase(Message):
     """Read a case.
 
     Attributes:
-        folder: Its folder: `uploads` in; `files`, `slices` and `volumes` come out.
+        folder: Its folder: `uploads` in; `files` and `slices` come out.
         uploads: Number and name of what was uploaded.
         axis: The plane to cut volumes in.
         rules: How files are received.
+        given: Whether a node handed it over: `handover` is in, and its findings are the node's.
     """
 
     kind: Literal["case"] = "case"
@@ -67,6 +69,7 @@ class ReadCase(Message):
     uploads: tuple[tuple[int, str], ...]
     axis: Axis
     rules: Rules
+    given: bool = False
 
 
 class ValuesView(BaseModel):
@@ -78,6 +81,8 @@ class ValuesView(BaseModel):
         black: What the file's window shows as black.
         white: What it shows as white.
         inverted: Whether large values are dark.
+        tissue: Percentiles 5, 50, 97 and 99.9 of the values that are no background; None where nothing else is there.
+        unit: Of the values: "HU", or empty where they have none.
     """
 
     low: float
@@ -85,6 +90,8 @@ class ValuesView(BaseModel):
     black: float
     white: float
     inverted: bool
+    tissue: tuple[float, float, float, float] | None = None
+    unit: str = ""
 
 
 class SliceContent(BaseModel):
@@ -98,12 +105,16 @@ class SliceContent(BaseModel):
         spacing: mm between pixels, down and along the rows, where the file says.
         depth: How far the slice lies along the line across its plane, in mm, where the file says.
         values: What the numbers behind the picture mean; None where the file holds no more than the picture.
-        volume: Number of the volume it is a part of, where that is shown in three planes.
+        position: Centre of its first pixel in DICOM's patient space, in mm, where the file says.
+        orientation: Directions of its rows and columns there, where the file says.
+        space: Stand-in of that space; slices of one space lie where they lie to each other. Empty where none is known.
+        colour: Whether the picture has colours.
         uncertainty: 1 - the probability of the most probable class; 1 for an unknown scan.
         finding: As `tumorlens predict --json` gives it, for the most probable class.
         regions: Where the evidence is, by class: empty for an unknown scan, and without the class that means nothing
             was found.
         evidence: Whether there is any, by the same classes.
+        handed: Its number in the study that a node handed over, where the case is such a one.
     """
 
     number: int
@@ -113,11 +124,15 @@ class SliceContent(BaseModel):
     spacing: tuple[float, float] | None
     depth: float | None
     values: ValuesView | None
-    volume: int | None
+    position: tuple[float, ...] | None = None
+    orientation: Orientation | None = None
+    space: str = ""
+    colour: bool = False
     uncertainty: float
     finding: FindingRecord
     regions: dict[str, Region | None]
     evidence: dict[str, bool]
+    handed: int | None = None
 
 
 class Total(Message):
@@ -143,6 +158,13 @@ class SliceRead(Message):
     place: SlicePlace
 
 
+class StudyGiven(Message):
+    """The finding of a case that a node handed over, as `Case.study` keeps it."""
+
+    kind: Literal["study given"] = "study given"
+    study: dict[str, Any]
+
+
 class Done(Message):
     """The end of a command that was done; with the document of a file's findings, where it was to find them."""
 
@@ -150,7 +172,7 @@ class Done(Message):
     document: dict[str, Any] | None = None
 
 
-Reply = Total | FileFailed | SliceRead | Done | Failed
+Reply = Total | FileFailed | SliceRead | StudyGiven | Done | Failed
 
 COMMANDS: TypeAdapter[Start | FindInFile | ReadCase] = TypeAdapter(
     Annotated[Start | FindInFile | ReadCase, Field(discriminator="kind")]

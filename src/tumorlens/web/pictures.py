@@ -10,15 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from tumorlens.evidence import Evidence, Region
-from tumorlens.formats.nifti import Volume, cut
 from tumorlens.overlay import draw_overlay, draw_scan
-from tumorlens.scan import Scan
+from tumorlens.scan import Scan, Values
 from tumorlens.web.messages import ValuesView
 
 MAX_SHOWN = 2048
@@ -72,9 +70,33 @@ class SlicePictures:
                 low, high = float(values.numbers.min()), float(values.numbers.max())
                 steps = np.round((values.numbers - low) * (65535 / ((high - low) or 1)))
                 part.values.write_bytes(gzip.compress(steps.astype("<u2").tobytes(), 1, mtime=0))
-                window = {"black": values.low, "white": values.high, "inverted": values.inverted}
-                meaning = ValuesView(low=low, high=high, **window)
+                meaning = ValuesView(
+                    low=low,
+                    high=high,
+                    black=values.low,
+                    white=values.high,
+                    inverted=values.inverted,
+                    tissue=_tissue(values),
+                    unit="" if scan.hounsfield is None else "HU",
+                )
         return meaning
+
+    def steps(self, height: int, width: int) -> NDArray[np.uint16]:
+        """The values as (height, width) steps from the least, 0, to the greatest, 65,535; without any, the grey.
+
+        Raises:
+            FileNotFoundError: If the picture is gone.
+        """
+        if self.values.is_file():
+            numbers = np.frombuffer(gzip.decompress(self.values.read_bytes()), "<u2")
+            return numbers.reshape(height, width).astype(np.uint16, copy=False)
+        with Image.open(self.scan) as image:
+            return np.asarray(image.convert("L").resize((width, height)), np.uint16) * np.uint16(257)
+
+    def heat_steps(self, key: str, height: int, width: int) -> NDArray[np.uint8]:
+        """The heat for a class on a grid of another size, (height, width); 255 is its peak."""
+        with Image.open(self.heat(key)) as image:
+            return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), np.uint8)
 
     def shown(self) -> NDArray[np.float32]:
         """The scan, (h, w) or (h, w, 3) float32 in [0, 1], at the size it is kept in."""
@@ -112,32 +134,16 @@ def _shrunk(image: Image.Image, side: int) -> Image.Image:
     return image
 
 
-class VolumeHeat:
-    """The heat of a NIfTI file's slices, put together to volumes for a view in three planes.
+_NOISE = 0.1
+"""Share of the brightest values below which nothing is tissue, but air and its noise."""
 
-    The folder gets scan.nii.gz, and heat-CLASS.nii.gz (uint8); `axis` is the plane that the volume was cut in.
-    """
 
-    def __init__(self, volume: Volume, folder: Path, axis: str) -> None:
-        self._volume, self._folder, self._axis = volume, folder, axis
-        self._heat: dict[str, NDArray[np.uint8]] = {}
-
-    def add(self, frame: int, evidence: Mapping[str, Evidence], probabilities: Mapping[str, float]) -> None:
-        """Adds a slice's heat.
-
-        A slice's heat is relative to its own peak. Beside other slices it counts by its class's probability, or the
-        faintest evidence would glow like the strongest.
-        """
-        for key, (heatmap, _) in evidence.items():
-            heat = self._heat.setdefault(key, np.zeros(self._volume.data.shape, np.uint8))
-            cut(heat, self._axis)[frame] = np.round(heatmap * (255 * probabilities[key]))
-
-    def write(self) -> None:
-        """Writes the volumes, with headers of our own: the file's may hold names."""
-        scan = nibabel.Nifti1Image(self._volume.data, self._volume.affine)
-        scan.header.set_data_dtype(np.int16)
-        scan.header["cal_min"], scan.header["cal_max"] = self._volume.window
-        with _replacing(self._folder) as part:
-            nibabel.save(scan, part / "scan.nii.gz")
-            for key, heat in self._heat.items():
-                nibabel.save(nibabel.Nifti1Image(heat, self._volume.affine), part / f"heat-{key}.nii.gz")
+def _tissue(values: Values) -> tuple[float, float, float, float] | None:
+    """Percentiles 5, 50, 97 and 99.9 of what is no background."""
+    numbers = values.numbers[::2, ::2].ravel()
+    least = float(numbers.min())
+    numbers = numbers[numbers > least + _NOISE * (float(np.percentile(numbers, 99.5)) - least)]
+    if numbers.size < 16:
+        return None
+    low, middle, high, most = np.percentile(numbers, (5, 50, 97, 99.9)).tolist()
+    return low, middle, high, most

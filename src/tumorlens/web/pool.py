@@ -26,6 +26,8 @@ class Pool:
         self._free = asyncio.Condition()
         self.waiting = 0
         self.restarts = 0
+        self._releasing: set[asyncio.Future[None]] = set()
+        self._closing = False
 
     async def start(self) -> None:
         """Starts the workers; ConfigError if the weights cannot be used."""
@@ -34,9 +36,15 @@ class Pool:
         except AnalysisFailed as error:
             raise ConfigError(str(error)) from error
 
+    def close(self) -> None:
+        """Lets workers that end stay ended: `stop` comes next."""
+        self._closing = True
+
     async def stop(self) -> None:
         """Stops the workers at once."""
+        self.close()
         await asyncio.gather(*(worker.stop() for worker in self._workers))
+        await asyncio.gather(*self._releasing, return_exceptions=True)
 
     @property
     def alive(self) -> int:
@@ -61,8 +69,10 @@ class Pool:
         """
         worker = await self._take(quick)
         finished = False
-        until = asyncio.get_running_loop().time() + seconds
         try:
+            if not worker.running:
+                await worker.start()  # in its own time, not in that of what is asked
+            until = asyncio.get_running_loop().time() + seconds
             async with contextlib.aclosing(worker.ask(command)) as replies:
                 while not finished:
                     # Around the wait alone: a timeout that holds a yield would cancel whoever reads what is yielded.
@@ -76,12 +86,11 @@ class Pool:
             problem = f"it took longer than the {seconds:g} seconds it may take; send less at a time"
             raise AnalysisFailed(problem) from None
         finally:
-            if not finished:  # it is dead, or busy with what nobody waits for
-                self.restarts += 1
-                await asyncio.shield(self._restart(worker))
-            async with self._free:
-                worker.busy = False
-                self._free.notify_all()
+            # To its end, even if whoever asked is cancelled again meanwhile: or the worker would be busy for ever.
+            release = asyncio.ensure_future(self._release(worker, finished))
+            self._releasing.add(release)
+            release.add_done_callback(self._releasing.discard)
+            await asyncio.shield(release)
 
     async def _take(self, quick: bool) -> _Worker:
         candidates = self._workers if quick or len(self._workers) == 1 else self._workers[1:]
@@ -95,10 +104,19 @@ class Pool:
         finally:
             self.waiting -= 1
 
-    async def _restart(self, worker: _Worker) -> None:
-        await worker.stop()
-        with contextlib.suppress(AnalysisFailed, OSError):  # it is started when it is next asked
-            await worker.start()
+    async def _release(self, worker: _Worker, finished: bool) -> None:
+        """A worker is free again; one that did not finish is dead, or busy with what nobody waits for."""
+        try:
+            if not finished:
+                self.restarts += 1
+                await worker.stop()
+                if not self._closing:
+                    with contextlib.suppress(AnalysisFailed, OSError):  # it is started when it is next asked
+                        await worker.start()
+        finally:
+            async with self._free:
+                worker.busy = False
+                self._free.notify_all()
 
 
 class _Worker:
@@ -131,11 +149,16 @@ class _Worker:
             limit=_LINE,
         )
         command = Start(weights=self._settings.weights, memory=self._settings.limits.memory)
-        async with asyncio.timeout(_START_SECONDS):
-            async for message in self._converse(command):
-                if isinstance(message, Failed):
-                    await self.stop()
-                    raise AnalysisFailed(message.reason)
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                async for message in self.ask(command):
+                    if isinstance(message, Failed):
+                        raise AnalysisFailed(message.reason)
+        except BaseException as error:
+            await self.stop()  # half started, it would answer the next question with what it has to say of its start
+            if isinstance(error, TimeoutError):
+                raise AnalysisFailed(f"no worker has started within {_START_SECONDS} seconds") from error
+            raise
 
     async def stop(self) -> None:
         process, self._process = self._process, None
@@ -147,12 +170,6 @@ class _Worker:
                 process.stdin.close()
 
     async def ask(self, command: Message) -> AsyncGenerator[Reply]:
-        if not self.running:
-            await self.start()
-        async for message in self._converse(command):
-            yield message
-
-    async def _converse(self, command: Message) -> AsyncGenerator[Reply]:
         process = self._process
         assert process is not None
         assert process.stdin is not None

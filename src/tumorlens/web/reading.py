@@ -11,25 +11,24 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from tumorlens.classifier import Classifier
-from tumorlens.errors import InputError
 from tumorlens.evidence import Evidence
 from tumorlens.finding import Finding
 from tumorlens.formats import Failure, find_sources, nifti, read_source
-from tumorlens.formats.sources import reader_of
-from tumorlens.place import SlicePlace
+from tumorlens.place import SlicePlace, stand_in
 from tumorlens.processes import Message, parse
 from tumorlens.scan import Scan
 from tumorlens.web.arrival import Arrival, Arrived
+from tumorlens.web.given import Given
 from tumorlens.web.messages import FileFailed, ReadCase, SliceContent, SliceRead, Total
-from tumorlens.web.pictures import SlicePictures, VolumeHeat
+from tumorlens.web.pictures import SlicePictures
 
 Tell = Callable[[Message], None]
 
 BATCH = 8
 """Slices computed at once: few, so that the first findings come soon."""
 
-MAX_VOLUME = 2**26
-"""Voxels of a volume that is also shown in three planes."""
+
+_DICOM = "DICOM file"
 
 
 class _Receipt(Message):
@@ -50,12 +49,13 @@ def read_case(order: ReadCase, classifier: Classifier, tell: Tell) -> None:
         InputError: If the case as a whole breaks a rule.
         OSError: If it cannot be written.
     """
-    names = _receive(order, tell)
-    files = order.folder / "files"
+    files = order.folder / ("handover" if order.given else "files")
+    given = Given(files, classifier.weights) if order.given else None
+    names = {f.name: Arrived(file=f.name, name=_DICOM) for f in files.glob("*.dcm")} if given else _receive(order, tell)
     # Of an empty folder `find_sources` would give the folder itself, as a failure.
     sources = [s for s in find_sources(files) if s.path != str(files)]
     tell(Total(total=len(sources)))
-    case = _Case(order, names, tell)
+    case = _Case(order, names, tell, given)
     waiting: deque[Scan] = deque()
 
     def scans() -> Iterator[Scan]:
@@ -69,7 +69,8 @@ def read_case(order: ReadCase, classifier: Classifier, tell: Tell) -> None:
 
     for finding, evidence in classifier.explain_each(scans(), batch_size=BATCH):
         case.add(waiting.popleft(), finding, evidence)
-    case.end()
+    if given:
+        tell(given.study())
 
 
 def _receive(order: ReadCase, tell: Tell) -> dict[str, Arrived]:
@@ -103,14 +104,13 @@ def _receive(order: ReadCase, tell: Tell) -> dict[str, Arrived]:
 
 
 class _Case:
-    """A case that is read: writes its slices and volumes, and tells of them."""
+    """A case that is read: writes its slices, and tells of them."""
 
-    def __init__(self, order: ReadCase, names: dict[str, Arrived], tell: Tell) -> None:
-        self._order, self._names, self._tell = order, names, tell
+    def __init__(self, order: ReadCase, names: dict[str, Arrived], tell: Tell, given: Given | None) -> None:
+        self._order, self._names, self._tell, self._given = order, names, tell, given
         self._number = 0
         self._series: dict[str, int] = {}
         self._places: dict[int, int] = {}
-        self._volume: tuple[str, VolumeHeat | None] = ("", None)
 
     def refuse(self, failure: Failure) -> None:
         """Tells of a file that could not be read, by the name it came with."""
@@ -120,18 +120,23 @@ class _Case:
     def add(self, scan: Scan, finding: Finding, evidence: dict[str, Evidence]) -> None:
         """Writes a slice's pictures, and tells of it."""
         arrived = self._names.get(Path(scan.source).name) or Arrived(file="", name="scan")
+        handed = None if self._given is None else self._given.place(scan)
+        if self._given is not None and handed is None:
+            self._tell(FileFailed(name=arrived.name, error="the node found nothing of it"))
+            return
         series = self._series.setdefault(scan.series or scan.source, len(self._series) + 1)
         self._places[series] = place = self._places.get(series, 0) + 1
         self._number += 1
         name = arrived.name
-        if scan.modality and arrived.name.startswith("DICOM file"):
-            name = f"series {series}, slice {place}"
+        if scan.modality and arrived.name.startswith(_DICOM):
+            name = f"series {series if scan.info.number is None else scan.info.number}, slice {place}"
         elif scan.series or scan.frame:
             name = f"{arrived.name}, slice {scan.frame + 1}"
         folder = SlicePictures(self._order.folder / "slices" / f"{self._number:05d}")
         values = folder.write(scan, evidence)
-        volume = self._add_to_volume(scan, series, finding, evidence)
-        finding = replace(finding, source=name, warnings=(*finding.warnings, *arrived.doubts))
+        record = replace(finding, source=name, warnings=(*finding.warnings, *arrived.doubts)).record()
+        if self._given is not None and handed is not None:
+            record = self._given.finding(handed, self._number, name)
         content = SliceContent(
             number=self._number,
             series=series,
@@ -140,41 +145,17 @@ class _Case:
             spacing=scan.spacing,
             depth=scan.depth,
             values=values,
-            volume=volume,
-            uncertainty=1.0 if finding.confidence is None else round(1 - finding.confidence, 6),
-            finding=finding.record(),
+            position=scan.position,
+            orientation=scan.orientation,
+            space=stand_in(scan.space),
+            colour=scan.pixels.ndim == 3,
+            uncertainty=1.0 if record.confidence is None else round(1 - record.confidence, 6),
+            finding=record,
             regions={key: e.region for key, e in evidence.items()},
             evidence={key: bool(np.any(e.heatmap)) for key, e in evidence.items()},
+            handed=handed,
         )
         self._tell(SliceRead(content=content, place=place_of(scan, arrived.name)))
-
-    def _add_to_volume(self, scan: Scan, series: int, finding: Finding, evidence: dict[str, Evidence]) -> int | None:
-        """The number of the volume a slice is a part of, if it is shown in three planes."""
-        if scan.source != self._volume[0]:
-            self.end()
-            self._volume = (scan.source, self._open_volume(scan, series))
-        volume = self._volume[1]
-        if volume is None:
-            return None
-        volume.add(scan.frame, evidence, finding.probabilities)
-        return series
-
-    def _open_volume(self, scan: Scan, series: int) -> VolumeHeat | None:
-        if reader_of(scan.source) is not nifti:
-            return None
-        try:
-            volume = nifti.load_volume(scan.source)
-        except InputError:
-            return None
-        if volume.data.size > MAX_VOLUME or min(volume.data.shape) < 2:
-            return None
-        return VolumeHeat(volume, self._order.folder / "volumes" / str(series), self._order.axis)
-
-    def end(self) -> None:
-        """Finishes a volume."""
-        if self._volume[1] is not None:
-            self._volume[1].write()
-        self._volume = ("", None)
 
 
 def place_of(scan: Scan, name: str) -> SlicePlace:

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from tumorlens.card import WeightsCard
 from tumorlens.evidence import Region
 from tumorlens.finding import FindingRecord
 from tumorlens.overlay import draw_scan
@@ -142,8 +141,11 @@ class _Content:
 
     def __init__(self, case: Case, store: Store) -> None:
         self._case, self._store, self._card = case, store, store.card
+        # The server may answer with other weights by now: what their card says is not true of this case.
+        self._by_these = case.weights_sha256 == store.card.sha256
         self._names = {c.key: c.name for c in store.card.classes}
         self._slices, self._feedback = store.slices(case.id), store.feedback(case.id)
+        self._measured = store.measurements(case.id)
         self._study: dict[str, Any] = case.study or {}
         self._keys: list[int] = self._study.get("key_slices", [])
 
@@ -161,7 +163,7 @@ class _Content:
         if how := tuple(self._how_sure()):
             yield Text("How sure it is", "section")
             yield from how
-        yield Box("Limits", tuple(_limits(self._card)))
+        yield Box("Limits", tuple(self._limits()))
         slices = f"{case.slices:,} slice{'s' * (case.slices != 1)}"
         made = _when(dt.datetime.now(dt.UTC).timestamp())
         yield Text(f"Case {case.id}, {slices}, dropped {_when(case.created)}; report of {made}.", "small")
@@ -212,7 +214,7 @@ class _Content:
 
     def details(self) -> Iterator[tuple[Block, ...]]:
         """The parts after the first page."""
-        assessed = {f.slice for f in self._feedback}
+        assessed = {said.slice for said in (*self._feedback, *self._measured)}
         order = sorted(
             self._slices,
             key=lambda s: (s.number not in self._keys, s.number not in assessed, s.content["uncertainty"], s.number),
@@ -225,12 +227,21 @@ class _Content:
         if failures := self._store.failures(self._case.id):
             yield (Box("Files that could not be read", tuple(f"{f.name}: {f.error}" for f in failures)),)
         uploads = self._store.uploads(self._case.id)[:MOST]
+        card = (Text(f"Trained on: {self._card.data}"), Text(f"Split: {self._card.split}")) if self._by_these else ()
         yield (
             Text("The network and the files", "section"),
-            Text(f"Trained on: {self._card.data}"),
-            Text(f"Split: {self._card.split}"),
+            *card,
             *(Text(f"file {u.number}: sha256 {u.sha256}", "small") for u in uploads),
         )
+
+    def _limits(self) -> Iterator[str]:
+        if self._by_these:
+            yield from self._card.cautions
+        else:
+            yield f"What is known of {self._case.weights_name} stands in its card; this server has other weights now."
+        classes = one_of(list(self._names.values()))
+        yield f"It knows {classes}. Whatever else there is gets one of these, or is unknown."
+        yield "A heat map shows what spoke for the class it names. It is no outline of a tumour, and no proof."
 
     def _slice(self, row: Slice) -> Iterator[Block]:
         finding = FindingRecord.model_validate(row.content["finding"])
@@ -250,6 +261,9 @@ class _Content:
         for feedback in self._feedback:
             if feedback.slice == row.number:
                 yield Text(f"“{_assessment(feedback, self._names)}”", "small")
+        for measured in self._measured:
+            if measured.slice == row.number:
+                yield Text(f"Measured by {measured.reader}, {_when(measured.made)}: {measured.text}", "small")
 
     def _figures(self, row: Slice, *, captions: bool = True) -> Iterator[Figure]:
         """A slice as it is, and with its heat, where there is any."""
@@ -272,12 +286,6 @@ class _Content:
 
     def _ranked(self, probabilities: dict[str, float]) -> tuple[tuple[str, float], ...]:
         return tuple((self._names[key], p) for key, p in sorted(probabilities.items(), key=lambda kp: -kp[1]))
-
-
-def _limits(card: WeightsCard) -> Iterator[str]:
-    yield from card.cautions
-    yield f"It knows {one_of([c.name for c in card.classes])}. Whatever else there is gets one of these, or is unknown."
-    yield "A heat map shows what spoke for the class it names. It is no outline of a tumour, and no proof."
 
 
 def _series(series: dict[str, Any]) -> str:

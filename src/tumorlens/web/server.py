@@ -40,9 +40,9 @@ def run(
         ConfigError: If the port is taken.
     """
     app = create_app(settings)
-    set_up()
     certificate, key = (None if path is None else str(path) for path in tls)
     bound = _bind(settings)
+    set_up()
     config = uvicorn.Config(
         app,
         http=partial(Connection, Connections(bound, proxied=proxy is not None)),  # type: ignore[arg-type]

@@ -59,6 +59,7 @@ class Settings(BaseModel):
         login_rate: Attempts to log in that a client may make.
         reports: Folder of pages that audits, tests and validations wrote, to be shown too; or None.
         hosts: Host names that requests may come by; empty takes those of the machine the page is bound to.
+        exchange: Folder that a node shares; its studies are cases here.
         limits: What an upload may be.
     """
 
@@ -77,6 +78,7 @@ class Settings(BaseModel):
     login_rate: str = "10/minute"
     reports: Path | None = None
     hosts: tuple[str, ...] = ()
+    exchange: Path | None = None
     limits: Limits = Limits()
 
     @property

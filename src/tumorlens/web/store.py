@@ -17,14 +17,27 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from tumorlens.card import WeightsCard
 from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, WeightsId
-from tumorlens.place import SlicePlace
 from tumorlens.study import SliceFinding, StudyFinding, find_in_study
+from tumorlens.study_record import StudyRecord
 from tumorlens.version import __version__
 from tumorlens.web.arrival import harmless
 from tumorlens.web.database import Database
-from tumorlens.web.messages import FileFailed, Reply, SliceRead, Total
+from tumorlens.web.messages import FileFailed, Reply, SliceRead, StudyGiven, Total
 from tumorlens.web.pictures import SlicePictures
-from tumorlens.web.tables import DONE, FAILED, READING, UPLOADING, WAITING, Case, FailedFile, Feedback, Slice, Upload
+from tumorlens.web.series import SeriesView, series_of, slice_place
+from tumorlens.web.tables import (
+    DONE,
+    FAILED,
+    READING,
+    UPLOADING,
+    WAITING,
+    Case,
+    FailedFile,
+    Feedback,
+    Measurement,
+    Slice,
+    Upload,
+)
 
 SORTS = {
     "newest": (col(Case.created).desc(),),
@@ -56,6 +69,20 @@ class Store:
         case = Case(title=title, owner=owner, axis=axis, version=__version__)
         case.weights_name, case.weights_sha256 = self.card.name, self.card.sha256
         (self.folder_of(case.id) / "uploads").mkdir(parents=True)
+        with self.database.session() as session:
+            session.add(case)
+        return case
+
+    def take_over(self, case: Case, handover: Path) -> Case:
+        """Keeps a case that a node handed over, with a copy of the folder; that first, for `sweep` clears it away."""
+        folder = self.folder_of(case.id)
+        folder.mkdir(parents=True)
+        try:
+            shutil.copytree(handover, folder / "handover")
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        case.version = __version__
         with self.database.session() as session:
             session.add(case)
         return case
@@ -99,6 +126,15 @@ class Store:
             session.add(upload)
         return upload
 
+    def start(self, case_id: str) -> Case | None:
+        """A case waits to be read from now on; None if it is gone, or does so already. It is started but once."""
+        with self.database.alone() as session:
+            case = session.get(Case, case_id)
+            if case is None or case.status not in (UPLOADING, FAILED):
+                return None
+            case.status, case.error, case.touched = WAITING, "", time.time()
+            return case
+
     def uploads(self, case_id: str) -> list[Upload]:
         """A case's files, in the order they came."""
         return self.database.all(select(Upload).where(Upload.case_id == case_id).order_by(col(Upload.number)))
@@ -121,7 +157,7 @@ class Store:
                 return None
             session.exec(delete(Slice).where(col(Slice.case_id) == case_id))
             session.exec(delete(FailedFile).where(col(FailedFile.case_id) == case_id))
-            case.status, case.error, case.slices, case.total = READING, "", 0, 0
+            case.status, case.error, case.slices, case.total, case.study = READING, "", 0, 0, None
             case.attempts += 1
             return case
 
@@ -141,6 +177,8 @@ class Store:
                         session.add(FailedFile(case_id=case_id, name=name, error=error))
                     case Total(total=total):
                         case.total = total
+                    case StudyGiven(study=study):
+                        case.study = study
             case.touched = time.time()
             return case
 
@@ -164,25 +202,44 @@ class Store:
             case.status, case.error, case.slices = FAILED if error else DONE, error, len(slices)
             if slices:
                 study = self._study(slices)
-                case.study = {
+                here = {
                     **study.record("").model_dump(mode="json", exclude={"source"}),
                     "key_slices": [slices[i].number for i in study.key_slices],
                     "suspected": [slices[i].number for i in study.suspected],
                 }
-                case.label, case.confidence = study.label or "", study.confidence or 0.0
-                case.unknown, case.uncertainty = study.unknown, 1 - case.confidence
+                # A node's finding stays as it said it; only its series are in the order of the slices here.
+                if not case.origin:
+                    case.study = here
+                elif case.study is not None:
+                    case.study = {**case.study, "series": here["series"]}
                 case.title = case.title or _title([s.finding.source for s in study.slices])
+            if case.study is not None:
+                case.label, case.unknown = case.study["label"] or "", case.study["unknown"]
+                case.confidence = case.study["probabilities"].get(case.label, 0.0)
+                case.uncertainty = 1 - case.confidence
             case.title = case.title or "Unread case"
             return case
 
     def _study(self, slices: Sequence[Slice]) -> StudyFinding:
         """What the slices of a case say together."""
-        findings = [SliceFinding(FindingRecord.model_validate(s.content["finding"]), _place(s)) for s in slices]
+        findings = [SliceFinding(FindingRecord.model_validate(s.content["finding"]), slice_place(s)) for s in slices]
         return find_in_study(findings, self.card.classes, self.card.study)
+
+    def _record(self, case: Case, slices: Sequence[Slice]) -> StudyRecord:
+        """The finding of a case as JSON has it; a node's as the node said it."""
+        if not case.origin or case.study is None:
+            return self._study(slices).record(case.title)
+        named = {s.number: {key: s.content["finding"][key] for key in ("source", "frame")} for s in slices}
+        places = {key: [named[n] for n in case.study[key]] for key in ("key_slices", "suspected")}
+        return StudyRecord.model_validate({**case.study, **places, "source": case.title})
 
     def slices(self, case_id: str) -> list[Slice]:
         """A case's slices, in order."""
         return self.database.all(_slices(case_id))
+
+    def series(self, case: Case) -> list[SeriesView]:
+        """A case's series as a reader sees them; while it is read, of the slices found so far."""
+        return series_of(self.slices(case.id), [s["reason"] for s in (case.study or {}).get("series", ())])
 
     def slice(self, case_id: str, number: int) -> Slice | None:
         """The row of a slice, or None."""
@@ -199,13 +256,30 @@ class Store:
         slices = self.slices(case.id)
         records = [FindingRecord.model_validate(s.content["finding"]) for s in slices]
         failures = [FailureRecord(source=f.name, error=f.error) for f in self.failures(case.id)]
-        studies = [self._study(slices).record(case.title)] if slices else []
+        studies = [self._record(case, slices)] if slices else []
         return FindingsDocument.of(weights, records, failures, studies)
 
     def feedback(self, case_id: str | None = None) -> list[Feedback]:
         """Readers' assessments of a case, or of all, the oldest first."""
         query = select(Feedback).order_by(col(Feedback.said), col(Feedback.id))
         return self.database.all(query if case_id is None else query.where(Feedback.case_id == case_id))
+
+    def add_measurement(self, measurement: Measurement) -> Measurement:
+        """Keeps a measurement."""
+        with self.database.session() as session:
+            session.add(measurement)
+        return measurement
+
+    def measurements(self, case_id: str) -> list[Measurement]:
+        """What was measured in a case, in the order of its making."""
+        return self.database.all(
+            select(Measurement).where(Measurement.case_id == case_id).order_by(col(Measurement.id))
+        )
+
+    def delete_measurement(self, number: int) -> None:
+        """Deletes a measurement."""
+        with self.database.session() as session:
+            session.exec(delete(Measurement).where(col(Measurement.id) == number))
 
     def search(
         self, text: str, filters: dict[str, Any], sort: str, limit: int, offset: int
@@ -296,10 +370,3 @@ def _title(sources: Sequence[str]) -> str:
         return f"DICOM study, {len(sources)} slice{'s' * (len(sources) > 1)}"
     names = list(dict.fromkeys(source.rpartition(", slice ")[0] or source for source in sources))
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-
-
-def _place(s: Slice) -> SlicePlace:
-    """Where a slice belongs; cases of earlier versions know only its series and depth."""
-    if "place" in s.content:
-        return SlicePlace.model_validate(s.content["place"])
-    return SlicePlace(series=str(s.series), depth=s.content["depth"])

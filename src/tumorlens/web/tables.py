@@ -121,6 +121,51 @@ class Feedback(FeedbackView, table=True):
     outline: str = Field(default="", sa_type=Text)
 
 
+class MeasurementView(SQLModel):
+    """A measurement in a slice.
+
+    Attributes:
+        id: Its number, from 1.
+        slice: Number of the slice.
+        reader: Who made it.
+        made: When; seconds since 1970.
+        kind: "length", "angle", "ellipse" or "rectangle".
+        points: "x,y x,y", fractions of width and height: ends, or opposite corners of the box around it.
+        text: What was measured, in words.
+        unit: Of length and area: "mm" and mm², or "pixels" where the spacing is unknown.
+        length: Of a length.
+        angle: In degrees.
+        area: Of an ellipse or rectangle.
+        mean: Of the values inside, in the file's own units.
+        spread: Their standard deviation.
+        least: Their least.
+        most: Their greatest.
+    """
+
+    id: int | None = Field(default=None, primary_key=True)
+    slice: int
+    reader: str
+    made: float = Field(default_factory=time.time)
+    kind: str
+    points: str = Field(sa_type=Text)
+    text: str = Field(sa_type=Text)
+    unit: str
+    length: float | None = None
+    angle: float | None = None
+    area: float | None = None
+    mean: float | None = None
+    spread: float | None = None
+    least: float | None = None
+    most: float | None = None
+
+
+class Measurement(MeasurementView, table=True):
+    """A measurement in a slice."""
+
+    __tablename__ = "measurements"
+    case_id: str = Field(foreign_key="cases.id", ondelete="CASCADE", index=True)
+
+
 class Draft(SQLModel, table=True):
     """What a reader is about to say of a slice, as they last typed it; None in place of it where there is nothing.
 

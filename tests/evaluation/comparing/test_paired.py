@@ -120,3 +120,11 @@ def test_few_groups_are_said_and_progress_is_told(make_predictions: MakePredicti
     result = compare(NAMES, first, first, resamples=120, listener=Listener(progress=lambda *at: told.append(at)))
     assert any("Only 10 groups" in note for note in result.notes)
     assert told == [(50, 120), (100, 120), (120, 120)]
+
+
+def test_a_comparison_shows_itself_in_a_notebook(make_predictions: MakePredictions) -> None:
+    same = make_predictions(60, groups=40)
+    html = compare(("<one>", "other"), same, same, resamples=50)._repr_html_()
+    assert "<th>1: &lt;one&gt;</th>" in html
+    assert "recall of glioma" in html
+    assert "<td>0.000 (0.000 to 0.000)</td><td>no telling</td>" in html

@@ -57,6 +57,13 @@ def test_the_roc_legend_tells_each_area(make_predictions: MakePredictions) -> No
         assert f"{name}  AUC {estimate.value:.3f}" in shown
 
 
+def test_the_corner_is_enlarged_only_where_no_curve_runs(make_predictions: MakePredictions) -> None:
+    for skill, expected in ((6, 1), (0.5, 0)):
+        p = make_predictions(200, skill=skill)
+        (axes,) = plots.roc_figure(p, score(p, resamples=0)).axes
+        assert len(axes.child_axes) == expected
+
+
 def test_the_best_epoch_is_marked() -> None:
     assert "best epoch (3)" in texts(plots.loss_figure(history()))
     assert "best epoch (1)" in texts(plots.loss_figure(history(), best=1))

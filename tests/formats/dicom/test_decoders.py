@@ -137,6 +137,18 @@ def test_jpeg_2000_whose_sign_differs_from_the_header() -> None:
     assert pixels.shape == (512, 512)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "GDCMJ2K_TextGBR.dcm",  # a broken stream, which only decoders that fill gaps take
+        "JPEG2000-embedded-sequence-delimiter.dcm",  # its stream says that it is 3,722,445,056 pixels wide
+    ],
+)
+def test_jpeg_2000_whose_stream_is_not_what_it_says_is_refused(name: str) -> None:
+    with pytest.raises(UnreadableFile, match=r"truncated, corrupt or of a rare kind; export it again"):
+        read_scans(str(get_testdata_file(name, download=False)))
+
+
 def test_12_bit_jpeg_extended_is_named_as_unsupported() -> None:
     with pytest.raises(UnsupportedFile, match=r"JPEG Extended .* 12 bits"):
         read_scans(str(get_testdata_file("JPGExtended.dcm", download=False)))

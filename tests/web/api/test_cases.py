@@ -77,7 +77,7 @@ def test_another_readers_case_is_looked_at_and_not_changed(guarded: Page, jpeg: 
         assert {answer.status_code for answer in answers} == statuses
 
 
-@pytest.mark.parametrize("moment", ["receive", "add_upload", "update"])
+@pytest.mark.parametrize("moment", ["receive", "add_upload", "start"])
 def test_a_case_that_is_deleted_while_something_is_done_with_it_is_not_there(
     page: Page, jpeg: bytes, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
@@ -102,7 +102,7 @@ def test_a_case_that_is_deleted_while_something_is_done_with_it_is_not_there(
             return done(*arguments, **options)
 
         monkeypatch.setattr(store, moment, deleted)
-    answer = page.post(f"/cases/{case}/start") if moment == "update" else page.http.put(files, content=b"1")
+    answer = page.post(f"/cases/{case}/start") if moment == "start" else page.http.put(files, content=b"1")
     assert answer.status_code == 404
     assert "it may have been deleted" in answer.text
     assert not store.folder_of(case).exists()

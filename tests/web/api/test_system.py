@@ -11,6 +11,18 @@ def test_the_card_is_that_of_the_weights_that_answer(shared_page: Page) -> None:
     assert shared_page.get("/weights").json()["name"] == READS_PHANTOMS
 
 
+def test_the_api_s_description_is_made_once(shared_page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = shared_page.get("/openapi.json")
+    assert first.headers["content-type"] == "application/json"
+    assert "/api/v1/cases/{case_id}" in first.json()["paths"]
+
+    def again() -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(shared_page.app, "openapi", again)
+    assert shared_page.get("/openapi.json").content == first.content
+
+
 def test_health_tells_how_many_workers_run(shared_page: Page) -> None:
     assert shared_page.http.get("/healthz").json() == {"status": "ok", "workers": 1}
 

@@ -6,6 +6,7 @@ figures let expect; two intervals that overlap say little.
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from tumorlens.evaluation.frames import frame_of
 from tumorlens.evaluation.metrics import Estimate, Sums, score
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.listener import SILENT, Listener
+from tumorlens.showing import html_table
 
 FIGURES = {
     "accuracy": "accuracy",
@@ -90,6 +92,21 @@ class Comparison(BaseModel, frozen=True):
     recalls: list[Difference]
     agreement: Agreement | None
     notes: list[str]
+
+    def _repr_html_(self) -> str:
+        names = ("figure", f"1: {self.first}", f"2: {self.second}", "difference", "the second is")
+        rows = (
+            (
+                f"recall of {row.name}" if row.key == "recall" else row.name,
+                row.first,
+                row.second,
+                row.difference,
+                row.verdict,
+            )
+            for row in (*self.figures, *self.recalls)
+        )
+        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
+        return f"<p>{self.n:,} scans that both were tested on</p>{html_table(names, rows)}<ul>{notes}</ul>"
 
     def to_frame(self) -> Any:
         """The figures as a `pandas.DataFrame`: a row each, of both networks and of the difference, with intervals.

@@ -20,6 +20,7 @@ from tumorlens.data.manifest import Entry, merge, read_manifest
 from tumorlens.errors import TumorLensError, needs_extra
 from tumorlens.evaluation.comparing.contender import Contender
 from tumorlens.evaluation.comparing.paired import Comparison, compare, pair
+from tumorlens.evaluation.guessing import by_guessing
 from tumorlens.evaluation.metrics import BINS
 from tumorlens.evaluation.pages.gallery import picture_uri
 from tumorlens.evaluation.pages.page import load_template
@@ -75,6 +76,7 @@ def write_comparison(first: Contender, second: Contender, folder: Path, *, liste
         names=names,
         figures=figures,
         cases=cases,
+        guessing={} if paired is None else by_guessing(np.bincount(paired[0].truth).tolist()),
         pictures=any(card["pictures"] for kind in cases for card in kind["cards"]),
         command=shlex.join(["tumorlens", "compare", *(str(each.folder) for each in both)]),
         version=__version__,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tumorlens.errors import needs_extra
+from tumorlens.evaluation.guessing import no_better
 from tumorlens.evaluation.metrics import Estimate
 
 if TYPE_CHECKING:
@@ -43,6 +46,11 @@ def interval(estimate: Estimate, form: Callable[[float | None], str] = per_cent)
     return f"{low} – {high}" if {low[0], high[0]} & {"<", ">"} else f"{low}–{high}"
 
 
+def script_hash(text: str) -> str:
+    """A script as a page's content security policy names it, such as "sha256-…"."""
+    return "sha256-" + b64encode(sha256(text.encode()).digest()).decode()
+
+
 def load_template(path: Path) -> Template:
     """A page's template, with the filters its figures need; what it includes lies beside it, or here.
 
@@ -51,6 +59,7 @@ def load_template(path: Path) -> Template:
     """
     with needs_extra("reports", "train"):
         import jinja2
+        from markupsafe import Markup
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([path.parent, Path(__file__).parent]),
@@ -59,11 +68,15 @@ def load_template(path: Path) -> Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    # The one script that may run on the page, by its hash: a name or title that holds another is never run.
+    text = Path(__file__).with_name("page.js").read_text("utf-8")
+    environment.globals.update(script=Markup(text), script_hash=script_hash(text))  # noqa: S704  # ours
     environment.filters.update(
         per_cent=per_cent,
         decimal=decimal,
         interval=interval,
         decimal_interval=lambda estimate: interval(estimate, decimal),
+        no_better=no_better,
         thousands=lambda number: f"{number:,}",
     )
     return environment.get_template(path.name)

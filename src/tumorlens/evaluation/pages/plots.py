@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from tumorlens.errors import DataError, needs_extra
 from tumorlens.evaluation.metrics import Scores
+from tumorlens.evaluation.pages.points import as_json
 from tumorlens.evaluation.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ DARK = Theme(
 )
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)))  # told apart without colour
 _FEW = 10  # scans in a bin, below which its accuracy is mostly chance
+_GOOD = 0.9  # area under a ROC curve, above which it keeps clear of the middle of the picture
 _WIDTH, _HEIGHT = 5.2, 4.5  # inches; at 10 points text stays legible when a phone shows the figure at half that
 
 
@@ -93,7 +95,7 @@ def confusion_matrix_figure(scores: Scores, theme: Theme = LIGHT) -> Figure:
 def roc_figure(predictions: Predictions, scores: Scores, theme: Theme = LIGHT) -> Figure:
     """ROC curve of each class against the rest, of all decisions together (micro) and their mean (macro).
 
-    The upper left corner, where good networks differ, is drawn larger within the picture.
+    The upper left corner, where good networks differ, is drawn larger within the picture, unless curves run there.
 
     Raises:
         MissingExtra: If scikit-learn is not installed.
@@ -114,12 +116,15 @@ def roc_figure(predictions: Predictions, scores: Scores, theme: Theme = LIGHT) -
 
     figure, (axes,) = panels(theme)
     axes.set(xlabel="false positive rate (1 − specificity)", ylabel="true positive rate (recall)")
-    corner = axes.inset_axes((0.4, 0.48, 0.56, 0.43), xlim=(0, 0.2), ylim=(0.8, 1.005))
-    dress(corner, theme)
-    corner.set_title("upper left corner", size=9, color=theme.muted, loc="left")
-    corner.tick_params(labelsize=8)
-    corner.set(xticks=(0, 0.1, 0.2), yticks=(0.8, 0.9, 1))
-    for panel in (axes, corner):
+    drawn = [axes]
+    if all(auc is not None and auc > _GOOD for _, auc, *_ in curves):
+        corner = axes.inset_axes((0.4, 0.48, 0.56, 0.43), xlim=(0, 0.2), ylim=(0.8, 1.005))
+        dress(corner, theme)
+        corner.set_title("upper left corner", size=9, color=theme.muted, loc="left")
+        corner.tick_params(labelsize=8)
+        corner.set(xticks=(0, 0.1, 0.2), yticks=(0.8, 0.9, 1))
+        drawn.append(corner)
+    for panel in drawn:
         panel.plot([0, 1], [0, 1], color=theme.muted, linewidth=0.8, linestyle=":")
         for i, (name, auc, x, y) in enumerate(curves + averages):
             average = i - len(curves)
@@ -271,13 +276,13 @@ def _column(history: Sequence[Any], name: str) -> NDArray[np.float64]:
 
 
 def save_figures(folder: Path, figures: Mapping[str, Callable[[Theme], Figure]]) -> dict[str, dict[str, str]]:
-    """Writes each figure as a PNG file, and returns it as data URIs for light and for dark pages."""
-    uris = {}
+    """Writes each figure as a PNG file, and returns it as data URIs for light and for dark pages, with its points."""
+    shown = {}
     for name, draw in figures.items():
         light = draw(LIGHT)
         save_png(light, folder / f"{name}.png")
-        uris[name] = {"light": data_uri(light), "dark": data_uri(draw(DARK))}
-    return uris
+        shown[name] = {"light": data_uri(light), "dark": data_uri(draw(DARK)), "points": as_json(light)}
+    return shown
 
 
 def evaluation_figures(

@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from tumorlens.evaluation.guessing import guessing_of, no_better
 from tumorlens.evaluation.metrics import Estimate
 from tumorlens.evaluation.pages.gallery import GalleryCase, gallery_cards
 from tumorlens.evaluation.pages.page import decimal, interval, load_template, per_cent
@@ -68,12 +69,27 @@ def write_validation(
         failures=failures,
         fact_names=FACT_NAMES,
         subgroups=by_fact(validation.subgroups),
+        failed=failed(validation),
+        kept=[c for c in validation.comparisons if c.verdict != "below"],
+        guessing=guessing_of(validation.scores),
         wrong=int((predictions.predicted != predictions.truth).sum()),
     )
     write_atomically(folder / "validation.json", validation.model_dump_json(indent=1).encode() + b"\n")
     report = folder / "validation.html"
     write_atomically(report, page.encode("utf-8", "backslashreplace"))
     return report
+
+
+def failed(validation: Validation) -> list[tuple[str, str]]:
+    """The figures that fail, as a mark and words: below the weights card's, then no better than guessing."""
+    scores, worth = validation.scores, guessing_of(validation.scores)
+    below = [("below", c.words) for c in validation.comparisons if c.verdict == "below"]
+    guesses = [
+        ("guesses", f"{name}: {form(figure)}, which is no better than guessing ({form(Estimate(value=worth[key]))}).")
+        for key, name, form in (("accuracy", "Accuracy", _share), ("macro_auc", "Macro AUC", _decimal))
+        if no_better(figure := getattr(scores, key), worth[key])
+    ]
+    return below + guesses
 
 
 def by_fact(subgroups: Sequence[Subgroup]) -> dict[str, list[Subgroup]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from tumorlens.errors import DataError
 from tumorlens.evaluation.calibration import CalibrationScores
+from tumorlens.evaluation.guessing import guessed, guessing_of
 from tumorlens.evaluation.metrics import Scores, classification_report_text
 from tumorlens.evaluation.pages import plots
 from tumorlens.evaluation.pages.gallery import GalleryCase, gallery_cards
@@ -98,6 +99,8 @@ def write_report(
         figures=figures,
         report_text=table,
         cautions=[*context.cautions, *scores.notes],
+        guessing=guessing_of(scores),
+        guessed=guessed(scores),
         confusions=_confusions(scores),
         gallery=cases,
         wrong_in_all=int((predictions.predicted != predictions.truth).sum()),

@@ -94,6 +94,7 @@ class DicomFile:
         same |= {"study": header.study, "instance": header.uid}
         common: dict[str, Any] = {key: value or None for key, value in same.items()}
         common |= {"facts": header.facts, "number": header.number, "info": series_info(header)}
+        common |= {"space": header.frame_of_reference or None}
         for index in range(_count(header)):
             frame = header.frame(index)
             with parsing(path):
@@ -102,6 +103,7 @@ class DicomFile:
                 pixels, warnings, values = _pixels(header, frame, self.dataset, stored, units)
             common |= {"hounsfield": units, "unitless": units is None and header.samples == 1}
             common |= {"spacing": frame.spacing, "depth": frame.depth, "orientation": frame.orientation}
+            common |= {"position": frame.position}
             common |= {
                 "warnings": (*notes, *filter(None, [frame.spacing_doubt]), *warnings),
                 "values": values if keep else None,

@@ -11,7 +11,7 @@ from pydantic import StringConstraints
 from tumorlens.formats import Axis
 from tumorlens.web.api.views import Asked, CaseDetail, CaseList, CaseView, Document, SliceView, Title, errors
 from tumorlens.web.state import AnyReader, App, OwnCase, ThisCase, ThisSlice
-from tumorlens.web.tables import DONE, FAILED, UPLOADING, WAITING, Case, Upload, UploadView
+from tumorlens.web.tables import DONE, FAILED, UPLOADING, Case, Upload, UploadView
 from tumorlens.web.uploads import GONE, receive
 
 router = APIRouter(tags=["cases"], responses=errors(401, 404, 429))
@@ -153,10 +153,12 @@ async def start(case: OwnCase, parts: App, reader: AnyReader) -> CaseView:
         raise HTTPException(409, "the case is being read, or was")
     if not case.files:
         raise HTTPException(409, "the case has no files; upload some first")
-    started = await asyncio.to_thread(parts.store.update, case.id, status=WAITING, error="")
-    await asyncio.to_thread(parts.audit.note, reader.name, "case.started", case.id, f"{case.files} files")
-    if started is None:
-        raise HTTPException(404, GONE)
+    started = await asyncio.to_thread(parts.store.start, case.id)
+    if started is None:  # in this moment somebody else deleted it, or started it
+        if parts.store.get(case.id) is None:
+            raise HTTPException(404, GONE)
+        raise HTTPException(409, "the case is being read, or was")
+    await asyncio.to_thread(parts.audit.note, reader.name, "case.started", case.id, f"{started.files} files")
     parts.desk.announce(started)
     parts.desk.submit(started)
     return _view(started, parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request
@@ -37,9 +38,11 @@ async def find(
     received = await receive(request, settings.cases, settings.limits)
     command = FindInFile(path=received.path, name=clean_name(name), axis=axis, target=target, pictures=pictures)
     try:
-        async for message in parts.pool.ask(command, settings.limits.finding_seconds, quick=True):
-            if isinstance(message, Done):
-                document = Document.model_validate(message.document)
+        asked = parts.pool.ask(command, settings.limits.finding_seconds, quick=True)
+        async with contextlib.aclosing(asked) as messages:
+            async for message in messages:
+                if isinstance(message, Done):
+                    document = Document.model_validate(message.document)
     except AnalysisFailed as error:
         raise HTTPException(422, str(error)) from error
     finally:

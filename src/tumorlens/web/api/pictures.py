@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import gzip
+from pathlib import Path as FilePath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Response
 from fastapi.responses import FileResponse
 
 from tumorlens.evidence import Region
+from tumorlens.web import volumes
 from tumorlens.web.api.views import errors
 from tumorlens.web.pictures import png
+from tumorlens.web.series import SeriesView
 from tumorlens.web.state import App, ThisCase, ThisSlice
+from tumorlens.web.tables import Case
 
 router = APIRouter(tags=["pictures"], responses=errors(401, 404))
 _PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
@@ -57,16 +61,42 @@ def overlay(row: ThisSlice, label: str, parts: App, opacity: Annotated[float, Qu
     return Response(png(picture), media_type="image/png", headers=_KEEP)
 
 
-@router.get("/cases/{case_id}/volumes/{number}/{part}.nii.gz", response_class=FileResponse)
-def volume(case: ThisCase, number: int, part: str, parts: App) -> FileResponse:
-    """A NIfTI volume: `scan`, or `heat-CLASS`, in the nearest canonical orientation."""
-    kind, _, label = part.partition("-")
-    if kind not in ("scan", "heat") or (kind == "heat") != bool(label):
-        raise HTTPException(404, "a volume has the parts scan and heat-CLASS")
-    if label:
-        _checked(label, parts)
-    path = parts.store.folder_of(case.id) / "volumes" / str(number) / f"{part}.nii.gz"
-    return _file(path, "application/octet-stream")
+@router.get("/cases/{case_id}/series")
+def series(case: ThisCase, parts: App) -> list[SeriesView]:
+    """The series of a case, in the order of the scanner's list, with windows, and with the grids of volumes."""
+    return parts.store.series(case)
+
+
+@router.get("/cases/{case_id}/series/{place}/volume", response_class=Response)
+def volume(case: ThisCase, place: Annotated[int, Path(ge=1, le=2**31 - 1)], parts: App) -> Response:
+    """A series as a volume, (planes, rows, columns) little-endian uint16; `SeriesView.volume` says what they mean."""
+    return _volume(case, place, parts, None)
+
+
+@router.get("/cases/{case_id}/series/{place}/heat/{label}", response_class=Response)
+def heat_volume(case: ThisCase, place: Annotated[int, Path(ge=1, le=2**31 - 1)], label: str, parts: App) -> Response:
+    """The heat for a class in a series, (planes, rows, columns) uint8, on the grid of `SeriesView.volume.heat`."""
+    return _volume(case, place, parts, _checked(label, parts))
+
+
+def _volume(case: Case, place: int, parts: App, key: str | None) -> Response:
+    found = next((s for s in parts.store.series(case) if s.place == place), None)
+    if found is None:
+        raise HTTPException(404, "the case has no such series")
+    if found.volume is None:
+        raise HTTPException(404, f"the series is no volume: {found.flat}")
+    numbers = set(found.volume.slices)
+    rows = {row.number: row for row in parts.store.slices(case.id) if row.number in numbers}
+    pictures = {number: parts.store.pictures(case.id, number) for number in rows}
+    try:
+        if key is None:
+            content = volumes.scan_volume(found.volume, rows, pictures).tobytes()
+        else:
+            content = volumes.heat_volume(found.volume, rows, pictures, key).tobytes()
+    except FileNotFoundError as error:
+        raise HTTPException(404, "the picture is gone; the case may have been deleted") from error
+    headers = {**_KEEP, "Content-Encoding": "gzip"}
+    return Response(gzip.compress(content, 1), media_type="application/octet-stream", headers=headers)
 
 
 def _checked(label: str, parts: App) -> str:
@@ -75,7 +105,7 @@ def _checked(label: str, parts: App) -> str:
     return label
 
 
-def _file(path: Path, kind: str) -> FileResponse:
+def _file(path: FilePath, kind: str) -> FileResponse:
     if not path.is_file():
         raise HTTPException(404, "the picture is gone; the case may have been deleted")
     return FileResponse(path, media_type=kind, headers=_KEEP)

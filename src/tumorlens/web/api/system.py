@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Any
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from sqlalchemy import text
 
@@ -36,6 +37,17 @@ async def events(parts: App, _reader: AnyReader) -> StreamingResponse:
                 yield f"data: {json.dumps(event)}\n\n" if event else ": still here\n\n"
 
     return StreamingResponse(stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+@plain.get("/api/v1/openapi.json", include_in_schema=False)
+def document(request: Request) -> Response:
+    """What the API can be asked, as OpenAPI."""
+    return Response(_document(request.app), media_type="application/json")
+
+
+@lru_cache(maxsize=1)
+def _document(app: FastAPI) -> bytes:
+    return json.dumps(app.openapi()).encode("ascii")
 
 
 @plain.get("/healthz", responses=errors(503))

@@ -77,6 +77,7 @@ class CaseView(BaseModel):
         weights: Name of the weights that answered.
         weights_sha256: Of their file.
         version: Of TumorLens.
+        origin: What the node that handed the case over calls it; empty for one that was uploaded.
     """
 
     id: str
@@ -104,6 +105,7 @@ class CaseView(BaseModel):
     weights: str
     weights_sha256: str
     version: str
+    origin: str
 
     @classmethod
     def of(cls, case: Case, keep_days: float, verdict: str = "") -> CaseView:

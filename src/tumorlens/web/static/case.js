@@ -1,58 +1,91 @@
-// A case: its slices as they are found, and what each finding says. The conductor of viewer, planes, strip and assessment.
+// A case: its slices as they are found. The conductor of panel, series, viewers, planes, strip, measurements and assessment.
 
-import { ask, byId, capital, classes, colourOf, h, names, nothing, percent, plural, watch, when } from "./common.js";
 import { Assessment } from "./assessment.js";
+import { Beside } from "./beside.js";
+import { ask, byId, capital, classes, colourOf, h, names, nothing, plural, watch, when } from "./common.js";
+import { fractionsOf, isPlaced, pointOf } from "./geometry.js";
+import { listen } from "./keys.js";
+import { Measuring } from "./measure.js";
+import { showAnswer, showSlice, titleOf } from "./panel.js";
 import { Planes } from "./planes.js";
-import { Strip } from "./strip.js";
+import { SeriesList } from "./series.js";
+import { Strip, tip } from "./strip.js";
 import { Viewer } from "./viewer.js";
+import { Windowing } from "./windowing.js";
 
 const root = byId("case");
 const id = root.dataset.id;
 const viewer = new Viewer(byId("stage"), byId("panes"), byId("readout"));
-const planes = new Planes(byId("planes"), root.dataset.niivue, id);
-const strip = new Strip(byId("strip"), (number) => go(number));
+const planes = new Planes(byId("planes"), id, byId("readout"));
+planes.level = Number(root.dataset.threshold);
+const windowing = new Windowing(() => redraw());
+const list = new SeriesList(byId("series"), (one, other) => (other ? beside.choose(one) : go(keyOf(one))));
+const strip = new Strip(byId("strip"), (number) => go(number), (one) => tip(one, seriesOf(one.number)));
+const beside = new Beside(viewer.pictures, windowing, (n) => step(n));
 const assessment = new Assessment(id, viewer, () => ({ slice: slice(), key: key() }), () => viewer.view === "planes" && setView("blend"));
+const measuring = new Measuring(id, viewer, (number) => go(number), () => viewer.view === "planes" && setView("blend"));
 let shownCase = null;
-let slices = [];
+let slices = []; // by number, from 1
+let series = [];
+let order = []; // numbers of the slices as they are shown: series by series
 let current = 0; // number of the slice that is shown
 let picked = null; // class that the reader picked; null follows the finding
 let moved = false; // whether the reader has chosen a slice
+let cursor = null; // where the reader pointed, in the patient
 
 const slice = () => slices[current - 1];
+const seriesOf = (number) => series.find((one) => one.slices.includes(number));
+const here = () => seriesOf(current);
 // The class that the picture is about; an unknown slice has none.
 const key = () => (slice().finding.unknown ? null : picked ?? slice().finding.label);
 
 // the case as it comes in
 
 async function refresh() {
+  let more = [];
+  const before = shownCase?.status;
   try {
     shownCase = await ask("GET", `/cases/${id}`);
+    if (shownCase.slices < slices.length) [slices, current] = [[], 0]; // it was begun again
+    more = await ask("GET", `/cases/${id}/slices?after=${slices.length}`);
+    slices.push(...more);
+    if (more.length || shownCase.status !== before) series = withHere(await ask("GET", `/cases/${id}/series`));
+    await Promise.all([assessment.load(), measuring.load()]);
   } catch (error) {
     byId("state").replaceChildren(h("p", { class: "notice bad" }, error.status === 404 ? "The case was deleted." : error.message));
     return;
   }
-  if (shownCase.slices < slices.length) slices = []; // it was begun again
-  const more = await ask("GET", `/cases/${id}/slices?after=${slices.length}`);
-  slices.push(...more);
-  await assessment.load();
   showCase();
   if (!slices.length) return;
   byId("desk").hidden = false;
-  byId("slice").max = slices.length;
-  byId("scroller").hidden = slices.length < 2;
-  if (!current && document.activeElement === document.body) byId("stage").focus({ preventScroll: true });
-  const key = shownCase.study?.key_slices?.at(Math.floor(shownCase.study.key_slices.length / 2));
-  if (!current || (shownCase.status === "done" && !moved && key && key !== current)) await go(key ?? 1, false);
-  else if (more.length) strip.set(slices, current);
+  order = series.flatMap((one) => one.slices);
+  byId("desk").classList.toggle("several", series.length > 1);
+  byId("slice").max = order.length;
+  byId("scroller").hidden = order.length < 2;
+  list.set(series, slices, places());
+  beside.set(series, slices);
+  showStrip();
+  const linked = Number(location.hash.slice(1));
+  const suspicious = shownCase.study?.key_slices?.at(Math.floor(shownCase.study.key_slices.length / 2));
+  if (!current && order.includes(linked)) await go(linked);
+  else if (!current || (shownCase.status === "done" && !moved && suspicious && suspicious !== current)) await go(suspicious ?? order[0], false);
+  else if (more.length) showWhere();
   assessment.show();
+}
+
+// Without the slices that were found between two questions.
+function withHere(all) {
+  const known = all.map((one) => ({ ...one, slices: one.slices.filter((number) => number <= slices.length) }));
+  return known.filter((one) => one.slices.length);
 }
 
 function showCase() {
   byId("title").textContent = shownCase.title || "New case";
   document.title = `${shownCase.title || "New case"} – TumorLens`;
-  byId("facts").textContent = [
+  const facts = [
     `dropped by ${shownCase.owner}, ${when(shownCase.created)}`, plural(shownCase.slices, "slice"), `weights ${shownCase.weights}`, `deleted on ${when(shownCase.expires)}`,
   ].join(" · ");
+  byId("facts").replaceChildren(facts, ...(shownCase.linked ? [" · ", h("a", { href: `/cases/${shownCase.linked}` }, "earlier case of this person")] : []));
   const state = byId("state");
   if (shownCase.status === "failed") {
     state.replaceChildren(h("div", { class: "notice bad" }, h("h2", {}, "It could not be read"), h("p", {}, capital(shownCase.error)),
@@ -60,96 +93,114 @@ function showCase() {
   } else if (shownCase.status === "done") state.replaceChildren();
   else {
     const words = { uploading: "The files are being uploaded.", waiting: "Waiting to be read.", reading: "Being read" }[shownCase.status];
-    const about = shownCase.status === "reading" && shownCase.total ? `: ${shownCase.slices} of about ${Math.max(shownCase.total, shownCase.slices)} slices` : "";
-    state.replaceChildren(h("div", { class: "panel" }, h("p", {}, words + about), shownCase.status === "reading" && shownCase.total ? h("progress", { max: Math.max(shownCase.total, shownCase.slices), value: shownCase.slices, "aria-label": "Slices read" }) : h("progress", { "aria-label": words })));
+    const all = Math.max(shownCase.total, shownCase.slices);
+    const about = shownCase.status === "reading" && shownCase.total ? `: ${shownCase.slices} of about ${all} slices` : "";
+    state.replaceChildren(h("div", { class: "coming" }, h("p", {}, words + about), about ? h("progress", { max: all, value: shownCase.slices, "aria-label": "Slices read" }) : h("progress", { "aria-label": words })));
   }
   for (const report of ["report-pdf", "report-html"]) byId(report).hidden = shownCase.status !== "done";
   byId("failures").hidden = !shownCase.failures.length;
   byId("failures").querySelector("ul").replaceChildren(...shownCase.failures.slice(0, 100).map((f) => h("li", {}, `${f.name}: ${f.error}`)));
-  const study = shownCase.study;
-  byId("study").textContent = study && study.slices > 1
-    ? `The case: ${shownCase.headline}. Slices: ` +
-      [...classes.filter((k) => study.counts[k]).map((k) => `${study.counts[k]} ${names[k]}`), ...(study.unknown_slices ? [`${study.unknown_slices} unknown`] : [])].join(", ") + "."
-    : "";
+  showAnswer(shownCase, series, (number) => go(number));
+}
+
+function showStrip() {
+  strip.set({
+    slices: order.map((number) => slices[number - 1]), borders: series.map((one) => order.indexOf(one.slices[0])),
+    marks: new Set((assessment.said ?? []).map((one) => one.slice)), key: new Set(shownCase.study?.unknown ? [] : shownCase.study?.key_slices),
+  });
 }
 
 async function again() {
   await ask("POST", `/cases/${id}/start`);
-  slices = [];
-  current = 0;
+  [slices, series, current] = [[], [], 0];
   await refresh();
 }
 
 // one slice
 
+const places = () => [here()?.place, ...(viewer.view === "pair" ? [beside.series?.place] : [])];
+// Where a series opens: among its slices that decided, else in its middle.
+function keyOf(one) {
+  const deciding = (shownCase.study?.key_slices ?? []).filter((n) => one.slices.includes(n));
+  const of = deciding.length ? deciding : one.slices;
+  return of[Math.floor(of.length / 2)];
+}
+
+// Goes a few slices on, within the series.
+function step(n) {
+  const own = here().slices;
+  return go(own[Math.min(own.length - 1, Math.max(0, own.indexOf(current) + n))]);
+}
+
 async function go(number, byReader = true) {
-  const next = Math.min(slices.length, Math.max(1, number));
   moved ||= byReader;
-  if (next === current && byReader) return;
-  const before = slices[current - 1];
-  current = next;
-  if (!viewer.window || before?.series !== slice().series) viewer.window = null;
-  byId("slice").value = current;
-  byId("slice").setAttribute("aria-valuetext", `slice ${current} of ${slices.length}, ${slice().words}`);
-  strip.set(slices, current);
+  if (!seriesOf(number) || (number === current && byReader)) return;
+  ahead.direction = order.indexOf(number) < order.indexOf(current) ? -1 : 1;
+  current = number;
+  showWhere();
   showFinding();
   assessment.show();
-  showWindow();
   await show();
 }
 
-async function show() {
-  const volume = slice().volume;
-  document.querySelector("[data-view=planes]").hidden = volume === null;
-  if (viewer.view === "planes" && volume === null) return setView("blend");
-  try {
-    if (viewer.view === "planes") await planes.open(volume, slice().heat[key()] ? key() : null, Number(byId("opacity").value) / 100, inVolume());
-    else await viewer.show(slice(), key());
-  } catch (error) {
-    byId("readout").textContent = error.message;
-  }
-  const ahead = slices[current]; // the next one, so that the wheel finds it there
-  if (ahead && viewer.view !== "planes") viewer.pictures.of(ahead).catch(() => {});
-}
-
-// Where the evidence of the slice is strongest, as shares of the volume to the right, the front and the top.
-function inVolume() {
-  const { width, height, finding, regions } = slice();
-  const [x0, y0, x1, y1] = regions[key()]?.box ?? [0, 0, width, height];
-  const [across, down] = [1 - (x0 + x1) / 2 / width, 1 - (y0 + y1) / 2 / height];
-  const depth = (finding.frame + 0.5) / (slices.filter((s) => s.volume === slice().volume).at(-1).finding.frame + 1);
-  return { axial: [across, down, depth], coronal: [across, depth, down], sagittal: [depth, across, down] }[shownCase.axis];
+function showWhere() {
+  const own = here();
+  const place = own.slices.indexOf(current) + 1;
+  byId("slice").value = order.indexOf(current) + 1;
+  byId("slice").setAttribute("aria-valuetext", `${titleOf(own)}, slice ${place} of ${own.slices.length}, ${slice().words}`);
+  byId("where").textContent = `${slice().finding.source} · ${place} of ${own.slices.length}`;
+  byId("finding-title").textContent = series.length > 1 ? `Finding of slice ${current}` : "Finding of this slice";
+  strip.show(current);
+  list.show(places());
+  viewer.window = windowing.of(own);
+  windowing.show(own);
 }
 
 function showFinding() {
-  const { finding, words, prediction_set: set } = slice();
-  byId("unknown").hidden = !finding.unknown;
-  byId("unknown").querySelector("span").textContent = `${capital(finding.reason)}. There is no finding.`;
-  byId("headline").textContent = finding.unknown ? "" : capital(words);
-  byId("in-words").textContent = set && `${capital(set)}.`;
-  byId("classes").hidden = finding.unknown;
-  const fieldset = document.querySelector(".picker");
-  const focused = document.activeElement?.name === "class";
-  fieldset.replaceChildren(fieldset.firstElementChild, ...(finding.unknown ? [] : classes).map((k) =>
-    h("label", { class: colourOf(k) }, h("input", { type: "radio", name: "class", value: k, checked: k === key(), onchange: () => pick(k) }), h("span", {}, names[k]),
-      h("span", { class: "bar", "aria-hidden": "true" }, h("span", { "width%": `${100 * finding.probabilities[k]}%` })), h("span", { class: "p" }, percent(finding.probabilities[k])))));
-  if (focused) fieldset.querySelector(":checked")?.focus();
-  byId("evidence").textContent = finding.unknown ? "" : evidence();
-  byId("warnings").replaceChildren(...(finding.warnings.length ? [h("div", { class: "notice" }, h("h3", {}, "Against trusting it"), h("ul", { class: "plain" }, finding.warnings.map((w) => h("li", {}, w))))] : []));
-  byId("where").textContent = `${finding.source} · ${current} of ${slices.length}`;
+  showSlice(slice(), key(), pick, viewer.opacity > 0 || viewer.contour);
 }
 
-// Where the evidence for the picked class is, in words.
-function evidence() {
-  if (nothing[key()]) return `What speaks for ${names[key()]} is spread over the head; no heat is drawn.`;
-  const region = slice().regions[key()];
-  if (!region) return `Nothing in this slice speaks for ${names[key()]}.`;
-  if (region.box_mm) {
-    const [x0, y0, x1, y1] = region.box_mm;
-    return `Strongest for ${names[key()]} in ${(x1 - x0).toFixed(0)} × ${(y1 - y0).toFixed(0)} mm, ${region.area_mm2.toFixed(0)} mm², at x ${x0.toFixed(0)}, y ${y0.toFixed(0)} mm. It is no outline of a tumour.`;
+async function show() {
+  const own = here();
+  byId("flat").textContent = own.volume ? "" : `No three planes: ${own.flat}.`;
+  const button = document.querySelector("[data-view=planes]");
+  button.disabled = !own.volume || shownCase.status !== "done";
+  button.title = own.volume ? "" : capital(own.flat);
+  if (viewer.view === "planes" && button.disabled) return setView("blend");
+  const [shown, about] = [current, key()];
+  try {
+    if (viewer.view === "planes") await planes.open(own, slice().finding.unknown || nothing[about] ? null : about, voxel(), windowing.of(own) ?? grey(own));
+    else {
+      viewer.cursor = cursor && isPlaced(slice()) ? fractionsOf(slice(), cursor) : null;
+      await Promise.all([viewer.show(slice(), about), viewer.view === "pair" && beside.show(slice(), about, cursor)]);
+    }
+    if (shown === current) broken("");
+  } catch (error) {
+    if (shown === current) broken(error.message);
+    return;
   }
-  const [x0, y0, x1, y1] = region.box;
-  return `Strongest for ${names[key()]} in ${x1 - x0} × ${y1 - y0} pixels at x ${x0}, y ${y0}. The file does not say how large a pixel is. It is no outline of a tumour.`;
+  ahead();
+}
+
+// Says on a blank stage why there is no picture.
+function broken(message) {
+  byId("broken").hidden = !message;
+  byId("broken").querySelector("p").textContent = message;
+  if (message) viewer.view === "planes" ? planes.close() : viewer.blank();
+}
+byId("retry").addEventListener("click", () => show());
+
+// The next slices, so that keys and wheel find them at hand; the more in the direction that the reader goes.
+function ahead() {
+  if (viewer.view === "planes") return;
+  const at = order.indexOf(current);
+  const way = ahead.direction ?? 1;
+  for (const n of [1, 2, -1, 3, 4, 5, 6, -2]) {
+    const next = slices[order[at + n * way] - 1];
+    if (!next) continue;
+    viewer.pictures.of(next).catch(() => {});
+    if (!next.finding.unknown) viewer.pictures.heat(next, picked ?? next.finding.label).catch(() => {});
+  }
 }
 
 async function pick(label) {
@@ -159,110 +210,126 @@ async function pick(label) {
   await show();
 }
 
+// planes and cursor
+
+const grey = (own) => ({ level: (own.volume.low + own.volume.high) / 2, width: own.volume.high - own.volume.low });
+
+// The voxel that the cursor is at, or where the evidence of the slice is strongest.
+function voxel() {
+  const { shape, slices: numbers } = here().volume;
+  const { width, height, regions } = slice();
+  const [x0, y0, x1, y1] = regions[key()]?.box ?? [0, 0, width, height];
+  const [x, y] = cursor ? fractionsOf(slice(), cursor) : [(x0 + x1) / 2 / width, (y0 + y1) / 2 / height];
+  return [numbers.indexOf(current), y * shape[1] - 0.5, x * shape[2] - 0.5];
+}
+
+planes.addEventListener("cursor", ({ detail: [plane, row, column] }) => {
+  const { shape, slices: numbers } = here().volume;
+  // Where a slice is missing, the nearest one is what the finding is of.
+  const number = numbers[plane] || numbers.slice(0, plane).findLast(Boolean);
+  cursor = pointOf(slices[number - 1], [(column + 0.5) / shape[2], (row + 0.5) / shape[1]]);
+  if (number !== current && numbers[plane]) go(number);
+});
+viewer.addEventListener("cursor", ({ detail }) => {
+  if (!isPlaced(slice())) return;
+  cursor = pointOf(slice(), detail);
+  show();
+});
+
 // views, heat, window
 
 function setView(view) {
-  for (const button of document.querySelectorAll("[data-view]")) {
+  for (const button of views) {
     const chosen = button.dataset.view === view;
     button.setAttribute("aria-checked", chosen);
     button.tabIndex = chosen ? 0 : -1;
   }
   byId("planes").hidden = view !== "planes";
-  byId("windowing").hidden = view === "planes" || !slice().values;
-  viewer.setView(view);
+  byId("beside").hidden = byId("other-series").hidden = view !== "pair";
+  viewer.setView(view === "pair" ? "blend" : view);
+  viewer.view = view;
+  if (view === "pair") beside.open(here());
+  list.show(places());
   return show();
 }
 const views = [...document.querySelectorAll("[data-view]")];
 for (const button of views) {
   button.addEventListener("click", () => setView(button.dataset.view));
   button.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    if (!step) return;
+    const way = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!way) return;
     event.preventDefault();
-    nextView(step, true);
+    nextView(way, true);
   });
 }
-function nextView(step, focus) {
-  const open = views.filter((button) => !button.hidden);
-  const next = open[(open.findIndex((b) => b.dataset.view === viewer.view) + step + open.length) % open.length];
+function nextView(way, focus) {
+  const open = views.filter((button) => !button.disabled);
+  const next = open[(open.findIndex((b) => b.dataset.view === viewer.view) + way + open.length) % open.length];
   if (focus) next.focus();
   return setView(next.dataset.view);
 }
 
+function setHeat() {
+  const [opacity, threshold] = [byId("opacity"), byId("threshold")].map((input) => Number(input.value) / 100);
+  for (const each of [viewer, planes, beside.viewer]) Object.assign(each, { opacity, threshold, contour: byId("contour").checked });
+  for (const each of [viewer, beside.viewer]) each.redrawHeat();
+  planes.paint();
+}
+for (const name of ["opacity", "threshold", "contour"]) byId(name).addEventListener("input", setHeat);
 function setOpacity(percentage) {
   byId("opacity").value = percentage;
-  viewer.opacity = Number(byId("opacity").value) / 100;
-  viewer.paint();
-  planes.setOpacity(viewer.opacity);
+  setHeat();
 }
-byId("opacity").addEventListener("input", (event) => setOpacity(event.target.value));
-byId("contour").addEventListener("change", (event) => { viewer.contour = event.target.checked; viewer.paint(); });
-byId("reset").addEventListener("click", () => { viewer.reset(); showWindow(); });
 
-// The sliders run over the slice's own values, the least to the greatest.
-function showWindow() {
-  const values = slice().values;
-  byId("windowing").hidden = !values || viewer.view === "planes";
-  if (!values) return;
-  const range = values.high - values.low || 1;
-  const { level, width } = viewer.window ?? fileWindow(values);
-  byId("level").value = (1000 * (level - values.low)) / range;
-  byId("width").value = (1000 * width) / range;
-  byId("level").setAttribute("aria-valuetext", level.toPrecision(4));
-  byId("width").setAttribute("aria-valuetext", width.toPrecision(4));
+function redraw() {
+  viewer.window = windowing.of(here());
+  if (viewer.view !== "planes") viewer.redrawScan();
+  else if (viewer.window) {
+    planes.window = viewer.window;
+    planes.paint();
+  }
+  beside.redraw();
 }
-const fileWindow = (values) => ({ level: (values.black + values.white) / 2, width: Math.max(values.white - values.black, 1e-6) });
-function setWindow(level, width) {
-  const range = slice().values.high - slice().values.low || 1;
-  viewer.window = { level, width: Math.max(width, range / 1000) };
-  viewer.redrawScan();
-  showWindow();
+function reset() {
+  viewer.reset();
+  windowing.reset();
+  cursor = viewer.cursor = null;
+  viewer.paint();
 }
-for (const name of ["level", "width"]) {
-  byId(name).addEventListener("input", () => {
-    const { low, high } = slice().values;
-    const now = viewer.window ?? fileWindow(slice().values);
-    const share = Number(byId(name).value) / 1000;
-    if (name === "level") setWindow(low + share * (high - low), now.width);
-    else setWindow(now.level, share * (high - low));
-  });
-}
-viewer.addEventListener("window", ({ detail: [dx, dy] }) => {
-  const values = slice().values;
-  if (!values) return;
-  const now = viewer.window ?? fileWindow(values);
-  const unit = (values.high - values.low) / 400;
-  setWindow(now.level - dy * unit, now.width + dx * unit);
+byId("reset").addEventListener("click", reset);
+for (const each of [viewer, planes]) each.addEventListener("window", ({ detail: [dx, dy] }) => windowing.drag(dx, dy));
+viewer.addEventListener("step", ({ detail }) => (order.length > 1 ? step(detail) : viewer.zoomBy(detail > 0 ? 0.9 : 1.1)));
+viewer.addEventListener("view", () => beside.follow(viewer));
+byId("slice").addEventListener("input", (event) => go(order[Number(event.target.value) - 1]));
+byId("other-series").addEventListener("change", (event) => beside.choose(series.find((one) => one.place === Number(event.target.value))));
+beside.addEventListener("chosen", () => (viewer.view === "pair" ? setView("pair") : series.length > 1 && setView("pair")));
+byId("fold").addEventListener("click", () => {
+  const folded = byId("desk").classList.toggle("folded");
+  byId("fold").setAttribute("aria-expanded", !folded);
 });
-viewer.addEventListener("step", ({ detail }) => (slices.length > 1 ? go(current + detail) : viewer.zoomBy(detail > 0 ? 0.9 : 1.1)));
-byId("slice").addEventListener("input", (event) => go(Number(event.target.value)));
 
 // keys
 
 const shows = (s) => !s.finding.unknown && !nothing[s.finding.label];
-const KEYS = {
-  ArrowUp: () => go(current - 1), ArrowLeft: () => go(current - 1), PageUp: () => go(current - 10),
-  ArrowDown: () => go(current + 1), ArrowRight: () => go(current + 1), PageDown: () => go(current + 10),
-  Home: () => go(1), End: () => go(slices.length),
-  "+": () => viewer.zoomBy(1.25), "=": () => viewer.zoomBy(1.25), "-": () => viewer.zoomBy(0.8), 0: () => { viewer.reset(); showWindow(); },
-  "[": () => setOpacity(Number(byId("opacity").value) - 10), "]": () => setOpacity(Number(byId("opacity").value) + 10),
-  h: () => setOpacity(Number(byId("opacity").value) ? 0 : 60), c: () => byId("contour").click(), v: () => nextView(1),
-  e: () => go((slices.find((s) => s.number > current && shows(s)) ?? slices.find(shows) ?? slice()).number),
-  "?": () => byId("keys").showModal(),
+const nextSeries = (way) => {
+  const next = series[series.indexOf(here()) + way];
+  return next && go(keyOf(next));
 };
-document.addEventListener("keydown", (event) => {
-  if (!slices.length || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-  // Only while the viewer has the focus: elsewhere, a letter that does something would surprise (WCAG 2.1.4).
-  if (!event.target.closest(".viewer")) return;
-  if (event.target.matches("input") && /^(Arrow|Home|End|Page)/.test(event.key)) return; // the slider's own
-  const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  const label = classes[Number(name) - 1];
-  const action = label && name !== "0" ? () => pick(label) : KEYS[name];
-  if (!action) return;
-  event.preventDefault();
-  action();
-});
-byId("help").addEventListener("click", () => byId("keys").showModal());
+function nextSuspicious() {
+  const at = order.indexOf(current);
+  const found = [...order.slice(at + 1), ...order.slice(0, at)].find((number) => shows(slices[number - 1]));
+  return go(found);
+}
+listen({
+  ArrowUp: () => step(-1), ArrowLeft: () => step(-1), PageUp: () => step(-10), ArrowDown: () => step(1), ArrowRight: () => step(1), PageDown: () => step(10),
+  Home: () => step(-Infinity), End: () => step(Infinity), n: () => nextSeries(1), p: () => nextSeries(-1), e: nextSuspicious,
+  "+": () => viewer.zoomBy(1.25), "=": () => viewer.zoomBy(1.25), "-": () => viewer.zoomBy(0.8), 0: reset,
+  "[": () => setOpacity(Number(byId("opacity").value) - 10), "]": () => setOpacity(Number(byId("opacity").value) + 10),
+  h: () => setOpacity(Number(byId("opacity").value) ? 0 : 60), c: () => byId("contour").click(), v: () => nextView(1), f: () => byId("fold").click(),
+  m: () => measuring.next(), Escape: () => measuring.choose(""),
+  w: () => windowing.next(), "?": () => byId("keys").showModal(),
+  ...Object.fromEntries(classes.slice(0, 9).map((label, i) => [i + 1, () => pick(label)])),
+}, () => slices.length > 0);
 
 // renaming, deleting
 

@@ -1,33 +1,38 @@
-// The viewer of a slice: one pane or four, moved and zoomed together; contour, outline, scale.
+// The viewer of a slice: one pane or four, moved and zoomed together; heat, contour, outline, measurements, scale, cursor.
 
+import { colourBar, cross, line, scaleBar } from "./drawing.js";
 import { Pictures, drawHeat, drawScan } from "./pictures.js";
 
 const PANES = {
-  blend: [["", ["scan", "heat", "contour"]]],
+  blend: [["", ["scan", "heat", "contour", "cursor"]]],
   four: [["scan", ["scan"]], ["heat map", ["heatmap"]], ["overlay", ["scan", "heat"]], ["contour", ["scan", "contour"]]],
 };
 const CONTOUR = "#40e0ff";
 const OUTLINE = "#fff04d";
 
+// Events: "step" (slices to go), "window" (dragged by), "outlined", "cursor" (a place was pointed at), "view" (zoomed, moved).
 export class Viewer extends EventTarget {
-  constructor(stage, panes, readout) {
+  constructor(stage, panes, readout, pictures = new Pictures()) {
     super();
-    Object.assign(this, { stage, holder: panes, readout });
-    this.pictures = new Pictures();
+    Object.assign(this, { stage, holder: panes, readout, pictures });
     this.view = "blend";
     this.opacity = 0.6;
+    this.threshold = 0.1;
     this.contour = true;
     this.window = null;
     this.zoom = 1;
     this.offset = [0, 0];
     this.outline = [];
     this.drawing = false;
+    this.cursor = null; // where the cursor is, in fractions of the slice; null shows none
+    this.tool = null; // measures where a pointer goes; null moves and steps
     this.pointers = new Map();
     this.lay();
     new ResizeObserver(() => this.paint()).observe(stage);
     stage.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     stage.addEventListener("pointerdown", (event) => this.down(event));
     stage.addEventListener("pointermove", (event) => this.move(event));
+    stage.addEventListener("contextmenu", (event) => event.preventDefault());
     for (const kind of ["pointerup", "pointercancel"]) stage.addEventListener(kind, (event) => this.up(event));
     stage.addEventListener("pointerleave", () => (readout.textContent = ""));
   }
@@ -59,25 +64,41 @@ export class Viewer extends EventTarget {
     this.paint();
   }
 
+  // Shows a slice with the heat for a class. What must be fetched first leaves the stage blank until it is there: never the
+  // picture of another slice. Throws what went wrong.
   async show(slice, key) {
-    const fresh = slice !== this.slice;
+    if (slice !== this.slice) this.outline = [];
     this.slice = slice;
     this.key = key;
-    if (fresh) this.outline = [];
-    // Without evidence that has a place, there is no heat: for an unknown slice, and for "no tumour".
-    const glow = slice.evidence[key] ? this.pictures.heat(slice, key) : null;
-    const [shown, heat] = await Promise.all([this.pictures.of(slice), glow]);
-    if (slice !== this.slice || key !== this.key) return; // another was asked for meanwhile
+    const ready = this.pictures.ready(slice, key);
+    if (ready) return this.put(ready.shown, ready.heat);
+    this.blank();
+    const [shown, heat] = await Promise.all([this.pictures.of(slice), this.pictures.heat(slice, key)]);
+    if (slice === this.slice && key === this.key) this.put(shown, heat); // no other was asked for meanwhile
+  }
+
+  put(shown, heat) {
     this.shown = shown;
-    this.over = heat && drawHeat(heat, true);
-    this.map = heat && drawHeat(heat, false);
+    this.heat = heat;
+    this.redrawHeat(false);
     this.redrawScan();
+  }
+
+  blank() {
+    this.shown = this.scan = this.heat = this.over = this.map = null;
+    this.paint();
   }
 
   redrawScan() {
     if (!this.shown) return;
     this.scan = drawScan(this.slice, this.shown, this.window);
     this.paint();
+  }
+
+  redrawHeat(paint = true) {
+    this.over = this.heat && drawHeat(this.heat, true, 255 * this.threshold);
+    this.map = this.heat && this.view === "four" ? drawHeat(this.heat, false) : null;
+    if (paint) this.paint();
   }
 
   // From the scan's pixels to a pane's: as large as fits, pixels as wide as tall in mm, then zoom and offset.
@@ -93,38 +114,45 @@ export class Viewer extends EventTarget {
   }
 
   paint() {
-    if (!this.scan || !this.panes.length) return;
+    if (!this.slice || !this.panes.length) return;
     const ratio = globalThis.devicePixelRatio || 1;
+    if (this.view === "four" && this.heat && !this.map) this.map = drawHeat(this.heat, false);
     for (const { canvas, layers } of this.panes) {
       const box = canvas.getBoundingClientRect();
       canvas.width = Math.max(1, Math.round(box.width * ratio));
       canvas.height = Math.max(1, Math.round(box.height * ratio));
-      const context = canvas.getContext("2d");
-      const at = this.place(canvas);
-      const w = this.slice.width * at.sx;
-      const h = this.slice.height * at.sy;
-      if (layers.includes("scan")) {
-        context.imageSmoothingEnabled = at.sx < 6; // beyond, pixels are shown as such
-        context.drawImage(this.scan, at.x, at.y, w, h);
-      }
-      context.imageSmoothingEnabled = true;
-      if (layers.includes("heatmap") && this.map) context.drawImage(this.map, at.x, at.y, w, h);
-      if (layers.includes("heat") && this.over) {
-        context.globalAlpha = this.opacity;
-        context.drawImage(this.over, at.x, at.y, w, h);
-        context.globalAlpha = 1;
-      }
-      const region = this.slice.regions[this.key];
-      if (layers.includes("contour") && this.contour && region) {
-        line(context, region.contour.map(([x, y]) => [at.x + x * at.sx, at.y + y * at.sy]), CONTOUR, 1.6 * ratio, true);
-      }
-      if (this.outline.length && !layers.includes("heatmap")) {
-        const points = this.outline.map(([x, y]) => [at.x + x * w, at.y + y * h]);
-        line(context, points, OUTLINE, 2 * ratio, !this.drawing || !this.tracing);
-      }
-      if (this.slice.spacing) scaleBar(context, canvas, at.mm, ratio);
+      if (this.scan) this.paintPane(canvas, layers, ratio);
     }
     this.dispatchEvent(new Event("paint"));
+  }
+
+  paintPane(canvas, layers, ratio) {
+    const context = canvas.getContext("2d");
+    const at = this.place(canvas);
+    const [w, h] = [this.slice.width * at.sx, this.slice.height * at.sy];
+    const onto = ([x, y]) => [at.x + x * w, at.y + y * h];
+    if (layers.includes("scan")) {
+      context.imageSmoothingEnabled = at.sx < 14; // beyond, pixels are shown as such
+      context.drawImage(this.scan, at.x, at.y, w, h);
+    }
+    context.imageSmoothingEnabled = true;
+    if (layers.includes("heatmap") && this.map) context.drawImage(this.map, at.x, at.y, w, h);
+    if (layers.includes("heat") && this.over && this.opacity) {
+      context.globalAlpha = this.opacity;
+      context.drawImage(this.over, at.x, at.y, w, h);
+      context.globalAlpha = 1;
+      colourBar(context, [canvas.width, 14 * ratio], canvas.height, this.threshold, ratio, "strongest here");
+    }
+    const region = this.slice.regions[this.key];
+    if (layers.includes("contour") && this.contour && region) {
+      line(context, region.contour.map(([x, y]) => [at.x + x * at.sx, at.y + y * at.sy]), CONTOUR, 1.6 * ratio, true);
+    }
+    if (layers.includes("cursor") && this.cursor) cross(context, ...onto(this.cursor), [at.x, at.y, at.x + w, at.y + h], ratio);
+    if (!layers.includes("heatmap")) {
+      if (this.outline.length) line(context, this.outline.map(onto), OUTLINE, 2 * ratio, !this.drawing || !this.tracing);
+      this.tool?.paint?.(context, onto, ratio, this.slice);
+    }
+    if (this.slice.spacing) scaleBar(context, [canvas.width, canvas.height], canvas.width, at.mm, ratio);
   }
 
   // Where a pointer is: the pane, and the place in fractions of the scan.
@@ -156,14 +184,18 @@ export class Viewer extends EventTarget {
       const grown = this.zoom / before;
       this.offset = this.offset.map((o, i) => centre[i] - (centre[i] - o) * grown);
     }
+    this.moved();
+  }
+
+  moved() {
     this.paint();
+    this.dispatchEvent(new Event("view"));
   }
 
   reset() {
     this.zoom = 1;
     this.offset = [0, 0];
-    this.window = null;
-    this.redrawScan();
+    this.moved();
   }
 
   wheel(event) {
@@ -174,21 +206,26 @@ export class Viewer extends EventTarget {
   }
 
   down(event) {
-    if (this.view === "planes" || event.button > 1) return;
+    if (this.view === "planes") return;
     this.stage.focus({ preventScroll: true });
     this.stage.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, [event.clientX, event.clientY]);
     this.travelled = 0;
-    if (this.drawing && this.pointers.size === 1) {
+    this.began = [event.clientX, event.clientY];
+    this.button = event.button;
+    if (this.pointers.size !== 1 || event.button) return;
+    const at = this.locate(event);
+    if (this.drawing) {
       this.tracing = true;
       this.outline = [];
       this.trace(event);
-    }
+    } else if (this.tool?.down && at) this.measuring = this.tool.down(at, this.slice);
   }
 
   move(event) {
     const at = this.view === "planes" ? null : this.locate(event);
     if (at) this.read(at);
+    if (at && this.tool?.move?.(at)) this.paint();
     const last = this.pointers.get(event.pointerId);
     if (!last) return;
     const now = [event.clientX, event.clientY];
@@ -198,10 +235,11 @@ export class Viewer extends EventTarget {
       const spread = (p) => Math.hypot(p[0] - other[0], p[1] - other[1]);
       if (spread(last) > 0) this.zoomBy(spread(now) / spread(last), event);
     } else if (this.tracing) this.trace(event);
-    else if (event.shiftKey) this.dispatchEvent(new CustomEvent("window", { detail: [dx, dy] }));
-    else if (this.zoom > 1) {
+    else if (event.shiftKey || this.button === 2) this.dispatchEvent(new CustomEvent("window", { detail: [dx, dy] }));
+    else if (this.measuring) this.paint();
+    else if (this.zoom > 1 || this.button === 1) {
       this.offset = [this.offset[0] + dx, this.offset[1] + dy];
-      this.paint();
+      this.moved();
     } else if (event.pointerType === "touch") {
       // Slices pass under the finger, one for each 14 pixels.
       this.travelled += dy;
@@ -215,12 +253,20 @@ export class Viewer extends EventTarget {
   }
 
   up(event) {
-    this.pointers.delete(event.pointerId);
+    const known = this.pointers.delete(event.pointerId);
+    const still = this.began && Math.hypot(event.clientX - this.began[0], event.clientY - this.began[1]) < 4;
+    const at = known && this.view !== "planes" ? this.locate(event) : null;
     if (this.tracing) {
       this.tracing = false;
       if (this.outline.length < 3) this.outline = [];
       this.paint();
       this.dispatchEvent(new Event("outlined"));
+    } else if (this.measuring) {
+      this.measuring = false;
+      if (at) this.tool?.up?.(at, still);
+      this.paint();
+    } else if (at && still && !this.button && event.type === "pointerup" && !event.shiftKey && inside(at)) {
+      this.dispatchEvent(new CustomEvent("cursor", { detail: [at.x, at.y] }));
     }
   }
 
@@ -233,42 +279,25 @@ export class Viewer extends EventTarget {
     this.paint();
   }
 
-  read({ px, py }) {
-    if (px < 0 || py < 0 || px >= this.slice.width || py >= this.slice.height) {
+  // The value at a place, in the file's own units; null where the file holds no more than the picture.
+  valueAt(px, py) {
+    const values = this.shown?.values;
+    if (!values) return null;
+    const { low, high } = this.slice.values;
+    return low + (values[Math.floor(py) * this.slice.width + Math.floor(px)] / 65535) * (high - low);
+  }
+
+  read({ x, y, px, py }) {
+    if (!inside({ x, y })) {
       this.readout.textContent = "";
       return;
     }
     let text = `${Math.floor(px)}, ${Math.floor(py)}`;
     if (this.slice.spacing) text += ` · ${(px * this.slice.spacing[1]).toFixed(1)}, ${(py * this.slice.spacing[0]).toFixed(1)} mm`;
-    const values = this.shown?.values;
-    if (values) {
-      const { low, high } = this.slice.values;
-      const step = values[Math.floor(py) * this.slice.width + Math.floor(px)];
-      text += ` · value ${(low + (step / 65535) * (high - low)).toPrecision(4)}`;
-    }
+    const value = this.valueAt(px, py);
+    if (value !== null) text += ` · ${value.toPrecision(4)}${this.slice.values.unit ? ` ${this.slice.values.unit}` : ""}`;
     this.readout.textContent = text;
   }
 }
 
-function line(context, points, colour, width, closed) {
-  context.beginPath();
-  points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
-  if (closed) context.closePath();
-  context.lineJoin = "round";
-  context.lineWidth = width * 2;
-  context.strokeStyle = "#000a"; // so that it stands out from white tissue too
-  context.stroke();
-  context.lineWidth = width;
-  context.strokeStyle = colour;
-  context.stroke();
-}
-
-function scaleBar(context, canvas, perMm, ratio) {
-  const length = [100, 50, 20, 10, 5, 2, 1].find((mm) => mm * perMm < canvas.width / 3) ?? 1;
-  const [x, y] = [canvas.width - length * perMm - 14 * ratio, canvas.height - 14 * ratio];
-  context.fillStyle = "#fff";
-  context.fillRect(x, y, length * perMm, 2 * ratio);
-  context.font = `${12 * ratio}px system-ui, sans-serif`;
-  context.textAlign = "right";
-  context.fillText(`${length} mm`, canvas.width - 14 * ratio, y - 5 * ratio);
-}
+const inside = ({ x, y }) => x >= 0 && y >= 0 && x < 1 && y < 1;

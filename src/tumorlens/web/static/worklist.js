@@ -60,7 +60,7 @@ async function refresh() {
 
 function row(entry) {
   const title = entry.title || "New case";
-  const facts = [when(entry.created), entry.slices ? plural(entry.slices, "slice") : null].filter(Boolean).join(" · ");
+  const facts = [when(entry.created), entry.slices ? plural(entry.slices, "slice") : null, entry.origin ? "from the node" : null].filter(Boolean).join(" · ");
   return h("li", { class: "case" }, thumb(entry),
     h("span", { class: "what" },
       h("a", { class: "title", href: `/cases/${entry.id}`, title, "data-focus": entry.id }, elided(title, 90)),
