@@ -65,7 +65,7 @@ def results(
     for warning in analysed.warnings:
         console.say(f"warning: {warning}")
     if analysed.left_out:
-        console.say(f"{analysed.left_out} objects that are no MR images were left out")
+        console.say(f"{analysed.left_out} objects that are no such images were left out")
     for failure in analysed.failures:
         typer.echo(f"error: {failure}", err=True)
     if analysed.failures:
