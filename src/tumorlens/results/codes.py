@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from pydicom.sr.coding import Code as DicomCode
 
-from tumorlens.card import WeightsCard
-from tumorlens.classes import BRAIN_TUMORS, Code, ScanClass
+from tumorlens.classes import BRAIN_TUMORS, ClassSet, Code, ScanClass
 
 SCHEME = "99TUMORLENS"
 """Our own coding scheme's designator; "99" marks a private one (PS3.16, 8.2)."""
@@ -122,16 +121,16 @@ class Sought:
     examination: Code
 
 
-def sought(card: WeightsCard) -> Sought:
-    """What some weights look for, by their classes, and where, by their modality."""
-    something = [c for c in card.classes if not c.nothing]
+def sought(classes: ClassSet, modality: str) -> Sought:
+    """What weights look for, by their classes, and where, by the code of their modality."""
+    something = [c for c in classes if not c.nothing]
     if any(c.key in BRAIN_TUMORS.keys for c in something):
         what = "tumour", TERMS["neoplasm"].code
     elif len(something) == 1:
         what = something[0].name, code_of(something[0])
     else:
         what = "finding", TERMS["finding"].code
-    where, part, examination = _WHERE.get(card.modality.code, ("head", "HEAD", "examination"))
+    where, part, examination = _WHERE.get(modality, ("head", "HEAD", "examination"))
     return Sought(*what, TERMS[where].code, part, TERMS[examination].code)
 
 

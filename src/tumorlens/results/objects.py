@@ -73,7 +73,7 @@ class Maker:
     @cached_property
     def sought(self) -> Sought:
         """What was looked for, and where."""
-        return sought(self.card)
+        return sought(self.card.classes, self.card.modality.code)
 
     @property
     def algorithm(self) -> str:

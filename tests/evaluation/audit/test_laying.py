@@ -12,7 +12,8 @@ SIZE = 64
 
 def pattern(seed: int) -> NDArray[np.float32]:
     blobs = gaussian_filter(np.random.default_rng(seed).standard_normal((SIZE, SIZE)), 2.0)
-    return (32 * blobs / blobs.std()).clip(-127, 127).astype(np.float32)
+    steps: NDArray[np.float32] = (32 * blobs / blobs.std()).clip(-127, 127).astype(np.float32)
+    return steps
 
 
 def test_shifts_and_stretches_are_found_again() -> None:
@@ -25,10 +26,10 @@ def test_shifts_and_stretches_are_found_again() -> None:
     motions = np.zeros((4, *grid.shape), np.float32)
     motions[0, 0], motions[1, 1] = SIZE / 2, SIZE / 2
     motions[2, 0], motions[3, 1] = grid
-    pairs = [np.stack([p, p]).astype(np.int8) for p in (one, other)]
-    pairs[1][1] = pattern(1)  # the second pair has nothing in common
+    ones, others = (np.stack([p, p]).astype(np.int8) for p in (one, other))
+    others[1] = pattern(1).astype(np.int8)  # the second pair has nothing in common
     start = np.broadcast_to(grid, (2, *grid.shape))
-    found = lay_over(*pairs, start, motions, np.ones(grid.shape[1], np.float32))
+    found = lay_over(ones, others, start, motions, np.ones(grid.shape[1], np.float32))
     right, down, wider, taller = found.amounts[0]
     assert found.correlation[0] > 0.98
     assert found.correlation[1] < 0.7

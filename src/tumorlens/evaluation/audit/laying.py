@@ -60,7 +60,8 @@ def lay_over(
         return start + (amounts.astype(np.float32) @ flat).reshape(start.shape)
 
     def seen(at: Floats) -> Floats:
-        return (np.abs(at) <= half).all(1) * shown
+        counted: Floats = (np.abs(at) <= half).all(1) * shown
+        return counted
 
     first, second = ones.astype(np.float32), others.astype(np.float32)
     for blur, corrections in blurs:
