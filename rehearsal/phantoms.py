@@ -11,7 +11,14 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 
 from tumorlens.errors import InputError
 from tumorlens.formats.dicom import reader as dicom
@@ -54,7 +61,20 @@ def make_instance(study: str, number: int = 1, *, size: int = 64, **elements: An
             del ds[keyword]
         else:
             setattr(ds, keyword, value)
+    ds.file_meta.MediaStorageSOPClassUID = ds.get("SOPClassUID", MRImageStorage)
     return ds
+
+
+CT: dict[str, Any] = {
+    "SOPClassUID": CTImageStorage,
+    "Modality": "CT",
+    "SeriesDescription": "Head",
+    "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
+    "RescaleSlope": "1",
+    "RescaleIntercept": "-1024",
+    "RescaleType": "HU",
+}
+"""What `make_instance` takes to draw a slice of CT."""
 
 
 def write_study(folder: Path, study: str, slices: int, **options: Any) -> list[Path]:

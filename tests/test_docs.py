@@ -80,3 +80,12 @@ def test_the_figures_are_drawn_from_the_tables_of_the_docs(tmp_path: Path) -> No
         assert (ROOT / "docs" / "images" / f"{name}.svg").is_file()
         pages = (ROOT / "docs" / page for page in ("benchmarks.md", "heatmaps.md", "speed.md"))
         assert any(f"](images/{name}.svg)" in page.read_text("utf-8") for page in pages)
+
+
+def test_every_test_that_a_page_names_is_there() -> None:
+    missing = []
+    for page in PAGES:
+        for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text("utf-8")):
+            if not (ROOT / file).is_file() or f"def {name}(" not in (ROOT / file).read_text("utf-8"):
+                missing.append(f"{page.name}: {file}::{name}")
+    assert missing == []

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 Sequence = Literal["T1 post-contrast", "T1", "T2", "FLAIR", "diffusion", "perfusion", "susceptibility", "angiography"]
 
-Flaw = Literal["localiser", "mosaic of slices", "projection of others", "no MR image"]
+Flaw = Literal["localiser", "mosaic of slices", "projection of others", "no MR or CT image"]
 """Why a series is none of slices of a head that can be judged one by one."""
 
 _WORD = r"(?<![a-z0-9]){}(?![a-z0-9])"

@@ -16,9 +16,11 @@ import pooch.downloaders
 import pytest
 import requests
 from kagglehub.exceptions import DataCorruptionError
+from PIL import Image
 from typer.testing import CliRunner
 
 from tumorlens.cli import app
+from tumorlens.data.manifest import read_manifest
 from tumorlens.data.sources import SOURCES, get, resume_download
 from tumorlens.errors import ConfigError, DownloadError
 
@@ -185,7 +187,10 @@ def test_a_file_that_is_gone_is_no_network_problem(
         get("cheng", tmp_path)
 
 
-@pytest.mark.parametrize("name", SOURCES)
+FETCHED = [name for name, source in SOURCES.items() if source.fetch]
+
+
+@pytest.mark.parametrize("name", FETCHED)
 def test_without_network_there_is_one_clear_line(tmp_path: Path, offline: None, name: str) -> None:
     with pytest.raises(DownloadError, match=f"{name}: no connection to its server") as caught:
         get(name, tmp_path / name)
@@ -200,6 +205,36 @@ def test_masoud_goes_through_kagglehub(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(kagglehub, "dataset_download", lambda handle, output_dir: asked.append((handle, output_dir)))
     get("masoud", tmp_path)
     assert asked == [("masoudnickparvar/brain-tumor-mri-dataset", str(tmp_path))]
+
+
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - set(FETCHED)))
+def test_what_only_a_person_may_fetch_says_what_to_do(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DownloadError, match=f"{name}: its publisher asks for a person: sign in at .*; see https://"):
+        get(name, tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
+def test_head_ct_gets_a_table_that_training_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(handle: str, output_dir: str) -> None:
+        assert handle == "felipekitamura/head-ct-hemorrhage"
+        folder = Path(output_dir)
+        (folder / "head_ct" / "head_ct").mkdir(parents=True)
+        for number in (0, 117):
+            Image.new("L", (8, 8)).save(folder / "head_ct" / "head_ct" / f"{number:03}.png")
+        (folder / "labels.csv").write_text("id, hemorrhage\n0, 1\n117, 0\n")
+
+    monkeypatch.setattr(kagglehub, "dataset_download", download)
+    entries = read_manifest(get("head_ct", tmp_path / "ct")).entries
+    assert [(e.path.name, e.label) for e in entries] == [("000.png", "haemorrhage"), ("117.png", "normal")]
+
+
+def test_of_a_record_only_what_is_wanted_is_fetched(
+    tmp_path: Path, server: SimpleNamespace, cheng: dict[str, str]
+) -> None:
+    cheng["CRC-VAL-HE-7K.zip"] = "md5:00"  # of the record's files, one that is wanted and that nobody serves
+    with pytest.raises(DownloadError, match=r"nct_crc: could not be fetched \(.*404"):
+        get("nct_crc", tmp_path)
+    assert not (tmp_path / "1.mat").exists()
 
 
 def test_what_kaggle_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,15 +253,16 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_an_unknown_set_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no data set is called 'brats'; there are cheng, masoud"):
+    with pytest.raises(ConfigError, match="no data set is called 'brats'; there are cheng, masoud, head_ct, "):
         get("brats", tmp_path)
 
 
 def test_the_list_says_what_each_set_is() -> None:
     shown = CliRunner().invoke(app, ["data", "list"])
     assert shown.exit_code == 0
-    text = " ".join(shown.stdout.split())
+    words = set(shown.stdout.split())  # cells are wrapped between them
     for source in SOURCES.values():
-        assert source.name in text
-        assert source.licence in text
-        assert source.size in text
+        assert {source.name, source.modality, *source.licence.split(), *source.size.split()} <= {
+            *words,
+            *(word.rstrip(",") for word in words),
+        }

@@ -23,10 +23,11 @@ from PIL import Image
 from rehearsal.files import write_dicom
 from rehearsal.kills import free_port, wait_for
 from rehearsal.orthanc import TITLE, Orthanc, installed
-from rehearsal.phantoms import make_instance, write_study
+from rehearsal.phantoms import CT, make_instance, write_study
 from tumorlens.node.config import NodeConfig, WebPeer
 from tumorlens.node.dicomweb import DicomWeb
-from tumorlens.node.flow import prepare_analysis
+from tumorlens.node.flow import check_analysis, prepare_analysis
+from tumorlens.node.isolation import Prepare
 from tumorlens.node.node import Node, pull_study
 from tumorlens.node.status import study_states, totals
 from tumorlens.phantoms.phantom import make_study as make_phantom_study
@@ -66,9 +67,9 @@ def orthanc(tmp_path: Path, port: int) -> Iterator[Orthanc]:
 def start_node(tmp_path: Path, port: int) -> Iterator[StartNode]:
     started: list[Node] = []
 
-    def start(**settings: Any) -> Node:
+    def start(prepare: Prepare | None = PREPARE, **settings: Any) -> Node:
         folder = {"folder": tmp_path / "node", "port": port, "quiet_seconds": 0.5, "retries": {"first": 0.2}}
-        started.append(Node(NodeConfig.model_validate(folder | settings), PREPARE))
+        started.append(Node(NodeConfig.model_validate(folder | settings), prepare))
         started[-1].start()
         return started[-1]
 
@@ -144,6 +145,66 @@ def test_a_phantom_study_comes_back_as_every_kind_of_result(
             assert np.abs(shown[..., 0] - shown[..., 2]).max() > 60  # heat is in colour
             if folder := os.environ.get("TUMORLENS_SCREENSHOTS"):
                 shutil.copy(picture, folder)
+
+
+@pytest.fixture
+def ct_weights(tmp_path: Path) -> Path:
+    """Untrained weights for head CT that call everything haemorrhage."""
+    import torch
+
+    from tumorlens.card import WeightsCard
+    from tumorlens.classes import ClassSet, ScanClass
+    from tumorlens.modality import find_modality
+    from tumorlens.model import build_network
+    from tumorlens.model.weights import save_weights
+    from tumorlens.preprocess import Preprocessing
+
+    ct = find_modality("CT")
+    options: dict[str, Any] = {"widths": [4, 6, 8], "depth": 1, "hidden": 6}
+    blood, normal = (ScanClass(key=key, name=key, nothing=key == "normal") for key in ("haemorrhage", "normal"))
+    card = WeightsCard(
+        name="head CT",
+        network="cnn_lstm",
+        options=options,
+        preprocessing=Preprocessing(size=32, **ct.preprocessing),
+        modality=ct,
+        classes=ClassSet(classes=(blood, normal)),
+        bias={"haemorrhage": 20.0},
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_network("cnn_lstm", channels=3, classes=2, **options)
+    path = tmp_path / "weights" / "ct.safetensors"
+    save_weights(network, card, path)
+    return path
+
+
+def test_a_ct_series_is_read_by_the_weights_of_its_rule(
+    orthanc: Orthanc, start_node: StartNode, ct_weights: Path, tmp_path: Path
+) -> None:
+    destination = {"name": "orthanc", "host": "127.0.0.1", "port": orthanc.dicom, "ae_title": TITLE}
+    rules = [{"name": "mr"}, {"name": "ct", "modality": ["CT"], "weights": str(ct_weights)}]
+    node = start_node(None, rules=rules, destinations=[destination])
+    check_analysis(node.config)
+    sent = write_study(tmp_path / "ct", "e2e ct", 6, **CT)
+    _storescu(node.config.port, tmp_path / "ct")
+    wait_for(lambda: _done(node))
+    study = str(pydicom.dcmread(sent[0]).StudyInstanceUID)
+    made = {row[0] for row in node.ledger.rows("SELECT sop FROM results")}
+    retrieved = [
+        pydicom.dcmread(BytesIO(b)) for b in DicomWeb(WebPeer(name="o", url=orthanc.web)).retrieve_study(study)
+    ]
+    ours = [ds for ds in retrieved if ds.SOPInstanceUID in made]
+    assert {KINDS[ds.SOPClassUID] for ds in ours} == set(KINDS.values())
+    for number, ds in enumerate(ours):
+        file = tmp_path / f"result-{number}.dcm"
+        ds.save_as(file)
+        judged = subprocess.run(["dciodvfy", file], capture_output=True)
+        assert b"Error" not in judged.stdout + judged.stderr, (ds.SOPClassUID.name, judged.stderr.decode()[:600])
+    (report,) = (ds for ds in ours if KINDS[ds.SOPClassUID] == "report")
+    assert "Head CT" in str(report)
+    assert "Hemorrhage" in str(report)
+    assert "tumour" not in str(report)
 
 
 def test_results_go_back_over_dicomweb(orthanc: Orthanc, start_node: StartNode, tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ def start_node(settings: dict[str, Any], tmp_path: Path) -> Iterator[StartNode]:
     """Starts nodes, and stops them at the end."""
     started: list[Node] = []
 
-    def start(prepare: Any = None, **changes: Any) -> Node:
-        prepare = prepare or partial(prepare_pretend, tmp_path)
+    def start(prepare: Any = None, own_analysis: bool = False, **changes: Any) -> Node:
+        prepare = prepare or (None if own_analysis else partial(prepare_pretend, tmp_path))
         node = Node(NodeConfig.model_validate(settings | changes), prepare)
         started.append(node)
         node.start()

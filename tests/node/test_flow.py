@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,12 @@ import pytest
 
 from rehearsal.archive import Archive, send
 from rehearsal.kills import wait_for
-from rehearsal.phantoms import make_instance
+from rehearsal.phantoms import CT, make_instance, prepare_pretend
 from tests.node.helpers import StartNode, study_of, until
+from tumorlens.errors import ConfigError, ModelError
+from tumorlens.node import node as node_module
+from tumorlens.node.config import NodeConfig
+from tumorlens.node.flow import check_analysis
 from tumorlens.node.status import dead_letters
 
 
@@ -47,6 +52,38 @@ def test_a_study_that_no_rule_takes_is_done_and_says_why(start_node: StartNode) 
     send(node.receiver.port, study_of("ct", 2, Modality="CT"))
     until(node, done=1)
     assert "modality CT, and MR is wanted" in node.ledger.value("SELECT note FROM revisions")
+
+
+def test_the_rule_that_takes_a_series_chooses_its_weights(
+    start_node: StartNode,
+    archive: Archive,
+    destination: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for weights in ("for mr", "for ct"):
+        (tmp_path / weights).mkdir()
+    monkeypatch.setattr(node_module, "prepare_analysis", lambda weights: partial(prepare_pretend, tmp_path / weights))
+    rules = [{"name": "mr"}, {"name": "ct", "modality": ["CT"], "weights": "for ct"}]
+    node = start_node(own_analysis=True, weights="for mr", rules=rules, destinations=[destination])
+    of_ct = [make_instance("both", n, **CT, SeriesInstanceUID="1.2.3", SOPInstanceUID=f"1.2.3.{n}") for n in (1, 2, 3)]
+    send(node.receiver.port, [*study_of("both", 2), *of_ct])
+    until(node, done=1)
+    counts = {w: (tmp_path / w / "analysed").read_text().split()[1] for w in ("for mr", "for ct")}
+    assert counts == {"for mr": "2", "for ct": "3"}
+    assert len(archive.stored) == 2
+    assert len(list(node.spool.results.rglob("*.dcm"))) == 2
+
+
+def test_each_rule_needs_weights_that_know_what_it_takes(tmp_path: Path) -> None:
+    def config(*rules: dict[str, Any]) -> NodeConfig:
+        return NodeConfig.model_validate({"folder": tmp_path, "rules": rules})
+
+    check_analysis(config({"name": "mr"}))
+    with pytest.raises(ConfigError, match=r"rule ct: takes CT, and the weights cnn_lstm_efficientnet know MR only"):
+        check_analysis(config({"name": "mr"}, {"name": "ct", "modality": ["CT"]}))
+    with pytest.raises(ModelError, match="no such weights"):
+        check_analysis(config({"name": "ct", "modality": ["CT"], "weights": "nowhere"}))
 
 
 def test_a_corrupt_instance_is_a_dead_letter_and_the_rest_goes_on(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pydicom.sr._concepts_dict import concepts
 
-from tumorlens.classes import BRAIN_TUMORS, Code, ScanClass
-from tumorlens.results.codes import CANDIDATES, SCHEME, TERMS, code_of, probability_of
+from tumorlens.classes import BRAIN_TUMORS, ClassSet, Code, ScanClass
+from tumorlens.results.codes import CANDIDATES, SCHEME, TERMS, code_of, probability_of, sought
 
 
 def test_verified_codes_are_in_the_standard_with_their_meaning() -> None:
@@ -52,3 +52,20 @@ def test_the_documentation_has_the_tables_and_marks_what_is_not_verified() -> No
     rows = [(code.scheme, code.value, code.meaning, source) for code, source in sources]
 
     assert [row for row in rows if f"| {' | '.join(row)} |" not in page] == []
+
+
+def test_what_is_sought_follows_classes_and_modality() -> None:
+    def of(*keys: str, modality: str = "CT") -> tuple[str, str, str]:
+        classes = ClassSet(classes=tuple(ScanClass(key=k, name=k, nothing=k == "normal") for k in keys))
+        what = sought(classes, modality)
+        return what.word, what.finding.meaning, what.examination.meaning
+
+    assert sought(BRAIN_TUMORS, "MR").finding == TERMS["neoplasm"].code
+    assert sought(BRAIN_TUMORS, "MR").body_part == "BRAIN"
+    assert of("haemorrhage", "normal") == ("haemorrhage", "Hemorrhage", "Head CT")
+    assert of("cyst", "normal", modality="MR") == ("cyst", "cyst", "Brain MRI")
+    assert of("cyst", "stroke", "normal", modality="XA") == (
+        "finding",
+        TERMS["finding"].code.meaning,
+        "Imaging examination",
+    )

@@ -189,7 +189,7 @@ def test_a_few_slices_of_t1_post_contrast_do_not_silence_whole_series() -> None:
     assert together(series([NOTHING] * 9, name="t2", sequence="T2") + few).label == "no_tumor"
 
 
-@pytest.mark.parametrize("flaw", ["localiser", "mosaic of slices", "projection of others", "no MR image"])
+@pytest.mark.parametrize("flaw", ["localiser", "mosaic of slices", "projection of others", "no MR or CT image"])
 def test_what_holds_no_slices_to_judge_has_no_vote(flaw: Flaw) -> None:
     flawed, whole = series([answer("glioma", 0.99)] * 9, name="f", flaw=flaw), series([NOTHING] * 9, name="w")
 

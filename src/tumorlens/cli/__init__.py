@@ -130,14 +130,17 @@ def predict(
 
     Exits with 0 if all were read, 1 if some could not be (the others are still done), 2 for wrong usage, unusable
     weights or an output folder that cannot be written.
+
+    --weights MR=…,CT=… names weights for each modality, and the DICOM files say which are theirs.
     """
     from tumorlens import batch
+    from tumorlens.cli.weights import choose_weights
 
     if axis not in ("axial", "coronal", "sagittal"):
         raise ConfigError(f"--axis {axis}: choose axial, coronal or sagittal")
     console = make_console(quiet)
     job = batch.Job(output, axis, explain, target, heat_map, pictures)  # type: ignore[arg-type]
-    computing = batch.Computing(weights, device)
+    computing = batch.Computing(choose_weights(weights, paths), device)
     pool = None
     if on_ray(engine, address):
         from tumorlens.cluster.scoring import actors

@@ -18,23 +18,33 @@ def list_sets() -> None:
     """List the public data sets `tumorlens data get` knows."""
     from tumorlens.data.sources import SOURCES
 
-    rows = [(s.name, s.what, s.size, s.licence) for s in SOURCES.values()]
-    make_console().table(("name", "what", "download", "licence"), rows)
+    rows = [
+        (s.name, s.modality, s.what, s.size if s.fetch else f"{s.size}, by hand", s.licence) for s in SOURCES.values()
+    ]
+    make_console().table(("name", "modality", "what", "download", "licence"), rows)
+
+
+def _set_names(incomplete: str) -> list[str]:
+    from tumorlens.data.sources import SOURCES
+
+    return [name for name in SOURCES if name.startswith(incomplete)]
 
 
 @app.command("get")
 def get_set(
-    name: Annotated[
-        str,
-        typer.Argument(help="cheng or masoud; see `tumorlens data list`.", autocompletion=lambda: ["cheng", "masoud"]),
-    ],
+    name: Annotated[str, typer.Argument(help="A name that `tumorlens data list` shows.", autocompletion=_set_names)],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; data/NAME by default.")] = None,
 ) -> None:
-    """Download a public data set; a download that was cut off goes on where it stopped."""
-    from tumorlens.data.sources import get
+    """Download a public data set; a download that was cut off goes on where it stopped.
+
+    Sets whose publisher asks for a person to sign in are not fetched: it says what to do by hand.
+    """
+    from tumorlens.data.sources import SOURCES, get
 
     folder = get(name, output or Path("data") / name)
-    make_console().say(f"{name} is in {folder}; train with: tumorlens train --data {folder}")
+    source = SOURCES[name]
+    modality = "" if source.modality == "MR" else f" --set modality={source.modality}"
+    make_console().say(f"{name} is in {folder}; train with: tumorlens train --data {folder / source.train}{modality}")
 
 
 @app.command("audit")

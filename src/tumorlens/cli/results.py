@@ -33,17 +33,20 @@ def results(
     (presentation state) and a structured report. They are research results: preliminary and unverified. The same study
     and weights give objects with the same UIDs.
 
+    --weights MR=…,CT=… names weights for each modality, and the files say which are theirs.
+
     Exits with 0 if all files were read, 1 if some could not be (the others are still done), 2 for wrong usage or
     unusable weights.
     """
     import json
 
     from tumorlens.classifier import Classifier
+    from tumorlens.cli.weights import choose_weights
     from tumorlens.results.analysis import analyse
     from tumorlens.results.make import KINDS, make_results, write_results
 
     console = make_console(quiet)
-    classifier = Classifier.load(weights)
+    classifier = Classifier.load(choose_weights(weights, paths))
     with needs_extra("DICOM results", "hospital"):
         with console.progress("reading slices", "files") as progress:
             analysed = analyse(paths, classifier, listener=Listener(progress=progress))
@@ -65,7 +68,7 @@ def results(
     for warning in analysed.warnings:
         console.say(f"warning: {warning}")
     if analysed.left_out:
-        console.say(f"{analysed.left_out} objects that are no MR images were left out")
+        console.say(f"{analysed.left_out} objects that are no such images were left out")
     for failure in analysed.failures:
         typer.echo(f"error: {failure}", err=True)
     if analysed.failures:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tumorlens.errors import ConfigError, DownloadError, needs_extra
+from tumorlens.files import write_table
 
 _CHENG_DOI = "10.6084/m9.figshare.1512427.v5"
+_COLON_DOI = "10.5281/zenodo.1214456"
 _MASOUD = "masoudnickparvar/brain-tumor-mri-dataset"
+_HEAD_CT = "felipekitamura/head-ct-hemorrhage"
+_LC25000 = "andrewmvd/lung-and-colon-cancer-histopathological-images"
 _SECONDS = 30  # without a byte before a connection counts as dead
 
 
@@ -21,15 +27,21 @@ class PublicSet:
     """A public data set.
 
     Attributes:
+        modality: Code of what it holds, as in `tumorlens.modality`.
         what: What is in it, and what speaks against it.
+        by_hand: What a person has to do, where nothing else may fetch it; `fetch` is None then.
+        train: What `--data` takes of what was fetched, where that is not the folder itself.
     """
 
     name: str
+    modality: str
     what: str
     size: str
     licence: str
     page: str
-    fetch: Callable[[Path], None]
+    fetch: Callable[[Path], None] | None = None
+    by_hand: str = ""
+    train: str = ""
 
 
 def get(name: str, folder: Path) -> Path:
@@ -39,11 +51,13 @@ def get(name: str, folder: Path) -> Path:
 
     Raises:
         ConfigError: If no set is called so.
-        DownloadError: If it cannot be fetched.
+        DownloadError: If it cannot be fetched, or only by hand.
     """
     if name not in SOURCES:
         raise ConfigError(f"no data set is called {name!r}; there are {', '.join(SOURCES)}")
     source = SOURCES[name]
+    if source.fetch is None:
+        raise DownloadError(f"{name}: its publisher asks for a person: {source.by_hand}; see {source.page}")
     with needs_extra("fetching data sets", "train"):
         import requests
     try:
@@ -67,16 +81,21 @@ def get(name: str, folder: Path) -> Path:
     return folder
 
 
-def _fetch_cheng(folder: Path) -> None:
-    """Four zip files of MATLAB slices. Names, addresses and checksums come from figshare's record of the DOI."""
+def _fetch_doi(doi: str, folder: Path, wanted: Collection[str] = ()) -> None:
+    """Files of figshare or Zenodo. Names, addresses and checksums come from the record of the DOI.
+
+    `wanted` are names of files; all where there are none.
+    """
     with needs_extra("fetching data sets", "train"):
         import pooch
         from pooch.downloaders import doi_to_repository
 
-    repository = doi_to_repository(_CHENG_DOI, timeout=_SECONDS)
+    repository = doi_to_repository(doi, timeout=_SECONDS)
     registry = pooch.create(path=folder, base_url="")
     repository.populate_registry(registry)
     for file, checksum in registry.registry.items():
+        if wanted and file not in wanted:
+            continue
         pooch.retrieve(
             repository.download_url(file),
             checksum,
@@ -87,13 +106,13 @@ def _fetch_cheng(folder: Path) -> None:
         )
 
 
-def _fetch_masoud(folder: Path) -> None:
+def _fetch_kaggle(handle: str, folder: Path) -> None:
     """Kaggle's archive. kagglehub checks it, and goes on with a download that was cut off."""
     with needs_extra("fetching data sets", "train"):
         import kagglehub
         from kagglehub import exceptions
     try:
-        kagglehub.dataset_download(_MASOUD, output_dir=os.fspath(folder))
+        kagglehub.dataset_download(handle, output_dir=os.fspath(folder))
     except (
         exceptions.BackendError,
         exceptions.CredentialError,
@@ -102,6 +121,17 @@ def _fetch_masoud(folder: Path) -> None:
         exceptions.UnauthenticatedError,
     ) as error:
         raise OSError(str(error)) from error
+
+
+def _fetch_head_ct(folder: Path) -> None:
+    """Head CT: pictures in one folder, and labels.csv with 1 for haemorrhage; manifest.csv says it as we read it."""
+    _fetch_kaggle(_HEAD_CT, folder)
+    pictures = {int(path.stem): path for path in sorted(folder.rglob("*.png")) if path.stem.isdigit()}
+    with (folder / "labels.csv").open(newline="", encoding="utf-8-sig") as file:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
+    labels = [(int(number), "haemorrhage" if int(flag) else "normal") for number, flag in rows[1:]]
+    lines = [(pictures[number].relative_to(folder).as_posix(), label) for number, label in labels]
+    write_table(folder / "manifest.csv", ("path", "label"), lines)
 
 
 def resume_download(url: str, output_file: Any, _pooch: Any) -> None:
@@ -142,21 +172,72 @@ SOURCES = {
     for s in (
         PublicSet(
             "cheng",
+            "MR",
             "3,064 T1 contrast-enhanced slices of 233 patients, 512 x 512, each with a radiologist's outline: glioma, "
             "meningioma, pituitary tumour",
             "about 880 MB",
             "CC BY 4.0",
             "https://doi.org/10.6084/m9.figshare.1512427",
-            _fetch_cheng,
+            partial(_fetch_doi, _CHENG_DOI),
         ),
         PublicSet(
             "masoud",
+            "MR",
             "7,023 slices of mixed sources and sizes, with no tumour as a fourth class. Three quarters of its test "
             "pictures stand in its training part too, most of them mirrored",
             "about 150 MB",
             "CC0",
             f"https://www.kaggle.com/datasets/{_MASOUD}",
-            _fetch_masoud,
+            partial(_fetch_kaggle, _MASOUD),
+        ),
+        PublicSet(
+            "head_ct",
+            "CT",
+            "200 head CT slices as pictures: haemorrhage or normal. Some are one picture cut out twice",
+            "some 10 MB",
+            "CC0 by its page, not verified here",
+            f"https://www.kaggle.com/datasets/{_HEAD_CT}",
+            _fetch_head_ct,
+        ),
+        PublicSet(
+            "ct_ich",
+            "CT",
+            "82 head CT scans after an injury (NIfTI), with outlines of haemorrhage",
+            "about 1 GB",
+            "CC BY 4.0 by its paper",
+            "https://doi.org/10.13026/w8q8-ky94",
+            by_hand="sign in at PhysioNet, accept its terms, and unpack the archive",
+        ),
+        PublicSet(
+            "rsna_ich",
+            "CT",
+            "874,035 DICOM slices of over 25,000 head CT studies, five kinds of haemorrhage by slice",
+            "hundreds of GB",
+            "non-commercial research, by its terms",
+            "https://www.kaggle.com/c/rsna-intracranial-hemorrhage-detection",
+            by_hand="sign in at Kaggle, accept the competition's rules, and fetch stage 2",
+        ),
+        PublicSet(
+            "lc25000",
+            "SM",
+            "25,000 tiles of lung and colon, 768 x 768, five classes: each is there twenty times, turned and mirrored; "
+            "audit them before any split",
+            "about 2 GB",
+            "CC BY 4.0, not verified here",
+            f"https://www.kaggle.com/datasets/{_LC25000}",
+            partial(_fetch_kaggle, _LC25000),
+            train="lung_colon_image_set/lung_image_sets",
+        ),
+        PublicSet(
+            "nct_crc",
+            "SM",
+            "100,000 tiles of the colon, 224 x 224, nine kinds of tissue, and 7,180 of 50 other patients for the test "
+            "(CRC-VAL-HE-7K); who the patients of the first are is not told",
+            "about 12.5 GB",
+            "CC BY 4.0",
+            "https://doi.org/10.5281/zenodo.1214456",
+            partial(_fetch_doi, _COLON_DOI, wanted=("NCT-CRC-HE-100K.zip", "CRC-VAL-HE-7K.zip")),
+            train="NCT-CRC-HE-100K",
         ),
     )
 }

@@ -39,6 +39,8 @@ _GRACE = 1.0  # seconds that an association stays open, for a destination that c
 _PICTURES = (
     *(sop.MRImageStorage, sop.EnhancedMRImageStorage, sop.EnhancedMRColorImageStorage),  # type: ignore[attr-defined]
     *(sop.LegacyConvertedEnhancedMRImageStorage, sop.SecondaryCaptureImageStorage),  # type: ignore[attr-defined]
+    *(sop.CTImageStorage, sop.EnhancedCTImageStorage),  # type: ignore[attr-defined]
+    sop.LegacyConvertedEnhancedCTImageStorage,  # type: ignore[attr-defined]
 )
 
 

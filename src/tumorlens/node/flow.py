@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from pydicom import Dataset
 
-from tumorlens.card import find_weights
+from tumorlens.card import find_weights, read_card
 from tumorlens.defaults import DEFAULT_WEIGHTS
-from tumorlens.errors import AnalysisFailed, MissingExtra
+from tumorlens.errors import AnalysisFailed, ConfigError, MissingExtra
 from tumorlens.listener import Listener
 from tumorlens.node.config import NodeConfig
-from tumorlens.node.isolation import Analyse, AnalysisProcess, Prepare
+from tumorlens.node.isolation import Analyse, AnalysisProcess, Made, Prepare
 from tumorlens.node.ledger import Ledger, Revision, StoredInstance
 from tumorlens.node.privacy import short
 from tumorlens.node.rules import judge, read_instances
@@ -34,11 +35,18 @@ _LOG = logging.getLogger(__name__)
 
 
 class Flow:
-    """Moves studies along, by the config's rules and limits. `prepare` makes what analyses them."""
+    """Moves studies along, by the config's rules and limits.
 
-    def __init__(self, config: NodeConfig, spool: Spool, ledger: Ledger, prepare: Prepare) -> None:
+    `prepare` makes, by the name of weights (None is the package's), what makes the analysis with them. Each of the
+    weights that the rules name has a process of its own.
+    """
+
+    def __init__(
+        self, config: NodeConfig, spool: Spool, ledger: Ledger, prepare: Callable[[str | None], Prepare]
+    ) -> None:
         self._config, self._spool, self._ledger = config, spool, ledger
-        self._process = AnalysisProcess(prepare, config.analysis)
+        named = dict.fromkeys(rule.weights or config.weights for rule in config.rules)
+        self._processes = {weights: AnalysisProcess(prepare(weights), config.analysis) for weights in named}
 
     def open(self) -> None:
         """Has studies that are complete wait for their analysis."""
@@ -59,11 +67,13 @@ class Flow:
 
     def end(self) -> None:
         """Interrupts the study that is analysed; it will wait for the next start."""
-        self._process.end()
+        for process in self._processes.values():
+            process.end()
 
     def close(self) -> None:
         """Ends the process that analyses. Call it when no other thread is in `step`."""
-        self._process.close()
+        for process in self._processes.values():
+            process.close()
 
     def _analyse(self, revision: Revision) -> None:
         name = short(revision.study)
@@ -71,7 +81,8 @@ class Flow:
             self._fail(revision, "the node ended each time the study was analysed")
             return
         self._ledger.set_revision(revision, "analysing")
-        taken, refused = self._select(revision)
+        chosen, refused = self._select(revision)
+        taken = [instance for instances in chosen.values() for instance in instances]
         digest = digest_of(taken)
         if not taken or self._ledger.analysed_before(revision, digest):
             why = "nothing new in the series that are taken" if taken else f"no series is taken: {refused}"
@@ -80,7 +91,7 @@ class Flow:
             return
         scratch = self._spool.empty_scratch()
         try:
-            made = self._process.run([self._spool.absolute(i.file) for i in taken], scratch)
+            made = self._make(chosen, scratch)
         except AnalysisFailed as error:
             self._fail(revision, str(error))
             return
@@ -101,15 +112,39 @@ class Flow:
         self._ledger.add_results(revision, digest_of(good), results, destinations, note)
         _LOG.info("study %s: %s", name, note)
 
-    def _select(self, revision: Revision) -> tuple[list[StoredInstance], str]:
-        """The instances that the rules take, and why no others are."""
+    def _make(self, chosen: Mapping[str | None, Sequence[StoredInstance]], scratch: Path) -> Made:
+        """Results of a study's instances, by the weights that analyse them; places are those in all of them."""
+        results: list[tuple[str, str, str]] = []
+        bad: dict[int, str] = {}
+        before = 0
+        for number, (weights, instances) in enumerate(chosen.items(), 1):
+            folder = scratch if number == 1 else scratch / f"more-{number}"
+            folder.mkdir(exist_ok=True)
+            made = self._processes[weights].run([self._spool.absolute(i.file) for i in instances], folder)
+            for sop, sop_class, file in made.results:
+                name = file if number == 1 else f"{number}-{file}"
+                (folder / file).rename(scratch / name)
+                results.append((sop, sop_class, name))
+            if number > 1:
+                shutil.rmtree(folder)  # with what the page would have: it has one answer a study
+            bad |= {before + place: problem for place, problem in made.bad.items()}
+            before += len(instances)
+        return Made(results, bad)
+
+    def _select(self, revision: Revision) -> tuple[dict[str | None, list[StoredInstance]], str]:
+        """The instances that the rules take, by the weights that analyse them, and why no others are taken."""
         stored = {str(self._spool.absolute(i.file)): i for i in self._ledger.instances_of(revision)}
         instances, bad = read_instances(stored)
         for path, problem in bad.items():
             self._bury(stored[path], problem)
         verdicts = judge(instances, self._config.rules)
         reasons = dict.fromkeys(reason for verdict in verdicts for reason in verdict.reasons)
-        return [stored[i.path] for verdict in verdicts for i in verdict.taken], "; ".join(reasons)
+        chosen: dict[str | None, list[StoredInstance]] = {weights: [] for weights in self._processes}
+        for verdict in verdicts:
+            if verdict.taken:
+                weights = verdict.weights or self._config.weights
+                chosen[weights].extend(stored[i.path] for i in verdict.taken)
+        return {weights: taken for weights, taken in chosen.items() if taken}, "; ".join(reasons)
 
     def _bury(self, instance: StoredInstance, problem: str) -> None:
         self._ledger.bury_instance(instance.sop, problem)
@@ -131,13 +166,22 @@ def digest_of(instances: Sequence[StoredInstance]) -> str:
 
 
 def check_analysis(config: NodeConfig) -> None:
-    """Looks whether studies can be analysed, and handed over where there is a page.
+    """Looks whether each rule has weights that know what it takes, and a page what de-identifies for it.
 
     Raises:
         ModelError: If there are no such weights.
+        ConfigError: If a rule takes a modality that its weights do not know.
         MissingExtra: If nothing is installed that de-identifies for the page.
     """
-    find_weights(config.weights or DEFAULT_WEIGHTS)
+    for rule in config.rules:
+        card = read_card(find_weights(rule.weights or config.weights or DEFAULT_WEIGHTS))
+        known = card.modality.code
+        others = [code for code in rule.modality if known and code != known]
+        if others:
+            raise ConfigError(
+                f"rule {rule.name}: takes {' and '.join(others)}, and the weights {card.name} know {known} only; give "
+                "that modality a rule of its own, with weights for it"
+            )
     if config.page is not None and find_spec("dicomanonymizer") is None:
         raise MissingExtra("handing studies to the page", "web")
 

@@ -72,7 +72,7 @@ class Node:
         self._page = None if config.page is None else Page(config, self.spool, self.ledger)
         commitments = Commitments(self.ledger, config.retries)
         self.receiver = Receiver(config, self.inbox, commitments.report)
-        self._flow = Flow(config, self.spool, self.ledger, prepare or prepare_analysis(config.weights, rule))
+        self._flow = Flow(config, self.spool, self.ledger, lambda named: prepare or prepare_analysis(named, rule))
         self._webs: list[DicomWeb] = []
         self._couriers = [
             Courier(d, self._sender(d, commitments), self.spool, self.ledger, config.retries)

@@ -50,6 +50,7 @@ class SeriesRule(BaseModel):
         contrast: Whether a contrast agent (0018,0010) must be named, must not be, or either.
         slices: Least and greatest number of slices; frames count each.
         exclude_image_types: Values of the image type (0008,0008) that are not taken.
+        weights: Those that analyse what it takes; the node's where it names none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,6 +62,7 @@ class SeriesRule(BaseModel):
     contrast: Literal["yes", "no", "any"] = "any"
     slices: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (1, 5000)
     exclude_image_types: tuple[str, ...] = ("LOCALIZER", "DERIVED", "SECONDARY")
+    weights: str | None = None
 
     @field_validator("contrast", mode="before")
     @classmethod
@@ -84,6 +86,7 @@ class Verdict:
         instances: How many it has.
         taken: Those that are taken.
         reasons: Why the others are not, a line each.
+        weights: What analyses those that are taken; None for the node's.
     """
 
     series: str
@@ -92,6 +95,7 @@ class Verdict:
     instances: int
     taken: tuple[Header, ...]
     reasons: tuple[str, ...]
+    weights: str | None = None
 
 
 def read_instances(paths: Iterable[str]) -> tuple[list[Header], dict[str, str]]:
@@ -128,15 +132,16 @@ def judge(instances: Sequence[Header], rules: Sequence[SeriesRule]) -> list[Verd
 def _judge_series(uid: str, members: list[Header], rules: Sequence[SeriesRule]) -> Verdict:
     refused: list[str] = []
     taken: list[Header] = []
+    weights: str | None = None
     for rule in rules:
         taken, reasons = _apply(rule, members)
         if taken:
-            refused = reasons
+            refused, weights = reasons, rule.weights
             break
         prefix = f"{rule.name}: " if len(rules) > 1 else ""
         refused += [prefix + reason for reason in reasons]
     first = members[0]
-    return Verdict(uid, first.description, first.series_number, len(members), tuple(taken), tuple(refused))
+    return Verdict(uid, first.description, first.series_number, len(members), tuple(taken), tuple(refused), weights)
 
 
 def _apply(rule: SeriesRule, members: list[Header]) -> tuple[list[Header], list[str]]:

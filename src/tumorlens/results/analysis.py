@@ -20,9 +20,10 @@ from tumorlens.formats import Failure, find_sources
 from tumorlens.formats.checks import check_scans, parsing
 from tumorlens.formats.dicom import reader as dicom
 from tumorlens.formats.dicom.header import Header, is_uid
-from tumorlens.formats.dicom.info import MR_IMAGES
+from tumorlens.formats.dicom.info import IMAGES, images_of
 from tumorlens.formats.sources import reader_of
 from tumorlens.listener import SILENT, Listener, counted
+from tumorlens.modality import Modality
 from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity, identity_of
 from tumorlens.results.shelf import Shelf
@@ -38,7 +39,7 @@ def analyse(
     when: datetime | None = None,
     listener: Listener = SILENT,
 ) -> AnalysedStudy:
-    """Says what the MR images of one study show.
+    """Says what the images of one study show: those of the modality that the weights know.
 
     Every slice is classified. Heat maps are made for the study's class, if that is a tumour: of the slices
     that show it by themselves. Of a SOP instance that is given twice the first counts.
@@ -52,11 +53,11 @@ def analyse(
 
     Raises:
         NotOneStudy: If the files are of several studies.
-        InputError: If no slice can be read: the first failure, or that there are no MR images.
+        InputError: If no slice can be read: the first failure, or that there are no such images.
     """
     several = [paths] if isinstance(paths, str | PathLike) else list(paths)
     with closing(Shelf()) as shelf:
-        reading = _Reading(several, shelf, listener)
+        reading = _Reading(several, shelf, listener, classifier.card.modality)
         findings = list(classifier.find_each(reading.scans(), explain=False))
         if not findings or reading.identity is None:
             raise reading.nothing()
@@ -79,8 +80,10 @@ def analyse(
 class _Reading:
     """Goes through a study's files, and keeps what it learns on the way."""
 
-    def __init__(self, paths: list[str | PathLike[str]], shelf: Shelf, listener: Listener) -> None:
+    def __init__(self, paths: list[str | PathLike[str]], shelf: Shelf, listener: Listener, modality: Modality) -> None:
         self.paths, self._shelf, self._listener = paths, shelf, listener
+        self._modality, self._images = modality.code, images_of(modality.code)
+        self._others: set[str] = set()  # modalities of images that are left out
         self.identity: Identity | None = None
         self.slices: list[partial[AnalysedSlice]] = []  # they lack their findings
         self.failures: list[Failure] = []
@@ -113,7 +116,10 @@ class _Reading:
         if self._errors:
             return self._errors[0]
         source = fspath(self.paths[0]) if self.paths else "the study"
-        return UnsupportedFile(source, "there are no MR images", "give the MR series of one study")
+        wanted = self._modality or "MR or CT"
+        others = f", but {' and '.join(sorted(self._others))}" if self._others else ""
+        remedy = f"give the {wanted} series of one study, or name weights for what it is"
+        return UnsupportedFile(source, f"there are no {wanted} images{others}", remedy)
 
     def _scans_of(self, path: str) -> Iterator[Scan]:
         if reader_of(path) is not dicom:
@@ -129,8 +135,10 @@ class _Reading:
         if header.study != self.identity.study:
             raise NotOneStudy(path, "it is of another study than the files before", "give one study at a time")
         self._seen.add(header.uid)
-        if header.sop_class not in MR_IMAGES:
+        if header.sop_class not in self._images:
             self.left_out += 1
+            if header.sop_class in IMAGES and header.modality:
+                self._others.add(header.modality)
             return
         for scan in check_scans(path, file.scans(keep=True)):
             self._shelf.put(scan)

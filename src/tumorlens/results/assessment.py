@@ -14,7 +14,8 @@ from pydicom.uid import generate_uid
 from tumorlens.classes import ScanClass
 from tumorlens.errors import DataError, needs_extra
 from tumorlens.formats.checks import QUIET
-from tumorlens.results.codes import SCHEME, SCHEME_NAME, code_of, term, to_dicom
+from tumorlens.formats.dicom.info import CT_IMAGES
+from tumorlens.results.codes import SCHEME, SCHEME_NAME, Sought, code_of, sought, term, to_dicom
 from tumorlens.results.handover import Sources, SourceSlice
 from tumorlens.results.identity import identity_of
 from tumorlens.results.objects import MANUFACTURER, RESEARCH_USE, instance_of
@@ -96,15 +97,18 @@ def make_assessment(assessment: Assessment, sources: Sources, report: Dataset, o
     spoken_of = [sources.slices[s.number - 1] for s in assessment.slices]
     instances = {s.sop: instance_of(identity.study, s.sop_class, s.sop, s.series) for s in spoken_of}
     evidence = [*instances.values(), _reference(report)]
+    ct = bool(spoken_of) and all(s.sop_class in CT_IMAGES for s in spoken_of)
+    what = sought(sources.classes, "CT" if ct else "MR")
     with QUIET:
         person = sr.PersonObserverIdentifyingAttributes(assessment.reader, organization_name=organization or None)
         content = sr.MeasurementReport(
             observation_context=sr.ObservationContext(
                 observer_person_context=sr.ObserverContext(codes.DCM.Person, person)
             ),
-            procedure_reported=term("brain_mri"),
+            procedure_reported=to_dicom(what.examination),
             imaging_measurements=[
-                _group(assessment, s, source, classes) for s, source in zip(assessment.slices, spoken_of, strict=True)
+                _group(assessment, s, source, classes, what)
+                for s, source in zip(assessment.slices, spoken_of, strict=True)
             ],
         )
         result: Dataset = sr.Comprehensive3DSR(
@@ -140,7 +144,9 @@ def make_assessment(assessment: Assessment, sources: Sources, report: Dataset, o
     return result
 
 
-def _group(assessment: Assessment, s: AssessedSlice, source: SourceSlice, classes: Mapping[str, ScanClass]) -> Any:
+def _group(
+    assessment: Assessment, s: AssessedSlice, source: SourceSlice, classes: Mapping[str, ScanClass], what: Sought
+) -> Any:
     """What is said of one slice."""
     from highdicom import sr
 
@@ -148,7 +154,7 @@ def _group(assessment: Assessment, s: AssessedSlice, source: SourceSlice, classe
     presence = "undetermined" if named is None else "absent" if named.nothing else "present"
     evaluations = [
         sr.QualitativeEvaluation(term("assessment"), term(_VERDICTS[s.verdict])),
-        sr.QualitativeEvaluation(term("neoplasm"), term(presence)),
+        sr.QualitativeEvaluation(to_dicom(what.finding), term(presence)),
     ]
     if named is not None:
         evaluations.append(sr.QualitativeEvaluation(term("readers_class"), to_dicom(code_of(named))))
@@ -156,8 +162,8 @@ def _group(assessment: Assessment, s: AssessedSlice, source: SourceSlice, classe
     uid = _uid(source.sop, assessment, "tracking", s.number)
     arguments: dict[str, Any] = {
         "tracking_identifier": sr.TrackingIdentifier(uid=uid, identifier=f"Assessment: slice {s.number}"),
-        "finding_type": to_dicom(code_of(named)) if named is not None and not named.nothing else term("neoplasm"),
-        "finding_sites": [sr.FindingSite(term("brain"))],
+        "finding_type": to_dicom(code_of(named)) if named is not None and not named.nothing else to_dicom(what.finding),
+        "finding_sites": [sr.FindingSite(to_dicom(what.site))],
         "qualitative_evaluations": evaluations,
     }
     if len(s.outline) < 3:

@@ -81,7 +81,7 @@ def _source(s: AnalysedSlice) -> Dataset:
     return item
 
 
-_EXPLANATION = "The heat map shows evidence for the class, it is no outline of a tumour"
+_EXPLANATION = "The heat map shows evidence for the class, it is no outline of what it names"
 
 
 def _headline(analysed: AnalysedStudy) -> str:

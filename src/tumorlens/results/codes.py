@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pydicom.sr.coding import Code as DicomCode
 
-from tumorlens.classes import Code, ScanClass
+from tumorlens.classes import BRAIN_TUMORS, ClassSet, Code, ScanClass
 
 SCHEME = "99TUMORLENS"
 """Our own coding scheme's designator; "99" marks a private one (PS3.16, 8.2)."""
@@ -64,6 +64,11 @@ TERMS = {
     "spatial": _standard("SCT", "309825002", "Spatial and Relational Concept"),
     "mean": _standard("SCT", "373098007", "Mean"),
     "brain_mri": _standard("LN", "24590-2", "Brain MRI"),
+    "head": _standard("SCT", "69536005", "Head"),
+    "head_ct": _standard("LN", "24725-4", "Head CT"),
+    "haemorrhage": _standard("SCT", "50960005", "Hemorrhage"),
+    "finding": _ours("FINDING", "What the classes are told apart for"),
+    "examination": _ours("EXAMINATION", "Imaging examination"),
     "saliency": _standard("DCM", "130404", "Saliency"),
     "visual_explanation": _standard("DCM", "130401", "Visual explanation"),
     "artificial_intelligence": _standard("DCM", "123110", "Artificial Intelligence"),
@@ -74,7 +79,7 @@ TERMS = {
     "class": _ours("CLASS", "Most probable class"),
     "prediction_set": _ours("PREDICTION_SET", "Class in the prediction set"),
     "evidence": _ours("EVIDENCE", "Region of strongest evidence, no outline"),
-    "evidence_area": _ours("EVIDENCE_AREA", "Area of strongest evidence, not of a tumour"),
+    "evidence_area": _ours("EVIDENCE_AREA", "Area of strongest evidence, no outline"),
     "unknown_scan": _ours("UNKNOWN_SCAN", "Unlike the scans of the training"),
     "contour": _ours("CONTOUR", "Contour of the evidence"),
     "assessment": _ours("ASSESSMENT", "Reader's assessment of the AI finding"),
@@ -93,6 +98,45 @@ CANDIDATES = {
 """SNOMED CT codes that may be those of the built-in classes, by key. None of them is used by default."""
 
 
+_STANDARD = {"haemorrhage": "haemorrhage", "hemorrhage": "haemorrhage"}
+"""Entries of `TERMS` that say what a class means, by the class's key."""
+
+
+@dataclass(frozen=True)
+class Sought:
+    """What weights look for, and where.
+
+    Attributes:
+        word: What people call it, such as "tumour".
+        finding: Its code: present, absent or undetermined in a study.
+        site: Where in the body.
+        body_part: The same as BodyPartExamined has it.
+        examination: What the scans are.
+    """
+
+    word: str
+    finding: Code
+    site: Code
+    body_part: str
+    examination: Code
+
+
+def sought(classes: ClassSet, modality: str) -> Sought:
+    """What weights look for, by their classes, and where, by the code of their modality."""
+    something = [c for c in classes if not c.nothing]
+    if any(c.key in BRAIN_TUMORS.keys for c in something):
+        what = "tumour", TERMS["neoplasm"].code
+    elif len(something) == 1:
+        what = something[0].name, code_of(something[0])
+    else:
+        what = "finding", TERMS["finding"].code
+    where, part, examination = _WHERE.get(modality, ("head", "HEAD", "examination"))
+    return Sought(*what, TERMS[where].code, part, TERMS[examination].code)
+
+
+_WHERE = {"MR": ("brain", "BRAIN", "brain_mri"), "CT": ("head", "HEAD", "head_ct")}
+
+
 def code_of(scan_class: ScanClass, *, candidates: bool = False) -> Code:
     """The code that a result names a class with; one that its weights card gives goes before all others.
 
@@ -100,6 +144,8 @@ def code_of(scan_class: ScanClass, *, candidates: bool = False) -> Code:
     """
     if scan_class.codes:
         return scan_class.codes[0]
+    if scan_class.key in _STANDARD:
+        return TERMS[_STANDARD[scan_class.key]].code
     if candidates and scan_class.key in CANDIDATES:
         return CANDIDATES[scan_class.key].code
     return Code(scheme=SCHEME, value=_value(scan_class.key), meaning=scan_class.name[:64])

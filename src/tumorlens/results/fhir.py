@@ -158,7 +158,7 @@ class _Writer:
             **self._about("DiagnosticReport"),
             "identifier": [_by_uid(self.maker.uid("instance", "report", 1))],
             "category": [{"coding": [{"system": f"{_TERMINOLOGY}/v2-0074", "code": "RAD", "display": "Radiology"}]}],
-            "code": _concept(TERMS["brain_mri"].code),
+            "code": _concept(self.maker.sought.examination),
             "imagingStudy": [self._study()],
             "result": [{"reference": f"urn:uuid:{o['id']}"} for o in observations],
             "conclusion": f"{RESEARCH_USE}, not a diagnosis: {self.analysed.study.text}",
@@ -166,10 +166,10 @@ class _Writer:
         }
 
     def of_study(self, members: list[Resource]) -> Resource:
-        """The Observation that a neoplasm is present, absent or undetermined in the study."""
+        """The Observation that what is sought is present, absent or undetermined in the study."""
         analysed = self.analysed
         observation = self._observation(
-            self._about("Observation", "study"), TERMS["neoplasm"].code, _concept(TERMS[analysed.presence].code)
+            self._about("Observation", "study"), self.maker.sought.finding, _concept(TERMS[analysed.presence].code)
         )
         observation["component"] = self._probabilities(analysed.study.probabilities)
         if tumour := analysed.tumour:
@@ -218,7 +218,7 @@ class _Writer:
             "category": [{"coding": [{"system": f"{_TERMINOLOGY}/observation-category", "code": "imaging"}]}],
             "code": _concept(code),
             "valueCodeableConcept": value,
-            "bodySite": _concept(TERMS["brain"].code),
+            "bodySite": _concept(self.maker.sought.site),
             "device": {"reference": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, self.maker.device)}"},
             "derivedFrom": [self._study()],
         }

@@ -39,9 +39,9 @@ def make_segmentations(maker: Maker) -> list[Dataset]:
             algorithm_identification=algorithm,
             tracking_uid=maker.uid("tracking", "region", number),
             tracking_id=f"AI evidence {number}",
-            anatomic_regions=[term("brain")],
+            anatomic_regions=[to_dicom(maker.sought.site)],
         )
-        segment.SegmentDescription = f"Strongest evidence for {tumour.name}; no outline of a tumour"
+        segment.SegmentDescription = f"Strongest evidence for {tumour.name}; no outline of it"
         result = Segmentation(
             source_images=[reference(maker, s) for s in stack],
             pixel_array=np.stack([inside(s.finding.region, s.shape) for s in stack if s.finding.region]),

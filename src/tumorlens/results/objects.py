@@ -17,7 +17,7 @@ from tumorlens.card import WeightsCard
 from tumorlens.formats.dicom.header import Header
 from tumorlens.formats.dicom.info import CLASSIC_MR
 from tumorlens.formats.dicom.order import group
-from tumorlens.results.codes import SCHEME, SCHEME_NAME, term
+from tumorlens.results.codes import SCHEME, SCHEME_NAME, Sought, sought, term
 from tumorlens.results.slices import AnalysedSlice, AnalysedStudy
 from tumorlens.version import __version__
 
@@ -69,6 +69,11 @@ class Maker:
     def weights(self) -> str:
         """SHA-256 of the weights; of the card, where they are in memory only."""
         return self.card.sha256 or hashlib.sha256(self.card.model_dump_json().encode()).hexdigest()
+
+    @cached_property
+    def sought(self) -> Sought:
+        """What was looked for, and where."""
+        return sought(self.card.classes, self.card.modality.code)
 
     @property
     def algorithm(self) -> str:
@@ -134,7 +139,7 @@ class Maker:
             equipment.ContributionDateTime = when.strftime("%Y%m%d%H%M%S")
         # Without a body part, images need a laterality, which a head has not (PS3.3 C.7.3.1).
         if result.Modality != "SR":
-            result.BodyPartExamined = "BRAIN"
+            result.BodyPartExamined = self.sought.body_part
         return result
 
 
@@ -146,7 +151,7 @@ def reference(maker: Maker, s: AnalysedSlice) -> Dataset:
     """
     study, uid = maker.analysed.identity.study, maker.uid("stand-in", s.header.uid, s.frame)
     ds = instance_of(study, CLASSIC_MR, uid, s.header.series)
-    ds.Modality = "MR"
+    ds.Modality = s.header.modality or "MR"
     ds.InstanceNumber = ds.SamplesPerPixel = 1
     ds.Rows, ds.Columns = s.shape
     if s.geometry is not None:

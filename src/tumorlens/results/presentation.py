@@ -35,7 +35,11 @@ def make_presentation_states(maker: Maker) -> list[Dataset]:
         values = None
         if first.rescale is not None:
             slope, intercept = first.rescale
-            values = ModalityLUTTransformation(rescale_slope=slope, rescale_intercept=intercept, rescale_type="US")
+            values = ModalityLUTTransformation(
+                rescale_slope=slope,
+                rescale_intercept=intercept,
+                rescale_type="HU" if first.header.modality == "CT" else "US",
+            )
         shape = "INVERSE" if first.header.photometric == "MONOCHROME1" else "IDENTITY"
         result = GrayscaleSoftcopyPresentationState(
             referenced_images=sources,

@@ -22,9 +22,9 @@ _CONTAINS = sr.RelationshipTypeValues.CONTAINS
 def make_report(maker: Maker, others: Sequence[Dataset]) -> Dataset:
     """The report of a study (PS3.3 A.35.13): complete, preliminary, unverified.
 
-    The first measurement group (TID 1501) speaks of the study: whether a neoplasm is present, absent or undetermined,
-    the class, the probability of each class, and warnings; it refers to the slices that decided and to the other
-    results, `others`. A group for each pictured slice follows, with its region (TID 1410) where it has one.
+    The first measurement group (TID 1501) speaks of the study: whether what is sought is present, absent or
+    undetermined, the class, the probability of each class, and warnings; it refers to the slices that decided and to
+    the other results, `others`. A group for each pictured slice follows, with its region (TID 1410) where it has one.
     """
     observer = sr.DeviceObserverIdentifyingAttributes(
         uid=maker.device,
@@ -37,7 +37,7 @@ def make_report(maker: Maker, others: Sequence[Dataset]) -> Dataset:
     context = sr.ObserverContext(codes.DCM.Device, observer)
     content = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=context),
-        procedure_reported=term("brain_mri"),
+        procedure_reported=to_dicom(maker.sought.examination),
         imaging_measurements=[_study_group(maker, others), *slices],
     )
     instances = dict.fromkeys(s.header for s in maker.analysed.deciding)
@@ -99,7 +99,7 @@ def _slice_group(maker: Maker, s: AnalysedSlice, number: int) -> Any:
         source = sr.SourceImageForRegion(s.header.sop_class, s.header.uid, _frames(s))
         area_of = sr.ImageRegion("POLYLINE", outline, source)
         group = sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=area_of, **arguments)
-        _comment(group, ["The region is where the evidence is strongest. It is no outline of a tumour."])
+        _comment(group, ["The region is where the evidence is strongest. It is no outline."])
     _comment(group, s.doubts)
     return group
 
@@ -107,8 +107,8 @@ def _slice_group(maker: Maker, s: AnalysedSlice, number: int) -> Any:
 def _common(maker: Maker) -> dict[str, Any]:
     """What all groups say: what was looked for, where, and by what."""
     return {
-        "finding_type": _class(maker, tumour) if (tumour := maker.analysed.tumour) else term("neoplasm"),
-        "finding_sites": [sr.FindingSite(term("brain"))],
+        "finding_type": _class(maker, tumour) if (tumour := maker.analysed.tumour) else to_dicom(maker.sought.finding),
+        "finding_sites": [sr.FindingSite(to_dicom(maker.sought.site))],
         "algorithm_id": sr.AlgorithmIdentification(
             name=maker.algorithm,
             version=maker.version,
@@ -120,8 +120,8 @@ def _common(maker: Maker) -> dict[str, Any]:
 
 
 def _evaluations(maker: Maker) -> list[sr.QualitativeEvaluation]:
-    """The study's finding: a neoplasm is present, absent or undetermined, and if present, of which class."""
-    evaluations = [sr.QualitativeEvaluation(term("neoplasm"), term(maker.analysed.presence))]
+    """The study's finding: what is sought is present, absent or undetermined, and if present, of which class."""
+    evaluations = [sr.QualitativeEvaluation(to_dicom(maker.sought.finding), term(maker.analysed.presence))]
     if tumour := maker.analysed.tumour:
         evaluations.append(sr.QualitativeEvaluation(term("class"), _class(maker, tumour)))
     if maker.analysed.study.unknown:

@@ -11,7 +11,7 @@ from tumorlens.finding import Finding
 from tumorlens.formats import Failure
 from tumorlens.formats.dicom.geometry import Geometry
 from tumorlens.formats.dicom.header import Header
-from tumorlens.formats.dicom.info import CLASSIC_MR
+from tumorlens.formats.dicom.info import CLASSIC_CT, CLASSIC_MR
 from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity
 from tumorlens.scan import Scan
@@ -65,7 +65,7 @@ class AnalysedSlice:
     def frame_number(self) -> int | None:
         """What ReferencedFrameNumber is to be: from 1; None for a classic object, which has none."""
         # A classic object may say that it has one frame; its frames are never referred to by number.
-        multi = self.header.frames and self.header.sop_class != CLASSIC_MR
+        multi = self.header.frames and self.header.sop_class not in (CLASSIC_MR, CLASSIC_CT)
         return self.frame + 1 if multi else None
 
     @property
@@ -90,7 +90,7 @@ class AnalysedStudy:
         study: What they show together; its key slices are places in `slices`.
         classes: The classes that were told apart.
         failures: Files that gave no slice, or not all of theirs.
-        left_out: SOP instances that are no MR images, such as reports and other software's results.
+        left_out: SOP instances that are no images of the weights' modality, such as reports and others' results.
         when: The time that results bear.
     """
 

@@ -177,7 +177,7 @@ def find_in_study(
     Slices unlike those of the training have no vote. Of as many neighbours in a stack as `StudyRule.extent` covers, the
     mean probabilities are taken; those that are the most probable to show anything at all speak for the stack, and the
     mean over the stacks that count for the study. T1 post-contrast decides where there is some. Else every stack counts
-    that is long enough; if none is, all. Localisers, mosaics, projections and what is no MR image never count.
+    that is long enough; if none is, all. Localisers, mosaics, projections and what is no MR or CT image never count.
 
     Args:
         slices: Their findings, in any order.

@@ -39,8 +39,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "cnn_lstm_efficientnet": {
         "preprocessing": {"size": 128, "intensity": "stretch"},
         **_ATTENTION,
-        "epochs": 24,
-        "patience": 24,
+        "epochs": 16,
+        "patience": 16,
         "batch_size": 32,
         "learning_rate": 1e-3,
         "half": True,

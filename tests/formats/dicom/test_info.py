@@ -41,7 +41,7 @@ def test_the_sequence_is_what_texts_agent_and_times_tell(header: dict[str, Any],
 @pytest.mark.parametrize(
     ("header", "flaw"),
     [
-        ({"sop_class": "1.2.840.10008.5.1.4.1.1.7"}, "no MR image"),
+        ({"sop_class": "1.2.840.10008.5.1.4.1.1.7"}, "no MR or CT image"),
         ({"image_type": ("ORIGINAL", "PRIMARY", "LOCALIZER")}, "localiser"),
         ({"description": "3-plane scout"}, "localiser"),
         ({"image_type": ("ORIGINAL", "PRIMARY", "M", "MOSAIC")}, "mosaic of slices"),

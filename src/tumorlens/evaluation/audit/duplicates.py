@@ -7,7 +7,8 @@ Three steps, each stricter and dearer than the one before:
    of a picture have one descriptor. Absolute values and sorting never push two descriptors further apart than the
    best-fitting forms are, so nothing near is lost. scikit-learn gives each one's nearest neighbours.
 2. The coarse patterns of the two, in all eight forms.
-3. The fine patterns, in the forms that step 2 left. Small pictures have none and must agree better in step 2.
+3. The fine patterns, in the forms that step 2 left. Small pictures have none and must agree better in step 2. Those
+   that nearly agree are laid over each other: they may be one picture, cut out a little differently (`cropped`).
 
 In Cheng's set the fine patterns of copies correlate by 0.993 and more, those of neighbouring slices, 6 mm apart, by
 0.90 and less. `FINE_LEAST` lies where sharpened and equalised copies are still found. Slices that are known to be of
@@ -26,6 +27,8 @@ from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from tumorlens.evaluation.audit.cropped import LEAST as CROPPED_LEAST
+from tumorlens.evaluation.audit.cropped import PROMISING, fit_cropped
 from tumorlens.evaluation.audit.pictures import Pictures
 from tumorlens.evaluation.audit.turned import LEAST, SMALLEST, find_turned, fit_turned
 from tumorlens.grey import Number
@@ -47,7 +50,7 @@ right."""
 
 NEIGHBOURS = 33  # of each picture, itself among them; more copies than that are linked through one another
 RADIUS = 0.45  # between descriptors, which have length 1
-COARSE_LEAST = 0.90
+COARSE_LEAST, COARSE_PROMISING = 0.90, 0.5
 FINE_LEAST, FINE_LEAST_WITHIN = 0.93, 0.98
 SMALL_LEAST, SMALL_LEAST_WITHIN = 0.975, 0.99
 SMALL = 128  # pixels along the shorter side, below which a picture has no fine pattern
@@ -151,14 +154,19 @@ def relations(pictures: Pictures, labels: Integers) -> tuple[Integers, list[str]
         form, score, small = fit(pictures, first[these], these)
         forms[these], scores[these] = np.where(same, 0, form), np.where(same, 1, score)
         near = score >= np.where(small, SMALL_LEAST, FINE_LEAST)
+        rest = np.flatnonzero(~same & ~near)
+        tiles = _are_tiles(pictures, these[rest]) & _are_tiles(pictures, first[these[rest]])
+        turned, others = these[rest[tiles]], rest[~tiles & ~small[rest]]
+        cropped = np.zeros(len(these), bool)
+        overlaid = _cropped(pictures, first[these[others]], these[others], form[others])
+        cropped[others] = overlaid >= CROPPED_LEAST
+        scores[these[others]] = np.maximum(score[others], overlaid)
         for k, i in enumerate(these):
-            words[i] = (
-                "identical" if same[k] else _in_words(pictures, int(first[i]), int(i), int(forms[i]), bool(near[k]))
-            )
-        tiles = these[~same & ~near & _are_tiles(pictures, these) & _are_tiles(pictures, first[these])]
-        if len(tiles):
-            maps, scores[tiles] = fit_turned(pictures, first[tiles], tiles)
-            for i, linear, score_of in zip(tiles, maps, scores[tiles], strict=True):
+            how = "cropped" if cropped[k] else "" if near[k] else "by way of another copy"
+            words[i] = "identical" if same[k] else _in_words(pictures, int(first[i]), int(i), int(forms[i]), how)
+        if len(turned):
+            maps, scores[turned] = fit_turned(pictures, first[turned], turned)
+            for i, linear, score_of in zip(turned, maps, scores[turned], strict=True):
                 forms[i], words[i] = _nearest_form(linear), _turned_in_words(linear, score_of >= LEAST)
     return forms, words, scores
 
@@ -182,20 +190,22 @@ def _turned_in_words(linear: NDArray[np.float64], near: bool) -> str:
     return ", ".join(words if near else [*words, "by way of another copy"])
 
 
-def _in_words(pictures: Pictures, first: int, second: int, form: int, near: bool) -> str:
+def _in_words(pictures: Pictures, first: int, second: int, form: int, how: str) -> str:
     a, b = (pictures.records[pictures.rows[i]] for i in (first, second))
     size = (b["width"], b["height"]) if form & 4 else (b["height"], b["width"])
     x, y = a["grey"].astype(np.float64).ravel(), turn(b["grey"].astype(np.float64), form).ravel()
     slope, offset = np.polyfit(x, y, 1)
     words = [FORMS[form]] if form else []
+    if how == "cropped":  # its size says nothing, and its grey levels have moved
+        return ", ".join([*words, how])
     if size != (a["height"], a["width"]):
         words.append("resized")
     if np.corrcoef(x, y)[0, 1] < 0.985:
         words.append("filtered")
     elif abs(slope - 1) > 0.06 or abs(offset) > 0.02:
         words.append("brightness")
-    if not near:
-        words.append("by way of another copy")
+    if how:
+        words.append(how)
     return ", ".join(words) or "re-encoded"
 
 
@@ -222,17 +232,30 @@ def _candidates(pictures: Pictures, single: Integers, progress: Callable[[float]
 def _same(pictures: Pictures, series: Integers, first: Integers, second: Integers) -> NDArray[np.bool_]:
     """Whether pairs show the same picture."""
     a, b = (_normalised(pictures.column("coarse", p)) for p in (first, second))
-    hopeful = np.max([_correlation(a, turn(b, form)) for form in range(8)], axis=0) >= COARSE_LEAST
+    coarse = np.max([_correlation(a, turn(b, form)) for form in range(8)], axis=0)
+    hopeful = np.flatnonzero(coarse >= COARSE_PROMISING)
     same = np.zeros(len(first), bool)
-    if hopeful.any():
+    if len(hopeful):
         first, second = first[hopeful], second[hopeful]
-        _, score, small = fit(pictures, first, second)
+        forms, score, small = fit(pictures, first, second)
         within = (series[first] == series[second]) & (series[first] >= 0)
         least = np.where(
             small, np.where(within, SMALL_LEAST_WITHIN, SMALL_LEAST), np.where(within, FINE_LEAST_WITHIN, FINE_LEAST)
         )
-        same[hopeful] = score >= least
+        same[hopeful] = (score >= least) & (coarse[hopeful] >= COARSE_LEAST)
+        # Slices of one series are cut out alike, and thin ones lie over each other well.
+        near = np.flatnonzero(~same[hopeful] & (score >= PROMISING) & ~small & ~within)
+        same[hopeful[near]] = _cropped(pictures, first[near], second[near], forms[near]) >= CROPPED_LEAST
     return same
+
+
+def _cropped(pictures: Pictures, first: Integers, second: Integers, forms: Integers) -> NDArray[np.float32]:
+    """How well the fine patterns of pairs agree, (N,), the second in its form and laid over the first."""
+    others = pictures.column("fine", second)
+    for form in range(1, 8):
+        these = forms == form
+        others[these] = turn(others[these], form)
+    return fit_cropped(pictures.column("fine", first), others)
 
 
 def _normalised(patterns: NDArray[np.int8]) -> NDArray[np.float32]:

@@ -32,6 +32,7 @@ _KINDS = {
     "identical": ("Identical", "Every pixel is the same."),
     "re-encoded": ("Re-encoded", "Saved again, by another program or in another quality; no pixel need be the same."),
     "resized": ("Resized", "The same picture with more or fewer pixels."),
+    "cropped": ("Cropped", "Cut out a little differently: without a margin, or stretched by a hundredth or two."),
     "brightness": ("Brightness", "Brighter, darker, or with more or less contrast."),
     "filtered": ("Filtered", "Sharpened, equalised, or with another curve of grey."),
     "mirrored": ("Mirrored", "Left and right are swapped; turned as well where that is said."),

@@ -34,9 +34,6 @@ BINS = 32
 CACHE = "pictures-3.cache"
 """Name of the file of records; another number for another way of describing pictures."""
 
-_STAINED = (
-    0.04  # mean distance between the strongest and the weakest colour; tinted slices of heads have 0.014 and less
-)
 _BLANK = 0.004  # standard deviation, of [0, 1]: one grey level of 256
 _SCALE = 32.0  # patterns have a standard deviation of 1; four of them fit int8
 _FLOOR = 0.2  # of a picture's standard deviation: weaker patterns are noise, and are not amplified

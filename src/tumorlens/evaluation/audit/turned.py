@@ -10,7 +10,7 @@ stricter and dearer than the one before:
 2. The strengths of the frequencies along each circle do not change with the angle. For each enlargement and ellipse,
    scikit-learn gives each tile's nearest neighbours by them.
 3. Correlation of the circles' values, at all angles at once.
-4. The two patterns laid over each other by the linear map that fits best (Lucas and Kanade, IJCAI 1981).
+4. The two patterns laid over each other by the linear map that fits best (`laying`).
 
 In LC25000's lung tiles the patterns of copies correlate by 0.7 and more after step 4, those of other tiles by 0.45 and
 less.
@@ -25,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from tumorlens.evaluation.audit.laying import Floats, lay_over, middle_grid, read
 from tumorlens.evaluation.audit.pictures import FINE, Pictures
 
 Integers = NDArray[np.intp]
-Floats = NDArray[np.float32]
 
 LEAST = 0.6
 """Correlation of two patterns laid over each other, from which they are one spot."""
@@ -46,8 +46,6 @@ _STRENGTHS = slice(1, 13)  # frequencies whose strengths describe a circle
 _COMPONENTS = 96  # what is kept of them
 _NEIGHBOURS = 8
 _PROMISING = 0.33  # correlation along circles; of copies, 999 in 1000 have more
-_BLURS = ((2.0, 8), (1.0, 6), (0.5, 4))  # of step 4, in pixels, and how often the map is corrected at each
-_FURTHEST = 0.1  # a correction, at most
 _CHUNK = 256
 
 
@@ -144,7 +142,7 @@ def _spectra(patterns: NDArray[np.int8], axes: tuple[float, float]) -> NDArray[n
     for part in _chunks(len(patterns)):
         smooth = gaussian_filter(patterns[part].astype(np.float32), (0, 0.7, 0.7))
         places = np.broadcast_to(np.stack([x.ravel(), y.ravel()]), (len(smooth), 2, x.size))
-        values = _read(smooth, places).reshape(len(smooth), _RINGS, _ANGLES)
+        values = read(smooth, places).reshape(len(smooth), _RINGS, _ANGLES)
         spectra[part] = np.fft.rfft(values, axis=2)[:, :, :_FREQUENCIES]
     spectra[:, :, 0] /= np.sqrt(2)  # it counts once, the others stand for their negative frequencies too
     return spectra
@@ -219,59 +217,12 @@ def _each_laid_over(patterns: NDArray[np.int8], pairs: _Pairs) -> Iterator[tuple
 
 def _laid_over(patterns: NDArray[np.int8], pairs: _Pairs) -> tuple[NDArray[np.float64], Floats]:
     """The linear maps that lay the second patterns over the first ones best, and how the two correlate then."""
-    maps = pairs.maps()
-    half = (FINE - 1) / 2
-    y, x = (np.mgrid[:FINE, :FINE] - half).reshape(2, -1).astype(np.float32)
-    grid, disc = np.stack([x, y]), np.hypot(x, y) <= half
-    ones, others = (patterns[i].astype(np.float32) for i in (pairs.first, pairs.second))
-
-    def read(images: Floats) -> Floats:
-        return _read(images, maps.astype(np.float32) @ grid + np.float32(half))
-
-    def inside() -> NDArray[np.bool_]:
-        places: NDArray[np.bool_] = (np.abs(maps.astype(np.float32) @ grid) <= half).all(1) & disc
-        return places
-
-    for blur, corrections in _BLURS:
-        a, b = (gaussian_filter(v, (0, blur, blur)) for v in (ones, others))
-        down, right = np.gradient(b, axis=(1, 2))
-        for _ in range(corrections):
-            seen = inside().astype(np.float32)
-            wanted, (mean, spread) = _standard(a.reshape(len(a), -1), seen)[0], _standard(read(b), seen)[1]
-            rest = (wanted * spread + mean - read(b)) * seen
-            slopes = np.stack([s * g for s in (read(right) * seen, read(down) * seen) for g in grid], 1)
-            square = slopes @ slopes.transpose(0, 2, 1)
-            square += np.eye(4, dtype=np.float32) * (0.02 * np.einsum("nii->ni", square)[:, :, None] + 1e-3)
-            step = np.linalg.solve(square, slopes @ rest[:, :, None])[:, :, 0].reshape(-1, 2, 2)
-            maps = maps + step.clip(-_FURTHEST, _FURTHEST)
-    seen = inside().astype(np.float32)
-    a, b = (_standard(v, seen)[0] * seen for v in (ones.reshape(len(ones), -1), read(others)))
-    # A map that leaves hardly anything of the first tile over the second proves nothing.
-    enough = seen.sum(1) >= 0.4 * disc.sum()
-    scores = np.where(enough, (a * b).sum(1) / np.maximum(seen.sum(1), 1), 0).astype(np.float32)
-    return maps, scores
-
-
-def _standard(values: Floats, seen: Floats) -> tuple[Floats, tuple[Floats, Floats]]:
-    """Values with mean 0 and standard deviation 1 where seen; and both as they were, (N, 1)."""
-    count = np.maximum(seen.sum(1, keepdims=True), 1)
-    mean = (values * seen).sum(1, keepdims=True) / count
-    spread = np.sqrt((((values - mean) ** 2) * seen).sum(1, keepdims=True) / count) + np.float32(1e-6)
-    return (values - mean) / spread, (mean, spread)
-
-
-def _read(images: Floats, places: NDArray[np.floating]) -> Floats:
-    """Values between the pixels, bilinear: (N, S, S) and (N, 2, P) places (right, down) in pixels to (N, P)."""
-    size = images.shape[-1]
-    x, y = (places[:, i].clip(0, size - 1.001).astype(np.float32) for i in (0, 1))
-    column, row = x.astype(np.intp), y.astype(np.intp)
-    x, y = x - column, y - row
-    flat = images.reshape(-1)
-    corner = (np.arange(len(images))[:, None] * size + row) * size + column
-    upper = flat[corner] * (1 - x) + flat[corner + 1] * x
-    lower = flat[corner + size] * (1 - x) + flat[corner + size + 1] * x
-    values: Floats = upper * (1 - y) + lower * y
-    return values
+    maps, grid = pairs.maps(), middle_grid(FINE)
+    disc = (np.hypot(*grid) <= (FINE - 1) / 2).astype(np.float32)
+    nothing = np.zeros_like(grid[0])
+    motions = np.stack([np.stack(axes) for g in grid for axes in ((g, nothing), (nothing, g))])
+    found = lay_over(patterns[pairs.first], patterns[pairs.second], maps.astype(np.float32) @ grid, motions, disc)
+    return maps + found.amounts.reshape(-1, 2, 2).transpose(0, 2, 1), found.correlation
 
 
 def _chunks(count: int) -> Iterator[slice]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tumorlens.formats.dicom.header import Header
 from tumorlens.sequence import Flaw, SeriesInfo, is_localiser, name_sequence
 
 CLASSIC_MR = "1.2.840.10008.5.1.4.1.1.4"
+CLASSIC_CT = "1.2.840.10008.5.1.4.1.1.2"
 
 MR_IMAGES = {
     CLASSIC_MR: "MR Image Storage",
@@ -13,9 +16,23 @@ MR_IMAGES = {
     "1.2.840.10008.5.1.4.1.1.4.3": "Enhanced MR Color Image Storage",
     "1.2.840.10008.5.1.4.1.1.4.4": "Legacy Converted Enhanced MR Image Storage",
 }
-"""SOP classes of MR images (PS3.4 B.5). Others, such as results of this or other software, say nothing of a study."""
+CT_IMAGES = {
+    CLASSIC_CT: "CT Image Storage",
+    "1.2.840.10008.5.1.4.1.1.2.1": "Enhanced CT Image Storage",
+    "1.2.840.10008.5.1.4.1.1.2.2": "Legacy Converted Enhanced CT Image Storage",
+}
+
+IMAGES = {**MR_IMAGES, **CT_IMAGES}
+"""SOP classes of slices (PS3.4 B.5). Others, such as results of this or other software, say nothing of a study."""
+
+_OF_MODALITY = {"MR": MR_IMAGES, "CT": CT_IMAGES}
 
 _PROJECTIONS = {"PROJECTION IMAGE", "MIP", "MINIP", "SUBTRACTION", "SUB"}
+
+
+def images_of(modality: str) -> Mapping[str, str]:
+    """SOP classes of the slices of a modality, by its code, and their names; of all where it has none of its own."""
+    return _OF_MODALITY.get(modality, IMAGES)
 
 
 def series_info(header: Header) -> SeriesInfo:
@@ -39,8 +56,8 @@ def clean_description(info: SeriesInfo) -> str:
 
 def _flaw(header: Header, texts: tuple[str, ...]) -> Flaw | None:
     kind = set(header.image_type)
-    if header.sop_class not in MR_IMAGES:
-        return "no MR image"
+    if header.sop_class not in IMAGES:
+        return "no MR or CT image"
     if "LOCALIZER" in kind or is_localiser(*texts):
         return "localiser"
     if "MOSAIC" in kind:

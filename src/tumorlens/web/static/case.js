@@ -89,7 +89,7 @@ function showCase() {
   const state = byId("state");
   if (shownCase.status === "failed") {
     state.replaceChildren(h("div", { class: "notice bad" }, h("h2", {}, "It could not be read"), h("p", {}, capital(shownCase.error)),
-      h("button", { type: "button", onclick: again }, "Try again")));
+      shownCase.retry ? h("button", { type: "button", onclick: again }, "Try again") : null));
   } else if (shownCase.status === "done") state.replaceChildren();
   else {
     const words = { uploading: "The files are being uploaded.", waiting: "Waiting to be read.", reading: "Being read" }[shownCase.status];
