@@ -12,11 +12,13 @@ help:  ## show this list
 demo: $(VENV)/.train  ## make, train, test and explain on synthetic scans; writes demo/report.html
 	$(BIN)/tumorlens demo --output demo
 
-test: $(VENV)/.dev  ## run the tests; those on real scans need TUMORLENS_DATA
-	$(BIN)/python -m pytest
+# Side by side: a file's tests stay together, for they share what their fixtures make.
+PARALLEL := -n auto --maxprocesses 8 --dist loadfile
+test: $(VENV)/.dev  ## run the tests on all processors; those on real scans need TUMORLENS_DATA
+	$(BIN)/python -m pytest $(PARALLEL)
 
 cover: $(VENV)/.dev  ## run the tests and show what they miss; fails below pyproject's share, takes half as long again
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered
 
 lint: $(VENV)/.dev  ## check style and types
 	$(BIN)/ruff check .

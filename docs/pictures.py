@@ -20,7 +20,7 @@ from tumorlens.phantoms.phantom import Phantom, contact_sheet, make_phantoms, ma
 from tumorlens.place import SlicePlace
 from tumorlens.results.capture import draw_capture
 from tumorlens.results.identity import Identity
-from tumorlens.results.slices import AnalysedStudy, Slice
+from tumorlens.results.slices import AnalysedSlice, AnalysedStudy
 from tumorlens.study import SliceFinding, find_in_study
 
 IMAGES = Path(__file__).parent / "images"
@@ -58,7 +58,7 @@ def capture_picture(classifier: Classifier) -> Image.Image:
     places = [SlicePlace.of(p.scan) for p in phantoms]
     study = find_in_study([SliceFinding(*each) for each in zip(findings, places, strict=True)], classes)
     slices = tuple(
-        Slice(Header(), 0, (p.scan.height, p.scan.width), place, f, p.scan)
+        AnalysedSlice(Header(), 0, (p.scan.height, p.scan.width), place, f, p.scan)
         for p, place, f in zip(phantoms, places, findings, strict=True)
     )
     nobody = Identity("", Dataset())

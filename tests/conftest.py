@@ -4,6 +4,7 @@ and studies with a bright lesion beside a classifier that finds what is bright."
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,10 @@ from PIL import Image
 from tests.studies import GRIDS, BrightEngine, Grid, classic, save
 from tumorlens.node.privacy import LOUD
 from tumorlens.scan import Scan
+
+# Tests that run side by side have a processor each: more threads would only wait for one another.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # No test measures time: on a busy machine Hypothesis' own limits would fail what is right.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

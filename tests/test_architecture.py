@@ -106,6 +106,16 @@ def untested(package: Path, tests: Path) -> set[str]:
     return {path for path in names if not (tests / path).with_name(f"test_{Path(path).name}").is_file()}
 
 
+def shared_names(package: Path) -> dict[str, list[str]]:
+    """Names that public classes of several modules have, with these: one name, one thing."""
+    places: dict[str, list[str]] = {}
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(path.relative_to(package).as_posix())
+    return {name: paths for name, paths in places.items() if len(paths) > 1}
+
+
 def test_a_room_imports_only_rooms_below_it() -> None:
     assert upward(PACKAGE, read_map(PAGE)) == []
 
@@ -122,6 +132,10 @@ def test_every_folder_is_a_room_or_in_one() -> None:
 
 def test_every_module_has_its_tests_in_a_file_of_its_name() -> None:
     assert untested(PACKAGE, ROOT / "tests") == set()
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    assert shared_names(PACKAGE) == {}
 
 
 def test_no_modules_import_one_another_in_a_circle() -> None:
@@ -200,6 +214,12 @@ def test_a_module_without_tests_is_told_by_its_path(tmp_path: Path) -> None:
 def test_a_circle_within_a_room_is_told(house: Path) -> None:
     (house / "kitchen" / "pan.py").write_text("def late():\n    from tumorlens.kitchen.oven import fire")
     assert set(circle(house)) == {"kitchen/pan.py", "kitchen/oven/fire.py"}
+
+
+def test_a_class_that_has_the_name_of_another_is_told(house: Path) -> None:
+    (house / "salt.py").write_text("class Spoon: ...\nclass _Own: ...")
+    (house / "shop" / "till.py").write_text("class Spoon: ...\nclass _Own: ...")
+    assert shared_names(house) == {"Spoon": ["salt.py", "shop/till.py"]}
 
 
 def test_no_file_is_a_maze() -> None:

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
 
-from tumorlens.errors import ModelError, UnreadableFile
-from tumorlens.processes import Failed, Message, parse
+from tumorlens.errors import AnalysisFailed, ModelError, UnreadableFile
+from tumorlens.processes import Failed, Message, NowReading, WorkerProcess, begin, parse, serve
 
 FAILED = TypeAdapter(Failed)
 
@@ -106,3 +107,46 @@ bytearray(200 << 20)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "within\n"
     assert "MemoryError" in done.stderr
+
+
+REPLY: TypeAdapter[NowReading | Failed] = TypeAdapter(NowReading | Failed)
+
+
+def _echo(connection: Connection, refused: int) -> None:
+    """Tells the places it is told; 13 it cannot do, and to one it answers what is no message."""
+    begin()
+
+    def answer(told: NowReading) -> Message:
+        if told.place == refused:
+            connection.send_bytes(b"gibberish")
+        if told.place == 13:
+            raise ValueError("Jane Doe")
+        return told
+
+    serve(connection, TypeAdapter(NowReading), answer)
+
+
+def test_a_worker_is_told_and_tells_until_it_is_ended() -> None:
+    worker = WorkerProcess(REPLY, _echo, 7)
+    try:
+        for place in (1, 13, 2):
+            worker.tell(NowReading(place=place))
+            reply = worker.hear(60)
+            if place == 13:
+                assert isinstance(reply, Failed)
+                assert "Doe" not in reply.reason + reply.trace
+            else:
+                assert reply == NowReading(place=place)
+        assert worker.hear(0.01) is None
+        worker.tell(NowReading(place=7))
+        with pytest.raises(AnalysisFailed, match="the process that analyses died"):
+            worker.hear(60)
+        worker.tell(NowReading(place=3))  # another has started
+        assert worker.hear(60) == NowReading(place=3)
+        worker.end()
+        with pytest.raises(InterruptedError):
+            worker.hear(60)
+    finally:
+        worker.close()
+    with pytest.raises(InterruptedError):
+        worker.tell(NowReading(place=1))

@@ -31,7 +31,7 @@ CASE = 4096 * MB
 """Bytes of a case's files together, unpacked."""
 
 CASE_SECONDS, FINDING_SECONDS = 900.0, 30.0
-"""Time for a case's analysis, and for a scan that is answered at once."""
+"""Time for a case's analysis, or for a file of a batch; and for a scan that is answered at once."""
 
 WORKER = 3072 * MB
 """Bytes of memory that a worker may take beyond what it holds after its start."""

@@ -14,15 +14,21 @@ import signal
 import threading
 import time
 import warnings
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
-from tumorlens.errors import InputError, TumorLensError, trace_of
+from tumorlens.errors import AnalysisFailed, InputError, TumorLensError, trace_of
 from tumorlens.files import NO_ROOM
 
 Kind = TypeVar("Kind")
+
+_READY = b"ready"
+_START_SECONDS = 120.0
 
 
 class Message(BaseModel, frozen=True):
@@ -41,6 +47,13 @@ def parse(kinds: TypeAdapter[Kind], line: bytes) -> Kind:
         ValueError: If it is none of these kinds.
     """
     return kinds.validate_python(json.loads(line))
+
+
+class NowReading(Message):
+    """From now on the file at this place of what was given is read, or none."""
+
+    kind: Literal["reading"] = "reading"
+    place: int | None
 
 
 class Failed(Message):
@@ -79,6 +92,129 @@ class Failed(Message):
     def reason(self) -> str:
         """Problem and remedy in a line."""
         return f"{self.problem}; {self.remedy}" if self.remedy else self.problem
+
+
+class WorkerProcess(Generic[Kind]):
+    """A worker at the other end of a pipe. It starts when it is first told something, and again when it died.
+
+    Args:
+        kinds: What it tells.
+        main: What it runs, given its end of the pipe and `arguments`; all can be pickled. See `serve`.
+    """
+
+    def __init__(self, kinds: TypeAdapter[Kind], main: Callable[..., None], *arguments: object) -> None:
+        self._kinds, self._main, self._arguments = kinds, main, arguments
+        self._process: SpawnProcess | None = None
+        self._connection: Connection | None = None
+        self._lock = threading.Lock()
+        self._ending = False
+
+    def tell(self, message: Message) -> None:
+        """Tells it something.
+
+        Raises:
+            AnalysisFailed: If it has died.
+            InterruptedError: After `end`.
+            OSError: If no process can be started.
+        """
+        connection = self._start()
+        try:
+            connection.send_bytes(message.line())
+        except OSError:
+            raise self._death() from None
+
+    def hear(self, seconds: float) -> Kind | None:
+        """What it tells next; None if it tells nothing for so long. It must have been told something before.
+
+        Raises:
+            AnalysisFailed: If it has died, or tells what is no message.
+            InterruptedError: After `end`.
+        """
+        assert self._connection is not None
+        try:
+            if not self._connection.poll(max(0.0, seconds)):
+                return None
+            return parse(self._kinds, self._connection.recv_bytes())
+        except (EOFError, OSError, ValueError):
+            raise self._death() from None
+
+    def end(self) -> None:
+        """Ends it for good, from any thread: whoever waits for it is interrupted."""
+        with self._lock:
+            self._ending = True
+            if self._process is not None:
+                self._process.kill()
+
+    def close(self, patience: float = 0.0) -> None:
+        """Ends the process, whatever it does; with patience, one that does nothing ends by itself."""
+        with self._lock:
+            process, self._process = self._process, None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        if process is not None:
+            process.join(patience)
+            process.kill()
+            process.join()
+            process.close()
+
+    def _start(self) -> Connection:
+        if self._process is not None and self._process.is_alive() and self._connection is not None:
+            return self._connection
+        self.close()
+        # Not forked: threads of this process would be torn apart.
+        context = multiprocessing.get_context("spawn")
+        with self._lock:
+            if self._ending:
+                raise InterruptedError("the worker is not wanted any more")
+            ours, theirs = context.Pipe()
+            process = context.Process(target=self._main, args=(theirs, *self._arguments), daemon=True)
+            process.start()
+            theirs.close()
+            self._process, self._connection = process, ours
+        # Limits of time are for files, and do not begin before the process has loaded what it runs.
+        try:
+            if ours.poll(_START_SECONDS) and ours.recv_bytes() == _READY:
+                return ours
+        except (EOFError, OSError):
+            pass
+        raise self._death()
+
+    def _death(self) -> Exception:
+        if self._ending:
+            return InterruptedError("the worker was ended")
+        assert self._process is not None
+        self._process.join(5)
+        manner = _manner(self._process.exitcode)
+        self.close()
+        return AnalysisFailed(f"the process that analyses died ({manner})", died=True)
+
+
+def _manner(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"signal {signal.Signals(-code).name}, perhaps for want of memory"
+    return "it did not answer" if code is None else f"exit code {code}"
+
+
+def serve(connection: Connection, kinds: TypeAdapter[Kind], answer: Callable[[Kind], Message]) -> None:
+    """Work of a `WorkerProcess`: answers what it is told, one message after another, until nobody tells it more.
+
+    Args:
+        connection: Its end of the pipe.
+        kinds: What it is told.
+        answer: Does what a message wants; an error is answered with `Failed`.
+    """
+    connection.send_bytes(_READY)
+    while True:
+        try:
+            command = parse(kinds, connection.recv_bytes())
+        except (EOFError, OSError):
+            return
+        try:
+            reply = answer(command)
+        except Exception as error:  # noqa: BLE001 - whatever a file does to a library, the next one is answered
+            reply = Failed.of(error)
+        connection.send_bytes(reply.line())
 
 
 def begin(*, nice: int = 0) -> None:

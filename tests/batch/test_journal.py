@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from tumorlens.batch import DOCUMENT, TABLES, Computing, Job, run
-from tumorlens.batch.job import Item
-from tumorlens.batch.pools import Chunk, alone
+from tumorlens.batch.job import Chunk, Item
+from tumorlens.batch.pools import alone
 from tumorlens.batch.work import Part, Worker
 from tumorlens.errors import ConfigError
 from tumorlens.listener import Listener
@@ -37,11 +37,11 @@ class Counting:
         self.seen: Counter[str] = Counter()
 
     def __call__(self, chunks: Iterable[Chunk]) -> Iterator[Part]:
-        for number, (place, items) in enumerate(chunks):
+        for number, chunk in enumerate(chunks):
             if number == self.chunks:
                 raise Cut
-            self.seen.update(item.path for item in items)
-            yield self.worker(place, items)
+            self.seen.update(item.path for item in chunk.items)
+            yield self.worker(chunk)
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -156,9 +156,9 @@ def test_many_failures_are_counted_and_some_shown(tmp_path: Path, tiny_weights: 
 def test_items_alone_and_in_chunks_are_the_same(folder_of: Folder, tiny_weights: Path) -> None:
     scans = folder_of(5)
     worker = Worker.start(Computing(str(tiny_weights)), Job())
-    items = [Item(str(p), p.stem) for p in sorted(scans.iterdir())]
-    together = worker(0, items).open()
-    apart = [part.open()[0] for part in alone(worker)((i, [item]) for i, item in enumerate(items))]
+    items = tuple(Item(str(p), p.stem) for p in sorted(scans.iterdir()))
+    together = worker(Chunk(place=0, items=items)).open()
+    apart = [part.open()[0] for part in alone(worker)(Chunk(place=i, items=(item,)) for i, item in enumerate(items))]
     for one, other in zip(together, apart, strict=True):
         assert one.failures == other.failures
         for a, b in zip(one.findings, other.findings, strict=True):

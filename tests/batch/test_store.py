@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tumorlens.batch import DOCUMENT, TABLES, Computing, Job, run
-from tumorlens.batch.store import Store
+from tumorlens.batch.store import OutputFolder
 from tumorlens.errors import ConfigError
 
 
@@ -61,7 +61,7 @@ def test_what_is_not_there_is_said(tiny_weights: Path, url: str) -> None:
 
 @pytest.mark.parametrize("remote", [False, True])
 def test_a_file_stands_whole_or_not_at_all(remote: bool, tmp_path: Path, url: str) -> None:
-    store = Store(url if remote else tmp_path / "new")
+    store = OutputFolder(url if remote else tmp_path / "new")
     store.prepare()
     store.write("a/b", b"first")
     with pytest.raises(TypeError), store.writing("a/b") as path:
@@ -76,6 +76,6 @@ def test_a_file_stands_whole_or_not_at_all(remote: bool, tmp_path: Path, url: st
 
 @pytest.mark.parametrize("remote", [False, True])
 def test_a_file_that_is_gone_is_said_to_be_unreadable(remote: bool, tmp_path: Path, url: str) -> None:
-    store = Store(url if remote else tmp_path)
+    store = OutputFolder(url if remote else tmp_path)
     with pytest.raises(ConfigError, match=r"none\.json: cannot be read \(.*\); check that it is there"):
         store.read("none.json")

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from tumorlens.errors import NotAScan, TooLarge, UnreadableFile, UnsupportedFile
 from tumorlens.formats import read_scans
-from tumorlens.formats.matlab import Case, read_case
+from tumorlens.formats.matlab import ChengSlice, read_slice
 
 
-def read(path: Path) -> Case:
-    return read_case(str(path))
+def read(path: Path) -> ChengSlice:
+    return read_slice(str(path))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tumorlens.node.config import (
     DicomDestination,
     Feed,
     NodeConfig,
-    Source,
+    StudySource,
     WebDestination,
     WebPeer,
     read_node_config,
@@ -109,6 +109,6 @@ def test_every_setting_is_in_the_reference() -> None:
                 if isinstance(inner, type) and issubclass(inner, BaseModel):
                     yield from names(inner)
 
-    models = (NodeConfig, DicomDestination, WebDestination, Source, Feed)
+    models = (NodeConfig, DicomDestination, WebDestination, StudySource, Feed)
     missing = {name for model in models for name in names(model) if f"`{name}" not in page}
     assert missing == set()

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tumorlens.batch.job import CHUNK, Computing, Item, Job, Names, check, find_files
+from tumorlens.batch.job import CHUNK, Chunk, Computing, Item, Job, Names, check, find_files
 from tumorlens.batch.journal import Journal, request_of
-from tumorlens.batch.pools import Chunk, Pool, alone, cores, processes
+from tumorlens.batch.pools import Pool, alone, cores, processes
 from tumorlens.batch.results import DOCUMENT, STUDIES, TABLES, read_document, tables
-from tumorlens.batch.store import Store
-from tumorlens.batch.work import Done, Part, Tally, Worker
+from tumorlens.batch.store import OutputFolder
+from tumorlens.batch.work import FileFindings, Part, Tally, Worker
 from tumorlens.card import WeightsCard
 from tumorlens.classifier import Classifier
 from tumorlens.finding import FailureRecord, FindingRecord, FindingsDocument, WeightsId
@@ -122,7 +122,7 @@ def run(
         check(job, classifier)
     if job.output is None:
         return _run(paths, classifier, computing, job, listener, None, pool=pool, jobs=jobs, keep=keep)
-    store = Store(job.output)
+    store = OutputFolder(job.output)
     with store.alone():
         journal = Journal(store, request_of(paths, computing, job, classifier.card), restart=restart)
         return _run(paths, classifier, computing, job, listener, journal, pool=pool, jobs=jobs, keep=keep)
@@ -145,11 +145,11 @@ def _run(
     most = keep if journal else None
     if journal is None:
         names = Names()
-        todo = [(i, Item(s.path, names.give(s.path), s.error)) for i, s in enumerate(sources)]
+        todo = [(i, Item.of(s, names.give(s.path))) for i, s in enumerate(sources)]
     else:
         todo = list(journal.items(sources))
         for before in journal.parts():
-            outcome.add(Part.of(0, [Done.model_validate(entry) for entry in before]), most)
+            outcome.add(Part.of(0, [FileFindings.model_validate(entry) for entry in before]), most)
     finished = len(sources) - len(todo)
     if finished:
         listener.say(f"going on: {finished} of {len(sources)} files were done before")
@@ -199,11 +199,12 @@ def _slices(part: Part) -> Iterator[SliceFinding]:
 
 def _chunks(todo: Iterable[tuple[int, Item]], size: int) -> Iterator[Chunk]:
     """Items in chunks that do not cross what was done before, so that places stay in order."""
-    chunk: list[tuple[int, Item]] = []
+    first, items = 0, list[Item]()
     for place, item in todo:
-        if chunk and (len(chunk) == size or place != chunk[-1][0] + 1):
-            yield chunk[0][0], [entry for _, entry in chunk]
-            chunk = []
-        chunk.append((place, item))
-    if chunk:
-        yield chunk[0][0], [entry for _, entry in chunk]
+        if items and (len(items) == size or place != first + len(items)):
+            yield Chunk(place=first, items=tuple(items))
+            items = []
+        first = first if items else place
+        items.append(item)
+    if items:
+        yield Chunk(place=first, items=tuple(items))

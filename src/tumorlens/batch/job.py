@@ -10,9 +10,10 @@ from pathlib import Path
 from tumorlens.batch.store import is_url, open_url
 from tumorlens.classifier import Classifier
 from tumorlens.defaults import DEFAULT_WEIGHTS
-from tumorlens.errors import ConfigError, InputError, UnreadableFile, UnsupportedFile
+from tumorlens.errors import ConfigError, UnreadableFile, UnsupportedFile
 from tumorlens.formats import Axis, Source, find_sources
 from tumorlens.formats.sources import natural
+from tumorlens.processes import Message
 
 OVERLAY, HEATMAP, ARRAY = "-overlay.png", "-heatmap.png", "-heatmap.npy"
 """Endings of the pictures of a finding, and of its heat map's numbers."""
@@ -57,12 +58,24 @@ class Item:
     Attributes:
         path: The file, or what gave none, as the caller named it; a URL where it lies in a store.
         name: What its pictures are called, before their endings; no two items share it.
-        error: Why there is nothing to read, if that is known already.
+        error: Why there is nothing to read, if that is known already, and what to do about it.
     """
 
     path: str
     name: str
-    error: InputError | None = None
+    error: str | None = None
+
+    @classmethod
+    def of(cls, source: Source, name: str) -> Item:
+        """The item of a file that was found."""
+        return cls(source.path, name, None if source.error is None else source.error.reason)
+
+
+class Chunk(Message):
+    """Some files to do, in a row, and the place of the first among all."""
+
+    place: int
+    items: tuple[Item, ...]
 
 
 class Names:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tumorlens.batch.job import Computing, Item, Job, Names
 from tumorlens.batch.results import DOCUMENT, STUDIES, TABLES, write_results
-from tumorlens.batch.store import Store
+from tumorlens.batch.store import OutputFolder
 from tumorlens.batch.work import Part
 from tumorlens.card import WeightsCard
 from tumorlens.errors import ConfigError
@@ -36,7 +36,7 @@ class Journal:
         ConfigError: If the folder holds another unfinished job, or cannot be written.
     """
 
-    def __init__(self, store: Store, request: dict[str, object], *, restart: bool = False) -> None:
+    def __init__(self, store: OutputFolder, request: dict[str, object], *, restart: bool = False) -> None:
         self.store = store
         if restart:
             store.remove(_FOLDER)
@@ -69,16 +69,16 @@ class Journal:
             if done[source.path]:
                 done[source.path] -= 1
             else:
-                yield place, Item(source.path, names.give(source.path), source.error)
+                yield place, Item.of(source, names.give(source.path))
 
     def add(self, part: Part) -> None:
         """Records a chunk."""
         name = f"{part.place:09d}-{self._attempt:03d}.json"
-        self.store.write(f"{_PARTS}/{name}", part.content)
+        self.store.write(f"{_PARTS}/{name}", part.content.encode("ascii"))
         self._parts.append(name)
 
     def parts(self) -> Iterator[list[dict[str, Any]]]:
-        """What is done, chunk by chunk, in the order of the files; each a `Done` as JSON has it."""
+        """What is done, chunk by chunk, in the order of the files; each a `FileFindings` as JSON has it."""
         for name in sorted(self._parts):
             yield json.loads(self.store.read(f"{_PARTS}/{name}"))
 
@@ -89,6 +89,6 @@ class Journal:
 
 
 def request_of(paths: Sequence[object], computing: Computing, job: Job, card: WeightsCard) -> dict[str, object]:
-    """What makes two calls the same job."""
+    """Inputs and settings of a job; an interrupted one goes on only where they are the same."""
     settings = {**asdict(computing), **asdict(job), "output": ""}
     return {"paths": [str(p) for p in paths], **settings, "sha256": card.sha256, "schema": SCHEMA}

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from itertools import chain, zip_longest
 from typing import IO, Any
 
-from tumorlens.batch.store import Store
+from tumorlens.batch.store import OutputFolder
 from tumorlens.batch.studies import StudySpool
 from tumorlens.card import WeightsCard
 from tumorlens.finding import SCHEMA, WeightsId
@@ -32,14 +32,16 @@ def tables() -> tuple[str, ...]:
     return TABLES if find_spec("pyarrow") else TABLES[:1]
 
 
-def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: WeightsCard) -> Iterator[StudyRecord]:
+def write_results(
+    store: OutputFolder, parts: Iterator[list[dict[str, Any]]], card: WeightsCard
+) -> Iterator[StudyRecord]:
     """Writes the tables and findings.json, the latter last: a folder that has one is complete.
 
     Gives the findings of studies, as they are written; nothing is written before they are asked for.
 
     Args:
         store: The folder.
-        parts: The results, chunk by chunk; each chunk's `Done`s as JSON has them.
+        parts: The results, chunk by chunk; each chunk's `FileFindings`s as JSON has them.
         card: Of the weights.
     """
     columns = _columns(card.classes.keys)
@@ -90,7 +92,7 @@ def write_results(store: Store, parts: Iterator[list[dict[str, Any]]], card: Wei
         json_file.write("\n ]\n}\n")
 
 
-def _copy(rows: IO[str], store: Store) -> None:
+def _copy(rows: IO[str], store: OutputFolder) -> None:
     """Writes the table of studies."""
     rows.seek(0)
     with store.writing(STUDIES, durable=True) as path, path.open("w", newline="", encoding="utf-8") as file:
@@ -98,7 +100,7 @@ def _copy(rows: IO[str], store: Store) -> None:
 
 
 @contextmanager
-def _parquet(store: Store, columns: list[tuple[str, str]]) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
+def _parquet(store: OutputFolder, columns: list[tuple[str, str]]) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
     """Takes rows for results.parquet, which is written where the extra `batch` is installed."""
     if TABLES[1] not in tables():
         yield lambda _: None
@@ -124,7 +126,7 @@ class _Listing:
 
 def read_document(output: str) -> Iterator[str]:
     """A folder's findings.json, piece by piece."""
-    with Store(output).reading(DOCUMENT) as file:
+    with OutputFolder(output).reading(DOCUMENT) as file:
         while block := file.read(1 << 16):
             yield block.decode("ascii")
 

@@ -42,7 +42,7 @@ def open_url(url: str) -> tuple[AbstractFileSystem, str]:
     return system, path
 
 
-class Store:
+class OutputFolder:
     """A folder, by path or URL, of files that are each written whole or not at all.
 
     Raises:

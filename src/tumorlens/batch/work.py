@@ -6,28 +6,30 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, TypeAdapter
 
-from tumorlens.batch.job import ARRAY, HEATMAP, OVERLAY, Computing, Item, Job
-from tumorlens.batch.store import Store, is_url, open_url
+from tumorlens.batch.job import ARRAY, HEATMAP, OVERLAY, Chunk, Computing, Item, Job
+from tumorlens.batch.store import OutputFolder, is_url, open_url
 from tumorlens.classifier import Classifier
 from tumorlens.errors import UnreadableFile
 from tumorlens.finding import FailureRecord, Finding, FindingRecord
 from tumorlens.formats import Failure, Source, read_source
 from tumorlens.place import SlicePlace
+from tumorlens.processes import Message
 from tumorlens.scan import Scan
 
 _BATCH = 64  # scans
 _BATCH_PIXELS = 16_000_000  # their heat maps are as large as they are, so a few big scans fill a batch too
 
 
-class Done(BaseModel):
+class FileFindings(BaseModel):
     """Findings and failures of one file, whose pictures have a name.
 
     Places are those of the findings' scans; None for a picture that says of no study.
@@ -40,7 +42,7 @@ class Done(BaseModel):
     failures: list[FailureRecord] = []
 
 
-_Part = TypeAdapter(list[Done])
+_DONE = TypeAdapter(list[FileFindings])
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,7 @@ class Tally:
         return self.classes.total() + self.close_calls + self.unknown
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Message):
     """Serialised results of a chunk of files: parsed only where somebody looks into it.
 
     Attributes:
@@ -83,30 +84,42 @@ class Part:
         files: Number of files.
         tally: Numbers of findings.
         failures: Number of failures.
-        content: The chunk's `Done`s as JSON.
+        content: The chunk's `FileFindings`s as JSON, in ASCII.
     """
 
+    kind: Literal["part"] = "part"
     place: int
     files: int
     tally: Tally
     failures: int
-    content: bytes
+    content: str
 
     @classmethod
-    def of(cls, place: int, done: list[Done]) -> Part:
+    def of(cls, place: int, done: list[FileFindings]) -> Part:
         """Packs a chunk."""
-        counts = (Tally.of(f for d in done for f in d.findings), sum(len(d.failures) for d in done))
-        # Not Pydantic's JSON: file names on Linux are bytes, and it refuses those that are no text.
-        return cls(place, len(done), *counts, json.dumps(_Part.dump_python(done)).encode("ascii"))
+        return cls(
+            place=place,
+            files=len(done),
+            tally=Tally.of(f for d in done for f in d.findings),
+            failures=sum(len(d.failures) for d in done),
+            # Not Pydantic's JSON: file names on Linux are bytes, and it refuses those that are no text.
+            content=json.dumps(_DONE.dump_python(done)),
+        )
+
+    @classmethod
+    def failed(cls, place: int, item: Item, error: str) -> Part:
+        """What comes of a file that nothing came of."""
+        failure = FailureRecord(source=item.path, error=error)
+        return cls.of(place, [FileFindings(path=item.path, name=item.name, failures=[failure])])
 
     @property
     def findings(self) -> int:
         """Number of findings."""
         return self.tally.total
 
-    def open(self) -> list[Done]:
+    def open(self) -> list[FileFindings]:
         """The chunk's results."""
-        return _Part.validate_python(json.loads(self.content))
+        return _DONE.validate_python(json.loads(self.content))
 
 
 class Worker:
@@ -114,7 +127,7 @@ class Worker:
 
     def __init__(self, classifier: Classifier, job: Job) -> None:
         self.classifier, self.job = classifier, job
-        self.store = None if job.output is None else Store(job.output)
+        self.store = None if job.output is None else OutputFolder(job.output)
 
     @classmethod
     def start(cls, computing: Computing, job: Job) -> Worker:
@@ -124,10 +137,10 @@ class Worker:
             sys.modules["torch"].set_num_threads(1)
         return worker
 
-    def __call__(self, place: int, items: Sequence[Item]) -> Part:
-        """Predicts a chunk of files, one batch of scans at a time; `place` is that of its first file."""
-        done = [Done(path=item.path, name=item.name) for item in items]
-        for batch in _batches(self._scans(items, done)):
+    def __call__(self, chunk: Chunk, reading: Callable[[int], None] = lambda _: None) -> Part:
+        """Predicts a chunk of files, one batch of scans at a time; `reading` is told which of them is read next."""
+        done = [FileFindings(path=item.path, name=item.name) for item in chunk.items]
+        for batch in _batches(self._scans(chunk.items, done, reading)):
             findings = self.classifier.find_each(
                 [scan for _, _, scan in batch],
                 explain=self.job.explain,
@@ -138,11 +151,14 @@ class Worker:
             for (index, name, scan), finding in zip(batch, findings, strict=True):
                 done[index].findings.append(self._write(name, scan, finding))
                 done[index].places.append(SlicePlace.of(scan) if scan.study else None)
-        return Part.of(place, done)
+        return Part.of(chunk.place, done)
 
-    def _scans(self, items: Sequence[Item], done: list[Done]) -> Iterator[tuple[int, str, Scan]]:
+    def _scans(
+        self, items: Iterable[Item], done: list[FileFindings], reading: Callable[[int], None]
+    ) -> Iterator[tuple[int, str, Scan]]:
         """Each scan with its item's index and its own name; failures go into `done`."""
         for index, item in enumerate(items):
+            reading(index)
             read = self._read(item)
             # Looking two scans ahead tells whether names need the frame's number.
             ahead = list(islice(read, 2))
@@ -154,11 +170,11 @@ class Worker:
                     yield index, name, result
 
     def _read(self, item: Item) -> Iterator[Scan | Failure]:
-        if not is_url(item.path):
-            yield from read_source(Source(item.path, item.error), axis=self.job.axis)
-            return
         if item.error is not None:
-            yield Failure.of(item.path, item.error)
+            yield Failure(item.path, item.error)
+            return
+        if not is_url(item.path):
+            yield from read_source(Source(item.path), axis=self.job.axis)
             return
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder, PurePosixPath(item.path).name)

@@ -13,7 +13,7 @@ from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.errors import ConfigError, needs_extra
 
 
-class Form(StrEnum):
+class ExportForm(StrEnum):
     """What weights are written as."""
 
     onnx = "onnx"
@@ -22,8 +22,10 @@ class Form(StrEnum):
 
 
 _WHAT = {
-    Form.huggingface: "put it onto the hub with: hf upload OWNER/NAME FOLDER; --weights takes the folder, or hf://OWNER/NAME",
-    Form.monai: "run it there with: python -m monai.bundle run --config_file configs/inference.json --scans FOLDER",
+    ExportForm.huggingface: "put it onto the hub with: hf upload OWNER/NAME FOLDER; "
+    "--weights takes the folder, or hf://OWNER/NAME",
+    ExportForm.monai: "run it there with: "
+    "python -m monai.bundle run --config_file configs/inference.json --scans FOLDER",
 }
 
 
@@ -38,8 +40,8 @@ def export(
         ),
     ] = None,
     form: Annotated[
-        Form, typer.Option("--format", help="onnx, or a folder: huggingface, as on that hub, or monai, a bundle.")
-    ] = Form.onnx,
+        ExportForm, typer.Option("--format", help="onnx, or a folder: huggingface, as on that hub, or monai, a bundle.")
+    ] = ExportForm.onnx,
 ) -> None:
     """Write network, gate and heat maps as one ONNX graph: any runtime gets an explained finding in one pass.
 
@@ -48,7 +50,7 @@ def export(
     Nothing is written if the graph's answers differ from PyTorch's.
     """
     console = make_console()
-    if form is not Form.onnx:
+    if form is not ExportForm.onnx:
         if output is None:
             raise ConfigError(f"--format {form.value} writes a folder; name it with --output")
         console.say(f"{_write_folder(form, weights, output)}: {_WHAT[form]}")
@@ -60,8 +62,8 @@ def export(
     console.say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, equal to PyTorch to {difference:.1g}")
 
 
-def _write_folder(form: Form, weights: str, output: Path) -> Path:
-    if form is Form.huggingface:
+def _write_folder(form: ExportForm, weights: str, output: Path) -> Path:
+    if form is ExportForm.huggingface:
         from tumorlens.engines.huggingface import export_hub_folder
 
         return export_hub_folder(weights, output)

@@ -5,17 +5,19 @@ https://docs.ray.io/en/latest/data/batch_inference.html
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from tumorlens.batch.job import Computing, Job
-from tumorlens.batch.pools import Chunk, Pool
+from tumorlens.batch.job import Chunk, Computing, Job
+from tumorlens.batch.pools import Pool
 from tumorlens.batch.work import Part, Worker
 from tumorlens.cluster.connect import connect
+from tumorlens.processes import parse
 
+_CHUNK, _PART = TypeAdapter(Chunk), TypeAdapter(Part)
 _BLOCKS = 2000  # that a job is cut into at most; each is one task of an actor
 
 
@@ -33,8 +35,7 @@ def actors(computing: Computing, job: Job, count: int = 0, address: str | None =
     """
 
     def do(chunks: Iterable[Chunk]) -> Iterator[Part]:
-        # Pickled, because a table of Ray's holds no errors; only this program's own values are ever unpickled.
-        rows = [{"place": place, "items": pickle.dumps(items)} for place, items in chunks]
+        rows = [{"chunk": chunk.line()} for chunk in chunks]
         if not rows:
             return
         with connect(address):
@@ -49,7 +50,7 @@ def actors(computing: Computing, job: Job, count: int = 0, address: str | None =
                 num_cpus=1,
             )
             for row in results.iter_rows():
-                yield pickle.loads(row["part"])  # noqa: S301 - made by our own actors
+                yield parse(_PART, row["part"])
 
     return do
 
@@ -61,7 +62,5 @@ class _Actor:
         self.worker = Worker.start(computing, job)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        chunks = zip(batch["place"], batch["items"], strict=True)
-        # Made by the program that started this actor.
-        parts = [self.worker(int(place), pickle.loads(items)) for place, items in chunks]  # noqa: S301
-        return {"part": np.array([pickle.dumps(part) for part in parts], object)}
+        parts = [self.worker(parse(_CHUNK, line)).line() for line in batch["chunk"]]
+        return {"part": np.array(parts, object)}

@@ -394,18 +394,18 @@ def _read_class_folders(root: Path, files: Sequence[Path], classes: ClassSet | N
 
 
 def _read_cheng(root: Path, files: Sequence[Path], classes: ClassSet | None) -> Manifest:
-    from tumorlens.formats.matlab import read_case
+    from tumorlens.formats.matlab import read_slice
 
     entries, failures = [], []
     for path in files:
         if path.name == "cvind.mat":  # the release's own folds, no slice
             continue
         try:
-            case = read_case(str(path))
+            slice_ = read_slice(str(path))
         except InputError as error:
             failures.append(Failure.of(str(path), error))
             continue
-        group = pseudonym(case.scan.patient) if case.scan.patient else None
+        group = pseudonym(slice_.scan.patient) if slice_.scan.patient else None
         name = path.relative_to(root).as_posix()
-        entries.append(Entry(path=path, name=name, label=case.label, group=group, outline=case.outline))
+        entries.append(Entry(path=path, name=name, label=slice_.label, group=group, outline=slice_.outline))
     return _settle(entries, classes, root, "patient", failures)

@@ -3,22 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from tumorlens.errors import needs_extra
-
-
-class Interval(Protocol):
-    """A figure with its interval, as `Estimate` has it."""
-
-    @property
-    def value(self) -> float | None: ...  # noqa: D102
-
-    @property
-    def low(self) -> float | None: ...  # noqa: D102
-
-    @property
-    def high(self) -> float | None: ...  # noqa: D102
 
 
 def frame_of(rows: Mapping[str, Mapping[str, Any]], index: str) -> Any:

@@ -306,7 +306,7 @@ def _mean(values: NDArray[np.float64], where: NDArray[np.bool_]) -> NDArray[np.f
 
 @dataclass(frozen=True)
 class Sums:
-    """What the figures are made of, summed by group.
+    """Sufficient statistics of all figures, summed by group: confusion counts, log loss, Brier score.
 
     Attributes:
         table: (G, C*C + 2) confusion counts, log loss and Brier score.

@@ -34,7 +34,7 @@ HeldFrom = Literal["validation", "out-of-fold"]
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """What networks of one recipe say of N scans that trained them not.
+    """Held-out predictions: answers of networks of one recipe to N scans that trained none of them.
 
     Attributes:
         labels: (N,) int64 class indices.
@@ -55,7 +55,7 @@ class HeldOut:
 
     @classmethod
     def pool(cls, parts: Sequence[HeldOut]) -> HeldOut:
-        """Several networks' scans as one."""
+        """Held-out predictions of several networks, such as those of all folds, in one table."""
         columns = ("labels", "probabilities", "twins", "distances", "checks", "curves")
         return cls(*(np.concatenate([getattr(p, column) for p in parts]) for column in columns))
 

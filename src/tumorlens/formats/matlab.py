@@ -26,8 +26,8 @@ _MAX_POINTS = 100_000
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
-    """One slice of the data set with what the radiologists said.
+class ChengSlice:
+    """One slice of Cheng's data set, with its label and the radiologists' outline.
 
     Attributes:
         scan: The slice; `patient` is the data set's PID.
@@ -62,7 +62,7 @@ def read(path: str, _axis: str = "axial", _keep: bool = False) -> Iterator[Scan]
     yield scan
 
 
-def read_case(path: str) -> Case:
+def read_slice(path: str) -> ChengSlice:
     """Reads one of Cheng's files with its label, mask and outline.
 
     The order of the border's coordinates is not documented. Both are tried, and the one that agrees with the
@@ -78,7 +78,7 @@ def read_case(path: str) -> Case:
         mask = parts["tumorMask"].T != 0
         if label is None or mask.shape != (scan.height, scan.width):
             raise UnsupportedFile(path, "its label or mask is not as in Cheng's data set", "download it again")
-        return Case(scan, label, mask, _outline(parts["tumorBorder"], mask))
+        return ChengSlice(scan, label, mask, _outline(parts["tumorBorder"], mask))
 
 
 def _read(path: str, names: tuple[str, ...]) -> tuple[Scan, dict[str, NDArray[Any]]]:

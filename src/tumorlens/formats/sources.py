@@ -32,7 +32,7 @@ SUFFIXES = (
 _NOT_SCANS = frozenset({"dicomdir", "thumbs.db", "desktop.ini"})
 
 
-class Reader(Protocol):
+class FormatReader(Protocol):
     """What a reader module offers."""
 
     def sniff(self, head: bytes, /) -> bool:
@@ -47,7 +47,7 @@ class Reader(Protocol):
         """
 
 
-READERS: tuple[Reader, ...] = (dicom, nifti, matlab, raster)
+READERS: tuple[FormatReader, ...] = (dicom, nifti, matlab, raster)
 """Every format, asked in this order. A new one is a module with `sniff` and `read`, and a place in here."""
 
 
@@ -64,7 +64,7 @@ class Source:
     error: InputError | None = None
 
 
-def reader_of(path: str) -> Reader:
+def reader_of(path: str) -> FormatReader:
     """Picks the reader of a file by the file's first bytes.
 
     Raises:
@@ -160,7 +160,7 @@ def _header(path: str) -> Header:
         return Header()  # reading it says why
 
 
-def _reader_in_folder(path: str) -> Reader | None:
+def _reader_in_folder(path: str) -> FormatReader | None:
     try:
         return reader_of(path)
     except InputError:

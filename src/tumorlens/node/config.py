@@ -179,7 +179,7 @@ Destination = Annotated[
 """Where results go: with a `url` by STOW-RS, else by C-STORE."""
 
 
-class Source(DicomPeer):
+class StudySource(DicomPeer):
     """Gives studies on demand (PS3.4 C).
 
     Attributes:
@@ -286,7 +286,7 @@ class NodeConfig(_Settings):
     analysis: Analysis = Analysis()
     retries: Retries = Retries()
     destinations: tuple[Destination, ...] = ()
-    sources: tuple[Source, ...] = ()
+    sources: tuple[StudySource, ...] = ()
     feeds: tuple[Feed, ...] = ()
     page: PageRule | None = None
 

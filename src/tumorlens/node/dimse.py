@@ -18,7 +18,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 
 from tumorlens.errors import PeerError
-from tumorlens.node.config import DicomPeer, Source
+from tumorlens.node.config import DicomPeer, StudySource
 from tumorlens.node.delivery import Outgoing
 from tumorlens.node.inbox import Inbox
 from tumorlens.node.privacy import quieten
@@ -191,7 +191,7 @@ class Retriever(Peer):
         inbox: Takes what a C-GET brings.
     """
 
-    def __init__(self, title: str, source: Source, inbox: Inbox) -> None:
+    def __init__(self, title: str, source: StudySource, inbox: Inbox) -> None:
         super().__init__(title, source)
         self._how, self._inbox = source.retrieve, inbox
 

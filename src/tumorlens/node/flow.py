@@ -160,7 +160,7 @@ class Flow:
 
 
 def digest_of(instances: Sequence[StoredInstance]) -> str:
-    """What makes two sets of instances the same: their UIDs and contents, in any order."""
+    """SHA-256 of a set of instances, over their UIDs and contents, whatever order they are in."""
     lines = sorted(f"{i.sop} {i.sha256}" for i in instances)
     return hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -20,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from tumorlens.errors import AnalysisFailed
 from tumorlens.listener import Listener
 from tumorlens.node.config import Analysis
-from tumorlens.processes import Failed, Message, begin, keep_quiet, limit_memory, parse
+from tumorlens.processes import Failed, Message, NowReading, WorkerProcess, begin, keep_quiet, limit_memory, serve
 
 Analyse = Callable[[Sequence[Path], Listener, Path], list[Dataset]]
 """Makes results of the DICOM files of one study, and tells how it gets on. UIDs are made of what went in: of the same
@@ -34,18 +30,11 @@ _DEATHS = 20  # files of one study that may kill the process, each, before the s
 _STUCK = 0.1  # of a study's time: a file that is read for so long is at fault, and not the study's length
 
 
-class Study(Message):
+class AnalyseStudy(Message):
     """What the process is told: the files of a study, and a folder for the results."""
 
     files: tuple[Path, ...]
     folder: Path
-
-
-class Reading(Message):
-    """From now on the file at this place is read, or none."""
-
-    kind: Literal["reading"] = "reading"
-    place: int | None
 
 
 class BadFile(Message):
@@ -70,10 +59,9 @@ class Unwritten(Message):
     problem: str
 
 
-_STUDY: TypeAdapter[Study] = TypeAdapter(Study)
-_REPLIES: TypeAdapter[Reading | BadFile | Results | Unwritten | Failed] = TypeAdapter(
-    Annotated[Reading | BadFile | Results | Unwritten | Failed, Field(discriminator="kind")]
-)
+_STUDY: TypeAdapter[AnalyseStudy] = TypeAdapter(AnalyseStudy)
+_Reply = NowReading | BadFile | Results | Unwritten | Failed
+_REPLIES: TypeAdapter[_Reply] = TypeAdapter(Annotated[_Reply, Field(discriminator="kind")])
 
 
 class Made(NamedTuple):
@@ -88,15 +76,12 @@ class Made(NamedTuple):
     bad: dict[int, str]
 
 
-class AnalysisProcess:
-    """A process that analyses one study after another. It starts when it is first needed, and again when it died."""
+class AnalysisProcess(WorkerProcess[_Reply]):
+    """A process that analyses one study after another."""
 
     def __init__(self, prepare: Prepare, limits: Analysis) -> None:
-        self._prepare, self._limits = prepare, limits
-        self._process: SpawnProcess | None = None
-        self._connection: Connection | None = None
-        self._ending = False
-        self._changing = threading.Lock()
+        super().__init__(_REPLIES, _main, prepare, limits.megabytes)
+        self._seconds = limits.seconds
 
     def run(self, files: Sequence[Path], folder: Path) -> Made:
         """Analyses the DICOM files of a study, and writes the results into an empty folder.
@@ -128,100 +113,45 @@ class AnalysisProcess:
 
     def _ask(self, files: list[Path], folder: Path, bad: dict[int, str]) -> Results | Unwritten | Failed | BadFile:
         """One try: what it made, why it failed, or the file that it died over and how."""
-        since = time.monotonic()
-        until = since + self._limits.seconds
         reading: int | None = None
         try:
-            connection = self._start()
-            connection.send_bytes(Study(files=tuple(files), folder=folder).line())
-            while connection.poll(max(0.0, until - time.monotonic())):
-                reply = parse(_REPLIES, connection.recv_bytes())
-                if isinstance(reply, Reading):
+            self.tell(AnalyseStudy(files=tuple(files), folder=folder))
+            since = time.monotonic()
+            until = since + self._seconds
+            while (reply := self.hear(until - time.monotonic())) is not None:
+                if isinstance(reply, NowReading):
                     reading, since = reply.place, time.monotonic()
                 elif isinstance(reply, BadFile):
                     bad[reply.place] = reply.problem
                 else:
                     return reply
-            problem = f"it took longer than {self._limits.seconds:g} s"
-            if time.monotonic() - since < _STUCK * self._limits.seconds:
+            problem = f"it took longer than {self._seconds:g} s"
+            if time.monotonic() - since < _STUCK * self._seconds:
                 reading = None
-        except (EOFError, OSError, ValueError):  # ValueError: it tells what is no message
-            if self._ending:
-                raise InterruptedError("the node ends") from None
-            assert self._process is not None
-            self._process.join(5)
-            problem = f"the process that analyses died ({_manner(self._process.exitcode)})"
-        self.close()
+            self.close()
+        except AnalysisFailed as error:
+            problem = str(error)
         return Failed(problem=problem) if reading is None else BadFile(place=reading, problem=problem)
-
-    def _start(self) -> Connection:
-        if self._process is not None and self._process.is_alive() and self._connection is not None:
-            return self._connection
-        self.close()
-        # Not forked: the node's threads would be torn apart.
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        arguments = (theirs, self._prepare, self._limits.megabytes)
-        process = context.Process(target=_main, args=arguments, name="analysis", daemon=True)
-        with self._changing:  # `end` comes before, and none starts, or after, and it is killed
-            if self._ending:
-                raise InterruptedError("the node ends")
-            process.start()
-            self._process, self._connection = process, ours
-        theirs.close()
-        return ours
-
-    def end(self) -> None:
-        """Ends it for good, from any thread: the study at hand is interrupted."""
-        with self._changing:
-            self._ending = True
-            if self._process is not None:
-                self._process.kill()
-
-    def close(self) -> None:
-        """Ends the process, whatever it does."""
-        with self._changing:
-            process, self._process = self._process, None
-            connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-        if process is not None:
-            process.kill()
-            process.join()
-            process.close()
-
-
-def _manner(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"signal {signal.Signals(-code).name}, perhaps for want of memory"
-    return f"exit code {code}"
 
 
 def _main(connection: Connection, prepare: Prepare, megabytes: int) -> None:
-    """The process: told of a `Study`, it tells how it gets on and how it ended."""
+    """The process: told of an `AnalyseStudy`, it tells how it gets on and how it ended."""
     begin(nice=_NICE)
     keep_quiet()
     analyse: Analyse | None = None
-    while True:
+
+    def answer(study: AnalyseStudy) -> Message:
+        nonlocal analyse
+        if analyse is None:
+            analyse = prepare()
+            limit_memory(megabytes << 20)
+        results = analyse(study.files, _reporter(connection, study.files), study.folder)
         try:
-            study = parse(_STUDY, connection.recv_bytes())
-        except (EOFError, OSError):
-            return
-        try:
-            if analyse is None:
-                analyse = prepare()
-                limit_memory(megabytes << 20)
-            results = analyse(study.files, _reporter(connection, study.files), study.folder)
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, the node is told
-            connection.send_bytes(Failed.of(error).line())
-            continue
-        try:
-            reply: Message = Results(results=_save(results, study.folder))
+            return Results(results=_save(results, study.folder))
         except OSError as error:
-            reply = Unwritten(problem=f"the results cannot be written ({error.strerror})")
-        except Exception as error:  # noqa: BLE001
-            reply = Failed.of(error)
-        connection.send_bytes(reply.line())
+            return Unwritten(problem=f"the results cannot be written ({error.strerror})")
+
+    serve(connection, _STUDY, answer)
 
 
 def _reporter(connection: Connection, files: Sequence[Path]) -> Listener:
@@ -232,7 +162,7 @@ def _reporter(connection: Connection, files: Sequence[Path]) -> Listener:
         connection.send_bytes(message.line())
 
     return Listener(
-        reading=lambda path: tell(Reading(place=None if path is None else places[path])),
+        reading=lambda path: tell(NowReading(place=None if path is None else places[path])),
         failed=lambda path, problem: tell(BadFile(place=places[path], problem=problem)),
     )
 

@@ -27,7 +27,7 @@ from tumorlens.modality import Modality
 from tumorlens.place import SlicePlace
 from tumorlens.results.identity import Identity, identity_of
 from tumorlens.results.shelf import Shelf
-from tumorlens.results.slices import AnalysedStudy, Slice
+from tumorlens.results.slices import AnalysedSlice, AnalysedStudy
 from tumorlens.scan import Scan, Values
 from tumorlens.study import SliceFinding, find_in_study
 from tumorlens.study.stacks import stacks_of
@@ -85,7 +85,7 @@ class _Reading:
         self._modality, self._images = modality.code, images_of(modality.code)
         self._others: set[str] = set()  # modalities of images that are left out
         self.identity: Identity | None = None
-        self.slices: list[partial[Slice]] = []  # they lack their findings
+        self.slices: list[partial[AnalysedSlice]] = []  # they lack their findings
         self.failures: list[Failure] = []
         self.left_out = 0
         self._errors: list[InputError] = []
@@ -144,7 +144,7 @@ class _Reading:
             self._shelf.put(scan)
             shape = (scan.height, scan.width)
             place, window = SlicePlace.of(scan), _window(scan.values)
-            self.slices.append(partial(Slice, header, scan.frame, shape, place, stretched=window))
+            self.slices.append(partial(AnalysedSlice, header, scan.frame, shape, place, stretched=window))
             yield scan
 
 

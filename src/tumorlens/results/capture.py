@@ -13,7 +13,7 @@ from pydicom import Dataset
 from tumorlens.card import WeightsCard
 from tumorlens.overlay import draw_overlay, draw_scan
 from tumorlens.results.objects import MANUFACTURER, Maker
-from tumorlens.results.slices import AnalysedStudy, Slice
+from tumorlens.results.slices import AnalysedSlice, AnalysedStudy
 from tumorlens.scan import Scan
 from tumorlens.version import __version__
 from tumorlens.wording import in_words, set_in_words
@@ -60,7 +60,7 @@ def make_captures(maker: Maker) -> list[Dataset]:
     return made
 
 
-def _orientation(s: Slice) -> tuple[str, str] | None:
+def _orientation(s: AnalysedSlice) -> tuple[str, str] | None:
     """PatientOrientation: where rows and columns lead to, the nearest of L, R, A, P, F, H."""
     if s.geometry is None:
         return None
@@ -73,7 +73,7 @@ def _orientation(s: Slice) -> tuple[str, str] | None:
     return row, column
 
 
-def _source(s: Slice) -> Dataset:
+def _source(s: AnalysedSlice) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = s.header.sop_class, s.header.uid
     if s.frame_number is not None:
@@ -93,7 +93,7 @@ def _headline(analysed: AnalysedStudy) -> str:
     return f"AI: {study.text} ({of})"
 
 
-def draw_capture(analysed: AnalysedStudy, s: Slice, card: WeightsCard) -> Image.Image:
+def draw_capture(analysed: AnalysedStudy, s: AnalysedSlice, card: WeightsCard) -> Image.Image:
     """A pictured slice with its finding, as it goes into a Secondary Capture.
 
     An RGB picture: the banner, the slice with square pixels, with heat map and contour if a tumour is present, and
@@ -139,7 +139,7 @@ def _resized(plane: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.fl
     return np.asarray(image, np.float32).clip(0, 1)
 
 
-def _lines(analysed: AnalysedStudy, s: Slice, card: WeightsCard) -> list[tuple[str, int, tuple[int, int, int]]]:
+def _lines(analysed: AnalysedStudy, s: AnalysedSlice, card: WeightsCard) -> list[tuple[str, int, tuple[int, int, int]]]:
     """What stands below the picture: text, its size and its colour."""
     names = {c.key: c.name for c in analysed.classes}
     place = next(i for i, other in enumerate(analysed.slices, 1) if other is s)

@@ -17,7 +17,7 @@ from tumorlens.classes import Code, ScanClass
 from tumorlens.errors import PeerError, needs_extra
 from tumorlens.results.codes import SCHEME, TERMS, code_of, probability_of
 from tumorlens.results.objects import MANUFACTURER, RESEARCH_USE, Maker
-from tumorlens.results.slices import AnalysedStudy, Slice
+from tumorlens.results.slices import AnalysedSlice, AnalysedStudy
 from tumorlens.version import __version__
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class _Writer:
         observation["note"] = [{"text": f"{RESEARCH_USE}, not a diagnosis"}, *({"text": w} for w in analysed.warnings)]
         return observation
 
-    def of_slice(self, s: Slice, number: int) -> Resource:
+    def of_slice(self, s: AnalysedSlice, number: int) -> Resource:
         """The Observation of a pictured slice; the component with the SOP instance says which it is."""
         own = next((c for c in self.analysed.classes if c.key == s.finding.label), None)
         value = _concept(TERMS["unknown_scan"].code) if own is None else self._class(own)

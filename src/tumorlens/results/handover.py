@@ -20,7 +20,7 @@ from tumorlens.classes import ClassSet
 from tumorlens.finding import FindingRecord, WeightsId
 from tumorlens.formats.dicom.deidentify import deidentify_file
 from tumorlens.formats.dicom.info import clean_description
-from tumorlens.results.slices import AnalysedStudy, Slice
+from tumorlens.results.slices import AnalysedSlice, AnalysedStudy
 from tumorlens.sequence import Flaw, SeriesInfo
 from tumorlens.study_record import KeySlice, SeriesFinding, StudyRecord
 
@@ -170,7 +170,7 @@ def _description(series: SeriesFinding) -> str:
     return clean_description(SeriesInfo(sequence=series.sequence, flaw=flaw))
 
 
-def _handed(s: Slice, file: str, doubts: tuple[str, ...]) -> HandedSlice:
+def _handed(s: AnalysedSlice, file: str, doubts: tuple[str, ...]) -> HandedSlice:
     record = s.finding.record()
     warnings = (*record.warnings, *doubts)
     return HandedSlice(
@@ -178,7 +178,7 @@ def _handed(s: Slice, file: str, doubts: tuple[str, ...]) -> HandedSlice:
     )
 
 
-def _source(s: Slice) -> SourceSlice:
+def _source(s: AnalysedSlice) -> SourceSlice:
     height, width = s.shape
     return SourceSlice(
         sop_class=s.header.sop_class,

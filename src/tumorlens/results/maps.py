@@ -14,7 +14,7 @@ from pydicom import Dataset
 from tumorlens.evidence import Region
 from tumorlens.results.codes import code_of, term, to_dicom
 from tumorlens.results.objects import MANUFACTURER, Maker, divide, reference, restore_references
-from tumorlens.results.slices import Slice
+from tumorlens.results.slices import AnalysedSlice
 
 
 def make_segmentations(maker: Maker) -> list[Dataset]:
@@ -85,7 +85,7 @@ def make_parametric_maps(maker: Maker) -> list[Dataset]:
     return made
 
 
-def _own(maker: Maker, result: Dataset, stack: list[Slice], kind: str, number: int) -> Dataset:
+def _own(maker: Maker, result: Dataset, stack: list[AnalysedSlice], kind: str, number: int) -> Dataset:
     """Refers to the real sources, and replaces the one UID that highdicom draws at random."""
     restore_references(maker, result, stack)
     organization = maker.uid("dimensions", kind, number)

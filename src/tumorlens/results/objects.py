@@ -18,7 +18,7 @@ from tumorlens.formats.dicom.header import Header
 from tumorlens.formats.dicom.info import CLASSIC_MR
 from tumorlens.formats.dicom.order import group
 from tumorlens.results.codes import SCHEME, SCHEME_NAME, Sought, sought, term
-from tumorlens.results.slices import AnalysedStudy, Slice
+from tumorlens.results.slices import AnalysedSlice, AnalysedStudy
 from tumorlens.version import __version__
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Maker:
         return result
 
 
-def reference(maker: Maker, s: Slice) -> Dataset:
+def reference(maker: Maker, s: AnalysedSlice) -> Dataset:
     """A slice as if it were a classic MR image, with all that highdicom asks of a source and nothing else.
 
     Sources may be multi-frame, of mixed planes, and wrong in any element. So objects are made of these, and
@@ -181,7 +181,7 @@ def instance_of(study: str, sop_class: str, uid: str, series: str) -> Dataset:
     return ds
 
 
-def restore_references(maker: Maker, result: Dataset, slices: Iterable[Slice]) -> None:
+def restore_references(maker: Maker, result: Dataset, slices: Iterable[AnalysedSlice]) -> None:
     """Lets an object that was made of `reference`s refer to the slices themselves."""
     meant = {maker.uid("stand-in", s.header.uid, s.frame): s for s in slices}
     for item, parent in list(_items(result)):
@@ -221,12 +221,12 @@ def _join(result: Dataset) -> None:
                 references[uid].ReferencedFrameNumber = numbers if len(numbers) > 1 else numbers[0]
 
 
-def divide(slices: Iterable[Slice]) -> list[list[Slice]]:
+def divide(slices: Iterable[AnalysedSlice]) -> list[list[AnalysedSlice]]:
     """Divides slices into such as one multi-frame object may hold: parallel, of one grid, at different places."""
-    objects: list[list[Slice]] = []
+    objects: list[list[AnalysedSlice]] = []
     for stack in group((s for s in slices if s.geometry is not None), _in_one_stack):
         # Repetitions of a place, such as echoes, go to the next object.
-        repetitions: dict[int, list[Slice]] = {}
+        repetitions: dict[int, list[AnalysedSlice]] = {}
         counts: Counter[tuple[float, ...]] = Counter()
         for s in stack:
             assert s.geometry is not None
@@ -237,7 +237,7 @@ def divide(slices: Iterable[Slice]) -> list[list[Slice]]:
     return objects
 
 
-def _in_one_stack(one: Slice, other: Slice) -> bool:
+def _in_one_stack(one: AnalysedSlice, other: AnalysedSlice) -> bool:
     assert one.geometry is not None
     assert other.geometry is not None
     same = (one.header.series, one.shape) == (other.header.series, other.shape)

@@ -15,7 +15,7 @@ from pydicom import Dataset
 
 from tumorlens.results.codes import term
 from tumorlens.results.objects import Maker, decimals, reference, restore_references
-from tumorlens.results.slices import Slice
+from tumorlens.results.slices import AnalysedSlice
 
 _LAYER = "AI_EVIDENCE"
 
@@ -62,8 +62,8 @@ def make_presentation_states(maker: Maker) -> list[Dataset]:
     return made
 
 
-def _groups(maker: Maker) -> list[list[Slice]]:
-    groups: dict[object, list[Slice]] = {}
+def _groups(maker: Maker) -> list[list[AnalysedSlice]]:
+    groups: dict[object, list[AnalysedSlice]] = {}
     for s in maker.analysed.shown:
         if s.finding.region is not None and s.header.photometric.startswith("MONOCHROME"):
             same = (s.header.series, s.shape, s.header.photometric, s.rescale, s.geometry and s.geometry.spacing)
@@ -71,7 +71,7 @@ def _groups(maker: Maker) -> list[list[Slice]]:
     return list(groups.values())
 
 
-def _annotation(source: Dataset, s: Slice) -> GraphicAnnotation:
+def _annotation(source: Dataset, s: AnalysedSlice) -> GraphicAnnotation:
     assert s.finding.region is not None
     corners = np.asarray([*s.finding.region.contour, s.finding.region.contour[0]], float)
     x0, y0, _, y1 = s.finding.region.box

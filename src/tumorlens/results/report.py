@@ -14,7 +14,7 @@ from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 from tumorlens.classes import ScanClass
 from tumorlens.results.codes import code_of, probability_of, term, to_dicom
 from tumorlens.results.objects import MANUFACTURER, Maker, source_of
-from tumorlens.results.slices import Slice
+from tumorlens.results.slices import AnalysedSlice
 
 _CONTAINS = sr.RelationshipTypeValues.CONTAINS
 
@@ -70,7 +70,7 @@ def _study_group(maker: Maker, others: Sequence[Dataset]) -> Any:
     return group
 
 
-def _slice_group(maker: Maker, s: Slice, number: int) -> Any:
+def _slice_group(maker: Maker, s: AnalysedSlice, number: int) -> Any:
     names = {c.key: c for c in maker.analysed.classes}
     finding = s.finding
     if finding.label is None:
@@ -153,11 +153,11 @@ def _probabilities(maker: Maker, values: Mapping[str, float], mean: bool = False
     ]
 
 
-def _group_source(s: Slice) -> sr.SourceImageForMeasurementGroup:
+def _group_source(s: AnalysedSlice) -> sr.SourceImageForMeasurementGroup:
     return sr.SourceImageForMeasurementGroup(s.header.sop_class, s.header.uid, _frames(s))
 
 
-def _frames(s: Slice) -> list[int] | None:
+def _frames(s: AnalysedSlice) -> list[int] | None:
     return None if s.frame_number is None else [s.frame_number]
 
 

@@ -24,7 +24,7 @@ Presence = Literal["present", "absent", "undetermined"]
 
 
 @dataclass(frozen=True, eq=False)
-class Slice:
+class AnalysedSlice:
     """One frame of a study, with what was found in it.
 
     Attributes:
@@ -95,7 +95,7 @@ class AnalysedStudy:
     """
 
     identity: Identity = field(repr=False)
-    slices: tuple[Slice, ...]
+    slices: tuple[AnalysedSlice, ...]
     study: StudyFinding
     classes: ClassSet
     failures: tuple[Failure, ...]
@@ -113,7 +113,7 @@ class AnalysedStudy:
         return "undetermined" if self.study.uncertain else self.study.answer  # type: ignore[return-value]
 
     @property
-    def deciding(self) -> tuple[Slice, ...]:
+    def deciding(self) -> tuple[AnalysedSlice, ...]:
         """The slices that decided: the study's key slices."""
         return tuple(self.slices[i] for i in self.study.key_slices)
 
@@ -133,12 +133,12 @@ class AnalysedStudy:
         return _spread(tuple(i for i in key if i in bearing) or key)
 
     @property
-    def pictured(self) -> tuple[Slice, ...]:
+    def pictured(self) -> tuple[AnalysedSlice, ...]:
         """Those slices: they have pixels, and are reported one by one."""
         return tuple(self.slices[i] for i in self.to_picture)
 
     @property
-    def shown(self) -> tuple[Slice, ...]:
+    def shown(self) -> tuple[AnalysedSlice, ...]:
         """The slices that have a heat map: those that bear the tumour."""
         return tuple(s for s in self.slices if s.finding.heatmap is not None)
 

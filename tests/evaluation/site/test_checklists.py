@@ -5,7 +5,7 @@ from importlib import resources
 import pytest
 import yaml
 
-from tumorlens.evaluation.site.checklists import FORMS, TO_DO, Form, Item, fill_form
+from tumorlens.evaluation.site.checklists import FORMS, TO_DO, Form, FormItem, fill_form
 
 
 class Everything(dict[str, str]):
@@ -81,9 +81,9 @@ def test_facts_are_put_in_as_they_are(name: str) -> None:
 
 def test_status_and_summary() -> None:
     items = (
-        Item(section="s", number="1", title="t", filled="known"),
-        Item(section="s", number="2", title="t", filled="known", todo="more"),
-        Item(section="s", number="3", title="t", todo="all"),
+        FormItem(section="s", number="1", title="t", filled="known"),
+        FormItem(section="s", number="2", title="t", filled="known", todo="more"),
+        FormItem(section="s", number="3", title="t", todo="all"),
     )
     form = Form(title="f", citation="c", items=items)
     assert [i.status for i in items] == ["filled", "in part", "to do"]

@@ -18,10 +18,6 @@ def _geometry(grid: str = "oblique") -> Geometry:
     return geometry
 
 
-def test_the_first_pixel_lies_at_the_position() -> None:
-    np.testing.assert_allclose(_geometry().to_patient([(0.5, 0.5)]), [[1, 2, 3]])
-
-
 @pytest.mark.parametrize(("grid", "depth"), [("axial", 3), ("coronal", 2), ("sagittal", -1), ("reversed rows", -3)])
 def test_depth_grows_along_the_normal(grid: str, depth: float) -> None:
     assert _geometry(grid).depth == pytest.approx(depth)

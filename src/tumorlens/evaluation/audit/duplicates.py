@@ -112,7 +112,7 @@ def find_groups(pictures: Pictures, series: Integers, progress: Callable[[float]
 def fit(
     pictures: Pictures, first: Integers, second: Integers
 ) -> tuple[Integers, NDArray[np.float32], NDArray[np.bool_]]:
-    """How pairs of pictures fit best.
+    """Best alignment of pairs of pictures among the eight flips and quarter turns, and its correlation.
 
     Returns:
         (N,) the form of the second that fits the first, (N,) correlation of the patterns in it, -1 to 1, and
@@ -135,7 +135,7 @@ def fit(
 
 
 def relations(pictures: Pictures, labels: Integers) -> tuple[Integers, list[str], NDArray[np.float32]]:
-    """What each picture is of the first one of its group.
+    """Relation of each picture to the first of its duplicate group: identical, mirrored, resized and so on.
 
     Returns:
         (N,) the form that turns it into the first one; N relations in words, "" where it is the first; (N,)

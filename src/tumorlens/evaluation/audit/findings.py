@@ -33,7 +33,7 @@ class AuditedPicture:
     form: int
 
 
-class Failed(BaseModel, frozen=True):
+class UnreadPicture(BaseModel, frozen=True):
     """A file that gave no picture, and why."""
 
     path: str
@@ -95,7 +95,7 @@ class ClassCount(BaseModel, frozen=True):
     testing: int
 
 
-class Kind(BaseModel, frozen=True):
+class PictureKind(BaseModel, frozen=True):
     """A size and mode, and how many pictures of each class have it.
 
     Attributes:
@@ -161,7 +161,7 @@ class AuditReport(BaseModel, frozen=True):
     torn: int | None
     contradictions: tuple[Contradiction, ...]
     balance: tuple[ClassCount, ...]
-    sizes: tuple[Kind, ...]
+    sizes: tuple[PictureKind, ...]
     own_folds: bool
     shortcuts: tuple[Shortcut, ...]
-    unreadable: tuple[Failed, ...]
+    unreadable: tuple[UnreadPicture, ...]

@@ -1,4 +1,4 @@
-"""What follows from knowing which pictures are the same."""
+"""Tables of an audit: duplicate groups, leakage between splits, contradictory labels, shortcuts."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tumorlens.evaluation.audit.findings import (
     AuditReport,
     ClassCount,
     Contradiction,
-    Failed,
-    Kind,
     Member,
+    PictureKind,
     Share,
+    UnreadPicture,
 )
 from tumorlens.evaluation.audit.pictures import Pictures
 from tumorlens.evaluation.audit.shortcuts import find_shortcuts
@@ -129,7 +129,7 @@ def make_report(
         sizes=_sizes(pictures, table),
         own_folds=folds is not None,
         shortcuts=find_shortcuts(pictures, singles, [p.label for p in table], together, folds, seed),
-        unreadable=tuple(Failed(path=f.source, error=f.error) for f in pictures.failures),
+        unreadable=tuple(UnreadPicture(path=f.source, error=f.error) for f in pictures.failures),
     )
 
 
@@ -180,13 +180,13 @@ def _count(key: str, table: Sequence[AuditedPicture], labels: NDArray[np.intp]) 
     )
 
 
-def _sizes(pictures: Pictures, table: Sequence[AuditedPicture]) -> tuple[Kind, ...]:
+def _sizes(pictures: Pictures, table: Sequence[AuditedPicture]) -> tuple[PictureKind, ...]:
     seen: dict[tuple[int, int, bool], Counter[str]] = defaultdict(Counter)
     columns = (pictures.column(name).tolist() for name in ("width", "height", "colour"))
     for picture, *kind in zip(table, *columns, strict=True):
         seen[tuple(kind)][picture.label] += 1
     kinds = [
-        Kind(width=w, height=h, mode="colour" if colour else "grey", pictures=c.total(), labels=dict(c))
+        PictureKind(width=w, height=h, mode="colour" if colour else "grey", pictures=c.total(), labels=dict(c))
         for (w, h, colour), c in seen.items()
     ]
     return tuple(sorted(kinds, key=lambda k: (-k.pictures, k.width, k.height, k.mode)))

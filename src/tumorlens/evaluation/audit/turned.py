@@ -107,7 +107,7 @@ def find_turned(pictures: Pictures, tiles: Integers, progress: Callable[[float],
 
 
 def fit_turned(pictures: Pictures, first: Integers, second: Integers) -> tuple[NDArray[np.float64], Floats]:
-    """How pairs of tiles fit best.
+    """Best alignment of pairs of tiles by rotation, mirroring, scaling and stretching, and its correlation.
 
     Returns:
         (N, 2, 2) maps from places in the first to places in the second, (right, down) from the middle, and (N,)

@@ -39,7 +39,7 @@ _DASHES = ("-", (0, (5, 1.5)))  # told apart without colour
 
 
 @dataclass(frozen=True)
-class Kind:
+class Disagreement:
     """Scans that two networks call differently."""
 
     title: str
@@ -87,7 +87,7 @@ def write_comparison(first: Contender, second: Contender, folder: Path, *, liste
     return result
 
 
-def disagreements(first: Predictions, second: Predictions, most: int = CASES) -> list[Kind]:
+def disagreements(first: Predictions, second: Predictions, most: int = CASES) -> list[Disagreement]:
     """The scans that two networks call differently, by kind; the surest mistakes first."""
     one, other = first.predicted == first.truth, second.predicted == second.truth
     apart = first.predicted != second.predicted
@@ -102,7 +102,7 @@ def disagreements(first: Predictions, second: Predictions, most: int = CASES) ->
         ),
     )
     return [
-        Kind(title, about, (rows := np.flatnonzero(which))[np.argsort(-sure[rows], kind="stable")][:most])
+        Disagreement(title, about, (rows := np.flatnonzero(which))[np.argsort(-sure[rows], kind="stable")][:most])
         for title, about, which, sure in kinds
     ]
 

@@ -52,8 +52,8 @@ class Counterfactual(BaseModel, frozen=True):
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """The table behind a `Counterfactual`, a row an outlined scan.
+class CounterfactualTable:
+    """Counterfactual test, scan by scan: a row for each outlined scan.
 
     Attributes:
         figures: (N, 4) float64: recall, gone, still named and unchanged as 0 or 1; NaN where nothing could be pasted.
@@ -72,11 +72,11 @@ def ask(
     *,
     seed: int = 0,
     progress: Progress = SILENT.progress,
-) -> Asked | None:
-    """Has the counterfactuals of outlined test scans classified; None where none has an outline or no class is nothing.
+) -> CounterfactualTable | None:
+    """Predictions for the counterfactuals of outlined test scans: tumour removed, tissue pasted beside it.
 
-    The scans, greyscale and by the classifier's own preprocessing and classes, lend each other the tissue; another
-    seed, other donors.
+    None where no scan has an outline, or no class means that nothing was found. The scans, greyscale and by the
+    classifier's own preprocessing and classes, lend each other the tissue; another seed, other donors.
     """
     nothing = np.array([c.nothing for c in classifier.card.classes])
     part = slices.pick(test)
@@ -104,12 +104,12 @@ def ask(
     if controls.any():
         scans = patched.scan[controls]
         figures[scans, 3] = called(patched.images[controls]) == before[scans]
-    return Asked(
+    return CounterfactualTable(
         part.labels[outlined], [groups[i] for i in outlined], figures[outlined], tuple(classifier.card.classes.keys)
     )
 
 
-def summarize_asked(parts: Sequence[Asked]) -> Counterfactual:
+def summarize_asked(parts: Sequence[CounterfactualTable]) -> Counterfactual:
     """The shares over several networks' test parts, with intervals by group."""
     labels, figures = (np.concatenate([getattr(p, name) for p in parts]) for name in ("labels", "figures"))
     groups = np.array([group for p in parts for group in p.groups])

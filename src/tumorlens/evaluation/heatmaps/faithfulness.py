@@ -58,8 +58,8 @@ _BATCH = 64
 
 
 @dataclass(frozen=True)
-class Check:
-    """A figure of faithfulness.
+class FaithfulnessMetric:
+    """Definition of a faithfulness metric: what it measures, which way is better, when it is failed.
 
     Attributes:
         flag: What is wrong with a method that fails it.
@@ -72,57 +72,57 @@ class Check:
     reference: str
 
 
-CHECKS: dict[str, Check] = {
-    "insertion": Check(
+CHECKS: dict[str, FaithfulnessMetric] = {
+    "insertion": FaithfulnessMetric(
         "insertion",
         "higher",
         "Mean probability of the class while a blurred scan gets its pixels back, the hottest first.",
         "no better than a random map",
         "Petsiuk et al. 2018",
     ),
-    "deletion": Check(
+    "deletion": FaithfulnessMetric(
         "deletion",
         "lower",
         "Mean probability of the class while the scan's pixels are blackened, the hottest first.",
         "no better than a random map",
         "Petsiuk et al. 2018",
     ),
-    "random_head": Check(
+    "random_head": FaithfulnessMetric(
         "head randomised",
         "lower",
         "Rank correlation with the map of a network whose layers after the last convolution know nothing.",
         "the map survives",
         "Adebayo et al. 2018",
     ),
-    "random_network": Check(
+    "random_network": FaithfulnessMetric(
         "network randomised",
         "lower",
         "Rank correlation with the map of a network that knows nothing at all.",
         "the map survives",
         "Adebayo et al. 2018",
     ),
-    "noise": Check(
+    "noise": FaithfulnessMetric(
         "noise",
         "higher",
         f"Rank correlation with the map of the scan under faint noise (σ = {NOISE:.0%} of the grey scale).",
         "another map",
         "Alvarez-Melis and Jaakkola 2018",
     ),
-    "shift": Check(
+    "shift": FaithfulnessMetric(
         "shift",
         "higher",
         f"Rank correlation with the map of the scan moved aslant by {SHIFT:.0%} of its width, moved back.",
         "another map",
         "Crabbé and van der Schaar 2023",
     ),
-    "shift_peak": Check(
+    "shift_peak": FaithfulnessMetric(
         "peak after shift",
         "lower",
         "How far the hottest point of that map lies from the map's own, as a share of the width.",
         "the peak jumps",
         "Crabbé and van der Schaar 2023",
     ),
-    "mirror": Check(
+    "mirror": FaithfulnessMetric(
         "mirror",
         "higher",
         "Rank correlation with the map of the mirrored scan, mirrored back.",
@@ -136,7 +136,7 @@ _AGAINST_CHANCE = ("insertion", "deletion")
 
 
 class MethodFaithfulness(BaseModel, frozen=True):
-    """One method.
+    """Faithfulness metrics of one heat-map method.
 
     Attributes:
         figures: Mean of each check over the scans, by its key; no value where all maps are blank.

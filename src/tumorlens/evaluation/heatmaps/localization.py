@@ -58,7 +58,7 @@ class MapFigures(BaseModel, frozen=True):
 
 
 class MethodLocalization(BaseModel, frozen=True):
-    """One method.
+    """Localisation metrics of one heat-map method, means over the scans.
 
     Attributes:
         key: As in `METHODS` or `BASELINES`.
@@ -116,7 +116,7 @@ class Localization(BaseModel, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """The table behind a `Localization`: N scans under M methods.
+    """Localisation metrics scan by scan: N scans, M heat-map methods.
 
     Attributes:
         shown: Key of the method that findings use.

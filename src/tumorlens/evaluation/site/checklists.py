@@ -18,7 +18,7 @@ FORMS = ("claim_2024", "tripod_ai", "model_card")
 TO_DO = "TO DO"
 
 
-class Item(BaseModel, frozen=True, extra="forbid"):
+class FormItem(BaseModel, frozen=True, extra="forbid"):
     """One item of a form.
 
     Attributes:
@@ -50,10 +50,10 @@ class Form(BaseModel, frozen=True, extra="forbid"):
 
     title: str
     citation: str
-    items: tuple[Item, ...]
+    items: tuple[FormItem, ...]
 
     @property
-    def sections(self) -> list[tuple[str, list[Item]]]:
+    def sections(self) -> list[tuple[str, list[FormItem]]]:
         """The items by heading, in order."""
         return [(name, list(items)) for name, items in groupby(self.items, lambda item: item.section)]
 

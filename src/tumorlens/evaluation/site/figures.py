@@ -43,7 +43,7 @@ class CalibrationLine(BaseModel, frozen=True):
 
 
 class Subgroup(BaseModel, frozen=True):
-    """How the network does on scans that share a fact.
+    """Performance in a subgroup: scans that share a fact, such as the scanner or the patient's sex.
 
     Attributes:
         fact: One of `FACTS`, or "source".
@@ -65,8 +65,8 @@ class Subgroup(BaseModel, frozen=True):
     warning: str
 
 
-class Comparison(BaseModel, frozen=True):
-    """A figure here against the one in the weights card.
+class AgainstCard(BaseModel, frozen=True):
+    """Difference between a figure measured at the site and the one that the weights card promises.
 
     Attributes:
         difference: The first less the second, with its 95% interval.
@@ -165,7 +165,7 @@ def subgroups(predictions: Predictions, facts: Sequence[Mapping[str, str]], over
     return subgroups
 
 
-def compare(scores: Scores, promised: Mapping[str, Any]) -> list[Comparison]:
+def compare(scores: Scores, promised: Mapping[str, Any]) -> list[AgainstCard]:
     """Holds the headline figures against those of the weights card.
 
     The interval of a difference comes from the two intervals by squaring and adding (MOVER; Zou and Donner 2008).
@@ -180,14 +180,14 @@ def compare(scores: Scores, promised: Mapping[str, Any]) -> list[Comparison]:
     return comparisons
 
 
-def compare_one(key: str, name: str, here: Estimate, promised: Estimate) -> Comparison:
+def compare_one(key: str, name: str, here: Estimate, promised: Estimate) -> AgainstCard:
     """Holds one figure against what is promised of it; a promise without interval is taken as exact."""
     difference = _difference(here, promised)
     verdict: Verdict = "unknown"
     if difference.low is not None and difference.high is not None:
         verdict = "below" if difference.high < 0 else "above" if difference.low > 0 else "within"
     words = _words(key, name, here, promised, difference, verdict)
-    return Comparison(
+    return AgainstCard(
         key=key, name=name, here=here, promised=promised, difference=difference, verdict=verdict, words=words
     )
 

@@ -26,7 +26,7 @@ from tumorlens.evaluation.pages.gallery import WRONG, GalleryCase
 from tumorlens.evaluation.predictions import Predictions
 from tumorlens.evaluation.site.figures import (
     FACT_NAMES,
-    Comparison,
+    AgainstCard,
     calibration_lines,
     compare,
     compare_one,
@@ -243,7 +243,7 @@ def _unreadable(slices: Slices) -> tuple[list[Unreadable], dict[str, int]]:
 
 
 def _cautions(
-    card: WeightsCard, scores: Scores, comparisons: Sequence[Comparison], facts: Sequence[dict[str, str]]
+    card: WeightsCard, scores: Scores, comparisons: Sequence[AgainstCard], facts: Sequence[dict[str, str]]
 ) -> list[str]:
     cautions = [f"The network itself: {caution}" for caution in card.cautions]
     cautions.append(

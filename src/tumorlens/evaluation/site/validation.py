@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from tumorlens.card import WeightsCard
 from tumorlens.evaluation.metrics import Estimate, Scores
-from tumorlens.evaluation.site.figures import CalibrationLine, Comparison, Subgroup
+from tumorlens.evaluation.site.figures import AgainstCard, CalibrationLine, Subgroup
 
 
 class Step(BaseModel, frozen=True):
@@ -60,7 +60,7 @@ class Validation(BaseModel, frozen=True):
     counts: dict[str, tuple[int, int]]
     scores: Scores
     calibration: tuple[CalibrationLine, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[AgainstCard, ...]
     coverage: Estimate | None
     set_size: Estimate | None
     unknown: int | None

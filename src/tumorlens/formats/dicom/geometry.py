@@ -107,9 +107,3 @@ class Geometry:
             and parallel(self.orientation, other.orientation)
             and bool(np.abs(np.subtract(self.spacing, other.spacing)).max() < _ALIKE)
         )
-
-    def to_patient(self, points: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
-        """Points in patient space, (N, 3) in mm, of N (x, y) in pixels from the picture's top left corner."""
-        x, y = np.asarray(points, float).reshape(-1, 2).T - 0.5  # the first pixel's centre is at half a pixel
-        along, down = np.array(self.orientation[:3]), np.array(self.orientation[3:])
-        return np.array(self.position) + np.outer(x * self.spacing[1], along) + np.outer(y * self.spacing[0], down)

@@ -37,15 +37,15 @@ class Document(FindingsDocument):
     number: Literal[2] = Field(SCHEMA, alias="schema")
 
 
-class Message(BaseModel):
+class ErrorAnswer(BaseModel):
     """What went wrong, and what to do about it."""
 
     error: str
 
 
 def errors(*codes: int) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of answers with these statuses: each is a `Message`."""
-    return {code: {"model": Message} for code in codes}
+    """What OpenAPI says of answers with these statuses: each is an `ErrorAnswer`."""
+    return {code: {"model": ErrorAnswer} for code in codes}
 
 
 class CaseView(BaseModel):
