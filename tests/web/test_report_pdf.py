@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from PIL import Image
+from reportlab.platypus import Paragraph
 
 from tests.web.conftest import Page
 from tumorlens.web import report_pdf
@@ -37,7 +38,12 @@ def test_it_has_fields_that_a_program_can_fill(report: Report) -> None:
 def test_it_says_all_that_the_report_says(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     draw = report_pdf._text
-    monkeypatch.setattr(report_pdf, "_text", lambda words, *style: (said.append(words), draw(words, *style))[1])
+
+    def heard(words: str, style: str = "text") -> Paragraph:
+        said.append(words)
+        return draw(words, style)
+
+    monkeypatch.setattr(report_pdf, "_text", heard)
     pdf_report(report)
     whole = "\n".join(said)
 

@@ -227,7 +227,9 @@ class _Content:
         if failures := self._store.failures(self._case.id):
             yield (Box("Files that could not be read", tuple(f"{f.name}: {f.error}" for f in failures)),)
         uploads = self._store.uploads(self._case.id)[:MOST]
-        card = (Text(f"Trained on: {self._card.data}"), Text(f"Split: {self._card.split}")) if self._by_these else ()
+        card: tuple[Text, ...] = ()
+        if self._by_these:
+            card = (Text(f"Trained on: {self._card.data}"), Text(f"Split: {self._card.split}"))
         yield (
             Text("The network and the files", "section"),
             *card,

@@ -104,7 +104,7 @@ function again(box, same, count) {
   return new Promise((resolve) => {
     const choose = h("button", { type: "button", class: "main", onclick: () => resolve(false) }, "Open it");
     box.replaceChildren(h("span", { class: "notice" }, which),
-      h("div", { class: "row" }, choose, h("button", { type: "button", onclick: () => resolve(true) }, "Read again")));
+      h("div", { class: "row choice" }, choose, h("button", { type: "button", onclick: () => resolve(true) }, "Read again")));
     choose.focus();
   });
 }
