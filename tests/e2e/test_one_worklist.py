@@ -51,7 +51,7 @@ class Both:
         self.folder, self.dicom, self.port = folder, dicom, free_port()
         home, config = folder / "home", folder / "node.yaml"
         destination = {"name": "orthanc", "host": "127.0.0.1", "port": orthanc.dicom, "ae_title": TITLE}
-        node = {"folder": "node", "port": dicom, "quiet_seconds": 0.5, "weights": READS_PHANTOMS}
+        node = {"folder": "node", "port": dicom, "quiet_seconds": 10, "weights": READS_PHANTOMS}
         node |= {"destinations": [destination], "page": {"organization": "A hospital"}}
         config.write_text(yaml.safe_dump(node))
         settings = Settings(home=home)
