@@ -97,10 +97,27 @@ export class Drafts extends EventTarget {
       if (!entry.dirty || entry.saving || entry.conflict || entry.failed) continue;
       const [method, path, body] = this.request(number);
       const options = { method, keepalive: true, headers: { "Content-Type": "application/json" } };
-      fetch(`/api/v1${path}`, body ? { ...options, body: JSON.stringify(body) } : options).catch(() => {});
       entry.dirty = false; // once: leaving is told twice
       clearTimeout(entry.timer);
+      entry.saving = fetch(`/api/v1${path}`, body ? { ...options, body: JSON.stringify(body) } : options);
+      this.stayed(number, entry.saving);
     }
+  }
+
+  // The reader stays after all: what went out then counts.
+  async stayed(number, sent) {
+    const entry = this.of(number);
+    try {
+      const answer = await sent;
+      if (!answer.ok) throw new Error(`${answer.status}`);
+      const { version, touched } = await answer.json();
+      Object.assign(entry, { version, touched, kept: true });
+    } catch {
+      entry.dirty = true;
+      this.later(number, PAUSE);
+    }
+    entry.saving = false;
+    this.tell(number);
   }
 
   clash(number, touched) {
