@@ -13,7 +13,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import highdicom as hd
 import httpx2
 import pydicom
 import pytest
@@ -23,6 +22,7 @@ from pydicom import Dataset
 from rehearsal.files import write_dicom
 from rehearsal.kills import free_port, wait_for
 from rehearsal.orthanc import TITLE, Orthanc, installed
+from tests.results.test_report import report_of
 from tests.web.conftest import PASSWORD, READS_PHANTOMS
 from tumorlens.node.config import WebPeer
 from tumorlens.node.dicomweb import DicomWeb
@@ -51,7 +51,7 @@ class Both:
         self.folder, self.dicom, self.port = folder, dicom, free_port()
         home, config = folder / "home", folder / "node.yaml"
         destination = {"name": "orthanc", "host": "127.0.0.1", "port": orthanc.dicom, "ae_title": TITLE}
-        node = {"folder": "node", "port": dicom, "quiet_seconds": 0.5, "weights": READS_PHANTOMS}
+        node = {"folder": "node", "port": dicom, "quiet_seconds": 10, "weights": READS_PHANTOMS}
         node |= {"destinations": [destination], "page": {"organization": "A hospital"}}
         config.write_text(yaml.safe_dump(node))
         settings = Settings(home=home)
@@ -143,7 +143,7 @@ def test_one_finding_in_worklist_picture_and_report_and_an_assessment_back(
     for capture in captures:
         assert f"AI: {case['words']}" in capture.ImageComments
     (report,) = _reports(results, 9702)
-    group, *_ = hd.sr.Comprehensive3DSR.from_dataset(report).content.get_image_measurement_groups()
+    group, *_ = report_of([report]).get_image_measurement_groups()
     in_report = {m.name.value: m.value for m in group.get_measurements()}
     assert in_report == {f"P_{k.upper()}": round(p, 6) for k, p in case["study"]["probabilities"].items()}
 
@@ -158,7 +158,7 @@ def test_one_finding_in_worklist_picture_and_report_and_an_assessment_back(
     assert (said.VerificationFlag, said.PatientID) == ("VERIFIED", report.PatientID)
     (observer,) = said.VerifyingObserverSequence
     assert (observer.VerifyingObserverName, observer.VerifyingOrganization) == ("ann", "A hospital")
-    (outlined,) = hd.sr.Comprehensive3DSR.from_dataset(said).content.get_planar_roi_measurement_groups()
+    (outlined,) = report_of([said]).get_planar_roi_measurement_groups()
     assert "meningioma" in [e.value.meaning for e in outlined.get_qualitative_evaluations()]
     said.save_as(tmp_path / "said.dcm")
     judged = subprocess.run(["dciodvfy", tmp_path / "said.dcm"], capture_output=True)

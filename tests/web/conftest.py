@@ -194,7 +194,7 @@ class Server:
 
     def start(self) -> None:
         self.process = subprocess.Popen(self._command, stderr=self._log)
-        until = time.monotonic() + 60
+        until = time.monotonic() + 300  # of a machine that does much else
         while time.monotonic() < until:
             try:
                 if httpx2.get(f"{self.address}/healthz").status_code == 200:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.web.conftest import Page
@@ -14,7 +16,8 @@ from tumorlens.web.tables import Case, Feedback
 def kept(page: Page) -> Assessments:
     with page.parts.store.database.session() as session:
         session.add(Case(id="one", title="a", owner="jane"))
-    return page.parts.assessments
+    kept: Assessments = page.parts.assessments
+    return kept
 
 
 def test_each_change_counts_on_and_an_old_version_is_refused(kept: Assessments) -> None:
@@ -23,7 +26,7 @@ def test_each_change_counts_on_and_an_old_version_is_refused(kept: Assessments) 
         kept.keep("one", 1, "jane", {"comment": "b"}, 0)
     assert late.value.version == 1
     assert kept.keep("one", 1, "jane", None, 1).version == 2
-    feedback = {"case_id": "one", "slice": 1, "reader": "jane", "verdict": "unsure", "label": ""}
+    feedback: dict[str, Any] = {"case_id": "one", "slice": 1, "reader": "jane", "verdict": "unsure", "label": ""}
     with pytest.raises(ChangedMeanwhile):
         kept.save(Feedback(**feedback), 0)
     kept.save(Feedback(**feedback), 2)

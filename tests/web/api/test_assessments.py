@@ -67,7 +67,7 @@ def test_with_an_unknown_scan_nobody_can_agree(page: Page) -> None:
     assert other.status_code == 201
 
 
-def _keep(page: Page, case: str, version: int, number: int = 1, **typed: object) -> Any:
+def _keep(page: Page, case: str, version: int, number: int = 1, **typed: Any) -> Any:
     return page.http.put(f"/api/v1/cases/{case}/slices/{number}/draft", json={"version": version, **typed})
 
 
@@ -144,7 +144,7 @@ def test_progress_counts_the_suspicious_slices_that_one_has_assessed(page: Page,
 
 
 @pytest.mark.parametrize("typed", [{"verdict": "perhaps"}, {"outline": [[2, 2]]}, {"comment": "a\0b"}, {"cat": 1}])
-def test_a_draft_that_makes_no_sense_is_refused(shared_page: Page, jpeg: bytes, typed: dict[str, object]) -> None:
+def test_a_draft_that_makes_no_sense_is_refused(shared_page: Page, jpeg: bytes, typed: dict[str, Any]) -> None:
     case = shared_page.read({"a.jpg": jpeg})["id"]
     assert _keep(shared_page, case, 0, **typed).status_code == 422
     assert _keep(shared_page, case, 0, number=9).status_code == 404
