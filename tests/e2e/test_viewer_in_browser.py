@@ -96,7 +96,7 @@ def test_one_window_serves_a_series(page: Page, server: Server, cases: dict[str,
     page.locator("#reset").click()
     page.keyboard.press("Home")
     settle(page)
-    assert pixels(page, ".pane canvas").mean() < 60
+    assert pixels(page, "#panes canvas").mean() < 60
     page.locator("#series button").first.click()
     expect(page.locator("#preset")).to_have_value("Default")
 

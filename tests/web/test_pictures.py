@@ -11,7 +11,7 @@ from tumorlens.web.pictures import SlicePictures
 
 def test_values_and_heat_come_back_as_they_were_written(tmp_path: Path) -> None:
     numbers = np.linspace(-50, 900, 64 * 48, dtype=np.float32).reshape(64, 48)
-    scan = Scan((numbers + 50) / 950, "a", values=Values(numbers, -50, 900))
+    scan = Scan(((numbers + 50) / 950).astype(np.float32), "a", values=Values(numbers, -50, 900))
     heat = np.zeros((64, 48), np.float32)
     heat[10:20, 5:15] = 1
     pictures = SlicePictures(tmp_path / "1")

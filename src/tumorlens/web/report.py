@@ -214,7 +214,7 @@ class _Content:
 
     def details(self) -> Iterator[tuple[Block, ...]]:
         """The parts after the first page."""
-        assessed = {said.slice for said in (*self._feedback, *self._measured)}
+        assessed = {f.slice for f in self._feedback} | {m.slice for m in self._measured}
         order = sorted(
             self._slices,
             key=lambda s: (s.number not in self._keys, s.number not in assessed, s.content["uncertainty"], s.number),

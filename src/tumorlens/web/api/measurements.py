@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, HTTPException
@@ -59,8 +59,8 @@ def add(case: ThisCase, new: NewMeasurement, parts: App, reader: AnyReader) -> M
     except ValueError as error:
         raise HTTPException(400, str(error)) from error
     points = " ".join(f"{x:.5f},{y:.5f}" for x, y in new.points)
-    kept = {"case_id": case.id, "slice": new.slice, "reader": reader.name, "kind": new.kind, "points": points}
-    added = parts.store.add_measurement(Measurement(**kept, **asdict(measured)))
+    kept: dict[str, Any] = {"case_id": case.id, "slice": new.slice, "reader": reader.name, "kind": new.kind}
+    added = parts.store.add_measurement(Measurement(**kept, points=points, **asdict(measured)))
     parts.audit.note(reader.name, "measurement.added", case.id, f"slice {new.slice}, {new.kind}")
     parts.desk.announce(case)
     return added
@@ -87,4 +87,5 @@ def _grid(row: Slice, store: Store) -> Grid:
     low, high = (0.0, 255.0) if meaning is None else (meaning["low"], meaning["high"])
     unit = "grey" if meaning is None else meaning.get("unit", "")
     spacing = content["spacing"]
-    return Grid(size, None if spacing is None else (spacing[0], spacing[1]), low + steps * ((high - low) / 65535), unit)
+    values = low + steps * np.float32((high - low) / 65535)
+    return Grid(size, None if spacing is None else (spacing[0], spacing[1]), values.astype(np.float32), unit)

@@ -254,7 +254,10 @@ function setView(view) {
 }
 const views = [...document.querySelectorAll("[data-view]")];
 for (const button of views) {
-  button.addEventListener("click", () => setView(button.dataset.view));
+  button.addEventListener("click", (event) => {
+    setView(button.dataset.view);
+    if (event.detail) byId("stage").focus({ preventScroll: true }); // by a pointer: arrows go through the slices at once
+  });
   button.addEventListener("keydown", (event) => {
     const way = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (!way) return;

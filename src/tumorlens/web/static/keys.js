@@ -15,7 +15,9 @@ export function listen(actions, open) {
     if (document.querySelector("dialog[open]") || types(event.target)) return;
     const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const moves = /^(Arrow|Home|End|Page)/.test(name);
-    if (moves && event.target.matches("input, select, [role=radio]")) return; // their own
+    // A slider's own; and arrows are those of buttons of which one is chosen.
+    if (moves && event.target.matches("input[type=range]")) return;
+    if (name.startsWith("Arrow") && event.target.matches("input[type=radio], [role=radio]")) return;
     // One may turn off what a single character does (WCAG 2.1.4); speech input sends such by mistake.
     if (!moves && name !== "?" && name !== "Escape" && !letters.checked) return;
     const action = actions[name];

@@ -206,7 +206,7 @@ export class Viewer extends EventTarget {
   }
 
   down(event) {
-    if (this.view === "planes") return;
+    if (this.view === "planes" || event.target.closest("button")) return; // a captured pointer presses no button
     this.stage.focus({ preventScroll: true });
     this.stage.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, [event.clientX, event.clientY]);
