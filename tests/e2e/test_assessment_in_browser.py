@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from tests.e2e import test_page_in_browser as first
 from tests.web import conftest as web
@@ -108,7 +108,12 @@ def test_a_draft_outlives_the_server(browser: Browser, another_server: Server, a
     tab.locator("#comment").fill("kept before, and typed after")
     expect(tab.locator("#saved")).to_contain_text("Not kept yet")
     asked: list[str] = []
-    tab.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    tab.on("dialog", stay)
     tab.evaluate("location.reload()")
     tab.wait_for_timeout(1000)
     assert asked == ["beforeunload"]  # it would be lost, so the reader is asked
@@ -192,5 +197,6 @@ def test_an_outline_is_begun_from_the_contour_edited_brushed_and_undone(
     tab.get_by_label("I agree").check()
     tab.locator("#feedback button[type=submit]").click()
     expect(tab.locator("#said li")).to_contain_text("with an outline")
+    tab.wait_for_timeout(1000)  # a button's colours change while one looks
     assert first.violations(tab) == []
     tab.context.close()

@@ -22,7 +22,7 @@ from pydicom import Dataset
 from rehearsal.files import write_dicom
 from rehearsal.kills import free_port, wait_for
 from rehearsal.orthanc import TITLE, Orthanc, installed
-from tests.results.test_report import report_of
+from tests.results.test_report import evaluations_of, report_of
 from tests.web.conftest import PASSWORD, READS_PHANTOMS
 from tumorlens.node.config import WebPeer
 from tumorlens.node.dicomweb import DicomWeb
@@ -159,7 +159,7 @@ def test_one_finding_in_worklist_picture_and_report_and_an_assessment_back(
     (observer,) = said.VerifyingObserverSequence
     assert (observer.VerifyingObserverName, observer.VerifyingOrganization) == ("ann", "A hospital")
     (outlined,) = report_of([said]).get_planar_roi_measurement_groups()
-    assert "meningioma" in [e.value.meaning for e in outlined.get_qualitative_evaluations()]
+    assert ("Class by the reader", "meningioma") in evaluations_of(outlined)
     said.save_as(tmp_path / "said.dcm")
     judged = subprocess.run(["dciodvfy", tmp_path / "said.dcm"], capture_output=True)
     assert b"Error" not in judged.stdout + judged.stderr, judged.stderr.decode()[:800]
