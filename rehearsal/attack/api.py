@@ -135,7 +135,10 @@ class _Judge:
             return "the server failed"
         if stranger and label not in _OPEN and status not in _REFUSED:
             return "a stranger was let in"
-        if status == 401 and not stranger and label not in _OPEN and self._page.knows(self._keys[who]):
+        # schemathesis makes up keys of its own at times, in place of ours or beside it.
+        ours = {name: value for name, value in answer.request.headers.items() if name in ("Authorization", "Cookie")}
+        sent = not stranger and ours == self._keys[who]
+        if status == 401 and sent and label not in _OPEN and self._page.knows(self._keys[who]):
             return "a reader was locked out"
         if done and path.startswith(_ADMINS) and "admin" not in who:
             return "a reader did what only admins may"

@@ -35,7 +35,7 @@ class Page:
             self.process = subprocess.Popen(  # noqa: S603 - our own command
                 ["/bin/sh", "-c", command], stdout=log, stderr=log, env=environment()
             )
-        wait_for(lambda: self.is_well(patience=20), 600)
+        wait_for(lambda: self.is_well(patience=60), 1200)
 
     def is_well(self, address: str = "127.0.0.1", patience: float = 0.0) -> bool:
         """Whether it answers /healthz in time."""
