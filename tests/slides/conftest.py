@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +24,25 @@ def make_slide(tmp_path: Path) -> Callable[..., Path]:
     """Writes a tiled pyramidal TIFF, as slide scanners do."""
     tifffile = pytest.importorskip("tifffile")
 
-    def make(picture: np.ndarray, microns: float | None = 0.5, levels: int = 3, name: str = "slide.tiff") -> Path:
+    def make(
+        picture: np.ndarray,
+        microns: float | None = 0.5,
+        levels: int = 3,
+        name: str = "slide.tiff",
+        tile: tuple[int, int] | None = (128, 128),
+        sizes: Sequence[tuple[int, int]] = (),
+    ) -> Path:
+        """`sizes` are the widths and heights of the levels, where they are to be wrong."""
         path = tmp_path / name
         resolution = {} if microns is None else {"resolution": (1e4 / microns,) * 2, "resolutionunit": "CENTIMETER"}
         with tifffile.TiffWriter(path) as tiff:
             for level in range(levels):
-                size = picture.shape[1] >> level, picture.shape[0] >> level
+                size = sizes[level] if sizes else (picture.shape[1] >> level, picture.shape[0] >> level)
                 shown = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
                 tiff.write(
                     shown,
-                    tile=(128, 128),
+                    tile=tile,
+                    extrasamples=["unassalpha"] if picture.shape[2] == 4 else None,
                     photometric="rgb",
                     compression="zlib",
                     subfiletype=1 if level else 0,
