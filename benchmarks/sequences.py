@@ -33,9 +33,9 @@ def main() -> None:
     """Draws what is not drawn yet, trains what is not trained yet, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="for phantoms and runs")
-    parser.add_argument("--count", type=int, default=1000, help="slices that train")
-    parser.add_argument("--test", type=int, default=800, help="slices that test")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--count", type=int, default=600, help="slices that train")
+    parser.add_argument("--test", type=int, default=600, help="slices that test")
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--size", type=int, default=64, help="pixels along a side")
     options = parser.parse_args()
     sets = {"train": (options.count, 0), "test": (options.test, 1)}

@@ -33,6 +33,7 @@ PANE = 256
 _BLOCK = 2048  # pixels of a level along the sides of what is read at once
 _CACHE = 256 * MB  # of decoded blocks: two rows of a wide slide's, so that none is decoded for every row of tiles anew
 _UNEVEN = 0.02  # share by which a level's proportions may differ from the slide's, beyond a pixel
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MICRONS = (0.05, 20.0)  # a pixel: what no microscope has is a mistake in the file
 _LEAST_SATURATION = 0.05  # of tissue; glass has less, whatever its brightness
 _BINS = 256
@@ -80,6 +81,8 @@ class Slide:
         self._slide.set_cache(openslide.OpenSlideCache(_CACHE))
         try:
             self._check_levels()
+            left, top = (_number(self._slide.properties.get(f"openslide.bounds-{axis}")) for axis in "xy")
+            self._corner = round(left), round(top)
             self.microns = microns or self._microns()
         except InputError:
             self.close()
@@ -110,8 +113,7 @@ class Slide:
     @property
     def corner(self) -> tuple[int, int]:
         """Left and top of the part that was scanned, where the file names one; QuPath counts its pixels from there."""
-        left, top = (_number(self._slide.properties.get(f"openslide.bounds-{axis}")) for axis in "xy")
-        return round(left), round(top)
+        return self._corner
 
     @property
     def shrunk(self) -> float:
@@ -238,10 +240,13 @@ class Slide:
 
 
 def is_slide(path: str) -> bool:
-    """Whether a file is a whole slide: OpenSlide reads it, and it is a pyramid or larger than a picture may be.
+    """Whether a TIFF is a whole slide: OpenSlide reads it, and it is a pyramid or larger than a picture may be.
 
-    False where OpenSlide is not installed.
+    False for other files, and where OpenSlide is not installed.
     """
+    with open(path, "rb") as file:  # noqa: PTH123
+        if file.read(4) not in _TIFF:
+            return False
     try:
         import openslide
     except ModuleNotFoundError:
