@@ -45,9 +45,12 @@ def test_sequences_of_a_case_are_read_as_one_and_a_missing_one_is_told(
     save_weights(build_network("cnn", channels=2, classes=4), card, tmp_path / "two.safetensors")
     data = np.random.default_rng(0).integers(0, 900, (40, 48, 3))
     flair = write_volume(tmp_path / "p1_flair.nii.gz", data).read_bytes()
+    t1c = write_volume(tmp_path / "p1_t1c.nii.gz", data[::-1]).read_bytes()
     page = open_page(weights=str(tmp_path / "two.safetensors"))
 
-    both = page.read({"p1_t1c.nii.gz": flair, "p1_flair.nii.gz": flair})
+    begun = page.new_case({"p1_t1c.nii.gz": t1c, "p1_flair.nii.gz": flair})
+    page.post(f"/cases/{begun}/start")
+    both = page.wait(begun, 300)
     assert (both["status"], both["slices"]) == ("done", 3)
     shown = [s["finding"] for s in page.get(f"/cases/{both['id']}/slices").json()]
     assert [f["source"] for f in shown] == [f"p1_t1c.nii.gz, slice {n}" for n in (1, 2, 3)]

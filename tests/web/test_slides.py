@@ -48,19 +48,21 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def slide(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     # Larger than an overview, so that there is something to zoom into.
-    picture = np.asarray(Image.fromarray(draw()).resize((4096, 3072)))
+    picture = np.asarray(Image.fromarray(draw()).resize((2304, 1728)))
     return write_slide(tmp_path_factory.mktemp("slide") / "slide.tiff", picture).read_bytes()
 
 
 def test_a_slide_is_a_case_that_one_zooms_into(open_page: Callable[..., Page], weights: Path, slide: bytes) -> None:
     page = open_page(weights=str(weights))
-    case = page.read({"biopsy.tiff": slide})
+    begun = page.new_case({"biopsy.tiff": slide})
+    assert page.post(f"/cases/{begun}/start").status_code == 202
+    case = page.wait(begun, 300)
     assert (case["status"], case["slices"], case["failures"]) == ("done", 1, [])
     (found,) = page.get(f"/cases/{case['id']}/slices").json()
     view = found["slide"]
     assert (view["width"], view["height"], view["zooms"], view["tiles"]) == (
-        4096,
-        3072,
+        2304,
+        1728,
         0,
         sum(view["labels"].values()),
     )
@@ -71,7 +73,7 @@ def test_a_slide_is_a_case_that_one_zooms_into(open_page: Callable[..., Page], w
     assert page.http.get(found["heat"]["malignant"]).status_code == 200
 
     at = f"/cases/{case['id']}/slices/1"
-    answer = page.get(f"{at}/panes/0/5/4.jpg")
+    answer = page.get(f"{at}/panes/0/3/4.jpg")
     assert answer.headers["content-type"] == "image/jpeg"
     pane = np.asarray(Image.open(io.BytesIO(answer.content)), float)
     assert pane.shape == (256, 256, 3)
@@ -112,7 +114,7 @@ def test_a_slide_is_told_of_as_it_is_read(weights: Path, slide: bytes, tmp_path:
     )
     assert told[0].done == 0
     assert (told[-1].done, told[-1].total) == (view.tiles, view.tiles)
-    assert scan.spacing == pytest.approx((0.001, 0.001))
+    assert scan.spacing == pytest.approx((0.0005625, 0.0005625))
     assert finding.label == max(finding.probabilities, key=lambda key: finding.probabilities[key])
     assert set(evidence) == {"benign", "malignant"}
     assert evidence["benign"].heatmap.shape == (1536, 2048)
