@@ -57,4 +57,4 @@ def test_sequences_of_a_case_are_read_as_one_and_a_missing_one_is_told(
     assert not any("missing" in text for f in shown for text in f["warnings"])
 
     answer = page.post("/findings", params={"name": "p1_flair.nii.gz"}, content=flair).json()
-    assert [f["warnings"] for f in answer["findings"]] == [["missing: t1c; the network answers without"]] * 3
+    assert [f["warnings"][0] for f in answer["findings"]] == ["missing: t1c; the network answers without"] * 3
