@@ -77,7 +77,8 @@ async function go(number) {
 }
 
 async function showHeat() {
-  microscope.heat = shown.heat[picked] ? drawHeat(await pictures.heat(shown, picked), true) : null;
+  const heat = await pictures.heat(shown, picked);
+  microscope.heat = heat && drawHeat(heat, true);
   microscope.paint();
 }
 
