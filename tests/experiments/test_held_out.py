@@ -8,15 +8,18 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.experiments.conftest import QUICK
-from tumorlens.card import read_card, write_card
+from tumorlens.card import WeightsCard, read_card, write_card
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.classifier import Classifier
-from tumorlens.data.loader import load_slices
-from tumorlens.data.manifest import read_manifest
+from tumorlens.data.loader import Slices, load_slices
+from tumorlens.data.manifest import Manifest, read_manifest
 from tumorlens.evaluation.metrics import Scores
 from tumorlens.experiments.experiment import Experiment
 from tumorlens.experiments.held_out import HeldOut, fit_card, hold_out, learn_gate
+from tumorlens.model import build_network
+from tumorlens.model.gate import Gate
 from tumorlens.phantoms.dataset import write_phantoms
+from tumorlens.preprocess import Preprocessing
 from tumorlens.training.config import read_config
 from tumorlens.training.run import Run
 
@@ -114,3 +117,19 @@ def test_twins_are_made_of_outlined_scans_where_a_class_means_nothing_found(
     pooled = HeldOut.pool([held, held])
     assert len(pooled.twins) == 2 * len(held.twins)
     assert len(pooled.labels) == 40
+
+
+def test_that_a_sequence_is_missing_is_not_strange_by_itself() -> None:
+    rule = Preprocessing(size=16, sequences=("t1c", "flair"))
+    card = WeightsCard(name="two", network="cnn", preprocessing=rule, classes=BRAIN_TUMORS)
+    two = Classifier.of(build_network("cnn", channels=2, classes=4), card)
+    images = np.random.default_rng(0).uniform(0.2, 0.8, (300, 2, 16, 16)).astype(np.float32)
+    slices = Slices(images, np.zeros(300, np.int64), Manifest((), BRAIN_TUMORS))
+    lacking = images[:20].copy()
+    lacking[:, 1] = 0
+
+    def strangeness(gate: Gate) -> float:
+        return float(np.median(gate.distances(lacking, two.pool(lacking)).max(1)))
+
+    whole = Gate.learn(images, two.pool(images))
+    assert strangeness(learn_gate(two, slices, np.arange(300))) < strangeness(whole) / 5

@@ -5,9 +5,10 @@ import pytest
 
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.data.manifest import SYNTHETIC, read_manifest
-from tumorlens.errors import DataError
-from tumorlens.formats import read_scans
+from tumorlens.errors import ConfigError, DataError
+from tumorlens.formats import read_registered, read_scans
 from tumorlens.phantoms.dataset import write_phantoms
+from tumorlens.phantoms.phantom import make_phantoms
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +86,20 @@ def test_a_set_that_was_not_finished_has_no_table_of_an_earlier_one(tmp_path: Pa
     with pytest.raises(KeyboardInterrupt):
         write_phantoms(tmp_path, 4, size=64, seed=1, progress=stop)
     assert not (tmp_path / "manifest.csv").exists()
+
+
+def test_sequences_are_volumes_of_one_space(tmp_path: Path) -> None:
+    names = ("t1c", "t2")
+    written = write_phantoms(tmp_path / "set", 4, size=64, sequences=names)
+    read = read_manifest(tmp_path / "set")
+    assert [e.sequences for e in read.entries] == [e.sequences for e in written.entries]
+    phantoms = list(make_phantoms(4, size=64, slices_per_series=2, sequences=names))
+    for entry, phantom in zip(read.entries, phantoms, strict=True):
+        (scan,) = read_registered(entry.sequences)
+        assert scan.position is not None
+        assert scan.spacing == pytest.approx(phantom.scan.spacing)
+        for name in names:
+            likeness = np.corrcoef(scan.sequences[name].ravel(), phantom.scan.sequences[name].ravel())[0, 1]
+            assert likeness > 0.99
+    with pytest.raises(ConfigError, match="phantoms have sequences of t1, t1c, t2, flair, each once, not t1, dwi"):
+        write_phantoms(tmp_path / "other", 4, sequences=("t1", "dwi"))

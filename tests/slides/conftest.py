@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,27 +20,38 @@ def draw(width: int = 1024, height: int = 768) -> np.ndarray:
     return (picture + noise).clip(0, 255).astype(np.uint8)
 
 
+def write_slide(
+    path: Path,
+    picture: np.ndarray,
+    microns: float | None = 0.5,
+    levels: int = 3,
+    tile: tuple[int, int] | None = (128, 128),
+    sizes: Sequence[tuple[int, int]] = (),
+) -> Path:
+    """Writes a tiled pyramidal TIFF, as slide scanners do; `sizes` are its levels', where they are to be wrong."""
+    tifffile = pytest.importorskip("tifffile")
+    resolution = {} if microns is None else {"resolution": (1e4 / microns,) * 2, "resolutionunit": "CENTIMETER"}
+    with tifffile.TiffWriter(path) as tiff:
+        for level in range(levels):
+            size = sizes[level] if sizes else (picture.shape[1] >> level, picture.shape[0] >> level)
+            tiff.write(
+                np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX)),
+                tile=tile,
+                extrasamples=["unassalpha"] if picture.shape[2] == 4 else None,
+                photometric="rgb",
+                compression="zlib",
+                subfiletype=1 if level else 0,
+                metadata=None,
+                **resolution,
+            )
+    return path
+
+
 @pytest.fixture
 def make_slide(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a tiled pyramidal TIFF, as slide scanners do."""
-    tifffile = pytest.importorskip("tifffile")
+    """Writes slides, `write_slide`, into a folder of the test's."""
 
-    def make(picture: np.ndarray, microns: float | None = 0.5, levels: int = 3, name: str = "slide.tiff") -> Path:
-        path = tmp_path / name
-        resolution = {} if microns is None else {"resolution": (1e4 / microns,) * 2, "resolutionunit": "CENTIMETER"}
-        with tifffile.TiffWriter(path) as tiff:
-            for level in range(levels):
-                size = picture.shape[1] >> level, picture.shape[0] >> level
-                shown = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
-                tiff.write(
-                    shown,
-                    tile=(128, 128),
-                    photometric="rgb",
-                    compression="zlib",
-                    subfiletype=1 if level else 0,
-                    metadata=None,
-                    **resolution,
-                )
-        return path
+    def make(picture: np.ndarray, *arguments: Any, name: str = "slide.tiff", **options: Any) -> Path:
+        return write_slide(tmp_path / name, picture, *arguments, **options)
 
     return make

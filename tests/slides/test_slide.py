@@ -8,7 +8,7 @@ import pytest
 
 from tests.slides.conftest import VIOLET, draw
 from tumorlens.errors import ConfigError, UnreadableFile, UnsupportedFile
-from tumorlens.slides import Slide
+from tumorlens.slides import Slide, is_slide
 
 pytest.importorskip("openslide")
 
@@ -66,3 +66,62 @@ def test_a_broken_pyramid_is_told(make_slide: Callable[..., Path]) -> None:
     path.write_bytes(bytes(data))
     with Slide(str(path)) as slide, pytest.raises(UnreadableFile, match="pyramid is broken"):
         _ = slide.overview
+
+
+def test_levels_that_cannot_be_the_same_slide_are_told(make_slide: Callable[..., Path]) -> None:
+    sizes = [(1024, 768), (512, 200)]
+    with pytest.raises(UnreadableFile, match="level 1 has 512 × 200 pixels, and the slide 1024 × 768"):
+        Slide(str(make_slide(draw(), levels=2, sizes=sizes)))
+
+
+def test_a_truncated_slide_is_told(make_slide: Callable[..., Path]) -> None:
+    path = make_slide(draw())
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises((UnreadableFile, UnsupportedFile)), Slide(str(path)) as slide:
+        list(slide.tiles(128))
+
+
+@pytest.mark.parametrize("tile", [(64, 64), (256, 512), (16, 1024)])
+def test_blocks_of_any_size_show_the_same(make_slide: Callable[..., Path], tile: tuple[int, int]) -> None:
+    picture = draw()
+    with Slide(str(make_slide(picture, tile=tile))) as slide:
+        assert len(list(slide.tiles(128))) == 16
+        np.testing.assert_array_equal(slide.pane(0, 1, 1), picture[256:512, 256:512])
+
+
+def test_strips_are_no_slide(make_slide: Callable[..., Path]) -> None:
+    path = make_slide(draw(), levels=1, tile=None)
+    with pytest.raises(UnsupportedFile, match="no whole slide that OpenSlide reads; convert it to a tiled"):
+        Slide(str(path))
+    assert not is_slide(str(path))
+
+
+def test_what_is_transparent_is_glass(make_slide: Callable[..., Path]) -> None:
+    alpha = np.full((768, 1024, 1), 255, np.uint8)
+    alpha[:, 512:] = 0
+    with Slide(str(make_slide(np.dstack([draw(), alpha])))) as slide:
+        assert {t.left for t in slide.tiles(128)} == {256, 384}
+        np.testing.assert_array_equal(slide.pane(0, 2, 1), 255)
+        np.testing.assert_allclose(slide.pane(0, 1, 1)[10, 10], draw()[266, 266], atol=1)
+
+
+def test_panes_cover_the_slide_at_every_zoom(make_slide: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tumorlens.slides.slide.OVERVIEW", 256)
+    picture = draw(1000, 700)
+    with Slide(str(make_slide(picture))) as slide:
+        assert slide.zooms == 1  # what is halved twice shows no more than the overview
+        assert slide.pane(0, 3, 2).shape == (188, 232, 3)
+        whole = np.vstack([np.hstack([slide.pane(0, x, y) for x in range(4)]) for y in range(3)])
+        np.testing.assert_array_equal(whole, picture)
+        halved = np.vstack([np.hstack([slide.pane(1, x, y) for x in range(2)]) for y in range(2)])
+        assert np.abs(halved - picture.reshape(350, 2, 500, 2, 3).mean((1, 3))).mean() < 3
+        for zoom, column, row in ((0, 4, 0), (0, 0, -1), (2, 0, 0), (-1, 0, 0)):
+            with pytest.raises(ConfigError, match="the slide ends before"):
+                slide.pane(zoom, column, row)
+
+
+def test_slides_are_told_from_pictures(make_slide: Callable[..., Path], tmp_path: Path) -> None:
+    assert is_slide(str(make_slide(draw())))
+    assert not is_slide(str(make_slide(draw(), levels=1)))  # a tile that somebody saved in blocks
+    (tmp_path / "text.svs").write_text("no slide")
+    assert not is_slide(str(tmp_path / "text.svs"))

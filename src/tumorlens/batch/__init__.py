@@ -141,7 +141,7 @@ def _run(
     keep: int | None,
 ) -> Outcome:
     card = classifier.card
-    sources, outcome = find_files(paths), Outcome(card)
+    sources, outcome = find_files(paths, card.preprocessing.sequences), Outcome(card)
     most = keep if journal else None
     if journal is None:
         names = Names()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tumorlens.batch.store import is_url, open_url
 from tumorlens.classifier import Classifier
 from tumorlens.defaults import DEFAULT_WEIGHTS
 from tumorlens.errors import ConfigError, UnreadableFile, UnsupportedFile
-from tumorlens.formats import Axis, Source, find_sources
+from tumorlens.formats import Axis, Source, find_sources, join_sources
 from tumorlens.formats.sources import natural
 from tumorlens.processes import Message
 
@@ -59,16 +59,18 @@ class Item:
         path: The file, or what gave none, as the caller named it; a URL where it lies in a store.
         name: What its pictures are called, before their endings; no two items share it.
         error: Why there is nothing to read, if that is known already, and what to do about it.
+        sequences: Files of several sequences of one patient that are read as one, as of `Source.sequences`.
     """
 
     path: str
     name: str
     error: str | None = None
+    sequences: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     @classmethod
     def of(cls, source: Source, name: str) -> Item:
         """The item of a file that was found."""
-        return cls(source.path, name, None if source.error is None else source.error.reason)
+        return cls(source.path, name, None if source.error is None else source.error.reason, dict(source.sequences))
 
 
 class Chunk(Message):
@@ -116,9 +118,13 @@ def _stem(name: str) -> str:
     return re.sub(r"-\d{4,}$", "", name)
 
 
-def find_files(paths: Iterable[str | Path]) -> list[Source]:
-    """The files that paths, folders and URLs hold, but for pictures that an earlier call made."""
-    return [source for path in paths for source in _files_of(path)]
+def find_files(paths: Iterable[str | Path], sequences: Sequence[str] = ()) -> list[Source]:
+    """The files that paths, folders and URLs hold, but for pictures that an earlier call made.
+
+    Those of one patient's `sequences` are one source, but for those at URLs.
+    """
+    sources = [source for path in paths for source in _files_of(path)]
+    return join_sources(sources, sequences) if sequences else sources
 
 
 def _files_of(path: str | Path) -> list[Source]:

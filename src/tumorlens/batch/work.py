@@ -174,7 +174,7 @@ class Worker:
             yield Failure(item.path, item.error)
             return
         if not is_url(item.path):
-            yield from read_source(Source(item.path), axis=self.job.axis)
+            yield from read_source(Source(item.path, sequences=item.sequences), axis=self.job.axis)
             return
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder, PurePosixPath(item.path).name)

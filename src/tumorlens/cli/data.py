@@ -85,6 +85,9 @@ def make_phantoms(
     count: Annotated[int, typer.Option("--count", "-n", min=4, help="Number of slices.")] = 1000,
     size: Annotated[int, typer.Option(min=64, max=512, help="Height and width, in pixels.")] = 128,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other phantoms.")] = 0,
+    sequences: Annotated[
+        str, typer.Option(help="Draw each slice in several sequences, as NIfTI in one space: t1,t1c,t2,flair.")
+    ] = "",
     quiet: Quiet = False,
 ) -> None:
     """Make a synthetic data set: brain MRI slices with simulated tumours, outlines and patients."""
@@ -92,5 +95,6 @@ def make_phantoms(
     with needs_extra("making phantoms", "train"):
         from tumorlens.phantoms.dataset import write_phantoms
     with console.progress("drawing phantoms") as progress:
-        write_phantoms(output, count, size=size, seed=seed, progress=progress)
+        names = tuple(name.strip() for name in sequences.split(",")) if sequences else ()
+        write_phantoms(output, count, size=size, seed=seed, sequences=names, progress=progress)
     console.say(f"{count} synthetic slices and manifest.csv are in {output}")

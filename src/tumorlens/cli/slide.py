@@ -44,7 +44,8 @@ def slide(
 
     classifier = Classifier.load(weights, device=device)
     with console.progress("mapping the slide", "tiles") as progress:
-        summary = map_slide(path, classifier, output, field=field, microns=microns, target=target, progress=progress)
+        mapped = map_slide(path, classifier, output, field=field, microns=microns, target=target, progress=progress)
+    summary = mapped.summary
     rows = [(key, str(count), f"{count / summary.tiles:.0%}") for key, count in summary.labels.items()]
     console.table(("tiles of", "number", "share"), rows)
     console.say(f"{output / 'overlay.png'} shows {summary.shown}; tiles.geojson opens in QuPath")

@@ -112,9 +112,13 @@ def load_slices(
 
 
 def read_scan(entry: Entry) -> Scan:
-    """Reads the scan of one entry as it came; the name ends in "#frame" where the file holds several."""
-    _, _, frame = entry.name.rpartition("#")
-    return read_frame(entry.path, int(frame) if frame.isdecimal() else None)
+    """Reads the scan of one entry as it came, in all its sequences; the name ends in "#frame" if there are several."""
+    _, _, number = entry.name.rpartition("#")
+    frame = int(number) if number.isdecimal() else None
+    if not entry.sequences:
+        return read_frame(entry.path, frame)
+    scans = read_registered(entry.sequences)
+    return next((scan for scan in scans if scan.frame == frame), scans[0])
 
 
 def _grouped(entry: Entry, scan: Scan, several: bool) -> Entry:

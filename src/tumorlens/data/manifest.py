@@ -315,7 +315,7 @@ def _read_row(folder: Path, row: dict[str, str], grouping: str | None, drawn: Ma
     sequences = {c.removeprefix(_SEQUENCE): folder / t for c, t in cells.items() if c.startswith(_SEQUENCE) and t}
     name = cells.get("path") or next((t for c, t in cells.items() if c.startswith(_SEQUENCE) and t), "")
     name = name or f"images/{_whole_number('number', cells.get('number', '')):04d}.jpg"
-    if (folder / name).is_dir():
+    if (folder / name).is_dir() and not sequences:
         raise DataError(f"{name} is a folder; give each file a row")
     if not cells["label"]:
         raise DataError("the label is missing")

@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from tumorlens.card import Calibration, HeatMapRule, WeightsCard
 from tumorlens.classifier import Classifier
+from tumorlens.data.augment import without_some
 from tumorlens.data.counterfactuals import make_twins
 from tumorlens.data.loader import Slices
 from tumorlens.evaluation.calibration import COVERAGE, Scaling, fit_set_thresholds
@@ -30,6 +32,8 @@ from tumorlens.model.gate import ACCEPTED, Gate, measure_checks
 from tumorlens.strangeness import Kind
 
 HeldFrom = Literal["validation", "out-of-fold"]
+
+_MISSING = 0.25  # how often each of several sequences is, where the gate learns and is measured; as in training
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +66,7 @@ class HeldOut:
 
 def learn_gate(classifier: Classifier, slices: Slices, training: NDArray[np.intp]) -> Gate:
     """The gate of a network, without a limit, from the scans that trained it."""
-    images = slices.images[training]
+    images = _as_they_come(classifier, slices.images[training])
     return Gate.learn(images, classifier.pool(images))
 
 
@@ -72,6 +76,7 @@ def hold_out(classifier: Classifier, gate: Gate, slices: Slices, held: NDArray[n
     `gate` is the network's own, without a limit; `held` are the slices that trained it not.
     """
     images = slices.images[held]
+    seen = _as_they_come(classifier, images)
     scaling = Scaling.of_card(classifier.card)
     twins = _twins(classifier, slices.pick(held))
     method = classifier.heat_map.method
@@ -81,10 +86,20 @@ def hold_out(classifier: Classifier, gate: Gate, slices: Slices, held: NDArray[n
         twins=scaling.undo(classifier.probabilities(twins))
         if len(twins)
         else np.empty((0, len(classifier.card.classes))),
-        distances=gate.distances(images, classifier.pool(images)),
-        checks=measure_checks(images),
+        distances=gate.distances(seen, classifier.pool(seen)),
+        checks=measure_checks(seen),
         curves=threshold_curves(classifier, slices, held, methods=[method], baselines=False)[:, 0],
     )
+
+
+def _as_they_come(classifier: Classifier, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scans as people will give them: of several sequences some may be missing, and that alone is not strange."""
+    if len(classifier.preprocessing.sequences) < 2:
+        return images
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        lacking: NDArray[np.float32] = without_some(torch.from_numpy(images), _MISSING).numpy()
+    return lacking
 
 
 def _twins(classifier: Classifier, part: Slices) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ from typing import get_args
 from tumorlens.errors import ConfigError, InputError
 from tumorlens.formats.checks import check_scans
 from tumorlens.formats.nifti import Axis
-from tumorlens.formats.registered import read_registered
+from tumorlens.formats.registered import join_sources, read_registered
 from tumorlens.formats.sources import Source, find_sources, reader_of
 from tumorlens.scan import Scan
 
@@ -31,6 +31,7 @@ __all__ = [
     "Source",
     "find_sources",
     "iter_scans",
+    "join_sources",
     "read_frame",
     "read_registered",
     "read_scans",
@@ -118,6 +119,9 @@ def read_source(source: Source, *, axis: Axis = "axial", keep: bool = False) -> 
 def _read(source: Source, axis: Axis, keep: bool = False) -> Iterator[Scan]:
     if source.error:
         raise source.error
+    if source.sequences:
+        yield from read_registered(source.sequences, axis=axis, keep=keep)
+        return
     yield from check_scans(source.path, reader_of(source.path).read(source.path, axis, keep))
 
 

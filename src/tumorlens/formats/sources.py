@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import Protocol
 
@@ -58,10 +58,12 @@ class Source:
     Attributes:
         path: The file, or the folder or missing path that gave nothing, as the caller named it.
         error: Why there is nothing to read, if that is known already.
+        sequences: Files of several sequences of one patient, by their names, to be read as one; `path` is the first.
     """
 
     path: str
     error: InputError | None = None
+    sequences: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
 
 def reader_of(path: str) -> FormatReader:

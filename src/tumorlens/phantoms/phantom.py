@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from contourpy import contour_generator
@@ -51,9 +51,9 @@ class Phantom:
 
     Attributes:
         scan: The slice: (size, size) float32 in [0, 1], with spacing in mm, patient and series, and a source that
-            begins with "synthetic/".
+            begins with "synthetic/"; with what other sequences show there, if they were asked for.
         outline: The tumour's outline; None exactly if the class is the one where nothing is found.
-        contrast: "t1", "t1c" (T1 after contrast agent), "t2" or "flair".
+        contrast: "t1", "t1c" (T1 after contrast agent), "t2" or "flair"; of several, the first.
         position: Where the slice crosses the patient's axis, in mm: to the top for axial, to the front for coronal,
             to the patient's right for sagittal slices.
     """
@@ -73,20 +73,22 @@ def make_phantoms(
     seed: int = 0,
     slices_per_series: int = 4,
     labels: Sequence[str] | None = None,
+    sequences: Sequence[str] = (),
 ) -> Iterator[Phantom]:
     """Makes slices, the classes in turn, so that any prefix is balanced to within one slice.
 
     Phantom i of a seed is the same for every count. Its anatomy, lesion and place are the same for every size.
 
     Pictures are of `size` by `size` pixels, at least 32; another seed, other patients. Patients have one or two series
-    of `slices_per_series` neighbouring slices. `labels` are keys of `BRAIN_TUMORS`; None makes all of them.
+    of `slices_per_series` neighbouring slices. `labels` are keys of `BRAIN_TUMORS`; None makes all of them. `sequences`
+    of `CONTRASTS` are drawn of every slice, as `Scan.sequences`; without any, each series has a contrast of its own.
 
     Raises:
         ConfigError: If a setting is out of range, or a label unknown.
         MissingExtra: If nilearn is not installed.
     """
-    kinds = _check(count, size, slices_per_series, labels)
-    options = {"size": size, "seed": seed, "slices_per_series": slices_per_series}
+    kinds = _check(count, size, slices_per_series, labels, sequences)
+    options = {"size": size, "seed": seed, "slices_per_series": slices_per_series, "sequences": tuple(sequences)}
 
     def in_turn() -> Iterator[Phantom]:
         for first in itertools.count(0, len(kinds)):
@@ -103,6 +105,7 @@ def make_patient(
     seed: int = 0,
     slices_per_series: int = 4,
     labels: Sequence[str] | None = None,
+    sequences: Sequence[str] = (),
 ) -> Iterator[Phantom]:
     """Makes the slices of one patient; workers share a data set by sharing its patients' numbers.
 
@@ -116,14 +119,14 @@ def make_patient(
         ConfigError: If a setting is out of range, or a label unknown.
         MissingExtra: If nilearn is not installed.
     """
-    kinds = _check(number, size, slices_per_series, labels)
+    kinds = _check(number, size, slices_per_series, labels, sequences)
     patient = _Patient(number, seed, kinds[number % len(kinds)])
     rng = np.random.default_rng([seed, number, 1])
     # Axial pictures are the commonest. The first plane is drawn so, the second is one of the others.
     planes = rng.choice(PLANES, 3, replace=False, p=[0.46, 0.27, 0.27])
     # One or two series, the same for all classes of a round, so that classes stay balanced.
     for plane in planes[: 1 + number // len(kinds) % 2]:
-        yield from patient.series(str(plane), size, slices_per_series)
+        yield from patient.series(str(plane), size, slices_per_series, sequences)
 
 
 def make_study(
@@ -155,12 +158,16 @@ def make_study(
     return _Patient(number, seed, label).study(plane, contrast, size, slices)
 
 
-def _check(count: int, size: int, slices: int, labels: Sequence[str] | None) -> tuple[str, ...]:
+def _check(
+    count: int, size: int, slices: int, labels: Sequence[str] | None, sequences: Sequence[str] = ()
+) -> tuple[str, ...]:
     if count < 0 or size < 32 or slices < 1:
         raise ConfigError("phantoms need a count or number of at least 0, a size of at least 32, and some slices")
     kinds = BRAIN_TUMORS.keys if labels is None else tuple(labels)
     if not kinds or not set(kinds) <= set(BRAIN_TUMORS.keys):
         raise ConfigError(f"phantoms have labels of {', '.join(BRAIN_TUMORS.keys)}, not {kinds}")
+    if not set(sequences) <= set(CONTRASTS) or len(set(sequences)) < len(sequences):
+        raise ConfigError(f"phantoms have sequences of {', '.join(CONTRASTS)}, each once, not {', '.join(sequences)}")
     return kinds
 
 
@@ -187,16 +194,27 @@ class _Patient:
         self.place = self.anatomy.from_head(grown.centre)
         self.radius = float(grown.balls[0, 3])
 
-    def series(self, plane: str, size: int, slices: int) -> Iterator[Phantom]:
+    def series(self, plane: str, size: int, slices: int, sequences: Sequence[str] = ()) -> Iterator[Phantom]:
         """Neighbouring slices through the lesion, or through the place where one might be."""
         rng = np.random.default_rng([*self.seeds, 2, PLANES.index(plane)])
         contrast = str(rng.choice(CONTRASTS, p=[0.1, 0.7, 0.1, 0.1]))
-        scanner = Scanner.draw(plane, contrast, rng)
+        scanner = Scanner.draw(plane, sequences[0] if sequences else contrast, rng)
         gap = rng.uniform(3, 6)
         room = 1.5 * np.sqrt(max(self.radius**2 - _SMALLEST / np.pi, 1)) / max(slices - 1, 1)
         offsets = (np.arange(slices) - (slices - 1) / 2) * min(gap, room) + rng.uniform(-1, 1)
         for i, offset in enumerate(offsets):
-            yield self._slice(scanner, i, float(offset), size)
+            phantom = self._slice(scanner, i, float(offset), size)
+            yield self._in_sequences(phantom, scanner, i, sequences[1:]) if sequences else phantom
+
+    def _in_sequences(self, phantom: Phantom, scanner: Scanner, index: int, others: Sequence[str]) -> Phantom:
+        """A slice with what other sequences show there. What moves between two of them is noise alone."""
+        shown, size = {scanner.contrast: phantom.scan.grey}, phantom.scan.height
+        for contrast in others:
+            place = [PLANES.index(scanner.plane), CONTRASTS.index(contrast)]
+            other = scanner.also(contrast, np.random.default_rng([*self.seeds, 5, *place]))
+            image, _ = cut(self.head, self.anatomy, self.lesion, other, phantom.position, size)
+            shown[contrast] = expose(image, other, np.random.default_rng([*self.seeds, 6, *place, index]))
+        return replace(phantom, scan=replace(phantom.scan, sequences=shown))
 
     def study(self, plane: str, contrast: str, size: int, slices: int) -> list[Phantom]:
         """Slices over the whole head."""

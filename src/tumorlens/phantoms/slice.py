@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -110,6 +110,12 @@ class Scanner:
             gamma=float(rng.uniform(0.85, 1.2)),
             shading=shading.astype(np.float32),
         )
+
+    def also(self, contrast: str, rng: np.random.Generator) -> Scanner:
+        """The same pictures of the same patient, who has not moved, in another contrast."""
+        table = grey_values(contrast, rng) * np.float32(rng.uniform(0.85, 1.1))
+        noise, gamma = float(rng.uniform(0.006, 0.028)), float(rng.uniform(0.85, 1.2))
+        return replace(self, contrast=contrast, table=table, noise=noise, gamma=gamma)
 
 
 def cut(

@@ -2,10 +2,11 @@
 
 from tumorlens.slides import map_slide
 
-summary = map_slide("slide.svs", Classifier.load("runs/tiles"), Path("out"))  # a picture, a table, GeoJSON
+found = map_slide("slide.svs", Classifier.load("runs/tiles"), Path("out"))  # a picture, a table, GeoJSON
+found.summary
 """
 
-from tumorlens.slides.mapping import SlideSummary, map_slide
-from tumorlens.slides.slide import Slide
+from tumorlens.slides.mapping import SlideMap, SlideSummary, map_slide
+from tumorlens.slides.slide import Slide, is_slide
 
-__all__ = ["Slide", "SlideSummary", "map_slide"]
+__all__ = ["Slide", "SlideMap", "SlideSummary", "is_slide", "map_slide"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +21,14 @@ from tumorlens.errors import ConfigError, NotAScan
 from tumorlens.files import writing_folder
 from tumorlens.finding import Finding, WeightsId
 from tumorlens.overlay import colour
+from tumorlens.scan import Scan
 from tumorlens.slides.slide import Slide, Tile
 
 FIELD = 112.0
 """Microns along a tile's sides: 224 pixels at 20×."""
 
 _BATCH = 64
+_READERS = 2  # OpenSlide decodes without the interpreter's lock
 _OPACITY = 0.6
 _UNKNOWN = "unknown"
 
@@ -53,6 +57,44 @@ class SlideSummary(BaseModel, frozen=True):
     probabilities: dict[str, float]
 
 
+@dataclass(frozen=True, eq=False)
+class SlideMap:
+    """A mapped slide.
+
+    Attributes:
+        overview: The slide, (h, w, 3).
+        tiles: Its tiles with tissue.
+        probabilities: (tiles, classes) of each, NaN of unknown ones.
+        keys: The classes' keys.
+    """
+
+    summary: SlideSummary
+    overview: NDArray[np.uint8]
+    tiles: list[Tile]
+    probabilities: NDArray[np.float32]
+    keys: tuple[str, ...]
+
+    def heat(self, key: str) -> NDArray[np.float32]:
+        """The probability of a class over the overview, (h, w) in [0, 1]; 0 where no tissue is known."""
+        heat = np.zeros(self.overview.shape[:2], np.float32)
+        for tile, value in zip(self.tiles, np.nan_to_num(self.probabilities[:, self.keys.index(key)]), strict=True):
+            heat[self._square(tile)] = value
+        return heat
+
+    def overlay(self, key: str) -> NDArray[np.uint8]:
+        """The overview with the probability of a class in colours over every known tile, (h, w, 3)."""
+        picture, heat = self.overview.astype(np.float32), self.heat(key)
+        alpha = _OPACITY * np.sqrt(heat)[..., None]
+        return ((1 - alpha) * picture + alpha * colour(heat)).round().astype(np.uint8)
+
+    def _square(self, tile: Tile) -> tuple[slice, slice]:
+        shrunk = self.summary.width / self.overview.shape[1]
+        ends = (round(tile.top / shrunk), round((tile.top + tile.side) / shrunk))
+        sides = (round(tile.left / shrunk), round((tile.left + tile.side) / shrunk))
+        top, left = ends[0], sides[0]
+        return slice(top, max(top + 1, ends[1])), slice(left, max(left + 1, sides[1]))
+
+
 def map_slide(
     path: str,
     classifier: Classifier,
@@ -62,7 +104,7 @@ def map_slide(
     microns: float | None = None,
     target: str | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> SlideSummary:
+) -> SlideMap:
     """Reads a slide tile by tile, and writes overlay.png, tiles.csv, tiles.geojson and summary.json into a new folder.
 
     Args:
@@ -97,8 +139,6 @@ def map_slide(
             found = _write_tiles(slide, classifier, tiles, temporary, progress)
             labels = _count(found, keys)
             shown = target or max((c.key for c in card.classes if not c.nothing), key=lambda key: labels[key])
-            picture = _overlay(slide, tiles, found[:, keys.index(shown)])
-            Image.fromarray(picture).save(temporary / "overlay.png")
             summary = SlideSummary(
                 source=Path(path).name,
                 weights=classifier.weights,
@@ -111,8 +151,10 @@ def map_slide(
                 shown=shown,
                 probabilities=dict(zip(keys, _means(found), strict=True)),
             )
+            mapped = SlideMap(summary, slide.overview, tiles, found, keys)
+            Image.fromarray(mapped.overlay(shown)).save(temporary / "overlay.png")
             (temporary / "summary.json").write_text(summary.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    return summary
+    return mapped
 
 
 def _count(found: NDArray[np.float32], keys: tuple[str, ...]) -> Counter[str]:
@@ -126,6 +168,25 @@ def _means(found: NDArray[np.float32]) -> list[float]:
     return means
 
 
+def _scans(slide: Slide, tiles: list[Tile], size: int) -> Iterator[tuple[list[Tile], list[Scan]]]:
+    """Tiles with their scans, a batch after another; the next batch is read while one is computed."""
+    batches = [tiles[start : start + _BATCH] for start in range(0, len(tiles), _BATCH)]
+    with ThreadPoolExecutor(_READERS) as pool:
+
+        def read(number: int) -> list[Future[Scan]]:
+            numbered = enumerate(batches[number] if number < len(batches) else (), number * _BATCH)
+            return [pool.submit(slide.scan, tile, size, place) for place, tile in numbered]
+
+        ahead = read(0)
+        for number, batch in enumerate(batches):
+            now, ahead = ahead, read(number + 1)
+            try:
+                yield batch, [one.result() for one in now]
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
 def _write_tiles(
     slide: Slide, classifier: Classifier, tiles: list[Tile], folder: Path, progress: Callable[[int, int], None]
 ) -> NDArray[np.float32]:
@@ -133,6 +194,8 @@ def _write_tiles(
     card, size = classifier.card, classifier.preprocessing.size
     keys = card.classes.keys
     found = np.full((len(tiles), len(keys)), np.nan, np.float32)
+    done = 0
+    progress(done, len(tiles))
     with (
         (folder / "tiles.csv").open("w", newline="", encoding="utf-8") as table,
         (folder / "tiles.geojson").open("w", encoding="ascii") as features,
@@ -140,15 +203,14 @@ def _write_tiles(
         rows = csv.writer(table)
         rows.writerow(["left", "top", "side", "tissue", "label", *keys, "reason"])
         features.write('{"type": "FeatureCollection", "features": [\n')
-        for start in range(0, len(tiles), _BATCH):
-            batch = tiles[start : start + _BATCH]
-            scans = [slide.scan(tile, size, start + i) for i, tile in enumerate(batch)]
-            for i, (tile, finding) in enumerate(zip(batch, classifier.find(scans, explain=False), strict=True), start):
+        for batch, scans in _scans(slide, tiles, size):
+            for tile, finding in zip(batch, classifier.find(scans, explain=False), strict=True):
                 if not finding.unknown:
-                    found[i] = [finding.probabilities[key] for key in keys]
+                    found[done] = [finding.probabilities[key] for key in keys]
                 rows.writerow(_row(tile, finding, keys))
-                features.write((",\n" if i else "") + json.dumps(_feature(tile, finding, card)))
-            progress(start + len(batch), len(tiles))
+                features.write((",\n" if done else "") + json.dumps(_feature(tile, finding, card, slide.corner)))
+                done += 1
+            progress(done, len(tiles))
         features.write("\n]}\n")
     return found
 
@@ -159,15 +221,19 @@ def _row(tile: Tile, finding: Finding, keys: tuple[str, ...]) -> list[object]:
     return [tile.left, tile.top, tile.side, f"{tile.tissue:.3f}", label, *shares, finding.reason]
 
 
-def _feature(tile: Tile, finding: Finding, card: WeightsCard) -> dict[str, object]:
-    """A tile as QuPath reads a detection: a square with its class and its probabilities."""
-    left, top, right, bottom = tile.left, tile.top, tile.left + tile.side, tile.top + tile.side
+def _feature(tile: Tile, finding: Finding, card: WeightsCard, corner: tuple[int, int]) -> dict[str, object]:
+    """A tile as QuPath has one: a square with its class and its probabilities, counted from the scanned part's corner.
+
+    As written by its PathObjectTypeAdapters since version 0.4.
+    """
+    left, top = tile.left - corner[0], tile.top - corner[1]
+    right, bottom = left + tile.side, top + tile.side
     corners = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
     return {
         "type": "Feature",
         "geometry": {"type": "Polygon", "coordinates": [corners]},
         "properties": {
-            "objectType": "detection",
+            "objectType": "tile",
             "classification": {"name": finding.label or _UNKNOWN, "color": _shade(finding.label, card.classes.keys)},
             "measurements": {key: round(value, 4) for key, value in finding.probabilities.items()},
         },
@@ -181,18 +247,3 @@ def _shade(label: str | None, keys: tuple[str, ...]) -> list[int]:
     place = 0.25 + 0.7 * keys.index(label) / max(1, len(keys) - 1)
     shade: list[int] = colour(np.array([[place]], np.float32))[0, 0].tolist()
     return shade
-
-
-def _overlay(slide: Slide, tiles: list[Tile], values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The overview with the probability of a class over every known tile, (h, w, 3)."""
-    picture = slide.overview.astype(np.float32)
-    shrunk = slide.width / picture.shape[1]
-    shades = colour(np.nan_to_num(values)[None])[0]
-    for tile, value, shade in zip(tiles, values.tolist(), shades, strict=True):
-        if np.isnan(value):
-            continue
-        top, left = round(tile.top / shrunk), round(tile.left / shrunk)
-        bottom, right = (max(1 + a, round((b + tile.side) / shrunk)) for a, b in ((top, tile.top), (left, tile.left)))
-        alpha = _OPACITY * value**0.5
-        picture[top:bottom, left:right] = (1 - alpha) * picture[top:bottom, left:right] + alpha * shade
-    return picture.round().astype(np.uint8)

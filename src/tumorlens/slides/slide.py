@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tumorlens.errors import ConfigError, UnreadableFile, UnsupportedFile, needs_extra
+from tumorlens.errors import ConfigError, InputError, UnreadableFile, UnsupportedFile, needs_extra
+from tumorlens.limits import MB, PIXELS
 from tumorlens.scan import Scan
 
 if TYPE_CHECKING:
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
 OVERVIEW = 2048
 """Pixels along the longer side of the overview, at most."""
 
+PANE = 256
+"""Pixels along the sides of a square that a viewer asks for."""
+
 _BLOCK = 2048  # pixels of a level along the sides of what is read at once
+_CACHE = 256 * MB  # of decoded blocks: two rows of a wide slide's, so that none is decoded for every row of tiles anew
+_UNEVEN = 0.02  # share by which a level's proportions may differ from the slide's, beyond a pixel
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MICRONS = (0.05, 20.0)  # a pixel: what no microscope has is a mistake in the file
 _LEAST_SATURATION = 0.05  # of tissue; glass has less, whatever its brightness
 _BINS = 256
@@ -71,9 +78,13 @@ class Slide:
             raise UnsupportedFile(path, "it is no whole slide that OpenSlide reads", remedy) from error
         except openslide.OpenSlideError as error:
             raise self._broken() from error
+        self._slide.set_cache(openslide.OpenSlideCache(_CACHE))
         try:
+            self._check_levels()
+            left, top = (_number(self._slide.properties.get(f"openslide.bounds-{axis}")) for axis in "xy")
+            self._corner = round(left), round(top)
             self.microns = microns or self._microns()
-        except UnsupportedFile:
+        except InputError:
             self.close()
             raise
 
@@ -99,6 +110,36 @@ class Slide:
         """Pixels down, at the finest level."""
         return int(self._slide.dimensions[1])
 
+    @property
+    def corner(self) -> tuple[int, int]:
+        """Left and top of the part that was scanned, where the file names one; QuPath counts its pixels from there."""
+        return self._corner
+
+    @property
+    def shrunk(self) -> float:
+        """Pixels of the slide along a pixel of the overview."""
+        return max(1.0, max(self.width, self.height) / OVERVIEW)
+
+    @property
+    def zooms(self) -> int:
+        """How often a slide may be halved and still show more than its overview."""
+        return max(0, math.ceil(math.log2(self.shrunk)) - 1)
+
+    def pane(self, zoom: int, column: int, row: int) -> NDArray[np.uint8]:
+        """A square of the slide as a viewer shows it, halved `zoom` times: (h, w, 3), at most `PANE` along its sides.
+
+        Raises:
+            ConfigError: If it lies off the slide.
+            UnreadableFile: If the pyramid is broken there.
+        """
+        side = PANE << max(0, min(zoom, self.zooms))
+        left, top = column * side, row * side
+        if not (0 <= zoom <= self.zooms and 0 <= left < self.width and 0 <= top < self.height):
+            raise ConfigError(f"no square {column}, {row} at zoom {zoom}; the slide ends before")
+        width, height = min(side, self.width - left), min(side, self.height - top)
+        size = max(1, round(width / (1 << zoom))), max(1, round(height / (1 << zoom)))
+        return self._read((left, top, width, height), size, 1 << zoom)
+
     @cached_property
     def overview(self) -> NDArray[np.uint8]:
         """The whole slide, (h, w, 3), its longer side `OVERVIEW` pixels or the slide's own; what is no slide is white.
@@ -106,7 +147,7 @@ class Slide:
         Raises:
             UnreadableFile: If a level of the pyramid is broken.
         """
-        shrunk = max(1.0, max(self.width, self.height) / OVERVIEW)
+        shrunk = self.shrunk
         width, height = (max(1, round(side / shrunk)) for side in (self.width, self.height))
         picture = np.empty((height, width, 3), np.uint8)
         level = self._slide.get_best_level_for_downsample(shrunk)
@@ -115,7 +156,7 @@ class Slide:
             for left in range(0, width, step):
                 down, across = min(step, height - top), min(step, width - left)
                 box = (left * shrunk, top * shrunk, across * shrunk, down * shrunk)
-                picture[top : top + down, left : left + across] = self._read(box, (across, down), level)
+                picture[top : top + down, left : left + across] = self._read(box, (across, down), shrunk)
         return picture
 
     @cached_property
@@ -147,21 +188,22 @@ class Slide:
         Raises:
             UnreadableFile: If the pyramid is broken there.
         """
-        level = self._slide.get_best_level_for_downsample(max(1.0, tile.side / pixels))
-        picture = self._read((tile.left, tile.top, tile.side, tile.side), (pixels, pixels), level)
+        picture = self._read((tile.left, tile.top, tile.side, tile.side), (pixels, pixels), tile.side / pixels)
         return Scan(picture.astype(np.float32) / np.float32(255), self.path, number, modality="SM")
 
-    def _read(self, box: tuple[float, float, float, float], size: tuple[int, int], level: int) -> NDArray[np.uint8]:
+    def _read(self, box: tuple[float, float, float, float], size: tuple[int, int], shrunk: float) -> NDArray[np.uint8]:
         """A part of the slide at a size, (h, w, 3); what is no slide is white.
 
-        `box` is left, top, width and height in pixels of the finest level, `size` width and height of the result.
+        `box` is left, top, width and height in pixels of the finest level, `size` width and height of the result, and
+        `shrunk` how much smaller its pixels make the slide: of the levels that are finer, the nearest is read.
         """
         import openslide
 
         left, top, width, height = box
-        finer = self._slide.level_downsamples[level]
-        region = max(1, round(width / finer)), max(1, round(height / finer))
-        try:
+        try:  # once it has failed, OpenSlide answers nothing more of the slide
+            level = self._slide.get_best_level_for_downsample(max(1.0, shrunk))
+            finer = self._slide.level_downsamples[level]
+            region = max(1, round(width / finer)), max(1, round(height / finer))
             read = self._slide.read_region((round(left), round(top)), level, region)
         except openslide.OpenSlideError as error:
             raise self._broken() from error
@@ -172,6 +214,16 @@ class Slide:
     def _broken(self) -> UnreadableFile:
         return UnreadableFile(self.path, "the slide's pyramid is broken", "export it from the scanner again")
 
+    def _check_levels(self) -> None:
+        """Refuses a pyramid whose levels cannot show the same slide."""
+        for number, (width, height) in enumerate(self._slide.level_dimensions):
+            finer = self.width / width
+            if abs(self.height / finer - height) > 1 + _UNEVEN * height:
+                problem = (
+                    f"its level {number} has {width} × {height} pixels, and the slide {self.width} × {self.height}"
+                )
+                raise UnreadableFile(self.path, problem, "export it from the scanner again")
+
     def _microns(self) -> float:
         """Microns a pixel, by what the file says of its pixels or of the objective."""
         properties = self._slide.properties
@@ -180,10 +232,33 @@ class Slide:
         microns = (across + down) / 2 if across and down else 10 / power if power else 0.0
         if not _MICRONS[0] <= microns <= _MICRONS[1]:
             problem = f"it says {microns:g} microns a pixel" if microns else "it does not say its magnification"
-            raise UnsupportedFile(self.path, problem, "give the microns a pixel (--microns 0.25 is usual at 40×)")
+            remedy = "give the microns a pixel, 0.25 is usual at 40× (tumorlens slide --microns)"
+            raise UnsupportedFile(self.path, problem, remedy)
         if across and down and not 0.8 < across / down < 1.25:
-            raise UnsupportedFile(self.path, "its pixels are not square", "give the microns a pixel (--microns)")
+            raise UnsupportedFile(self.path, "its pixels are not square", "resample it to square ones")
         return microns
+
+
+def is_slide(path: str) -> bool:
+    """Whether a TIFF is a whole slide: OpenSlide reads it, and it is a pyramid or larger than a picture may be.
+
+    False for other files, and where OpenSlide is not installed.
+    """
+    with open(path, "rb") as file:  # noqa: PTH123
+        if file.read(4) not in _TIFF:
+            return False
+    try:
+        import openslide
+    except ModuleNotFoundError:
+        return False
+    try:
+        if openslide.OpenSlide.detect_format(path) is None:
+            return False
+        with openslide.OpenSlide(path) as slide:
+            width, height = slide.dimensions
+            return slide.level_count > 1 or width * height > PIXELS
+    except openslide.OpenSlideError:
+        return False
 
 
 def _range(first: float, last: float, count: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from tumorlens.errors import AnalysisFailed
 from tumorlens.web.audit import Audit
 from tumorlens.web.exchange import Exchange
-from tumorlens.web.messages import Done, ReadCase, Reply, Rules
+from tumorlens.web.messages import Done, ReadCase, Reply, Rules, TilesRead
 from tumorlens.web.metrics import Metrics
 from tumorlens.web.pool import Pool
 from tumorlens.web.settings import Settings
@@ -173,11 +173,15 @@ class Desk:
         store = self._store
         held: list[Reply] = []
         begun, last = False, 0.0
+        case: Case | None = None
         async with contextlib.aclosing(self._pool.ask(command, seconds, quick=quick)) as messages:
             async for message in messages:
                 if not begun:
                     begun = True
-                    self.announce(await self._in_thread(store.begin, case_id))
+                    self.announce(case := await self._in_thread(store.begin, case_id))
+                if isinstance(message, TilesRead):
+                    self.announce(case, tiles=message.done, of=message.total)
+                    continue
                 held.append(message)
                 # The first finding is shown at once, the others a few times a second.
                 if isinstance(message, Done) or len(held) >= _HELD or time.monotonic() - last > 0.3:

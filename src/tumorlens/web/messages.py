@@ -72,6 +72,16 @@ class ReadCase(Message):
     given: bool = False
 
 
+class ReadPane(Message):
+    """Show a square of a whole slide, as `Slide.pane` takes it; it comes as JPEG in the document of `Done`."""
+
+    kind: Literal["pane"] = "pane"
+    path: Path
+    zoom: int
+    column: int
+    row: int
+
+
 class ValuesView(BaseModel):
     """What the numbers behind a picture mean: of their steps, 0 is `low` and 65,535 is `high`.
 
@@ -92,6 +102,32 @@ class ValuesView(BaseModel):
     inverted: bool
     tissue: tuple[float, float, float, float] | None = None
     unit: str = ""
+
+
+class SlideView(BaseModel):
+    """A whole slide, which a slice's picture is the overview of.
+
+    Attributes:
+        file: Its name in the case's folder of files.
+        width: Pixels across, at the finest level.
+        height: Pixels down.
+        microns: A pixel.
+        field: Microns along the sides of the tiles that were read.
+        tiles: Tiles with tissue.
+        labels: How many of them were given each class; "unknown" are those unlike the training's.
+        pane: Pixels along the sides of a square that may be asked for.
+        zooms: How often it may be halved; the overview shows what is smaller.
+    """
+
+    file: str
+    width: int
+    height: int
+    microns: float
+    field: float
+    tiles: int
+    labels: dict[str, int]
+    pane: int
+    zooms: int
 
 
 class SliceContent(BaseModel):
@@ -115,6 +151,7 @@ class SliceContent(BaseModel):
             was found.
         evidence: Whether there is any, by the same classes.
         handed: Its number in the study that a node handed over, where the case is such a one.
+        slide: Of a whole slide, what there is to zoom into; it has no regions, and its heat is its tiles' probability.
     """
 
     number: int
@@ -133,12 +170,21 @@ class SliceContent(BaseModel):
     regions: dict[str, Region | None]
     evidence: dict[str, bool]
     handed: int | None = None
+    slide: SlideView | None = None
 
 
 class Total(Message):
     """How many files a case has."""
 
     kind: Literal["total"] = "total"
+    total: int
+
+
+class TilesRead(Message):
+    """How far a whole slide is."""
+
+    kind: Literal["tiles"] = "tiles"
+    done: int
     total: int
 
 
@@ -172,9 +218,9 @@ class Done(Message):
     document: dict[str, Any] | None = None
 
 
-Reply = Total | FileFailed | SliceRead | StudyGiven | Done | Failed
+Reply = Total | TilesRead | FileFailed | SliceRead | StudyGiven | Done | Failed
 
-COMMANDS: TypeAdapter[Start | FindInFile | ReadCase] = TypeAdapter(
-    Annotated[Start | FindInFile | ReadCase, Field(discriminator="kind")]
+COMMANDS: TypeAdapter[Start | FindInFile | ReadCase | ReadPane] = TypeAdapter(
+    Annotated[Start | FindInFile | ReadCase | ReadPane, Field(discriminator="kind")]
 )
 REPLIES: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="kind")])

@@ -17,6 +17,7 @@ from tumorlens.web.accounts import Reader
 from tumorlens.web.manual import operations
 from tumorlens.web.papers import POLICY
 from tumorlens.web.state import App, State, find_reader
+from tumorlens.web.tables import DONE, FAILED
 
 HERE = Path(__file__).parent
 router = APIRouter(include_in_schema=False)
@@ -77,11 +78,15 @@ def paper(name: str, request: Request, parts: App, reader: SomeReader) -> Respon
 
 @router.get("/cases/{case_id}")
 def case(case_id: str, request: Request, parts: App, reader: SomeReader) -> Response:
-    """A case."""
+    """A case. Of tissue, it opens as slides until it shows that its files are tiles."""
     row = parts.store.get(case_id) if reader else None
     if reader and row is None:
         return _page("missing.html", parts, reader, request, status=404)
-    return _page("case.html", parts, reader, request, case=row)
+    name = "case.html"
+    if row is not None and parts.card.preprocessing.in_colour:
+        coming = not row.slices and row.status not in (DONE, FAILED)
+        name = "slide.html" if coming or parts.store.has_slides(row.id) else name
+    return _page(name, parts, reader, request, case=row)
 
 
 @router.get("/api")

@@ -11,16 +11,19 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from tumorlens.classifier import Classifier
+from tumorlens.errors import ConfigError, InputError
 from tumorlens.evidence import Evidence
 from tumorlens.finding import Finding
-from tumorlens.formats import Failure, find_sources, nifti, read_source
+from tumorlens.formats import Failure, find_sources, join_sources, nifti, read_source
 from tumorlens.place import SlicePlace, stand_in
 from tumorlens.processes import Message, parse
 from tumorlens.scan import Scan
+from tumorlens.slides import is_slide
 from tumorlens.web.arrival import Arrival, Arrived
 from tumorlens.web.given import Given
-from tumorlens.web.messages import FileFailed, ReadCase, SliceContent, SliceRead, Total
+from tumorlens.web.messages import FileFailed, ReadCase, SliceContent, SliceRead, SlideView, Total
 from tumorlens.web.pictures import SlicePictures
+from tumorlens.web.slides import read_slide
 
 Tell = Callable[[Message], None]
 
@@ -54,12 +57,18 @@ def read_case(order: ReadCase, classifier: Classifier, tell: Tell) -> None:
     names = {f.name: Arrived(file=f.name, name=_DICOM) for f in files.glob("*.dcm")} if given else _receive(order, tell)
     # Of an empty folder `find_sources` would give the folder itself, as a failure.
     sources = [s for s in find_sources(files) if s.path != str(files)]
+    if (wanted := classifier.preprocessing.sequences) and given is None:
+        came_as = {file: arrived.name for file, arrived in names.items()}
+        sources = join_sources(sources, wanted, lambda path: came_as.get(Path(path).name, path))
     tell(Total(total=len(sources)))
     case = _Case(order, names, tell, given)
     waiting: deque[Scan] = deque()
 
     def scans() -> Iterator[Scan]:
         for source in sources:
+            if is_slide(source.path):
+                case.add_slide(source.path, classifier)
+                continue
             for item in read_source(source, axis=order.axis, keep=True):
                 if isinstance(item, Failure):
                     case.refuse(item)
@@ -117,7 +126,19 @@ class _Case:
         arrived = self._names.get(Path(failure.source).name)
         self._tell(FileFailed(name=arrived.name if arrived else "file", error=failure.error))
 
-    def add(self, scan: Scan, finding: Finding, evidence: dict[str, Evidence]) -> None:
+    def add_slide(self, path: str, classifier: Classifier) -> None:
+        """Maps a whole slide, and tells of it as of a slice whose picture is the overview."""
+        folder = self._order.folder / "slides" / f"{self._number + 1:05d}"
+        try:
+            scan, finding, evidence, view = read_slide(path, folder, classifier, self._tell)
+        except InputError as error:
+            self.refuse(Failure.of(path, error))
+        except ConfigError as error:
+            self.refuse(Failure(path, str(error)))
+        else:
+            self.add(scan, finding, evidence, view)
+
+    def add(self, scan: Scan, finding: Finding, evidence: dict[str, Evidence], slide: SlideView | None = None) -> None:
         """Writes a slice's pictures, and tells of it."""
         arrived = self._names.get(Path(scan.source).name) or Arrived(file="", name="scan")
         handed = None if self._given is None else self._given.place(scan)
@@ -154,6 +175,7 @@ class _Case:
             regions={key: e.region for key, e in evidence.items()},
             evidence={key: bool(np.any(e.heatmap)) for key, e in evidence.items()},
             handed=handed,
+            slide=slide,
         )
         self._tell(SliceRead(content=content, place=place_of(scan, arrived.name)))
 

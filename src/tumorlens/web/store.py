@@ -246,6 +246,11 @@ class Store:
         with self.database.session() as session:
             return session.get(Slice, (case_id, number))
 
+    def has_slides(self, case_id: str) -> bool:
+        """Whether the first slice of a case is a whole slide."""
+        rows = self.database.all(_slices(case_id).limit(1))
+        return any(row.content.get("slide") for row in rows)
+
     def failures(self, case_id: str) -> list[FailedFile]:
         """Files that could not be read."""
         return self.database.all(select(FailedFile).where(FailedFile.case_id == case_id).order_by(col(FailedFile.id)))

@@ -11,15 +11,18 @@ import sys
 from typing import Any
 
 from tumorlens.classifier import Classifier
+from tumorlens.errors import UnsupportedFile
 from tumorlens.finding import SCHEMA, FailureRecord, FindingsDocument
-from tumorlens.formats import Failure, Source, read_source
+from tumorlens.formats import Failure, Source, join_sources, read_source
 from tumorlens.overlay import draw_heatmap, draw_overlay
 from tumorlens.picture import embedded
 from tumorlens.processes import Failed, Message, begin, limit_memory, parse
 from tumorlens.scan import Scan
+from tumorlens.slides import is_slide
 from tumorlens.study import SliceFinding, find_in_studies
-from tumorlens.web.messages import COMMANDS, Done, FindInFile, ReadCase, Start
+from tumorlens.web.messages import COMMANDS, Done, FindInFile, ReadCase, ReadPane, Start
 from tumorlens.web.reading import place_of, read_case
+from tumorlens.web.slides import read_pane
 
 AT_ONCE = 64
 """Slices of a file that is answered at once; more are a case."""
@@ -49,6 +52,8 @@ def main() -> None:
             if isinstance(command, ReadCase):
                 read_case(command, classifier, tell)
                 tell(Done())
+            elif isinstance(command, ReadPane):
+                tell(Done(document=read_pane(command)))
             else:
                 tell(Done(document=_find(command, classifier)))
         except Exception as error:  # noqa: BLE001 - whatever a file does to a library, the next one is answered
@@ -58,9 +63,12 @@ def main() -> None:
 def _find(command: FindInFile, classifier: Classifier) -> dict[str, Any]:
     """A file's findings as one document, as `tumorlens predict --json` gives it."""
     name = command.name
+    if is_slide(str(command.path)):
+        raise UnsupportedFile(name, "it is a whole slide, which takes its time", "send it as a case")
     scans: list[Scan] = []
     failures = []
-    for item in read_source(Source(str(command.path)), axis=command.axis):
+    (source,) = join_sources([Source(str(command.path))], classifier.preprocessing.sequences, lambda _path: name)
+    for item in read_source(source, axis=command.axis):
         if isinstance(item, Failure):
             failures.append(FailureRecord(source=name, error=item.error))
         elif len(scans) == AT_ONCE:

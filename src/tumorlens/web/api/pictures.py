@@ -1,7 +1,8 @@
-"""Pictures of slices and volumes."""
+"""Pictures of slices, volumes and whole slides."""
 
 from __future__ import annotations
 
+import base64
 import gzip
 from pathlib import Path as FilePath
 from typing import Annotated, Any
@@ -9,13 +10,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 from fastapi.responses import FileResponse
 
+from tumorlens.errors import AnalysisFailed
 from tumorlens.evidence import Region
 from tumorlens.web import volumes
 from tumorlens.web.api.views import errors
+from tumorlens.web.messages import Done, ReadPane, SlideView
 from tumorlens.web.pictures import png
 from tumorlens.web.series import SeriesView
+from tumorlens.web.slides import MAPS
 from tumorlens.web.state import App, ThisCase, ThisSlice
-from tumorlens.web.tables import Case
+from tumorlens.web.tables import Case, Slice
 
 router = APIRouter(tags=["pictures"], responses=errors(401, 404))
 _PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
@@ -97,6 +101,54 @@ def _volume(case: Case, place: int, parts: App, key: str | None) -> Response:
         raise HTTPException(404, "the picture is gone; the case may have been deleted") from error
     headers = {**_KEEP, "Content-Encoding": "gzip"}
     return Response(gzip.compress(content, 1), media_type="application/octet-stream", headers=headers)
+
+
+@router.get(
+    "/cases/{case_id}/slices/{number}/panes/{zoom}/{column}/{line}.jpg",
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {}}}, **errors(422, 429)},
+)
+async def pane(
+    slice_: ThisSlice,
+    parts: App,
+    zoom: Annotated[int, Path(ge=0, le=24)],
+    column: Annotated[int, Path(ge=0, le=2**24)],
+    line: Annotated[int, Path(ge=0, le=2**24)],
+) -> Response:
+    """A square of a whole slide, halved `zoom` times; columns and lines count from its left and top."""
+    limits, pool = parts.settings.limits, parts.pool
+    if pool.waiting >= limits.waiting:
+        raise HTTPException(429, "too many requests wait already; try again in a moment", {"Retry-After": "2"})
+    path = parts.store.folder_of(slice_.case_id) / "files" / _slide(slice_).file
+    document: dict[str, str] = {}
+    try:
+        command = ReadPane(path=path, zoom=zoom, column=column, row=line)
+        async for message in pool.ask(command, limits.finding_seconds, quick=True):
+            if isinstance(message, Done):
+                document = message.document or {}
+    except AnalysisFailed as error:
+        raise HTTPException(422, str(error)) from error
+    return Response(base64.b64decode(document["jpeg"]), media_type="image/jpeg", headers=_KEEP)
+
+
+@router.get("/cases/{case_id}/slices/{number}/map/{name}", response_class=FileResponse)
+def slide_map(slice_: ThisSlice, name: str, parts: App) -> FileResponse:
+    """A file of a whole slide's map: overlay.png, tiles.csv, summary.json, or tiles.geojson, which QuPath opens."""
+    _slide(slice_)
+    if name not in MAPS:
+        raise HTTPException(404, f"a slide's map has {', '.join(MAPS)}")
+    path = parts.store.folder_of(slice_.case_id) / "slides" / f"{slice_.number:05d}" / name
+    kinds = {".png": "image/png", ".csv": "text/csv", ".geojson": "application/geo+json", ".json": "application/json"}
+    answer = _file(path, kinds[path.suffix])
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
+
+
+def _slide(row: Slice) -> SlideView:
+    """What there is to zoom into, of a slice that is a whole slide."""
+    if not row.content.get("slide"):
+        raise HTTPException(404, "it is no whole slide")
+    return SlideView.model_validate(row.content["slide"])
 
 
 def _checked(label: str, parts: App) -> str:

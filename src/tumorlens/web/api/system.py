@@ -28,7 +28,10 @@ def weights(parts: App, _reader: AnyReader) -> WeightsCard:
 
 @router.get("/events", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
 async def events(parts: App, _reader: AnyReader) -> StreamingResponse:
-    """How cases stand, as it changes: server-sent events, each with `case`, `status`, `slices` and `total`."""
+    """How cases stand, as it changes: server-sent events, each with `case`, `status`, `slices` and `total`.
+
+    While a whole slide is read, `tiles` of `of` are done.
+    """
 
     async def stream() -> AsyncIterator[str]:
         yield "retry: 2000\n\n"
