@@ -9,6 +9,7 @@ python benchmarks/modalities.py leak runs/tiles/fold-0                  # tiles 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def folds(options: argparse.Namespace) -> None:
     parts = []
     for folder in sorted(options.runs.glob("fold-*")):
         if (run := Run.open(folder)).finished:
-            parts.append(_tested(run, load(read_manifests(run.data), run.config.preprocessing), "test"))
+            parts.append(_tested(run))
             _scores(folder.name.removeprefix("fold-"), parts[-1])
     _scores(
         f"{len(parts)} together",
@@ -103,7 +104,7 @@ def leak(options: argparse.Namespace) -> None:
     copies = np.array([g in trained for g in slices.groups])
     copies[split.train] = False
     head("tiles", "pictures", "accuracy", "macro F1", "macro AUC")
-    _scores("of spots that trained nothing", _tested(run, slices, "test"))
+    _scores("of spots that trained nothing", _tested(run))
     _scores("not trained on, of spots that were", _predict(run, slices.pick(np.flatnonzero(copies))))
     order = np.random.default_rng(0).permutation(len(slices))
     test, rest = order[: len(order) // 5], order[len(order) // 5 :]
@@ -111,10 +112,10 @@ def leak(options: argparse.Namespace) -> None:
     print(f"\nOf a random fifth of all {len(slices)} tiles, {known:.1%} show a spot of which another tile would train.")
 
 
-def _tested(run: Run, slices: Slices, part: str) -> Predictions:
-    split = run.read_split(slices)
-    assert split is not None
-    return _predict(run, slices.pick(split.parts[part]))
+def _tested(run: Run) -> Predictions:
+    manifest, parts = read_manifests(run.data), run.read_parts()
+    test = tuple(e for e in manifest.entries if parts.get(e.name) == "test")
+    return _predict(run, load(replace(manifest, entries=test), run.config.preprocessing))
 
 
 def _predict(run: Run, part: Slices) -> Predictions:

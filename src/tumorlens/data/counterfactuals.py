@@ -337,12 +337,13 @@ def _oddness(blends: Sequence[tuple[NDArray[np.uint8], float]], seam: _Seam) -> 
 
     What most heads alike have in a place is healthy; a lesion that nobody outlined, or another sequence, stands out.
     """
-    misfits = np.array([misfit for _, misfit in blends])
+    misfits: NDArray[np.float64] = np.array([misfit for _, misfit in blends])
     core = seam.share > 0.5
     if not blends or not core.any():
         return misfits
     patches = np.array([image[seam.box][core] for image, _ in blends], np.float64) / 255
-    return misfits + np.asarray(((patches - np.median(patches, 0)) ** 2).mean(1))
+    misfits += ((patches - np.median(patches, 0)) ** 2).mean(1)
+    return misfits
 
 
 def _flat(maps: NDArray[np.bool_]) -> NDArray[np.float32]:
