@@ -47,8 +47,8 @@ def write_phantoms(
         (folder / key).mkdir(parents=True, exist_ok=True)
     (folder / SYNTHETIC).write_text("Every picture in this folder is synthetic: drawn by a computer, of no patient.\n")
     entries = []
-    options = {"size": size, "seed": seed, "slices_per_series": _PER_SERIES, "sequences": tuple(sequences)}
-    for index, phantom in enumerate(make_phantoms(count, **options)):
+    phantoms = make_phantoms(count, size=size, seed=seed, slices_per_series=_PER_SERIES, sequences=tuple(sequences))
+    for index, phantom in enumerate(phantoms):
         name = f"{phantom.label}/{index:06d}-{phantom.plane}"
         files: dict[str, Path] = {}
         if sequences:
@@ -57,8 +57,15 @@ def write_phantoms(
         else:
             name = f"{name}-{phantom.contrast}.png"
             to_picture(phantom.scan.pixels).save(folder / name)
-        known = {"group": phantom.scan.patient, "outline": phantom.outline, "sequences": files}
-        entries.append(Entry(folder / name, name, phantom.label, **known))
+        entry = Entry(
+            folder / name,
+            name,
+            phantom.label,
+            group=phantom.scan.patient,
+            outline=phantom.outline,
+            sequences=files,
+        )
+        entries.append(entry)
         progress(index + 1, count)
     manifest = Manifest(tuple(entries), BRAIN_TUMORS, unit="patient", synthetic=True)
     manifest.write(folder / "manifest.csv")

@@ -88,11 +88,12 @@ def make_phantoms(
         MissingExtra: If nilearn is not installed.
     """
     kinds = _check(count, size, slices_per_series, labels, sequences)
-    options = {"size": size, "seed": seed, "slices_per_series": slices_per_series, "sequences": tuple(sequences)}
+    options = {"size": size, "seed": seed, "slices_per_series": slices_per_series}
+    drawn = tuple(sequences)
 
     def in_turn() -> Iterator[Phantom]:
         for first in itertools.count(0, len(kinds)):
-            patients = (make_patient(first + k, labels=kinds, **options) for k in range(len(kinds)))
+            patients = (make_patient(first + k, labels=kinds, sequences=drawn, **options) for k in range(len(kinds)))
             yield from itertools.chain.from_iterable(zip(*patients, strict=True))
 
     return itertools.islice(in_turn(), count)

@@ -37,6 +37,6 @@ def test_a_picture_without_its_margin_is_a_copy(made: Set, large: list[Image.Ima
 
 @pytest.mark.parametrize("plane", ["axial", "sagittal"])
 def test_neighbouring_slices_lie_over_each_other_worse(made: Set, tmp_path: Path, plane: str) -> None:
-    for slice_ in make_study(plane=plane, slices=40, size=160):  # type: ignore[arg-type]
+    for slice_ in make_study(plane=plane, slices=40, size=160):
         made.add(picture(slice_.scan.pixels).crop((3, 2, 158, 160)))
     assert audit(made.manifest(), tmp_path / "audit").groups == 0
