@@ -100,7 +100,7 @@ def leak(options: argparse.Namespace) -> None:
     slices = load(read_manifests(run.data), run.config.preprocessing)
     split = run.read_split(slices)
     assert split is not None
-    trained = set(slices.groups[split.train].tolist())
+    trained = {slices.groups[i] for i in split.train}
     copies = np.array([g in trained for g in slices.groups])
     copies[split.train] = False
     head("tiles", "pictures", "accuracy", "macro F1", "macro AUC")
@@ -108,7 +108,8 @@ def leak(options: argparse.Namespace) -> None:
     _scores("not trained on, of spots that were", _predict(run, slices.pick(np.flatnonzero(copies))))
     order = np.random.default_rng(0).permutation(len(slices))
     test, rest = order[: len(order) // 5], order[len(order) // 5 :]
-    known = np.isin(slices.groups[test], slices.groups[rest]).mean()
+    groups = np.array(slices.groups)
+    known = np.isin(groups[test], groups[rest]).mean()
     print(f"\nOf a random fifth of all {len(slices)} tiles, {known:.1%} show a spot of which another tile would train.")
 
 
@@ -125,7 +126,7 @@ def _predict(run: Run, part: Slices) -> Predictions:
         truth=part.labels,
         probabilities=classifier.probabilities(part.images, batch_size=32),
         names=[e.name for e in part.manifest.entries],
-        groups=part.groups,
+        groups=np.array(part.groups, str),
     )
 
 
