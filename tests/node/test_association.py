@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -66,9 +66,10 @@ def _last(connection: socket.socket) -> int:
         (_ECHO * 100, "sent requests without waiting for answers"),
         (data(3, 1, bytes(100_000)) * 25, "sent a message of more than 2,097,152 bytes"),
         (data(3, 0, bytes(100_000)) * 25, "sent a message of more than 2,097,152 bytes"),
-        (data(3, 3, os.urandom(60)), "sent a message that makes no sense"),
+        (data(3, 3, random.Random(0).randbytes(60)), "sent a message that makes no sense"),
         (data(99, 3, command(0x0001, _MR, data_set=True)) + data(99, 2, b"1"), "makes no sense"),
     ],
+    ids=["endless", "a byte more", "many requests", "long data set", "long command", "noise", "context unknown"],
 )
 def test_what_goes_too_far_is_aborted_in_a_line(
     start_node: StartNode, associate: Associate, caplog: pytest.LogCaptureFixture, content: bytes, reason: str
