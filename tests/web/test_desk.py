@@ -100,3 +100,23 @@ def test_who_stops_watching_leaves_nothing(make_settings: Callable[..., Settings
 
     asyncio.run(run())
     app.state.parts.store.database.close()
+
+
+def test_a_case_deleted_in_the_moment_it_is_finished_is_no_error(
+    page: Page, jpeg: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    case, store = page.new_case({"a.jpg": jpeg}), page.parts.store
+    study = store._study
+
+    def deleted(slices: object) -> object:
+        store.delete(case)
+        return study(slices)
+
+    monkeypatch.setattr(store, "_study", deleted)
+    page.post(f"/cases/{case}/start")
+    until = time.monotonic() + 60
+    while page.get(f"/cases/{case}").status_code != 404 or store.folder_of(case).exists():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    page.close()
+    assert not [record for record in caplog.records if record.exc_info]

@@ -10,6 +10,8 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeVar
 
+from sqlalchemy.orm.exc import StaleDataError
+
 from tumorlens.errors import AnalysisFailed
 from tumorlens.web.audit import Audit
 from tumorlens.web.exchange import Exchange
@@ -154,6 +156,8 @@ class Desk:
             break
         try:
             done = await self._in_thread(store.finish, case.id, error, retry)
+        except StaleDataError:  # deleted in this moment
+            done = None
         except Exception:
             log.exception("case could not be finished", extra={"case": case.id})
             return

@@ -94,7 +94,7 @@ class Store:
 
     def update(self, case_id: str, **changes: Any) -> Case | None:
         """Changes a case's columns."""
-        with self.database.session() as session:
+        with self.database.alone() as session:
             case = session.get(Case, case_id)
             if case is not None:
                 case.sqlmodel_update({"touched": time.time(), **changes})
@@ -151,7 +151,7 @@ class Store:
 
     def begin(self, case_id: str) -> Case | None:
         """A case is being read, from its beginning: what an earlier try found is forgotten."""
-        with self.database.session() as session:
+        with self.database.alone() as session:
             case = session.get(Case, case_id)
             if case is None:
                 return None
@@ -163,7 +163,7 @@ class Store:
 
     def add_found(self, case_id: str, messages: Sequence[Reply]) -> Case | None:
         """Keeps what a worker told; the case as it stands, or None if it is gone."""
-        with self.database.session() as session:
+        with self.database.alone() as session:
             case = session.get(Case, case_id)
             if case is None:
                 return None
