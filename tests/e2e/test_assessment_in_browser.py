@@ -119,7 +119,7 @@ def test_a_draft_outlives_the_server(browser: Browser, another_server: Server, a
     assert asked == ["beforeunload"]  # it would be lost, so the reader is asked
     expect(tab.locator("#comment")).to_have_value("kept before, and typed after")
     server.start()
-    assert drafts(server, case)[1]["comment"] == "kept before"
+    assert drafts(server, case)[1]["comment"].startswith("kept before")  # the page may have sent the rest already
     expect(tab.locator("#saved")).to_contain_text("Draft kept")
     assert drafts(server, case)[1]["comment"] == "kept before, and typed after"
     tab.context.close()

@@ -209,7 +209,7 @@ def test_side_by_side_and_keys(page: Page, server: Server, archive: bytes) -> No
     page.locator("#reset").click()
     page.keyboard.press("v")
     expect(page.get_by_role("radio", name="Four panes")).to_have_attribute("aria-checked", "true")
-    assert page.locator(".pane").count() == 4
+    assert page.locator("#panes .pane").count() == 4
     page.keyboard.press("?")
     expect(page.locator("#keys")).to_be_visible()
     page.keyboard.press("Escape")
