@@ -63,7 +63,9 @@ def test_the_rule_that_takes_a_series_chooses_its_weights(
 ) -> None:
     for weights in ("for mr", "for ct"):
         (tmp_path / weights).mkdir()
-    monkeypatch.setattr(node_module, "prepare_analysis", lambda weights: partial(prepare_pretend, tmp_path / weights))
+    monkeypatch.setattr(
+        node_module, "prepare_analysis", lambda weights, rule: partial(prepare_pretend, tmp_path / weights)
+    )
     rules = [{"name": "mr"}, {"name": "ct", "modality": ["CT"], "weights": "for ct"}]
     node = start_node(own_analysis=True, weights="for mr", rules=rules, destinations=[destination])
     of_ct = [make_instance("both", n, **CT, SeriesInstanceUID="1.2.3", SOPInstanceUID=f"1.2.3.{n}") for n in (1, 2, 3)]

@@ -176,7 +176,8 @@ def test_only_one_node_runs_on_a_folder(start_node: StartNode, settings: dict[st
 def test_associations_at_once_lose_nothing(
     start_node: StartNode, archive: Archive, destination: dict[str, Any]
 ) -> None:
-    node = start_node(destinations=[destination], quiet_seconds=1)
+    # Long enough that no study is taken for complete while its sender waits for a busy processor.
+    node = start_node(destinations=[destination], quiet_seconds=5)
     studies = [study_of(f"parallel {n}", 15) for n in range(4)]
     threads = [threading.Thread(target=send, args=(node.receiver.port, study)) for study in studies]
     for thread in threads:

@@ -12,7 +12,7 @@ def test_a_case_without_an_answer_has_no_words_and_an_end() -> None:
 
 
 def test_a_case_is_told_in_a_line_with_its_key_slices_unless_all_is_unknown() -> None:
-    study = {"text": "Glioma", "unknown": False, "key_slices": [3, 4]}
+    study = {"text": "Glioma", "answer": "present", "unknown": False, "key_slices": [3, 4]}
     case = Case(title="a", owner="jane", study=study)
     assert "Glioma" in CaseView.of(case, 1).headline
     assert "3" in CaseView.of(case, 1).headline

@@ -90,21 +90,20 @@ export class Upload {
 export async function filesOf(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) return [...transfer.files].map((file) => ({ file, name: file.name }));
-  const files = [];
-  for (const entry of entries) await walk(entry, files);
-  return files;
+  return (await Promise.all(entries.map(walk))).flat();
 }
 
-async function walk(entry, files) {
+// Asked side by side: one after another, thousands of files take a minute.
+async function walk(entry) {
   if (entry.isFile) {
     const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-    if (!file.name.startsWith(".")) files.push({ file, name: entry.fullPath.replace(/^\//, "") });
-    return;
+    return file.name.startsWith(".") ? [] : [{ file, name: entry.fullPath.replace(/^\//, "") }];
   }
   const reader = entry.createReader();
+  const found = [];
   for (;;) {
     const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (!some.length) return;
-    for (const inside of some) await walk(inside, files);
+    if (!some.length) return found;
+    found.push(...(await Promise.all(some.map(walk))).flat());
   }
 }
