@@ -40,6 +40,7 @@ def run(
         ConfigError: If the port is taken.
     """
     app = create_app(settings)
+    app.openapi()  # made and kept now: it takes a second, in which nobody else would be answered
     certificate, key = (None if path is None else str(path) for path in tls)
     bound = _bind(settings)
     set_up()

@@ -43,8 +43,9 @@ async def events(parts: App, _reader: AnyReader) -> StreamingResponse:
 
 
 @plain.get("/api/v1/openapi.json", include_in_schema=False)
-def document(request: Request) -> Response:
+async def document(request: Request) -> Response:
     """What the API can be asked, as OpenAPI."""
+    # On the loop, so that it is made once: threads that all ask for it first would each make it, and none be left.
     return Response(_document(request.app), media_type="application/json")
 
 
