@@ -363,3 +363,27 @@ def test_another_kind_of_heat_map_can_be_asked_for_and_a_wrong_one_is_refused(pr
     code, _, err = predict(png, "--heat-map", "attention")
     assert code == 2
     assert "choose one of gradcam" in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_a_full_disk_is_told_in_a_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "tumorlens",
+                "predict",
+                str(Path(tumorlens.__file__).parent / "phantoms" / "example.png"),
+                "-w",
+                "cnn_lstm",
+                "--json",
+            ],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("error: no space is left")
+    assert "Traceback" not in done.stderr
