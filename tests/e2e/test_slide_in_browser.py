@@ -64,7 +64,7 @@ def test_a_slide_is_zoomed_into_and_its_heat_turned_off(page: Page, server: Serv
     assert answer.value.status == 200
     assert page.locator("#readout").inner_text() != whole
     page.keyboard.press("0")
-    expect(page.locator("#readout")).to_have_text(whole)
+    expect(page.locator("#readout")).to_have_text(whole, timeout=_SLOW)
     page.keyboard.press("h")
     expect(page.locator("#opacity")).to_have_value("0")
     page.wait_for_timeout(300)

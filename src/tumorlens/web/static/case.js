@@ -1,5 +1,6 @@
 // A case: its slices as they are found. The conductor of panel, series, viewers, planes, strip, measurements and assessment.
 
+import { offerActions } from "./actions.js";
 import { Assessment } from "./assessment.js";
 import { Beside } from "./beside.js";
 import { ask, byId, capital, classes, colourOf, h, names, nothing, plural, watch, when } from "./common.js";
@@ -334,24 +335,7 @@ listen({
   ...Object.fromEntries(classes.slice(0, 9).map((label, i) => [i + 1, () => pick(label)])),
 }, () => slices.length > 0);
 
-// renaming, deleting
-
-byId("rename").addEventListener("click", () => { byId("new-title").value = shownCase?.title ?? ""; byId("naming").showModal(); });
-byId("naming").addEventListener("close", async () => {
-  if (byId("naming").returnValue !== "yes") return;
-  await ask("PATCH", `/cases/${id}`, { title: byId("new-title").value });
-  await refresh();
-});
-byId("delete").addEventListener("click", () => byId("sure").showModal());
-byId("sure").addEventListener("close", async () => {
-  if (byId("sure").returnValue !== "yes") return;
-  try {
-    await ask("DELETE", `/cases/${id}`);
-    location.href = "/";
-  } catch (error) {
-    byId("state").replaceChildren(h("p", { class: "notice bad" }, error.message));
-  }
-});
+offerActions(id, () => shownCase?.title ?? "", refresh);
 
 // One refresh at a time; what happens meanwhile asks for one more.
 let busy = false;

@@ -1,5 +1,6 @@
 // A case of whole slides: how far they are, the slide to zoom into, what its tiles say, and the reader's assessment.
 
+import { offerActions } from "./actions.js";
 import { ask, byId, capital, classes, colourOf, h, names, nothing, percent, plural, watch, when } from "./common.js";
 import { Microscope } from "./microscope.js";
 import { Pictures, drawHeat } from "./pictures.js";
@@ -152,24 +153,7 @@ function showAssessments() {
     h("li", {}, `${one.reader} ${{ agree: `agrees: ${names[one.label]}`, other: `says ${names[one.label]}`, unsure: "is unsure" }[one.verdict]}`, one.comment ? h("div", {}, one.comment) : null, h("div", { class: "soft small" }, when(one.said)))));
 }
 
-// renaming, deleting
-
-byId("rename").addEventListener("click", () => { byId("new-title").value = shownCase?.title ?? ""; byId("naming").showModal(); });
-byId("naming").addEventListener("close", async () => {
-  if (byId("naming").returnValue !== "yes") return;
-  await ask("PATCH", `/cases/${id}`, { title: byId("new-title").value });
-  await refresh();
-});
-byId("delete").addEventListener("click", () => byId("sure").showModal());
-byId("sure").addEventListener("close", async () => {
-  if (byId("sure").returnValue !== "yes") return;
-  try {
-    await ask("DELETE", `/cases/${id}`);
-    location.href = "/";
-  } catch (error) {
-    byId("state").replaceChildren(h("p", { class: "notice bad" }, error.message));
-  }
-});
+offerActions(id, () => shownCase?.title ?? "", refresh);
 
 watch((event) => {
   if (event.case === id && event.of) {
