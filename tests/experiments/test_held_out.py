@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from tests.experiments.conftest import QUICK
@@ -12,7 +13,7 @@ from tumorlens.card import WeightsCard, read_card, write_card
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.classifier import Classifier
 from tumorlens.data.loader import Slices, load_slices
-from tumorlens.data.manifest import Manifest, read_manifest
+from tumorlens.data.manifest import Entry, Manifest, read_manifest
 from tumorlens.evaluation.metrics import Scores
 from tumorlens.experiments.experiment import Experiment
 from tumorlens.experiments.held_out import HeldOut, fit_card, hold_out, learn_gate
@@ -122,14 +123,20 @@ def test_twins_are_made_of_outlined_scans_where_a_class_means_nothing_found(
 def test_that_a_sequence_is_missing_is_not_strange_by_itself() -> None:
     rule = Preprocessing(size=16, sequences=("t1c", "flair"))
     card = WeightsCard(name="two", network="cnn", preprocessing=rule, classes=BRAIN_TUMORS)
+    torch.manual_seed(0)
     two = Classifier.of(build_network("cnn", channels=2, classes=4), card)
     images = np.random.default_rng(0).uniform(0.2, 0.8, (300, 2, 16, 16)).astype(np.float32)
-    slices = Slices(images, np.zeros(300, np.int64), Manifest((), BRAIN_TUMORS))
+    entries = tuple(Entry(Path(f"{i}.png"), f"{i}.png", "glioma") for i in range(300))
+    slices = Slices(images, np.zeros(300, np.int64), Manifest(entries, BRAIN_TUMORS))
     lacking = images[:20].copy()
     lacking[:, 1] = 0
 
-    def strangeness(gate: Gate) -> float:
-        return float(np.median(gate.distances(lacking, two.pool(lacking)).max(1)))
+    def accepted(gate: Gate, seen: NDArray[np.float64]) -> float:
+        limit = np.quantile(seen.max(1), 0.95)
+        return float((gate.distances(lacking, two.pool(lacking)).max(1) <= limit).mean())
 
+    everything = np.arange(300)
+    gate = learn_gate(two, slices, everything)
+    assert accepted(gate, hold_out(two, gate, slices, everything).distances) >= 0.9
     whole = Gate.learn(images, two.pool(images))
-    assert strangeness(learn_gate(two, slices, np.arange(300))) < strangeness(whole) / 2
+    assert accepted(whole, whole.distances(images, two.pool(images))) == 0, "it is, to a gate that knows none"

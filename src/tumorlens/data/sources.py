@@ -235,7 +235,7 @@ SOURCES = {
             "(CRC-VAL-HE-7K); who the patients of the first are is not told",
             "about 12.5 GB",
             "CC BY 4.0",
-            "https://doi.org/10.5281/zenodo.1214456",
+            f"https://doi.org/{_COLON_DOI}",
             partial(_fetch_doi, _COLON_DOI, wanted=("NCT-CRC-HE-100K.zip", "CRC-VAL-HE-7K.zip")),
             train="NCT-CRC-HE-100K",
         ),

@@ -87,11 +87,12 @@ def test_real_duplicates(tmp_path: Path) -> None:
     part = replace(manifest, entries=tuple(manifest.entries[i] for i in tumours), unit="scan")
     report = audit(part, tmp_path / "audit")
     found = [str(p.group or f"alone {p.entry}") for p in report.table]
-    truth = [e.duplicate_group for e in part.entries]
+    # Two pictures that the table has under two numbers each, looked at: cut out differently, and the same.
+    same = {"375": "305", "325": "314"}
+    truth = [same.get(str(e.duplicate_group), str(e.duplicate_group)) for e in part.entries]
     pairs = list(combinations(range(len(truth)), 2))
     wanted = {(i, j) for i, j in pairs if truth[i] == truth[j]}
     got = {(i, j) for i, j in pairs if found[i] == found[j]}
     assert len(wanted) > 20
-    # Six pairs more than the table knows, looked at: the same pictures, some cut out a little differently.
-    assert len(wanted & got) / len(got) >= 0.975
+    assert len(wanted & got) / len(got) >= 0.995
     assert len(wanted & got) / len(wanted) >= 0.995
