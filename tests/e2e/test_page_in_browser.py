@@ -285,7 +285,7 @@ def test_hostile_names_and_too_many_files(page: Page, server: Server, jpeg: byte
           document.getElementById("drop").dispatchEvent(event);
         }"""
     )
-    expect(page.locator("#uploads")).to_contain_text("10,000 files; a case may have 5,000", timeout=120_000)
+    expect(page.locator("#uploads")).to_contain_text("10,000 files; a case may have 5,000", timeout=60_000)
 
 
 def test_a_server_that_is_restarted_loses_no_upload(
