@@ -49,8 +49,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
             self.send_header("Content-Length", str(len(body) - start))
             self.end_headers()
             sent = body[start : state.cut]
+            state.sent += len(sent)  # before whoever asked has it, and looks at the count
             self.wfile.write(sent)
-            state.sent += len(sent)
 
         def log_message(self, *_: object) -> None:
             pass
