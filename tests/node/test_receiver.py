@@ -138,9 +138,9 @@ def test_too_many_associations_are_rejected(start_node: StartNode) -> None:
     port = start_node(associations=1).receiver.port
     context = [build_context("1.2.840.10008.1.1")]
     first = AE("A").associate("127.0.0.1", port, contexts=context)
-    second = AE("A").associate("127.0.0.1", port, contexts=context)
     assert first.is_established
-    assert second.is_rejected
+    with pytest.raises(PeerError, match="rejected the association"):
+        _peer(port).echo()
     first.release()
 
 
