@@ -1,6 +1,7 @@
 """What each part of a network and its training is worth: the tables "Ablations" of docs/benchmarks.md.
 
     python benchmarks/ablations.py --data masoud --studies progression --label glioma    # the default's, folds 0 and 1
+    python benchmarks/ablations.py --data masoud --set preprocessing.size=64    # the same, four times as fast
     python benchmarks/ablations.py --data masoud --model cnn_lstm_attention              # 64 x 64, about 35 minutes
     python benchmarks/ablations.py --data phantoms --epochs 1 --folds 0 1                # a small size, for CI
 
@@ -34,7 +35,7 @@ from tumorlens.evaluation.testing.evaluate import predict_slices
 from tumorlens.experiments.crossvalidation import one_per_group, with_folds
 from tumorlens.experiments.experiment import Experiment, load, read_manifests
 from tumorlens.listener import Listener
-from tumorlens.training.config import read_config
+from tumorlens.training.config import parse_settings, read_config
 from tumorlens.training.run import Run
 
 WHOLE = "all of it"
@@ -67,11 +68,11 @@ class Trained:
     test: NDArray[np.intp]
 
 
-def train_variant(model: str, name: str, fold: int, epochs: int, runs: Path, slices: Slices, data: Path) -> Trained:
+def train_variant(settings: dict[str, Any], name: str, fold: int, runs: Path, slices: Slices, data: Path) -> Trained:
     """Trains a variant on all folds but one, or goes on with it, or finds it done."""
+    model = settings["model"]
     place = runs / f"ablation-{model}" / name.replace(" ", "-").replace(":", "") / f"fold-{fold}"
-    common = {"model": model, "split": f"fold:{fold}", "validation": 0, "epochs": epochs}
-    config = read_config(None, {**common, **VARIANTS[model][name]})
+    config = read_config(None, {**settings, "split": f"fold:{fold}", "validation": 0, **VARIANTS[model][name]})
     run = Run.open(place) if (place / "config.yaml").exists() else Run.create(place, config, [data])
     said = Listener(epoch=lambda row, total: print(f"  {row.epoch}/{total} {row.seconds:.1f} s", flush=True))
     experiment = Experiment(run, slices, said)
@@ -124,13 +125,15 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of all trainings")
     parser.add_argument("--variants", nargs="+", help="only these parts, by their names in the table")
     parser.add_argument("--studies", help="a folder of whole studies with masks, or its name")
     parser.add_argument("--label", help="class of those studies, where their table names none")
     parser.add_argument("--only-train", action="store_true", help="train, and print no table")
     arguments = parser.parse_args()
     model, studies = arguments.model, arguments.studies
-    config = read_config(None, {"model": model})
+    settings = {"model": model, "epochs": arguments.epochs} | parse_settings(arguments.set)
+    config = read_config(None, settings)
     slices = one_per_group(with_folds(load(read_manifests([arguments.data]), config.preprocessing), 5, 0))
     measured: dict[str, tuple[list[Estimate], NDArray[np.bool_], Predictions]] = {}
     asked: dict[str, list[str]] = {}
@@ -138,7 +141,7 @@ def main() -> None:
         trained = []
         for fold in arguments.folds:
             print(f"{name}, fold {fold}", flush=True)
-            trained.append(train_variant(model, name, fold, arguments.epochs, arguments.runs, slices, arguments.data))
+            trained.append(train_variant(settings, name, fold, arguments.runs, slices, arguments.data))
         if not arguments.only_train:
             measured[name] = measure(trained, slices)
             asked[name] = ask_studies(trained, find_set(Path(studies)), arguments.label) if studies else []
@@ -151,7 +154,8 @@ def main() -> None:
             lost = f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
         rows.append([name, *map(shown, figures), lost, *asked[name]])
     if rows:
-        print(f"\n{model}, folds {', '.join(map(str, arguments.folds))}, {arguments.epochs} epochs\n")
+        size = f"{config.preprocessing.size} pixels a side, {config.epochs} epochs"
+        print(f"\n{model}, folds {', '.join(map(str, arguments.folds))}, {size}\n")
         columns = ["accuracy", "macro AUC", "meningioma recall", "pointing", "Dice", "accuracy less that of all of it"]
         more = ["studies: AUC", "false alarms", "missed", "named rightly"] if studies else []
         head = ["variant", *columns, *more]
