@@ -41,5 +41,11 @@ def test_a_recognised_kind_makes_a_scan_unknown_by_itself_and_the_likest_is_name
     assert strange.reason.endswith("it looks like CT")
 
 
+def test_what_is_far_from_all_scans_is_no_kind_of_scan() -> None:
+    strange = judge((3.1, 2.2), [0.0, 4.0, *USUAL[2:]], (TEXT, CT))
+    assert "large parts are white" in strange.reason
+    assert "CT" not in strange.reason
+
+
 def test_the_limit_is_never_shown_as_exceeded_by_nothing() -> None:
     assert "1.01" in judge((1.0001, 0), USUAL).reason
