@@ -49,6 +49,7 @@ bench: $(VENV)/.dev  ## run the benchmarks in small sizes on phantoms
 	$(BIN)/python benchmarks/validate_site.py $(BENCH)/hospital
 	$(BIN)/python benchmarks/training_profile.py --steps 4
 	$(BIN)/python benchmarks/runtimes.py
+	$(BIN)/python benchmarks/weights.py --rounds 1
 	$(BIN)/python benchmarks/archive.py memory --count 2000
 	$(BIN)/python benchmarks/archive.py kill --count 2000
 	$(BIN)/python benchmarks/archive.py ray --count 1000
