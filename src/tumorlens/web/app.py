@@ -28,8 +28,8 @@ from tumorlens.web.assessments import Assessments
 from tumorlens.web.audit import Audit
 from tumorlens.web.database import Database
 from tumorlens.web.desk import Desk
+from tumorlens.web.evaluations import EvaluationReports
 from tumorlens.web.metrics import Metrics
-from tumorlens.web.papers import Papers
 from tumorlens.web.pool import Pool
 from tumorlens.web.security import Guard
 from tumorlens.web.settings import Settings, is_local
@@ -97,8 +97,8 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         openapi_url=None,  # FastAPI's own makes it anew for every request, of which nobody knows whose it is
     )
-    papers, assessments = Papers(settings.reports), Assessments(database)
-    app.state.parts = State(settings, card, store, pool, desk, assessments, accounts, audit, metrics, papers)
+    evaluations, assessments = EvaluationReports(settings.reports), Assessments(database)
+    app.state.parts = State(settings, card, store, pool, desk, assessments, accounts, audit, metrics, evaluations)
     app.include_router(router)
     app.include_router(system.plain)
     app.include_router(pages.router)

@@ -14,8 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tumorlens.version import __version__
 from tumorlens.web.accounts import Reader
+from tumorlens.web.evaluations import POLICY
 from tumorlens.web.manual import operations
-from tumorlens.web.papers import POLICY
 from tumorlens.web.state import App, State, find_reader
 from tumorlens.web.tables import DONE, FAILED
 
@@ -63,15 +63,15 @@ def page(request: Request, parts: App, reader: SomeReader) -> Response:
 @router.get("/model")
 def model(request: Request, parts: App, reader: SomeReader) -> Response:
     """The weights' card, and reports of data and networks that the server was told of."""
-    return _page("model.html", parts, reader, request, papers=parts.papers.all() if reader else [])
+    return _page("model.html", parts, reader, request, evaluations=parts.evaluations.all() if reader else [])
 
 
 @router.get("/reports/{name:path}")
-def paper(name: str, request: Request, parts: App, reader: SomeReader) -> Response:
+def evaluation(name: str, request: Request, parts: App, reader: SomeReader) -> Response:
     """Such a report, as it is: it may show itself, and do nothing else."""
     if reader is None:
         return _page("", parts, None, request)
-    if (file := parts.papers.find(name)) is None:
+    if (file := parts.evaluations.find(name)) is None:
         raise HTTPException(404, "there is no such report")
     return FileResponse(file, media_type="text/html", headers={"Content-Security-Policy": POLICY})
 

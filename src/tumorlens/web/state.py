@@ -14,8 +14,8 @@ from tumorlens.web.accounts import Accounts, Reader
 from tumorlens.web.assessments import Assessments
 from tumorlens.web.audit import Audit
 from tumorlens.web.desk import Desk
+from tumorlens.web.evaluations import EvaluationReports
 from tumorlens.web.metrics import Metrics
-from tumorlens.web.papers import Papers
 from tumorlens.web.pool import Pool
 from tumorlens.web.security import COOKIE
 from tumorlens.web.settings import Settings
@@ -37,7 +37,7 @@ class State:
     accounts: Accounts
     audit: Audit
     metrics: Metrics
-    papers: Papers
+    evaluations: EvaluationReports
 
 
 def _state(request: Request) -> State:

@@ -25,8 +25,8 @@ _TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Paper:
-    """A page.
+class EvaluationReport:
+    """A report of an evaluation, one HTML file.
 
     Attributes:
         name: Its path in the folder, with slashes.
@@ -39,16 +39,16 @@ class Paper:
     written: float
 
 
-class Papers:
-    """The pages of a folder; of none without one."""
+class EvaluationReports:
+    """Reports of evaluations in a folder; none without one."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = None if folder is None else folder.resolve()
 
-    def all(self) -> list[Paper]:
+    def all(self) -> list[EvaluationReport]:
         """All pages, the newest first."""
-        found = (_paper(path, name) for name, path in self._files())
-        return sorted((p for p in found if p), key=lambda paper: -paper.written)[:MOST]
+        found = (_report(path, name) for name, path in self._files())
+        return sorted((p for p in found if p), key=lambda report: -report.written)[:MOST]
 
     def find(self, name: str) -> Path | None:
         """The file of a page, by its name; None if there is none, or it lies elsewhere."""
@@ -71,7 +71,7 @@ class Papers:
         return path.is_file() and path.resolve().is_relative_to(self._folder)
 
 
-def _paper(path: Path, name: str) -> Paper | None:
+def _report(path: Path, name: str) -> EvaluationReport | None:
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             head = file.read(4096)
@@ -79,4 +79,4 @@ def _paper(path: Path, name: str) -> Paper | None:
     except OSError:  # gone meanwhile, or not ours to read
         return None
     title = _TITLE.search(head)
-    return Paper(name, html.unescape(title[1]).strip() if title else name, written)
+    return EvaluationReport(name, html.unescape(title[1]).strip() if title else name, written)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from tests.web.conftest import Page, token
 from tumorlens.cli import app
-from tumorlens.web.papers import Papers
+from tumorlens.web.evaluations import EvaluationReports
 
 PAGE = "<!doctype html><title>Audit of masoud &amp; co</title><script>alert(1)</script><p>leaks"
 
@@ -29,14 +29,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_pages_are_found_and_nothing_else(folder: Path) -> None:
-    papers = Papers(folder)
+    evaluations = EvaluationReports(folder)
 
-    assert sorted(p.name for p in papers.all()) == ["audit.html", "runs/mine/evaluation/report.html"]
-    assert {p.title for p in papers.all()} == {"Audit of masoud & co"}
-    assert papers.find("audit.html") == folder.resolve() / "audit.html"
+    assert sorted(p.name for p in evaluations.all()) == ["audit.html", "runs/mine/evaluation/report.html"]
+    assert {p.title for p in evaluations.all()} == {"Audit of masoud & co"}
+    assert evaluations.find("audit.html") == folder.resolve() / "audit.html"
     for name in ("../outside.html", "link.html", "notes.txt", "/etc/passwd", ".hidden/x.html", ""):
-        assert papers.find(name) is None
-    assert Papers(None).all() == []
+        assert evaluations.find(name) is None
+    assert EvaluationReports(None).all() == []
 
 
 def test_they_are_listed_and_served_with_a_strict_policy(open_page: Callable[..., Page], folder: Path) -> None:
