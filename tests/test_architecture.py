@@ -236,4 +236,4 @@ def test_the_command_line_reference_names_every_command_and_option() -> None:
         return found + [o for name, sub in below.items() for o in options(sub, f"{path} {name}")]
 
     missing = {o for o in options(get_command(app), "tumorlens") if o not in page}
-    assert missing == set(), "run: python -m typer tumorlens.cli utils docs --name tumorlens --output docs/cli.md"
+    assert missing == set(), "run: python docs/commands.py"

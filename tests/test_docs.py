@@ -82,6 +82,67 @@ def test_the_figures_are_drawn_from_the_tables_of_the_docs(tmp_path: Path) -> No
         assert any(f"](images/{name}.svg)" in page.read_text("utf-8") for page in pages)
 
 
+def test_the_reference_of_the_command_line_says_each_thing_once() -> None:
+    reference = runpy.run_path(str(ROOT / "docs" / "commands.py"))["reference"]
+    told = """# `tumorlens`
+
+What it is.
+
+**Usage**:
+
+```console
+$ tumorlens [OPTIONS] COMMAND [ARGS]...
+```
+
+**Options**:
+
+* `--help`: Show this message and exit.
+
+**Commands**:
+
+* `read`: Read a scan, and say...
+
+## `tumorlens read`
+
+Read a scan, and say what it shows.
+
+**Usage**:
+
+```console
+$ tumorlens read [OPTIONS] PATH
+```
+
+**Arguments**:
+
+* `PATH`: A scan.
+
+**Options**:
+
+* `--json`: Print JSON.
+* `--help`: Show this message and exit.
+"""
+    assert (
+        reference(told).partition("## ")[2]
+        == """`tumorlens`
+
+What it is.
+
+Commands: [`read`](#tumorlens-read).
+
+## `tumorlens read`
+
+Read a scan, and say what it shows.
+
+```console
+$ tumorlens read [OPTIONS] PATH
+```
+
+* `PATH`: A scan.
+* `--json`: Print JSON.
+"""
+    )
+
+
 def test_every_test_that_a_page_names_is_there() -> None:
     missing = []
     for page in PAGES:

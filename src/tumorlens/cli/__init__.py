@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -48,14 +49,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",  # joins the lines of a paragraph
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(data_app, name="data")
-app.add_typer(accounts_app, name="accounts")
-app.command()(serve)
-app.command()(deidentify)
-app.command()(slide)
-app.command()(doctor)
-app.command()(results)
-app.add_typer(node_app, name="node")
 
 
 def main() -> None:
@@ -94,7 +87,6 @@ def _options(
 ) -> None: ...
 
 
-@app.command()
 def predict(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Scans: files, folders and URLs, in any format.")],
     weights: Weights = DEFAULT_WEIGHTS,
@@ -166,7 +158,6 @@ def predict(
         raise typer.Exit(1)
 
 
-@app.command()
 def train(
     data: Data = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")] = Path("runs/latest"),
@@ -223,7 +214,6 @@ def train(
     console.scores(scores, run.folder / "evaluation" / "report.html")
 
 
-@app.command()
 def settings() -> None:
     """List every setting of a training run, with its default."""
     from tumorlens.training.config import describe_settings
@@ -231,11 +221,6 @@ def settings() -> None:
     make_console().table(("setting", "default", "what it is"), describe_settings())
 
 
-app.command()(evaluate)
-app.command()(compare)
-
-
-@app.command()
 def crossvalidate(
     data: Data = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the runs.")] = Path("runs/crossvalidation"),
@@ -283,7 +268,6 @@ def crossvalidate(
     console.crossvalidation(scores, output)
 
 
-@app.command()
 def validate(
     data: Data = None,
     weights: Weights = DEFAULT_WEIGHTS,
@@ -307,10 +291,6 @@ def validate(
     console.scores(validation.scores, output / "validation.html")
 
 
-app.command()(export)
-
-
-@app.command()
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show the version, and the weights in the package with their cards."""
     import json
@@ -324,8 +304,7 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
         make_console().cards(cards)
 
 
-@app.command("demo")
-def make_demo(
+def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path("demo"),
     count: Annotated[int, typer.Option(min=80, help="Number of phantoms.")] = 2400,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of training.")] = 30,
@@ -334,3 +313,17 @@ def make_demo(
     with needs_extra("the demo", "train"):
         from tumorlens.cli.demo import run_demo
     run_demo(output, count, epochs, make_console())
+
+
+_PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Begin": (demo, doctor, info),
+    "Read scans": (predict, serve, results, slide),
+    "Train, and measure": (train, settings, crossvalidate, evaluate, compare, validate, export),
+    "In a hospital": (deidentify,),
+}
+for _panel, _commands in _PANELS.items():
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)
+app.add_typer(data_app, name="data", rich_help_panel="Train, and measure")
+app.add_typer(node_app, name="node", rich_help_panel="In a hospital")
+app.add_typer(accounts_app, name="accounts", rich_help_panel="In a hospital")
