@@ -26,7 +26,7 @@ lint: $(VENV)/.dev  ## check style and types
 	$(BIN)/mypy
 
 e2e: $(VENV)/.dev  ## run the tests that need Debian's chromium, postgresql, orthanc, orthanc-dicomweb, dcmtk, dicom3tools
-	$(BIN)/python -m pytest tests/e2e --override-ini addopts="-ra --strict-markers"
+	$(BIN)/python -m pytest tests/e2e --override-ini addopts="-raR --strict-markers"
 	TUMORLENS_TEST_DATABASE=postgresql $(BIN)/python -m pytest tests/web
 
 attack: $(VENV)/.dev  ## attack node, page and command line on this machine; FULL=--full takes an hour
