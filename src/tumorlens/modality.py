@@ -24,7 +24,7 @@ but glass: 3 in 1000 of LC25000's lung tiles lie below, by benchmarks/modalities
 
 
 class Modality(BaseModel, frozen=True, extra="forbid"):
-    """What the scans of some weights are.
+    """Imaging modality of some weights: its name, words, file formats and results.
 
     Attributes:
         code: DICOM's name for what made them, such as "MR"; a scan that says another is unknown. Empty where any

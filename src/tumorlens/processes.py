@@ -32,7 +32,7 @@ _START_SECONDS = 120.0
 
 
 class Message(BaseModel, frozen=True):
-    """What a worker is told, or tells."""
+    """Message between a process and its worker, one line of JSON."""
 
     def line(self) -> bytes:
         """The message as a line of JSON."""
@@ -110,7 +110,7 @@ class WorkerProcess(Generic[Kind]):
         self._ending = False
 
     def tell(self, message: Message) -> None:
-        """Tells it something.
+        """Sends the worker a message.
 
         Raises:
             AnalysisFailed: If it has died.

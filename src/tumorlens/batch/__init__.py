@@ -78,7 +78,7 @@ class Outcome:
         return self.tally.total
 
     def document(self) -> FindingsDocument:
-        """What is kept, as one document."""
+        """The findings and failures kept so far, as one `FindingsDocument`."""
         weights = WeightsId(name=self.card.name, sha256=self.card.sha256)
         return FindingsDocument.of(weights, self.kept, self.kept_failures, self.kept_studies)
 

@@ -46,7 +46,7 @@ class Console:
         self.err = RichConsole(stderr=True, highlight=False)
 
     def say(self, text: str) -> None:
-        """A message."""
+        """Prints a message to stderr, unless quiet."""
         if not self.quiet:
             self.err.print(escape(text), soft_wrap=True)
 

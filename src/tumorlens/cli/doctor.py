@@ -27,7 +27,7 @@ _LEAST = 0.5e9  # bytes that a classifier with all its libraries takes, with roo
 
 @dataclass(frozen=True)
 class Check:
-    """One line of what the doctor says.
+    """One check of `tumorlens doctor`: what was looked at, and how it stands.
 
     Attributes:
         what: What was looked at.

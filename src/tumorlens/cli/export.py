@@ -14,7 +14,7 @@ from tumorlens.errors import ConfigError, needs_extra
 
 
 class ExportForm(StrEnum):
-    """What weights are written as."""
+    """File format that `tumorlens export` writes."""
 
     onnx = "onnx"
     huggingface = "huggingface"

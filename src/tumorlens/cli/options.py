@@ -61,7 +61,7 @@ Address = Annotated[
 
 
 def make_console(quiet: bool = False) -> Console:
-    """What the user sees."""
+    """The console of a command, as its flags set it."""
     from tumorlens.cli.console import Console
 
     return Console(quiet=quiet)

@@ -39,7 +39,7 @@ class Half:
         self.starts, self._since, self._due, self._pause = 0, 0.0, 0.0, _FIRST
 
     def start(self) -> None:
-        """Starts it."""
+        """Starts the process beside this one."""
         context = multiprocessing.get_context("spawn")
         self.process = context.Process(target=_main, args=(self._target, self._arguments), name=self.name)
         self.process.start()

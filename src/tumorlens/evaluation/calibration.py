@@ -116,7 +116,7 @@ class Scaling:
 
     @classmethod
     def of_card(cls, card: WeightsCard) -> Scaling:
-        """What was fitted to weights."""
+        """The calibration in a weights card."""
         return cls(card.temperature, card.biases)
 
     @classmethod

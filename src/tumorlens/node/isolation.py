@@ -65,7 +65,7 @@ _REPLIES: TypeAdapter[_Reply] = TypeAdapter(Annotated[_Reply, Field(discriminato
 
 
 class Made(NamedTuple):
-    """What came of a study.
+    """Result objects of one study, and the files that could not be read.
 
     Attributes:
         results: SOPInstanceUID, SOPClassUID and file name of each result.

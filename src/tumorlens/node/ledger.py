@@ -157,7 +157,7 @@ class Ledger:
             raise ConfigError(f"{path}: was written by another version of TumorLens; finish its studies with that one")
 
     def close(self) -> None:
-        """Ends it."""
+        """Closes the database."""
         with self._lock:
             self._connection.close()
 

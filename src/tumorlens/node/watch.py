@@ -25,7 +25,7 @@ _CHANGES = 100  # of Orthanc, asked for at a time
 
 
 class Server(Protocol):
-    """What a watcher needs of a server."""
+    """Interface of a server that is watched: list studies, fetch one."""
 
     def look(self) -> None:
         """Notes in the state which studies are new; raises PeerError if the server fails."""

@@ -104,7 +104,7 @@ _STANDARD = {"haemorrhage": "haemorrhage", "hemorrhage": "haemorrhage"}
 
 @dataclass(frozen=True)
 class Sought:
-    """What weights look for, and where.
+    """Coded finding and body part that some weights look for.
 
     Attributes:
         word: What people call it, such as "tumour".

@@ -35,5 +35,5 @@ class Shelf:
         return replace(scan, pixels=np.load(self._file, allow_pickle=False))
 
     def close(self) -> None:
-        """Forgets them all."""
+        """Drops all scans from memory."""
         self._file.close()

@@ -46,7 +46,7 @@ _CLEAN = 1280  # scans that batch normalisation's statistics are measured on
 
 @dataclass(frozen=True)
 class Machines:
-    """What a run is spread over.
+    """Devices and machines that a training run uses.
 
     Each device is a process with a share of every batch; gradients are averaged (distributed data parallel). Batches
     hold as many scans as with one device, so the training is the same but for batch normalisation, which sees each

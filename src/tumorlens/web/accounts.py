@@ -108,7 +108,7 @@ class Accounts:
         return cookie
 
     def log_out(self, cookie: str) -> None:
-        """Ends a visit."""
+        """Ends a browser session."""
         with self._database.alone() as session:
             session.exec(delete(Visit).where(col(Visit.key) == _key(cookie)))
 
@@ -136,7 +136,7 @@ class Accounts:
             return True
 
     def who(self, *, cookie: str | None = None, token: str | None = None) -> Reader | None:
-        """Whose cookie or token that is, or None."""
+        """Account of a session cookie or token; None if it is no valid one."""
         shown = token or cookie
         if not shown:
             return None

@@ -17,7 +17,7 @@ FINISHED = ("done", "failed")
 
 
 class Client:
-    """Asks a page.
+    """Client of the page's API.
 
         with Client("http://localhost:8000") as client:
             document = client.find("scan.png")      # at once; nothing is kept

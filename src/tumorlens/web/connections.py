@@ -33,7 +33,7 @@ _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: clos
 
 
 class Connections:
-    """Those that are open.
+    """All open HTTP connections of the page.
 
     Args:
         porch: What they come by.
@@ -89,7 +89,7 @@ class Connection(H11Protocol):
     """A connection.
 
     Args:
-        connections: Those that are open.
+        connections: All open HTTP connections of the page.
         options: Of uvicorn.
     """
 
@@ -131,18 +131,18 @@ class Connection(H11Protocol):
             self.transport.abort()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Takes its place among the others."""
+        """Registers the new connection."""
         super().connection_made(transport)
         self.peer = self.client[0] if self.client else ""
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Leaves it."""
+        """Unregisters the connection."""
         self._connections.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Takes some of a request."""
+        """Feeds received bytes to the HTTP parser."""
         self._received += len(data)
         super().data_received(data)
 
@@ -159,7 +159,7 @@ class Connection(H11Protocol):
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """Goes on."""
+        """Resumes writing the answer."""
         self._stuck = 0.0
         super().resume_writing()
 

@@ -108,7 +108,7 @@ class Desk:
 
     @property
     def watchers(self) -> int:
-        """How many watch."""
+        """Number of open event streams."""
         return len(self._watchers)
 
     def announce(self, case: Case | None, **more: Any) -> None:

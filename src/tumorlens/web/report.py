@@ -71,7 +71,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Fields:
-    """Empty fields, by `FIELDS`."""
+    """Fields left empty for patient and reader, by `FIELDS`."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class LogIn(Asked):
 
 
 class Me(BaseModel):
-    """Who asks."""
+    """The account that asks."""
 
     name: str
     role: str
@@ -83,7 +83,7 @@ def log_out(request: Request, response: Response, parts: App, reader: AnyReader)
 
 @router.get("/me")
 def me(parts: App, reader: AnyReader) -> Me:
-    """Who asks."""
+    """The account that asks."""
     return Me(name=reader.name, role=reader.role, accounts=parts.settings.accounts)
 
 

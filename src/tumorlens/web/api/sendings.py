@@ -20,7 +20,7 @@ class NewSending(Asked):
 
 
 class SendingView(BaseModel):
-    """What was sent, and what became of it.
+    """A result sent to the node, and its state.
 
     Attributes:
         sent: Seconds since 1970.
