@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cover lint e2e attack bench container lock licences dist site clean
+.PHONY: help demo test cover lint e2e attack bench bench-networks bench-programs container lock licences dist site clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -27,13 +27,15 @@ lint: $(VENV)/.dev  ## check style and types
 
 e2e: $(VENV)/.dev  ## run the tests that need Debian's chromium, postgresql, orthanc, orthanc-dicomweb, dcmtk, dicom3tools
 	$(BIN)/python -m pytest tests/e2e --override-ini addopts="-raR --strict-markers"
-	TUMORLENS_TEST_DATABASE=postgresql $(BIN)/python -m pytest tests/web
+	TUMORLENS_TEST_DATABASE=postgresql $(BIN)/python -m pytest $(PARALLEL) tests/web
 
 attack: $(VENV)/.dev  ## attack node, page and command line on this machine; FULL=--full takes an hour
 	$(BIN)/python -m rehearsal.attack $(FULL)
 
 BENCH := build/bench
-bench: $(VENV)/.dev  ## run the benchmarks in small sizes on phantoms
+bench: bench-networks bench-programs  ## run the benchmarks in small sizes on phantoms; -j2 runs their halves side by side
+
+bench-networks: $(VENV)/.dev
 	rm -rf $(BENCH)
 	$(BIN)/tumorlens data phantoms $(BENCH)/phantoms --count 120 --size 64 --quiet
 	$(BIN)/python benchmarks/leakage.py --data $(BENCH)/phantoms --runs $(BENCH)/runs --epochs 1
@@ -46,8 +48,11 @@ bench: $(VENV)/.dev  ## run the benchmarks in small sizes on phantoms
 	$(BIN)/python benchmarks/corruptions.py $(BENCH)/runs/cv-cnn_lstm/fold-0 --count 8
 	$(BIN)/python benchmarks/study.py --count 8 --slices 12 24 --series 2
 	$(BIN)/python benchmarks/audit.py --phantoms 1100
-	$(BIN)/python benchmarks/validate_site.py $(BENCH)/hospital
 	$(BIN)/python benchmarks/training_profile.py --steps 4
+
+bench-programs: $(VENV)/.dev
+	rm -rf $(BENCH)-hospital
+	$(BIN)/python benchmarks/validate_site.py $(BENCH)-hospital
 	$(BIN)/python benchmarks/runtimes.py
 	$(BIN)/python benchmarks/weights.py --rounds 1
 	$(BIN)/python benchmarks/archive.py memory --count 2000
@@ -84,7 +89,7 @@ $(VENV)/.python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	touch $@
 
-# The dev environment holds all the train one does, so a later `make demo` installs nothing again.
+# The dev environment holds all that the others do, so a later `make demo` or `make site` installs nothing again.
 $(VENV)/.train: $(VENV)/.python pyproject.toml
 	@echo "installing TumorLens and what it needs into $(VENV) (a few minutes, once)"
 	$(BIN)/python -m pip install --quiet --editable '.[train]'
@@ -93,7 +98,7 @@ $(VENV)/.train: $(VENV)/.python pyproject.toml
 $(VENV)/.dev: $(VENV)/.python pyproject.toml
 	@echo "installing TumorLens and what its tests need into $(VENV) (a few minutes, once)"
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	touch $@ $(VENV)/.train
+	touch $@ $(VENV)/.train $(VENV)/.docs
 
 $(VENV)/.docs: $(VENV)/.python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
