@@ -1,6 +1,7 @@
 """The demo's report in a real browser. Needs Debian's chromium: `apt-get install chromium`."""
 
 import io
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import Browser, expect
 
+from tests.e2e import test_page_in_browser as pages
 from tumorlens.cli.console import Console
 from tumorlens.cli.demo import run_demo
 
 pytestmark = pytest.mark.e2e
+browser = pages.browser  # fixture
 _FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -68,3 +72,50 @@ def test_report_is_dark_where_the_reader_wants_it(report: Path, tmp_path: Path) 
 
     assert light.mean() > 150
     assert dark.mean() < 110
+
+
+def test_a_table_sorts_by_the_column_that_is_clicked(report: Path, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(report.as_uri())
+    table = page.locator("main table", has=page.locator("th button", has_text="recall")).first
+    head = table.locator("th", has=page.locator("button", has_text="recall"))
+    column = int(head.evaluate("cell => cell.cellIndex"))
+
+    def values() -> list[float]:
+        shown = table.locator(f"tbody tr > :nth-child({column + 1})").all_inner_texts()
+        return [float(text.split("%")[0].split()[0].replace(",", "")) for text in shown]
+
+    before = values()
+    assert len(before) == 4
+    assert len(set(before)) > 1, "nothing to sort by"
+    head.locator("button").click()
+    expect(head).to_have_attribute("aria-sort", "descending")
+    assert values() == sorted(before, reverse=True)
+    head.locator("button").click()
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    assert values() == sorted(before)
+    table.locator("th button").first.click()  # by name, and the other column is sorted no longer
+    assert head.get_attribute("aria-sort") is None
+    page.close()
+
+
+def test_a_plot_tells_its_values_under_the_pointer(report: Path, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(report.as_uri())
+    figures = page.locator("figure[data-points]:not([data-points='[]'])")  # a confusion matrix has its numbers in it
+    hint = page.locator(".hint")
+    assert figures.count() > 3
+    for number in range(figures.count()):
+        figure = figures.nth(number)
+        points = json.loads(figure.get_attribute("data-points") or "")
+        picture = figure.locator("img:visible").first
+        picture.scroll_into_view_if_needed()
+        box = picture.bounding_box()
+        assert box is not None
+        across, down, _ = points[len(points) // 2]
+        page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
+        expect(hint).to_be_visible()
+        assert hint.inner_text() in {point[2] for point in points}
+        page.mouse.move(0, 0)
+        expect(hint).to_be_hidden()
+    page.close()

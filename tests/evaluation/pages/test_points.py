@@ -35,6 +35,15 @@ def test_a_mark_beside_a_named_row_says_the_name(make_predictions: MakePredictio
     assert len(words) == 3 * len(scores.classes)
 
 
+def test_plots_above_each_other_share_the_name_of_their_axis() -> None:
+    figure = Figure()
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    upper.plot([0, 0.5, 1], [0, 5, 10], label="ours")
+    upper.set(ylabel="count")
+    lower.set(xlabel="confidence (of the class)")
+    assert points_of(figure)[1][2] == "ours: confidence 0.5, count 5"
+
+
 def test_long_curves_are_thinned_and_all_of_it_is_json(make_predictions: MakePredictions) -> None:
     predictions = make_predictions(2000, skill=0.5)
     figure = plots.roc_figure(predictions, score(predictions, resamples=0))

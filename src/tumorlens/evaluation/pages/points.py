@@ -39,7 +39,9 @@ def as_json(figure: Figure) -> str:
 
 
 def _points(axes: Axes) -> list[Point]:
-    across, up = (_short(axis.get_label_text()) for axis in (axes.xaxis, axes.yaxis))
+    beneath = (other.xaxis.get_label_text() for other in axes.get_shared_x_axes().get_siblings(axes))
+    across = _short(axes.xaxis.get_label_text() or max(beneath, default=""))  # stacked plots name it once
+    up = _short(axes.yaxis.get_label_text())
     rows = dict(zip(axes.get_yticks(), (t.get_text() for t in axes.get_yticklabels()), strict=False)) if not up else {}
     found = []
     for line in axes.get_lines():
