@@ -74,6 +74,13 @@ def test_report_is_dark_where_the_reader_wants_it(report: Path, tmp_path: Path) 
     assert dark.mean() < 110
 
 
+def test_on_a_phone_nothing_runs_out_of_the_page(report: Path, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    page.goto(report.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.close()
+
+
 def test_a_table_sorts_by_the_column_that_is_clicked(report: Path, browser: Browser) -> None:
     page = browser.new_page()
     page.goto(report.as_uri())
