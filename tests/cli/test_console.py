@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tumorlens.batch import Outcome, Tally
 from tumorlens.card import Calibration, WeightsCard
 from tumorlens.classes import BRAIN_TUMORS
 from tumorlens.cli.console import Console
+from tumorlens.evaluation.metrics import score
+from tumorlens.evaluation.predictions import Predictions
 from tumorlens.evidence import Region
 from tumorlens.finding import FailureRecord, Finding, FindingsDocument, WeightsId
 from tumorlens.preprocess import Preprocessing
@@ -229,3 +233,17 @@ def test_work_that_counts_nothing_is_a_line_in_a_log(capsys: pytest.CaptureFixtu
         assert capsys.readouterr().err == "writing the graph\n"
     with Console(quiet=True).working("writing the graph"):
         assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_a_figure_that_guessing_equals_is_called_so(capsys: pytest.CaptureFixture[str], knows: bool) -> None:
+    labels = np.tile(np.arange(4), 25)
+    probabilities = np.full((100, 4), 0.1)
+    probabilities[np.arange(100), labels if knows else 0] = 0.7
+    scans = tuple(f"{i}.png" for i in range(100))
+    scores = score(Predictions(BRAIN_TUMORS, labels, probabilities, scans), resamples=20)
+    Console().scores(scores, Path("report.html"))
+    out, err = capsys.readouterr()
+    assert ("no better than guessing (0.250)" in out) != knows
+    assert out.count("no better than guessing") == (0 if knows else 2)
+    assert err == "report: report.html\n"

@@ -37,3 +37,19 @@ def test_a_folder_has_to_be_named(run: Run, tiny_weights: Path, form: str) -> No
 
 def test_another_form_is_wrong_usage(run: Run) -> None:
     assert run("export", "--format", "keras")[0] == 2
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_graph_that_becomes_the_engine_is_said_to(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    def export_graph(_weights: str, path: Path | None) -> tuple[Path, float]:
+        target = path or tmp_path / "weights.onnx"
+        target.write_bytes(bytes(1_200_000))
+        return target, 2.4e-6
+
+    monkeypatch.setattr("tumorlens.engines.export.export_graph", export_graph)
+    code, _, err = run("export", "--weights", "mine", *(["-o", tmp_path / "own.onnx"] if named else []))
+    assert code == 0
+    assert f"{'own' if named else 'weights'}.onnx, 1.2 MB; its answers differ from PyTorch's by at most 2e-06" in err
+    assert ("answers from now on" in err) != named

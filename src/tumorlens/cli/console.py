@@ -166,9 +166,16 @@ class Console:
                 self.out.print(f"  {escape(line)}", soft_wrap=True)
 
     def scores(self, scores: Scores, report: Path) -> None:
-        """The headline figures, and where the report is."""
-        rows = [(name, _estimate(getattr(scores, key))) for key, name in _HEADLINES.items()]
-        self.table(("figure", "value (95% interval)"), rows)
+        """The headline figures, which of them guessing is worth as much as, and where the report is."""
+        from tumorlens.evaluation.guessing import guessing_of, no_better
+
+        worth = guessing_of(scores)
+        rows = []
+        for key, name in _HEADLINES.items():
+            estimate: Estimate = getattr(scores, key)
+            guesses = key in worth and no_better(estimate, worth[key])
+            rows.append((name, _estimate(estimate), f"no better than guessing ({worth[key]:.3f})" if guesses else ""))
+        self.table(("figure", "value (95% interval)", ""), rows)
         self.say(f"report: {report}")
 
     def study_scores(self, scores: StudyScores, path: Path) -> None:

@@ -59,7 +59,10 @@ def export(
         from tumorlens.engines.export import export_graph
     with console.working("writing the graph; this takes a minute or two"):
         path, difference = export_graph(weights, output)
-    console.say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, equal to PyTorch to {difference:.1g}")
+    size = path.stat().st_size / 1e6
+    console.say(f"wrote {path}, {size:.1f} MB; its answers differ from PyTorch's by at most {difference:.1g}")
+    if output is None:
+        console.say("it lies beside the weights and answers from now on: --weights needs no PyTorch for them")
 
 
 def _write_folder(form: ExportForm, weights: str, output: Path) -> Path:
