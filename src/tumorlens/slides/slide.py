@@ -223,8 +223,6 @@ class Slide:
             read = self._slide.read_region((round(left), round(top)), level, region)
         except openslide.OpenSlideError as error:
             raise self._broken() from error
-        if read.getextrema()[3] == (255, 255):
-            return read.convert("RGB"), finer
         white = Image.new("RGB", read.size, (255, 255, 255))
         white.paste(read, mask=read.getchannel("A"))
         return white, finer
