@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="for phantoms and runs")
     parser.add_argument("--count", type=int, default=600, help="slices that train")
     parser.add_argument("--test", type=int, default=600, help="slices that test")
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--size", type=int, default=64, help="pixels along a side")
     options = parser.parse_args()
     sets = {"train": (options.count, 0), "test": (options.test, 1)}
@@ -69,7 +69,7 @@ def _train(folder: Path, names: tuple[str, ...], options: argparse.Namespace) ->
         "averaging": 0.98,
         "epochs": options.epochs,
         "patience": options.epochs,
-        "batch_size": 32,
+        "batch_size": 16,
         "test": 0.02,
     }
     held = (path / "config.yaml").exists()

@@ -27,22 +27,26 @@ STUDY = "1.2.826.0.1.3680043.8.498.1"
 
 @dataclass(frozen=True)
 class Grid:
-    """How a series is cut: directions of rows and columns, and pixel spacing."""
+    """How a series is cut: directions of rows and columns, pixel spacing, and which way the table moves.
+
+    Slices follow each other across their plane, but for those of a tilted gantry.
+    """
 
     row: tuple[float, float, float]
     column: tuple[float, float, float]
     spacing: tuple[float, float] = (1.4, 1.4)
     shape: tuple[int, int] = (120, 120)
     gap: float = 5.0
+    table: tuple[float, float, float] | None = None
 
     def position(self, index: int, count: int) -> Place:
         """Centre of the first pixel of a slice, so that the middle slice crosses the lesion off the centre."""
         row, column = np.array(self.row), np.array(self.column)
-        normal = np.cross(row, column)
+        step = np.cross(row, column) if self.table is None else np.array(self.table)
         middle = LESION + 16 * row - 9 * column  # mm; the lesion is not in the middle of the picture
         corner = middle - row * self.spacing[1] * (self.shape[1] - 1) / 2
         corner = corner - column * self.spacing[0] * (self.shape[0] - 1) / 2
-        first: Place = corner + normal * self.gap * (index - count // 2)
+        first: Place = corner + step * self.gap * (index - count // 2)
         return first
 
     def points(self, position: Place) -> NDArray[np.float64]:
@@ -71,6 +75,7 @@ GRIDS = {
     "rows and columns swapped": Grid((0, 1, 0), (1, 0, 0)),
     "wide pixels": Grid((1, 0, 0), (0, 1, 0), spacing=(1.1, 1.7), shape=(140, 96)),
     "not square": Grid((1, 0, 0), (0, 0, -1), shape=(96, 136)),
+    "tilted gantry": Grid((1, 0, 0), _unit(0, 0.94, 0.34), table=(0, 0, 1)),
 }
 
 

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from tumorlens.card import Calibration, HeatMapRule
 from tumorlens.classes import BRAIN_TUMORS, ClassSet
 from tumorlens.classifier import Classifier
 from tumorlens.errors import ConfigError, ModelError
 from tumorlens.finding import Finding
+from tumorlens.formats import read_scans
 from tumorlens.modality import find_modality
 from tumorlens.model import build_network
 from tumorlens.model.gate import Gate
@@ -216,6 +218,27 @@ def test_other_classes_and_colour_are_another_card_not_other_code(tiny_classifie
     (finding,) = animals.find([Scan(np.random.default_rng(0).random((40, 40, 3), np.float32), "x")])
     assert set(finding.probabilities) == {"cat", "dog"}
     assert not any("colour" in warning for warning in finding.warnings)
+
+
+def test_tiles_of_any_size_and_with_alpha_are_one_input(tiny_classifier: Classifier, tmp_path: Path) -> None:
+    network = build_network("cnn", channels=3, classes=2, widths=(4, 8), depth=1)
+    changes = {
+        "classes": ClassSet.of(["benign", "malignant"]),
+        "modality": find_modality("SM"),
+        "preprocessing": Preprocessing(size=32, channels=3),
+    }
+    tissue = Classifier.of(network, tiny_classifier.card.model_copy(update=changes))
+    rng = np.random.default_rng(0)
+    tile = Image.fromarray(rng.normal((200, 110, 170), 25, (32, 32, 3)).clip(0, 255).astype(np.uint8))
+    for size in (32, 96, 768):
+        tile.resize((size, size), Image.Resampling.NEAREST).save(tmp_path / f"{size}.png")
+    tile.convert("RGBA").save(tmp_path / "alpha.png")
+    tile.crop((0, 0, 32, 16)).save(tmp_path / "wide.png")
+    paths = sorted(tmp_path.glob("*.png"))
+    assert [finding.unknown for finding in tissue.find(paths, explain=False)] == [False] * 5
+    small, large, middle, alpha, _ = tissue.prepare([scan for path in paths for scan in read_scans(path)])
+    np.testing.assert_allclose(alpha, small, atol=1e-6)
+    assert 3 * max(np.abs(other - small).mean() for other in (middle, large)) < small.std()
 
 
 def test_it_loads_from_a_file_and_says_which_weights_these_are(tiny_weights: Path, phantom_scan: Scan) -> None:

@@ -40,7 +40,7 @@ def test_a_scan_of_another_modality_is_refused_by_name() -> None:
 
 def test_a_tint_is_no_colour() -> None:
     tinted = GREY.rgb * np.array([1, 1, 0.97], np.float32)
-    assert not is_colourful(replace(GREY, pixels=tinted))
+    assert not is_colourful(tinted)
     assert not find_modality("MR").refuses(replace(GREY, pixels=tinted))
 
 

@@ -201,6 +201,14 @@ def test_hounsfield_windows_are_channels() -> None:
     assert bone[9, 9] == pytest.approx((1000 - 600) / 2800 + 0.5)
 
 
+def test_bone_with_contrast_agent_and_metal_are_white_and_air_is_black() -> None:
+    units = np.repeat(np.array([-3024, -1000, 40, 1700, 3071, 30_000], np.float32), 16)[None].repeat(96, 0)
+    scan = Scan(np.zeros((96, 96), np.float32), "ct.dcm", modality="CT", hounsfield=units)
+    brain, bone = Preprocessing(size=96, windows=WINDOWS)(scan)[:, 48, 8::16]
+    assert_allclose(brain, [0, 0, 0.5, 1, 1, 1])
+    assert_allclose(bone, [0, 0, 0.3, (1700 - 600) / 2800 + 0.5, 1, 1], atol=1e-6)
+
+
 def test_a_picture_of_8_bits_goes_into_every_window_as_it_is() -> None:
     scan = Scan(np.linspace(0, 1, 1024, dtype=np.float32).reshape(32, 32), "ct.png")
     brain, bone = Preprocessing(size=32, windows=WINDOWS)(scan)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
 from tumorlens.errors import ConfigError
@@ -56,16 +57,24 @@ class Modality(BaseModel, frozen=True, extra="forbid"):
         """
         if scan.modality and self.code and scan.modality != self.code:
             return f"its file says {scan.modality}, and these weights know {self.code} only"
-        if self.colour is False and not sees_colour and is_colourful(scan):
+        if self.colour is False and not sees_colour and is_colourful(scan.pixels):
             return f"it is in colour, as stained tissue is, and these weights know {self.name} only"
         if self.colour and scan.pixels.ndim == 2:
             return f"it is grey, as MR and CT are, and these weights know {self.name} only"
         return ""
 
 
-def is_colourful(scan: Scan) -> bool:
-    """Whether a picture is in colour, and not merely tinted."""
-    return scan.pixels.ndim == 3 and float(np.ptp(scan.pixels, axis=2).mean()) > COLOURFUL
+def is_colourful(pixels: NDArray[np.float32], opaque: NDArray[np.float32] | None = None) -> bool:
+    """Whether a picture is in colour, and not merely tinted.
+
+    Args:
+        pixels: (H, W) or (H, W, 3) in [0, 1].
+        opaque: How much of each pixel is seen, in [0, 1], where the rest of it was laid on black.
+    """
+    if pixels.ndim == 2:
+        return False
+    spread = np.ptp(pixels, axis=2)
+    return float(spread.mean()) > COLOURFUL * (1 if opaque is None else float(opaque.mean()))
 
 
 def find_modality(name: str) -> Modality:

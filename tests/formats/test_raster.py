@@ -109,7 +109,7 @@ def test_colour_stays_colour(tmp_path: Path, picture: NDArray[np.uint8]) -> None
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-def test_transparency_is_laid_on_black(tmp_path: Path, picture: NDArray[np.uint8], mode: str) -> None:
+def test_what_is_transparent_in_grey_is_black(tmp_path: Path, picture: NDArray[np.uint8], mode: str) -> None:
     image = Image.fromarray(picture).convert(mode)
     alpha = np.full(picture.shape, 255, np.uint8)
     alpha[20:], alpha[30:] = 128, 0
@@ -117,6 +117,24 @@ def test_transparency_is_laid_on_black(tmp_path: Path, picture: NDArray[np.uint8
     image.save(tmp_path / "a.png")
     expected = picture / 255 * (alpha / 255)
     assert_allclose(read_one(tmp_path / "a.png").pixels, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("seen", [40, 4], ids=["half a tile", "a margin of one"])
+def test_what_is_transparent_in_colour_is_white_as_glass_is(tmp_path: Path, seen: int) -> None:
+    tile = np.full((80, 32, 4), (228, 150, 190, 0), np.uint8)
+    tile[:seen, :, 3], tile[0, 0, 3] = 255, 128
+    scan = read_one(save(tmp_path / "tile.png", tile))
+    assert scan.pixels.shape == (80, 32, 3)
+    assert_allclose(scan.pixels[1, 1], np.array([228, 150, 190]) / 255, atol=1e-6)
+    assert_allclose(scan.pixels[0, 0], np.array([228, 150, 190]) / 255 * 128 / 255 + 127 / 255, atol=1e-6)
+    assert (scan.pixels[seen:] == 1).all()
+
+
+@pytest.mark.parametrize(("depth", "unitless"), [("uint8", False), ("uint16", True), ("float32", True)])
+def test_pictures_of_more_than_8_bits_have_no_unit(
+    tmp_path: Path, picture: NDArray[np.uint8], depth: str, unitless: bool
+) -> None:
+    assert read_one(save(tmp_path / "a.tif", picture.astype(depth))).unitless is unitless
 
 
 def test_palette(tmp_path: Path, picture: NDArray[np.uint8]) -> None:

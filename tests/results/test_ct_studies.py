@@ -14,7 +14,7 @@ from pydicom.uid import CTImageStorage
 
 from tests.results.conftest import AXIAL, WHEN, kinds
 from tests.results.test_report import evaluations_of, report_of
-from tests.studies import BrightEngine, classic, save
+from tests.studies import GRIDS, BrightEngine, Grid, classic, save
 from tumorlens.classes import ClassSet
 from tumorlens.classifier import Classifier
 from tumorlens.engines import Answers, Target
@@ -49,16 +49,15 @@ class BloodEngine(BrightEngine):
         return replace(answers, probabilities=p, distances=None, standardised=None)
 
 
-def ct_study(folder: Path, count: int = 11) -> Path:
+def ct_study(folder: Path, count: int = 11, grid: Grid = AXIAL) -> Path:
     """Slices of a head of 30 HU, with blood of up to 180 HU in some."""
     for i in range(count):
-        ds = classic(AXIAL, AXIAL.position(i, count), number=i + 1, series="1.2.3.8")
+        ds = classic(grid, grid.position(i, count), number=count - i, series="1.2.3.8")
         for element in ("ScanningSequence", "SequenceVariant", "ScanOptions", "MRAcquisitionType"):
             del ds[element]
         ds.SOPClassUID, ds.Modality, ds.ImageType = CTImageStorage, "CT", ["ORIGINAL", "PRIMARY", "AXIAL"]
         ds.KVP, ds.AcquisitionNumber, ds.SeriesDescription = 120, 1, "Head"
         ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = "0.2", "-30", "HU"
-        ds.GantryDetectorTilt = "12.5"
         ds.WindowCenter, ds.WindowWidth = 60, 240
         save(ds, folder / f"{i:03}.dcm")
     return folder
@@ -100,6 +99,17 @@ def test_a_ct_series_counts_in_its_study(tmp_path: Path, blood: Classifier) -> N
     analysed = analyse(ct_study(tmp_path / "ct"), blood, WHEN)
     found = find_in_study([SliceFinding(s.finding, s.place) for s in analysed.slices], blood.card.classes)
     assert [s.reason for s in found.series] == [""]
+
+
+def test_a_tilted_gantry_changes_no_slice_and_no_answer(tmp_path: Path, blood: Classifier) -> None:
+    grid = GRIDS["tilted gantry"]
+    analysed = analyse(ct_study(tmp_path / "ct", grid=grid), blood, WHEN)
+    assert analysed.study.answer == "present"
+    (stack,) = analysed.study.series
+    assert (stack.reason, stack.slices) == ("", 11)
+    heights = [s.place.depth for s in analysed.slices]
+    assert heights == sorted(heights)
+    assert np.diff(heights) == pytest.approx(grid.gap * np.cross(grid.row, grid.column)[2], abs=1e-4)
 
 
 def test_images_of_another_modality_are_no_part_of_the_answer(

@@ -22,9 +22,25 @@ def test_tissue_is_found_and_tiles_lie_on_it(make_slide: Callable[..., Path]) ->
         tiles = list(slide.tiles(128))
         assert len(tiles) == 16
         assert {(t.left, t.top) for t in tiles} == {(x, y) for x in range(256, 768, 128) for y in range(128, 640, 128)}
-        scan = slide.scan(tiles[-1], 32, 15)
+        (scan,) = slide.scans(tiles[-1:], 32, 15)
         assert (scan.pixels.shape, scan.modality, scan.frame) == ((32, 32, 3), "SM", 15)
         np.testing.assert_allclose(scan.pixels.mean((0, 1)) * 255, VIOLET, atol=2)
+
+
+@pytest.mark.parametrize(("side", "levels"), [(64, 1), (64, 3), (51, 3), (100, 3), (91, 3)])
+def test_tiles_read_together_are_as_each_alone(
+    make_slide: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, side: int, levels: int
+) -> None:
+    picture = draw()
+    with Slide(str(make_slide(picture, levels=levels))) as slide:
+        tiles = list(slide.tiles(side))
+        together = slide.scans(tiles, 32, 7)
+        assert [scan.frame for scan in together] == list(range(7, 7 + len(tiles)))
+        alone = [scan.pixels for tile in tiles for scan in slide.scans([tile], 32)]
+        difference = np.abs(np.stack([scan.pixels for scan in together]) - alone)
+        assert difference.max() == 0 if side != 91 else difference.mean() < 0.01  # half a pixel of the level
+        monkeypatch.setattr("tumorlens.slides.slide._BLOCK", 16)
+        assert all((a.pixels == b).all() for a, b in zip(slide.scans(tiles, 32), alone, strict=True))
 
 
 def test_an_overview_of_blocks_is_the_slide(make_slide: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:

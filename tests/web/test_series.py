@@ -69,6 +69,7 @@ CASES: dict[str, tuple[Callable[[], list[Dataset]], str, int]] = {
     "reversed": (lambda: stack("axial", range(7, -1, -1)), "", 0),
     "oblique": (lambda: stack("doubly oblique", range(8)), "", 0),
     "a gap": (lambda: stack("axial", [0, 1, 2, 5, 6, 7]), "", 2),
+    "tilted gantry": (lambda: stack("tilted gantry", range(8)), "its slices are shifted against each other", 0),
     "few": (lambda: stack("axial", range(2)), "there are fewer than three slices", 0),
     "no spacing": (lambda: stack("axial", range(8), PixelSpacing=None), "its files do not say how large a pixel is", 0),
     "no place": (

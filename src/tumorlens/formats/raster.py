@@ -14,6 +14,7 @@ from tumorlens import limits
 from tumorlens.errors import TooLarge
 from tumorlens.formats.checks import check_size, parsing
 from tumorlens.grey import divide, grey_of, without_false_colour
+from tumorlens.modality import is_colourful
 from tumorlens.scan import Scan
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
@@ -35,9 +36,10 @@ def read(path: str, _axis: str = "axial", _keep: bool = False) -> Iterator[Scan]
     8-bit values are divided by 255. 16-bit grey is divided by the least 2ⁿ − 1 (n from 8 to 16) that is not
     below its brightest pixel, so that 12-bit MR in a 16-bit file is not black. Float in [0, 1] stays as it is;
     other float, 32-bit and negative values are stretched between robust percentiles, with a warning.
-    Transparency is laid on black, EXIF orientation is applied. Pictures of more than `limits.PIXELS`, such as a
-    telephone's, are read at a half, a third, … of their size, with a warning. There is no spacing: what such files
-    carry is print resolution, not the size of the head.
+    What is transparent is black, as air is in MR and CT, and in a picture in colour white, as glass is. EXIF
+    orientation is applied. Pictures of more than `limits.PIXELS`, such as a telephone's, are read at a half, a third,
+    … of their size, with a warning. There is no spacing: what such files carry is print resolution, not the size of
+    the head.
 
     Yields:
         The picture; of a TIFF every page, as frames.
@@ -88,8 +90,10 @@ def _pixels(path: str, image: Image.Image) -> tuple[NDArray[np.float32], tuple[s
         return (1 - pixels if white_is_zero else pixels), (*warnings, *doubts)
     values = np.asarray(upright.convert(mode))
     if mode == "RGBA":
-        colour = divide(values[..., :3], 255)
-        colour *= divide(values[..., 3:], 255)
+        colour, opaque = divide(values[..., :3], 255), divide(values[..., 3:], 255)
+        colour *= opaque
+        if is_colourful(colour, opaque):
+            colour = (colour + 1 - opaque).clip(0, 1)
         return without_false_colour(colour), doubts
     return divide(values if mode == "L" else without_false_colour(values), 255), doubts
 

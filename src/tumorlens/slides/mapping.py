@@ -28,6 +28,7 @@ FIELD = 112.0
 """Microns along a tile's sides: 224 pixels at 20×."""
 
 _BATCH = 64
+_CHUNK = 16  # tiles that a reader takes at a time
 _READERS = 2  # OpenSlide decodes without the interpreter's lock
 _OPACITY = 0.6
 _UNKNOWN = "unknown"
@@ -173,15 +174,17 @@ def _scans(slide: Slide, tiles: list[Tile], size: int) -> Iterator[tuple[list[Ti
     batches = [tiles[start : start + _BATCH] for start in range(0, len(tiles), _BATCH)]
     with ThreadPoolExecutor(_READERS) as pool:
 
-        def read(number: int) -> list[Future[Scan]]:
-            numbered = enumerate(batches[number] if number < len(batches) else (), number * _BATCH)
-            return [pool.submit(slide.scan, tile, size, place) for place, tile in numbered]
+        def read(number: int) -> list[Future[list[Scan]]]:
+            batch = batches[number] if number < len(batches) else []
+            first = number * _BATCH
+            starts = range(0, len(batch), _CHUNK)
+            return [pool.submit(slide.scans, batch[i : i + _CHUNK], size, first + i) for i in starts]
 
         ahead = read(0)
         for number, batch in enumerate(batches):
             now, ahead = ahead, read(number + 1)
             try:
-                yield batch, [one.result() for one in now]
+                yield batch, [scan for chunk in now for scan in chunk.result()]
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise

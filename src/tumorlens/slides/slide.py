@@ -6,7 +6,7 @@ A slide is never in memory: its overview is put together block by block, and til
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -182,34 +182,60 @@ class Slide:
                 if share >= least:
                     yield Tile(round(column * side), round(row * side), round(side), share)
 
-    def scan(self, tile: Tile, pixels: int, number: int = 0) -> Scan:
-        """A tile as a scan of so many pixels along its sides, `number` being its frame.
+    def scans(self, tiles: Sequence[Tile], pixels: int, number: int = 0) -> list[Scan]:
+        """Tiles of one size as scans of so many pixels along their sides; frames count from `number`.
+
+        Neighbours in a row are read at once, which takes two thirds of the time.
 
         Raises:
             UnreadableFile: If the pyramid is broken there.
         """
-        picture = self._read((tile.left, tile.top, tile.side, tile.side), (pixels, pixels), tile.side / pixels)
-        return Scan(picture.astype(np.float32) / np.float32(255), self.path, number, modality="SM")
+        found: list[Scan] = []
+        for run in _runs(tiles, lambda side: int((_BLOCK * self._level(side / pixels)[1] / side) ** 2)):
+            first, side = run[0], run[0].side
+            box = (first.left, first.top, run[-1].left - first.left + side, side)
+            image, finer = self._region(box, side / pixels)
+            width = max(1, round(side / finer))
+            for tile in run:
+                # Cut out first: scaled as a part, it would be smoothed over its edges.
+                left = min(round((tile.left - first.left) / finer), image.width - width)
+                part = image.crop((left, 0, left + width, image.height))
+                picture = np.asarray(part.resize((pixels, pixels), Image.Resampling.BILINEAR), np.float32)
+                found.append(Scan(picture / np.float32(255), self.path, number + len(found), modality="SM"))
+        return found
 
     def _read(self, box: tuple[float, float, float, float], size: tuple[int, int], shrunk: float) -> NDArray[np.uint8]:
         """A part of the slide at a size, (h, w, 3); what is no slide is white.
 
         `box` is left, top, width and height in pixels of the finest level, `size` width and height of the result, and
-        `shrunk` how much smaller its pixels make the slide: of the levels that are finer, the nearest is read.
+        `shrunk` how much smaller its pixels make the slide.
         """
+        return np.asarray(self._region(box, shrunk)[0].resize(size, Image.Resampling.BILINEAR))
+
+    def _region(self, box: tuple[float, float, float, float], shrunk: float) -> tuple[Image.Image, float]:
+        """A part of the slide as the level has it that is read for pixels so much larger, and how much it is."""
         import openslide
 
         left, top, width, height = box
+        level, finer = self._level(shrunk)
+        region = max(1, round(width / finer)), max(1, round(height / finer))
         try:  # once it has failed, OpenSlide answers nothing more of the slide
-            level = self._slide.get_best_level_for_downsample(max(1.0, shrunk))
-            finer = self._slide.level_downsamples[level]
-            region = max(1, round(width / finer)), max(1, round(height / finer))
             read = self._slide.read_region((round(left), round(top)), level, region)
         except openslide.OpenSlideError as error:
             raise self._broken() from error
         white = Image.new("RGB", read.size, (255, 255, 255))
         white.paste(read, mask=read.getchannel("A"))
-        return np.asarray(white.resize(size, Image.Resampling.BILINEAR))
+        return white, finer
+
+    def _level(self, shrunk: float) -> tuple[int, float]:
+        """Of the levels that are finer than pixels so much larger, the nearest, and how much smaller it is."""
+        import openslide
+
+        try:
+            level = self._slide.get_best_level_for_downsample(max(1.0, shrunk))
+            return level, float(self._slide.level_downsamples[level])
+        except openslide.OpenSlideError as error:
+            raise self._broken() from error
 
     def _broken(self) -> UnreadableFile:
         return UnreadableFile(self.path, "the slide's pyramid is broken", "export it from the scanner again")
@@ -259,6 +285,19 @@ def is_slide(path: str) -> bool:
             return slide.level_count > 1 or width * height > PIXELS
     except openslide.OpenSlideError:
         return False
+
+
+def _runs(tiles: Sequence[Tile], most: Callable[[int], int]) -> Iterator[list[Tile]]:
+    """Tiles side by side in a row, at most so many of a side at a time."""
+    run: list[Tile] = []
+    for tile in tiles:
+        near = run and tile.top == run[-1].top and 0 < tile.left - run[-1].left <= tile.side + 1
+        if run and not (near and len(run) < most(tile.side)):
+            yield run
+            run = []
+        run.append(tile)
+    if run:
+        yield run
 
 
 def _range(first: float, last: float, count: int) -> tuple[int, int]:

@@ -126,7 +126,7 @@ def describe(scan: Scan, key: int, place: int, places: int) -> NDArray[np.void]:
     record = np.zeros(1, RECORD)
     record["key"], record["place"], record["places"], record["frame"] = key, place, places, scan.frame
     record["height"], record["width"], record["colour"] = scan.height, scan.width, scan.pixels.ndim == 3
-    record["stained"] = is_colourful(scan)
+    record["stained"] = is_colourful(scan.pixels)
     record["blank"] = coarse.std() < _BLANK
     record["digest"] = _hash(f"{pixels.shape}".encode() + pixels.tobytes())
     if identifier := scan.patient or scan.series:
