@@ -17,8 +17,8 @@ Data = Annotated[
     typer.Option(
         "--data",
         "-d",
-        help="Folder of class folders, or a CSV manifest with the columns path and label; or the name of a set in the "
-        "folder that the environment variable TUMORLENS_DATA names. Give it twice for two sets.",
+        help="Folder of class folders, CSV manifest (path, label), or name of a set in the folder TUMORLENS_DATA; twice "
+        "for two sets.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
@@ -37,7 +37,7 @@ Weights = Annotated[
     typer.Option(
         "--weights",
         "-w",
-        help="Weights in the package, a .safetensors file, or a run's folder.",
+        help="Weights in the package, a run's folder, a .safetensors file, or hf://OWNER/NAME.",
         autocompletion=_shipped,
     ),
 ]
@@ -45,8 +45,8 @@ Weights = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(
-        help="Network: cnn_lstm_efficientnet, on pretrained features, or cnn_lstm_attention, with exact heat maps that "
-        "outlines can guide; cnn_lstm, the paper's; cnn, without LSTM."
+        help="cnn_lstm_efficientnet, on pretrained features; cnn_lstm_attention, with exact heat maps that outlines "
+        "guide; cnn_lstm, the paper's; cnn, without LSTM."
     ),
 ]
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file of settings; flags go before.")]
