@@ -17,8 +17,8 @@ Data = Annotated[
     typer.Option(
         "--data",
         "-d",
-        help="Folder of class folders, CSV manifest (path, label), or name of a set in the folder TUMORLENS_DATA; twice "
-        "for two sets.",
+        help="Folder of class folders, CSV manifest (path, label), or name of a set in the folder that TUMORLENS_DATA "
+        "names; twice for two sets.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
