@@ -38,6 +38,10 @@ def test_two_folders_are_compared(run: Run, tmp_path: Path) -> None:
 
 def test_a_folder_without_predictions_is_wrong_usage(run: Run, tmp_path: Path) -> None:
     write(tmp_path / "one", 0)
+    (tmp_path / "untested").mkdir()
+    code, _, err = run("compare", "one", "untested")
+    assert code == 2
+    assert err == "error: untested: holds no predictions.csv; test it first: tumorlens evaluate untested\n"
     code, _, err = run("compare", "one", "nowhere")
     assert code == 2
-    assert err == "error: nowhere: holds no predictions.csv; test it first: tumorlens evaluate nowhere\n"
+    assert err.startswith("error: nowhere: there is no such folder; give that of a training run")

@@ -41,7 +41,7 @@ def test_another_form_is_wrong_usage(run: Run) -> None:
 
 @pytest.mark.parametrize("named", [True, False])
 def test_a_graph_that_becomes_the_engine_is_said_to(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+    run: Run, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
 ) -> None:
     def export_graph(_weights: str, path: Path | None) -> tuple[Path, float]:
         target = path or tmp_path / "weights.onnx"
@@ -49,7 +49,13 @@ def test_a_graph_that_becomes_the_engine_is_said_to(
         return target, 2.4e-6
 
     monkeypatch.setattr("tumorlens.engines.export.export_graph", export_graph)
-    code, _, err = run("export", "--weights", "mine", *(["-o", tmp_path / "own.onnx"] if named else []))
+    code, _, err = run("export", "--weights", tiny_weights, *(["-o", tmp_path / "own.onnx"] if named else []))
     assert code == 0
     assert f"{'own' if named else 'weights'}.onnx, 1.2 MB; its answers differ from PyTorch's by at most 2e-06" in err
     assert ("answers from now on" in err) != named
+
+
+def test_weights_that_are_not_there_are_told_at_once(run: Run) -> None:
+    code, _, err = run("export", "--weights", "nothing")
+    assert code == 2
+    assert err.startswith("error: nothing: no such weights")

@@ -57,6 +57,9 @@ def export(
         return
     with needs_extra("exporting", "train"):
         from tumorlens.engines.export import export_graph
+    from tumorlens.card import find_weights
+
+    find_weights(weights)  # that there are none is said before anything takes a minute
     with console.working("writing the graph; this takes a minute or two"):
         path, difference = export_graph(weights, output)
     size = path.stat().st_size / 1e6

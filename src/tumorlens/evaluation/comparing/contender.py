@@ -46,6 +46,8 @@ def read_contender(folder: Path) -> Contender:
         ConfigError: If there are no predictions.
         DataError: If they cannot be read.
     """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: there is no such folder; give that of a training run, or one with {PREDICTIONS}")
     path = next((p for p in (folder / PREDICTIONS, folder / "evaluation" / PREDICTIONS) if p.is_file()), None)
     if path is None:
         raise ConfigError(f"{folder}: holds no {PREDICTIONS}; test it first: tumorlens evaluate {folder}")
