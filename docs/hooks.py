@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from mkdocs.exceptions import PluginError
@@ -11,6 +12,14 @@ _OUTWARD = re.compile(r"\[([^\]]+)\]\(\.\./[^)]+\)")
 _FETCHED = re.compile(
     r"""<(?:script|img|iframe)\b[^>]*\bsrc="(?:https?:)?//[^"]+"|<link\b[^>]*\bhref="(?:https?:)?//[^"]+\""""
 )
+
+
+def on_config(config: Any, **_: Any) -> Any:
+    """The site's settings, with the version that it speaks of at the foot of every page."""
+    code = Path(config.config_file_path).with_name("src") / "tumorlens" / "version.py"
+    (version,) = re.findall(r'^__version__ = "(.+)"$', code.read_text("utf-8"), re.M)
+    config.copyright = f"TumorLens {version}. {config.copyright}"
+    return config
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from mkdocs.exceptions import PluginError
 
+from tumorlens.version import __version__
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
@@ -59,6 +61,12 @@ def test_a_page_of_the_site_may_fetch_nothing_from_elsewhere() -> None:
         hooks["on_page_markdown"]("see [the tests](../tests/web) and [data](data.md)")
         == "see the tests and [data](data.md)"
     )
+
+
+def test_every_page_of_the_site_says_which_version_it_is_of() -> None:
+    config = SimpleNamespace(config_file_path=str(ROOT / "mkdocs.yml"), copyright="Apache-2.0.")
+    told = runpy.run_path(str(ROOT / "docs" / "hooks.py"))["on_config"](config).copyright
+    assert told == f"TumorLens {__version__}. Apache-2.0."
 
 
 def test_the_figures_are_drawn_from_the_tables_of_the_docs(tmp_path: Path) -> None:
