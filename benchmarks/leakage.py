@@ -57,15 +57,14 @@ def listener() -> Listener:
 def shown(estimate: Estimate) -> str:
     """A figure with its interval."""
     if estimate.value is None:
-        return "undefined"
+        return "–"
     return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
 
 
 def row(name: str, scores: Scores) -> list[str]:
-    """A line of the table."""
-    recalls = " / ".join("–" if c.recall.value is None else f"{c.recall.value:.2f}" for c in scores.classes)
-    figures = (scores.accuracy, scores.macro_f1, scores.macro_auc)
-    return [name, str(scores.n), *map(shown, figures), recalls]
+    """A line of the table: its name, scans, accuracy, macro F1 and ROC-AUC, and the recall of each class."""
+    figures = (scores.accuracy, scores.macro_f1, scores.macro_auc, *(c.recall for c in scores.classes))
+    return [name, str(scores.n), *map(shown, figures)]
 
 
 def main() -> None:
@@ -105,8 +104,8 @@ def main() -> None:
         rows.append(row(f"{len(torn.folds)} folds that tear patients apart, one scan of each picture", torn.pooled))
     rows.append(row(f"{len(found.folds)} folds that keep patients whole, one scan of each picture", found.pooled))
     rows += [row(f"of these, from {source}", scores) for source, scores in found.sources.items()]
-    classes = " / ".join(c.name for c in found.pooled.classes)
-    head = ["tested on", "scans", "accuracy", "macro F1", "macro ROC-AUC", f"recall: {classes}"]
+    recalls = [f"{c.name} recall" for c in found.pooled.classes]
+    head = ["tested on", "scans", "accuracy", "macro F1", "macro ROC-AUC", *recalls]
     print()
     for cells in (head, ["---"] * len(head), *rows):
         print("| " + " | ".join(cells) + " |")
