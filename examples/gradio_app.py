@@ -46,6 +46,7 @@ def build(classifier: Classifier) -> gr.Interface:
         ],
         examples=[[str(EXAMPLE)]],
         cache_examples=False,
+        api_name="find",
         title="TumorLens",
         description="For research only: not a medical device, not for diagnosis. The example is a phantom.",
     )
