@@ -47,6 +47,7 @@ def build(classifier: Classifier) -> gr.Interface:
         examples=[[str(EXAMPLE)]],
         cache_examples=False,
         api_name="find",
+        flagging_mode="never",  # it would keep what was dropped
         title="TumorLens",
         description="For research only: not a medical device, not for diagnosis. The example is a phantom.",
     )
