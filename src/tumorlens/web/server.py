@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import sys
@@ -74,6 +75,7 @@ def run(
         opener = threading.Timer(1.5, webbrowser.open, (address,))
         opener.daemon = True
         opener.start()
+    gc.freeze()  # what is here now stays: no collection need look at it again while a case of thousands of slices is read
     _Server(config, app.state.parts.desk).run(sockets=[bound])
 
 

@@ -40,10 +40,7 @@ export class Assessment {
     });
     // The viewer forgets the outline when it shows another slice; the one of that is put back.
     viewer.addEventListener("paint", () => {
-      if (!viewer.drawing && viewer.slice?.number === this.number && viewer.outline !== this.tool.points) {
-        viewer.outline = this.tool.points;
-        viewer.paint();
-      }
+      if (!viewer.drawing && viewer.slice?.number === this.number) viewer.outline = this.tool.points;
     });
     document.addEventListener("keydown", (event) => this.key(event), true);
     byId("mine").addEventListener("click", () => this.settle(true));

@@ -1,7 +1,7 @@
 // Three planes of a series: the plane it was taken in, large, and the two across it, with heat, contour and one cursor.
 
 import { colourBar, cross, scaleBar, stroke, words } from "./drawing.js";
-import { INFERNO, greys, loadVolume } from "./pictures.js";
+import { greys, heatColours, loadVolume } from "./pictures.js";
 
 // How each plane is seen: across which direction of the patient it cuts, and which run to the right and down, with their
 // signs. Directions: 0 to the left, 1 to the back, 2 to the head.
@@ -187,14 +187,13 @@ export class Planes extends EventTarget {
     const voxel = this.cursor.map((v, axis) => Math.min(shape[axis] - 1, Math.floor(((v + 0.5) * shape[axis]) / this.grid.shape[axis])));
     const { width, height, at } = this.cut(pane, shape, voxel);
     const image = new ImageData(width, height);
-    const floor = 255 * this.threshold;
+    const out = new Uint32Array(image.data.buffer);
+    const colours = heatColours(true, 255 * this.threshold);
     let peak = 0;
     for (let j = 0; j < height; j++) {
       for (let i = 0; i < width; i++) {
         const step = this.heat[at(i, j)];
-        const to = 4 * (j * width + i);
-        for (let c = 0; c < 3; c++) image.data[to + c] = INFERNO[3 * step + c];
-        image.data[to + 3] = step < floor ? 0 : 255 * Math.sqrt(step / 255);
+        out[j * width + i] = colours[step];
         if (step > peak) peak = step;
       }
     }
