@@ -75,7 +75,7 @@ def run(
         opener = threading.Timer(1.5, webbrowser.open, (address,))
         opener.daemon = True
         opener.start()
-    gc.freeze()  # what is here now stays: no collection need look at it again while a case of thousands of slices is read
+    gc.freeze()  # what is here now stays: collections need not look at it again whenever a large case is loaded
     _Server(config, app.state.parts.desk).run(sockets=[bound])
 
 

@@ -9,7 +9,7 @@ import { listen } from "./keys.js";
 import { Measuring } from "./measure.js";
 import { showAnswer, showSlice, titleOf } from "./panel.js";
 import { Planes } from "./planes.js";
-import { SeriesList } from "./series.js";
+import { SeriesList, doubtsOf } from "./series.js";
 import { Strip, tip } from "./strip.js";
 import { Viewer } from "./viewer.js";
 import { Windowing } from "./windowing.js";
@@ -68,6 +68,7 @@ async function refresh() {
   byId("scroller").hidden = order.length < 2;
   list.set(series, slices, places());
   beside.set(series, slices);
+  beside.link(shownCase.linked).catch(() => {}); // it may have been deleted; there is nothing to stand beside then
   showStrip();
   const linked = Number(location.hash.slice(1));
   const suspicious = shownCase.study?.key_slices?.at(Math.floor(shownCase.study.key_slices.length / 2));
@@ -169,10 +170,10 @@ function showFinding() {
 
 async function show() {
   const own = here();
-  byId("flat").textContent = own.volume ? "" : `No three planes: ${own.flat}.`;
+  byId("flat").textContent = [...doubtsOf(own).map((words) => `${words}.`), own.volume ? "" : `No three planes: ${own.flat}.`].join(" ");
   const button = document.querySelector("[data-view=planes]");
   button.disabled = !own.volume || shownCase.status !== "done";
-  button.title = own.volume ? "" : capital(own.flat);
+  button.title = !own.volume ? capital(own.flat) : button.disabled ? "When all of it is read" : "";
   if (viewer.view === "planes" && button.disabled) return setView("blend");
   const [shown, about] = [current, key()];
   viewer.window = windowing.of(own);
@@ -313,8 +314,7 @@ for (const each of [viewer, planes]) each.addEventListener("window", ({ detail: 
 viewer.addEventListener("step", ({ detail }) => (order.length > 1 ? step(detail) : viewer.zoomBy(detail > 0 ? 0.9 : 1.1)));
 viewer.addEventListener("view", () => beside.follow(viewer));
 byId("slice").addEventListener("input", (event) => go(order[Number(event.target.value) - 1]));
-byId("other-series").addEventListener("change", (event) => beside.choose(series.find((one) => one.place === Number(event.target.value))));
-beside.addEventListener("chosen", () => (viewer.view === "pair" ? setView("pair") : series.length > 1 && setView("pair")));
+beside.addEventListener("chosen", () => setView("pair"));
 byId("fold").addEventListener("click", () => {
   const folded = byId("desk").classList.toggle("folded");
   byId("fold").setAttribute("aria-expanded", !folded);

@@ -17,7 +17,7 @@ export class Pictures {
 
   // What there is to draw of a slice: {scan} its picture, or {values} the numbers behind it; fetched once, kept for a while.
   of(slice) {
-    return this.keep(`slice ${slice.number}`, async () =>
+    return this.keep(slice.scan, async () =>
       slice.values ? { values: await loadValues(slice) } : { scan: await loadImage(slice.scan) },
     ).picture;
   }
@@ -25,7 +25,7 @@ export class Pictures {
   // The heat for a class as grey steps: {width, height, steps}; null without evidence that has a place, as for "no tumour".
   heat(slice, key) {
     if (!slice.evidence[key]) return Promise.resolve(null);
-    return this.keep(`heat ${slice.number} ${key}`, async () => {
+    return this.keep(slice.heat[key], async () => {
       const image = await loadImage(slice.heat[key]);
       const canvas = new OffscreenCanvas(image.width, image.height);
       const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -39,8 +39,8 @@ export class Pictures {
 
   // What is at hand of a slice, at once: {shown, heat}; null if it must be fetched first.
   ready(slice, key) {
-    const shown = this.cache.get(`slice ${slice.number}`)?.here;
-    const heat = slice.evidence[key] ? this.cache.get(`heat ${slice.number} ${key}`)?.here : null;
+    const shown = this.cache.get(slice.scan)?.here;
+    const heat = slice.evidence[key] ? this.cache.get(slice.heat[key])?.here : null;
     return shown && heat !== undefined ? { shown, heat } : null;
   }
 

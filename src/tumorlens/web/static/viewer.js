@@ -204,6 +204,11 @@ export class Viewer extends EventTarget {
     this.dispatchEvent(new Event("view"));
   }
 
+  // Where the page is longer than the screen, what is to be drawn on must be seen.
+  reveal() {
+    this.stage.scrollIntoView({ block: "nearest" });
+  }
+
   reset() {
     this.zoom = 1;
     this.offset = [0, 0];
