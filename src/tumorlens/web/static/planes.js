@@ -54,14 +54,14 @@ export class Planes extends EventTarget {
     this.axes = axesOf(this.grid);
     this.paint();
     const scan = this.keep(`${base}/volume`, Uint16Array);
-    const heat = key === null ? null : this.keep(`${base}/heat/${key}`, Uint8Array);
     const current = () => this.series === series && this.key === key;
     const data = await scan;
     if (!current()) return;
     this.data = data;
-    if (!heat) this.heat = null;
+    if (key === null) this.heat = null;
     this.paint();
-    const warm = await heat;
+    // Asked for now: beside the scan it would have kept the server from that.
+    const warm = key === null ? null : await this.keep(`${base}/heat/${key}`, Uint8Array);
     if (!current()) return;
     this.heat = warm;
     this.paint();
@@ -151,11 +151,13 @@ export class Planes extends EventTarget {
     }
     else words(context, "loading …", x + w / 2, y + h / 2, ratio, "#fff", "center");
     const place = this.cursor[pane.across.axis] + 1;
-    words(context, `${pane.name} ${place} of ${this.grid.shape[pane.across.axis]}`, x + 8 * ratio, y + 18 * ratio, ratio);
+    const name = `${pane.name} ${place} of ${this.grid.shape[pane.across.axis]}`;
+    words(context, name, x + 8 * ratio, y + 18 * ratio, ratio);
+    const narrow = context.measureText(name).width > w / 2 - 20 * ratio; // the letter would stand in the name
     const [right, left, top, bottom] = pane.ends;
     words(context, right, x + 6 * ratio, y + h / 2, ratio);
     words(context, left, x + w - 6 * ratio, y + h / 2, ratio, "#fff", "right");
-    words(context, top, x + w / 2, y + 18 * ratio, ratio, "#fff", "center");
+    words(context, top, x + w / 2, y + (narrow ? 36 : 18) * ratio, ratio, "#fff", "center");
     words(context, bottom, x + w / 2, y + h - 8 * ratio, ratio, "#fff", "center");
     if (this.data) scaleBar(context, [x + w, y + h], w, pane.scale, ratio);
     context.restore();
@@ -201,7 +203,7 @@ export class Planes extends EventTarget {
       context.globalAlpha = this.opacity;
       context.drawImage(canvasOf(image), ...pane.at, ...pane.size);
       context.globalAlpha = 1;
-      if (pane === this.panes[0]) colourBar(context, [pane.box[0] + pane.box[2], pane.box[1] + 30 * ratio], pane.box[3], this.threshold, ratio, "certain");
+      if (pane === this.panes[0]) colourBar(context, [pane.box[0] + pane.box[2], pane.box[1] + 14 * ratio], pane.box[3] * 0.8, this.threshold, ratio, "certain");
     }
     const level = this.level * this.peakOf();
     if (!this.contour || !peak || peak < level || !level) return;

@@ -37,7 +37,7 @@ export class SeriesList {
     const middle = slices[one.slices[Math.floor(one.slices.length / 2)] - 1];
     const details = [one.plane, plural(one.slices.length, "slice")].filter(Boolean).join(" · ");
     const doubts = doubtsOf(one);
-    const more = [one.sequence && one.sequence !== one.name ? one.sequence : "", one.reason].filter(Boolean).join("; ");
+    const more = [one.sequence && one.sequence !== one.name ? one.sequence : "", one.reason && `not counted: ${one.reason}`].filter(Boolean).join("; ");
     const plate = h("button", { type: "button", class: "plate", title: [more, ...doubts].filter(Boolean).join("; "), onclick: (event) => this.pick(one, event.shiftKey) },
       middle ? h("img", { src: middle.scan, alt: "", loading: "lazy" }) : null,
       h("span", { class: "about" }, h("strong", {}, one.number === null ? one.name : `${one.number} · ${one.name}`), h("span", {}, details), more ? h("span", {}, more) : null, doubts.length ? h("span", { class: "why" }, doubts.join("; ")) : null));
