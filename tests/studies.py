@@ -39,7 +39,7 @@ class Grid:
     gap: float = 5.0
     table: tuple[float, float, float] | None = None
 
-    def position(self, index: int, count: int) -> Place:
+    def position(self, index: float, count: int) -> Place:
         """Centre of the first pixel of a slice, so that the middle slice crosses the lesion off the centre."""
         row, column = np.array(self.row), np.array(self.column)
         step = np.cross(row, column) if self.table is None else np.array(self.table)

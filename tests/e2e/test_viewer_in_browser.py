@@ -1,4 +1,4 @@
-"""The viewer in Chromium: a study of three sequences, a volume, a JPEG; by mouse, keys and touch, and offline."""
+"""The viewer in Chromium: a study of three sequences, a volume, a JPEG; by mouse and keys, and offline."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tests.e2e.test_page_in_browser import changed, keep, pixels, settle, violat
 from tests.web import conftest as web
 from tests.web.conftest import Server
 from tests.web.studies import three_sequences
+from tumorlens.wording import ranges
 
 pytestmark = pytest.mark.e2e
 browser, server, page = browsing.browser, browsing.server, browsing.page  # fixtures
@@ -46,6 +47,7 @@ def test_the_answer_stands_first_and_its_slices_are_links(page: Page, server: Se
     assert "ruled out" not in page.locator("main").inner_text()
     first = page.locator("#key-slices a").first
     assert int(first.inner_text()) == study["key_slices"][0]
+    expect(page.locator("#key-slices")).to_contain_text(ranges(study["key_slices"]))  # not each of 65 numbers
     first.click()
     expect(page.locator("#finding-title")).to_have_text(f"Finding of slice {study['key_slices'][0]}")
     assert page.locator("#assessment").get_attribute("open") is None  # folded
@@ -121,6 +123,36 @@ def test_two_series_are_linked_by_position(page: Page, server: Server, cases: di
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.7)
     expect(beside).not_to_have_text(front)
     keep(page, "two-series-1280")
+
+
+def test_an_earlier_case_of_the_same_person_stands_beside(page: Page, server: Server, cases: dict[str, str]) -> None:
+    at = f"{server.address}/api/v1/cases/{cases['picture']}"
+    show(page, server, cases["picture"])
+    two = page.get_by_role("radio", name="Two series")
+    expect(two).to_be_disabled()  # there is but one
+    assert httpx2.patch(at, json={"linked": cases["study"]}).status_code == 200
+    expect(two).to_be_enabled(timeout=60_000)  # the page has heard of it
+    two.click()
+    beside, where = page.locator("#beside-where"), page.locator("#where").inner_text()
+    page.locator("#other-series").select_option(index=2)
+    expect(beside).to_contain_text("earlier, ", timeout=60_000)
+    expect(beside).to_contain_text("series 3, FLAIR")
+    expect(beside).to_contain_text("not linked: no common position")
+    expect(beside).to_contain_text("4 of 6")
+    page.locator("#beside").hover()
+    page.mouse.wheel(0, 100)
+    expect(beside).to_contain_text("5 of 6")
+    page.wait_for_function(
+        """() => {
+          const canvas = document.querySelector("#beside canvas");
+          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          return data.some((value, i) => i % 4 < 3 && value > 60);
+        }""",
+        timeout=60_000,
+    )
+    assert page.locator("#where").inner_text() == where
+    keep(page, "earlier-1280")
+    assert httpx2.patch(at, json={"linked": ""}).status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["study", "volume"])
@@ -247,24 +279,6 @@ def test_the_picture_owns_the_screen(
     keep(tab, f"case-{width}-{theme}")
     if theme == "dark" or width == 1440:
         assert violations(tab) == []
-    context.close()
-
-
-def test_a_finger_goes_through_the_slices(browser: Browser, server: Server, cases: dict[str, str]) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
-    tab = context.new_page()
-    show(tab, server, cases["volume"])
-    before = tab.locator("#where").inner_text()
-    session = context.new_cdp_session(tab)
-    box = tab.locator("#stage").bounding_box()
-    assert box
-    x, y = box["x"] + 150, box["y"] + 100
-    session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
-    for step in range(1, 6):
-        session.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x, "y": y + 12 * step}]})
-    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    expect(tab.locator("#where")).not_to_have_text(before)
-    assert tab.evaluate("scrollY") == 0
     context.close()
 
 

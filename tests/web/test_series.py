@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from tests.studies import GRIDS, classic, enhanced, save
 from tests.web.conftest import Page
+from tumorlens.web.series import series_of
 
 
 def packed(datasets: Iterable[Dataset], folder: Path) -> bytes:
@@ -25,7 +26,7 @@ def packed(datasets: Iterable[Dataset], folder: Path) -> bytes:
     return file.getvalue()
 
 
-def stack(name: str, places: Iterable[int], number: int = 1, **changes: Any) -> list[Dataset]:
+def stack(name: str, places: Iterable[float], number: int = 1, **changes: Any) -> list[Dataset]:
     grid = GRIDS[name]
     found = []
     for count, index in enumerate(places, 1):
@@ -60,8 +61,27 @@ def test_series_stand_by_number_whatever_came_first(shared_page: Page, tmp_path:
     assert contrast["level"] + contrast["width"] / 2 > 600
 
 
-def _doubled() -> list[Dataset]:
+def doubled() -> list[Dataset]:
+    """Two of eight images are given twice."""
     return [*stack("axial", range(8)), *stack("axial", range(2))]
+
+
+def coloured(datasets: list[Dataset]) -> list[Dataset]:
+    """The same in colour: the lesion is red."""
+    for ds in datasets:
+        grey = np.clip(ds.pixel_array / 4, 0, 255)
+        ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
+        ds.BitsAllocated = ds.BitsStored = 8
+        ds.HighBit = 7
+        ds.PixelData = np.stack([grey, grey / 4, grey / 4], -1).astype(np.uint8).tobytes()
+    return datasets
+
+
+def _of_two_sizes() -> list[Dataset]:
+    datasets = stack("axial", range(8))
+    datasets[5].PixelData = datasets[5].pixel_array[:100].tobytes()
+    datasets[5].Rows = 100
+    return datasets
 
 
 CASES: dict[str, tuple[Callable[[], list[Dataset]], str, int]] = {
@@ -70,6 +90,9 @@ CASES: dict[str, tuple[Callable[[], list[Dataset]], str, int]] = {
     "oblique": (lambda: stack("doubly oblique", range(8)), "", 0),
     "a gap": (lambda: stack("axial", [0, 1, 2, 5, 6, 7]), "", 2),
     "tilted gantry": (lambda: stack("tilted gantry", range(8)), "its slices are shifted against each other", 0),
+    "uneven": (lambda: stack("axial", [0, 0.3, 1, 4, 5]), "its slices lie at uneven distances", 0),
+    "two sizes": (_of_two_sizes, "its slices differ in size or spacing", 0),
+    "colour": (lambda: coloured(stack("axial", range(8))), "its pictures are in colour", 0),
     "few": (lambda: stack("axial", range(2)), "there are fewer than three slices", 0),
     "no spacing": (lambda: stack("axial", range(8), PixelSpacing=None), "its files do not say how large a pixel is", 0),
     "no place": (
@@ -89,7 +112,7 @@ def test_a_volume_or_why_there_is_none(shared_page: Page, tmp_path: Path, kind: 
 
 
 def test_doubled_slices_are_told_and_shown_once(shared_page: Page, tmp_path: Path) -> None:
-    (found,) = read(shared_page, _doubled(), tmp_path)
+    (found,) = read(shared_page, doubled(), tmp_path)
     assert (len(found["slices"]), len(found["twice"])) == (8, 2)
 
 
@@ -102,18 +125,48 @@ def test_echoes_at_one_place_are_no_volume(shared_page: Page, tmp_path: Path) ->
     assert len(found["slices"]) == 16
 
 
-def test_two_stacks_of_one_series_are_two(shared_page: Page, tmp_path: Path) -> None:
+def two_stacks() -> list[Dataset]:
+    """One series with an axial stack and a coronal one."""
     both = stack("axial", range(5)) + stack("coronal", range(4))
     for i, ds in enumerate(both):
         ds.SOPInstanceUID = f"1.2.3.5.{i}"
-    found = read(shared_page, both, tmp_path)
+    return both
+
+
+def test_two_stacks_of_one_series_are_two(shared_page: Page, tmp_path: Path) -> None:
+    found = read(shared_page, two_stacks(), tmp_path)
     assert sorted((s["plane"], len(s["slices"])) for s in found) == [("axial", 5), ("coronal", 4)]
+
+
+def two_sequences() -> list[Dataset]:
+    """One series with a T1 and a T2 stack, slice by slice at the same places."""
+    both = stack("axial", range(5)) + stack("axial", range(5), SeriesDescription="t2 axial")
+    for i, ds in enumerate(both):
+        ds.SOPInstanceUID = f"1.2.3.6.{i}"
+    return both
+
+
+def test_two_sequences_in_one_series_are_two(shared_page: Page, tmp_path: Path) -> None:
+    found = read(shared_page, two_sequences(), tmp_path)
+    assert sorted((s["sequence"], len(s["slices"])) for s in found) == [("T1 post-contrast", 5), ("T2", 5)]
 
 
 def test_frames_of_an_enhanced_file_are_a_series(shared_page: Page, tmp_path: Path) -> None:
     grid = GRIDS["axial"]
     (found,) = read(shared_page, [enhanced(grid, [grid.position(i, 6) for i in range(6)])], tmp_path)
     assert (len(found["slices"]), found["volume"]["shape"][0]) == (6, 6)
+
+
+def test_a_volume_that_an_earlier_version_read_says_what_to_do(shared_page: Page, nifti: bytes, jpeg: bytes) -> None:
+    case = shared_page.read({"volume.nii.gz": nifti, "a.jpg": jpeg})
+    rows = shared_page.parts.store.slices(case["id"])
+    for row in rows:
+        unknown_then = ("place", "position", "orientation", "space", "colour")
+        row.content = {key: value for key, value in row.content.items() if key not in unknown_then}
+    volume, picture = series_of(rows)
+    assert (len(volume.slices), volume.name, volume.volume) == (20, "No description", None)
+    assert volume.flat == "an earlier version of the page read it; drop its files again"
+    assert (picture.name, len(picture.slices), picture.flat) == ("Picture", 1, "single pictures are no volume")
 
 
 def test_pictures_are_one_list(shared_page: Page, jpeg: bytes) -> None:

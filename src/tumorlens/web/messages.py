@@ -148,7 +148,7 @@ class SliceContent(BaseModel):
         uncertainty: 1 - the probability of the most probable class; 1 for an unknown scan.
         finding: As `tumorlens predict --json` gives it, for the most probable class.
         regions: Where the evidence is, by class: empty for an unknown scan, and without the class that means nothing
-            was found.
+            was found. Their contours are in pixels alone: in mm too, they were most of what the page loads.
         evidence: Whether there is any, by the same classes.
         handed: Its number in the study that a node handed over, where the case is such a one.
         slide: Of a whole slide, what there is to zoom into; it has no regions, and its heat is its tiles' probability.

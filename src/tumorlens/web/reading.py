@@ -172,7 +172,7 @@ class _Case:
             colour=scan.pixels.ndim == 3,
             uncertainty=1.0 if record.confidence is None else round(1 - record.confidence, 6),
             finding=record,
-            regions={key: e.region for key, e in evidence.items()},
+            regions={key: e.region and e.region.model_copy(update={"contour_mm": None}) for key, e in evidence.items()},
             evidence={key: bool(np.any(e.heatmap)) for key, e in evidence.items()},
             handed=handed,
             slide=slide,

@@ -112,7 +112,7 @@ def series_of(rows: Sequence[Slice], reasons: Sequence[str] = ()) -> list[Series
         reasons: Why its stacks do not count, as the study has them; none while it is not finished.
     """
     places = {row.number: slice_place(row) for row in rows}
-    alone = [row for row in rows if not (places[row.number].study or places[row.number].orientation)]
+    alone = [row for row in rows if _is_alone(row, places[row.number])]
     stacks = stacks_of([row for row in rows if row not in alone], lambda row: places[row.number])
     if len(reasons) != len(stacks) or alone:
         reasons = [""] * len(stacks)
@@ -132,6 +132,13 @@ def series_of(rows: Sequence[Slice], reasons: Sequence[str] = ()) -> list[Series
     if alone:
         found.append(_pictures(len(found) + 1, alone))
     return found
+
+
+def _is_alone(row: Slice, place: SlicePlace) -> bool:
+    """Whether nothing says what a slice belongs with. Of earlier versions' cases, only the depth may."""
+    if "place" not in row.content:
+        return place.depth is None
+    return not (place.study or place.orientation)
 
 
 def slice_place(row: Slice) -> SlicePlace:
@@ -261,6 +268,8 @@ def _unfit(contents: Sequence[dict[str, Any]]) -> str:
     """Why slices make no volume, before anything of their places is compared; empty where they may."""
     if len(contents) < 3:
         return "there are fewer than three slices"
+    if any("position" not in c for c in contents):
+        return "an earlier version of the page read it; drop its files again"
     if any(c.get("colour") for c in contents):
         return "its pictures are in colour"
     if any(c.get("position") is None or c.get("orientation") is None for c in contents):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import sys
@@ -74,6 +75,7 @@ def run(
         opener = threading.Timer(1.5, webbrowser.open, (address,))
         opener.daemon = True
         opener.start()
+    gc.freeze()  # what is here now stays: collections need not look at it again whenever a large case is loaded
     _Server(config, app.state.parts.desk).run(sockets=[bound])
 
 

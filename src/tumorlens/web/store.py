@@ -233,13 +233,19 @@ class Store:
         places = {key: [named[n] for n in case.study[key]] for key in ("key_slices", "suspected")}
         return StudyRecord.model_validate({**case.study, **places, "source": case.title})
 
-    def slices(self, case_id: str) -> list[Slice]:
-        """A case's slices, in order."""
-        return self.database.all(_slices(case_id))
+    def slices(self, case_id: str, after: int = 0) -> list[Slice]:
+        """A case's slices, in order: those with a larger number."""
+        return self.database.all(_slices(case_id).where(Slice.number > after))
 
-    def series(self, case: Case) -> list[SeriesView]:
-        """A case's series as a reader sees them; while it is read, of the slices found so far."""
-        return series_of(self.slices(case.id), [s["reason"] for s in (case.study or {}).get("series", ())])
+    def series(self, case: Case, slices: Sequence[Slice] | None = None) -> list[SeriesView]:
+        """A case's series as a reader sees them; while it is read, of the slices found so far.
+
+        Args:
+            case: Which.
+            slices: Its slices, where they are at hand.
+        """
+        rows = self.slices(case.id) if slices is None else slices
+        return series_of(rows, [s["reason"] for s in (case.study or {}).get("series", ())])
 
     def slice(self, case_id: str, number: int) -> Slice | None:
         """The row of a slice, or None."""

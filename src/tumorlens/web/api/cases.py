@@ -171,7 +171,7 @@ def slices(
     after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only slices with a larger number.")] = 0,
 ) -> list[SliceView]:
     """A case's slices; while it is read, those found so far."""
-    return [SliceView.of(row, parts.card) for row in parts.store.slices(case.id) if row.number > after]
+    return [SliceView.of(row, parts.card) for row in parts.store.slices(case.id, after)]
 
 
 @router.get("/cases/{case_id}/slices/{number}")

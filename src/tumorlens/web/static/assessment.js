@@ -40,10 +40,7 @@ export class Assessment {
     });
     // The viewer forgets the outline when it shows another slice; the one of that is put back.
     viewer.addEventListener("paint", () => {
-      if (!viewer.drawing && viewer.slice?.number === this.number && viewer.outline !== this.tool.points) {
-        viewer.outline = this.tool.points;
-        viewer.paint();
-      }
+      if (!viewer.drawing && viewer.slice?.number === this.number) viewer.outline = this.tool.points;
     });
     document.addEventListener("keydown", (event) => this.key(event), true);
     byId("mine").addEventListener("click", () => this.settle(true));
@@ -124,10 +121,10 @@ export class Assessment {
   draw(on) {
     this.viewer.drawing = on;
     byId("draw").setAttribute("aria-pressed", on);
-    if (on) {
-      this.use(null);
-      this.flat();
-    }
+    if (!on) return;
+    this.use(null);
+    this.flat();
+    this.viewer.reveal();
   }
 
   use(mode) {
@@ -135,6 +132,7 @@ export class Assessment {
       this.tool.mode = mode;
       this.draw(false);
       this.flat();
+      this.viewer.reveal();
       if (this.viewer.tool !== this.tool) [this.tool.under, this.viewer.tool] = [this.viewer.tool, this.tool];
     } else if (this.viewer.tool === this.tool) this.viewer.tool = this.tool.under;
     this.showOutline();

@@ -9,7 +9,7 @@ import { listen } from "./keys.js";
 import { Measuring } from "./measure.js";
 import { showAnswer, showSlice, titleOf } from "./panel.js";
 import { Planes } from "./planes.js";
-import { SeriesList } from "./series.js";
+import { SeriesList, doubtsOf } from "./series.js";
 import { Strip, tip } from "./strip.js";
 import { Viewer } from "./viewer.js";
 import { Windowing } from "./windowing.js";
@@ -29,6 +29,7 @@ let shownCase = null;
 let slices = []; // by number, from 1
 let series = [];
 let order = []; // numbers of the slices as they are shown: series by series
+let listed = 0; // so many slices, or more, are in the series that are known
 let current = 0; // number of the slice that is shown
 let picked = null; // class that the reader picked; null follows the finding
 let moved = false; // whether the reader has chosen a slice
@@ -47,10 +48,12 @@ async function refresh() {
   const before = shownCase?.status;
   try {
     shownCase = await ask("GET", `/cases/${id}`);
-    if (shownCase.slices < slices.length) [slices, current] = [[], 0]; // it was begun again
-    more = await ask("GET", `/cases/${id}/slices?after=${slices.length}`);
+    if (shownCase.slices < slices.length) [slices, current, listed] = [[], 0, 0]; // it was begun again
+    const others = shownCase.slices > listed || shownCase.status !== before;
+    const [found, all] = await Promise.all([ask("GET", `/cases/${id}/slices?after=${slices.length}`), others && ask("GET", `/cases/${id}/series`)]);
+    more = found;
     slices.push(...more);
-    if (more.length || shownCase.status !== before) series = withHere(await ask("GET", `/cases/${id}/series`));
+    if (all) [series, listed] = [withHere(all), shownCase.slices];
     await Promise.all([assessment.load(), measuring.load()]);
   } catch (error) {
     byId("state").replaceChildren(h("p", { class: "notice bad" }, error.status === 404 ? "The case was deleted." : error.message));
@@ -65,12 +68,16 @@ async function refresh() {
   byId("scroller").hidden = order.length < 2;
   list.set(series, slices, places());
   beside.set(series, slices);
+  beside.link(shownCase.linked).catch(() => {}); // it may have been deleted; there is nothing to stand beside then
   showStrip();
   const linked = Number(location.hash.slice(1));
   const suspicious = shownCase.study?.key_slices?.at(Math.floor(shownCase.study.key_slices.length / 2));
   if (!current && order.includes(linked)) await go(linked);
   else if (!current || (shownCase.status === "done" && !moved && suspicious && suspicious !== current)) await go(suspicious ?? order[0], false);
-  else if (more.length) showWhere();
+  else if (more.length) {
+    showWhere();
+    redraw(); // its window is that of more slices now
+  }
   assessment.show();
 }
 
@@ -113,7 +120,7 @@ function showStrip() {
 
 async function again() {
   await ask("POST", `/cases/${id}/start`);
-  [slices, series, current] = [[], [], 0];
+  [slices, series, current, listed] = [[], [], 0, 0];
   await refresh();
 }
 
@@ -138,10 +145,11 @@ async function go(number, byReader = true) {
   if (!seriesOf(number) || (number === current && byReader)) return;
   ahead.direction = order.indexOf(number) < order.indexOf(current) ? -1 : 1;
   current = number;
+  const shown = show(); // the picture first: what is written beside it makes the browser lay the page out
   showWhere();
   showFinding();
   assessment.show();
-  await show();
+  await shown;
 }
 
 function showWhere() {
@@ -153,7 +161,6 @@ function showWhere() {
   byId("finding-title").textContent = series.length > 1 ? `Finding of slice ${current}` : "Finding of this slice";
   strip.show(current);
   list.show(places());
-  viewer.window = windowing.of(own);
   windowing.show(own);
 }
 
@@ -163,12 +170,13 @@ function showFinding() {
 
 async function show() {
   const own = here();
-  byId("flat").textContent = own.volume ? "" : `No three planes: ${own.flat}.`;
+  byId("flat").textContent = [...doubtsOf(own).map((words) => `${words}.`), own.volume ? "" : `No three planes: ${own.flat}.`].join(" ");
   const button = document.querySelector("[data-view=planes]");
   button.disabled = !own.volume || shownCase.status !== "done";
-  button.title = own.volume ? "" : capital(own.flat);
+  button.title = !own.volume ? capital(own.flat) : button.disabled ? "When all of it is read" : "";
   if (viewer.view === "planes" && button.disabled) return setView("blend");
   const [shown, about] = [current, key()];
+  viewer.window = windowing.of(own);
   try {
     if (viewer.view === "planes") await planes.open(own, slice().finding.unknown || nothing[about] ? null : about, voxel(), windowing.of(own) ?? grey(own));
     else {
@@ -180,7 +188,8 @@ async function show() {
     if (shown === current) broken(error.message);
     return;
   }
-  ahead();
+  // Once it is painted: what is fetched now must not be waited for.
+  requestAnimationFrame(() => setTimeout(ahead));
 }
 
 // Says on a blank stage why there is no picture.
@@ -305,8 +314,7 @@ for (const each of [viewer, planes]) each.addEventListener("window", ({ detail: 
 viewer.addEventListener("step", ({ detail }) => (order.length > 1 ? step(detail) : viewer.zoomBy(detail > 0 ? 0.9 : 1.1)));
 viewer.addEventListener("view", () => beside.follow(viewer));
 byId("slice").addEventListener("input", (event) => go(order[Number(event.target.value) - 1]));
-byId("other-series").addEventListener("change", (event) => beside.choose(series.find((one) => one.place === Number(event.target.value))));
-beside.addEventListener("chosen", () => (viewer.view === "pair" ? setView("pair") : series.length > 1 && setView("pair")));
+beside.addEventListener("chosen", () => setView("pair"));
 byId("fold").addEventListener("click", () => {
   const folded = byId("desk").classList.toggle("folded");
   byId("fold").setAttribute("aria-expanded", !folded);

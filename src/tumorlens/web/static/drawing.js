@@ -2,6 +2,12 @@
 
 import { INFERNO } from "./pictures.js";
 
+// Empties a canvas that shall have some size. Only another size makes it anew, which takes long.
+export function empty(canvas, [width, height]) {
+  if (canvas.width === width && canvas.height === height) canvas.getContext("2d").clearRect(0, 0, width, height);
+  else Object.assign(canvas, { width, height });
+}
+
 export function line(context, points, colour, width, closed) {
   context.beginPath();
   points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));

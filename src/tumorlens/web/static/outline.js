@@ -21,8 +21,9 @@ export class OutlineTool extends EventTarget {
 
   // Another slice, with its outline and what of it can be undone.
   open(points, past) {
+    const nothing = !points.length && !this.points.length && this.viewer.tool !== this;
     Object.assign(this, { points, past, held: -1, chosen: -1, at: null });
-    this.put(points, false);
+    if (!nothing) this.put(points, false);
   }
 
   // Puts another outline in place of what there is; it can be undone.

@@ -33,7 +33,7 @@ export function showAnswer(shown, series, go) {
   byId("answer-title").textContent = shown.slices > 1 ? "The study" : "The scan";
   byId("answer").textContent = words;
   byId("answer").className = `state ${kind}`;
-  byId("glance").textContent = done && study.label ? `${words} · ${study.text.replace(/^uncertain: /, "").replace(" suspected,", "")}` : words;
+  byId("glance").textContent = done && study.label ? `${words} · ${study.text.replace(/^uncertain: /, "").replace(" suspected,", "").replace(`${none && names[none]}, `, "")}` : words;
   byId("glance").className = `glance ${kind}`;
   byId("answer-text").textContent = done ? `${capital(study.text.replace(/^(uncertain|not assessable): /, ""))}.` : "";
   byId("answer-more").textContent = done ? MORE[study.answer] : "";

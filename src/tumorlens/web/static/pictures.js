@@ -17,7 +17,7 @@ export class Pictures {
 
   // What there is to draw of a slice: {scan} its picture, or {values} the numbers behind it; fetched once, kept for a while.
   of(slice) {
-    return this.keep(`slice ${slice.number}`, async () =>
+    return this.keep(slice.scan, async () =>
       slice.values ? { values: await loadValues(slice) } : { scan: await loadImage(slice.scan) },
     ).picture;
   }
@@ -25,7 +25,7 @@ export class Pictures {
   // The heat for a class as grey steps: {width, height, steps}; null without evidence that has a place, as for "no tumour".
   heat(slice, key) {
     if (!slice.evidence[key]) return Promise.resolve(null);
-    return this.keep(`heat ${slice.number} ${key}`, async () => {
+    return this.keep(slice.heat[key], async () => {
       const image = await loadImage(slice.heat[key]);
       const canvas = new OffscreenCanvas(image.width, image.height);
       const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -39,8 +39,8 @@ export class Pictures {
 
   // What is at hand of a slice, at once: {shown, heat}; null if it must be fetched first.
   ready(slice, key) {
-    const shown = this.cache.get(`slice ${slice.number}`)?.here;
-    const heat = slice.evidence[key] ? this.cache.get(`heat ${slice.number} ${key}`)?.here : null;
+    const shown = this.cache.get(slice.scan)?.here;
+    const heat = slice.evidence[key] ? this.cache.get(slice.heat[key])?.here : null;
     return shown && heat !== undefined ? { shown, heat } : null;
   }
 
@@ -92,12 +92,16 @@ export function greys({ low, high, inverted }, { level, width }) {
   return grey;
 }
 
-// The scan as something to draw, through a window.
-export function drawScan(slice, { scan, values }, window) {
+// A canvas of a size: one that is there already, where it fits.
+const canvasFor = (there, width, height) =>
+  there instanceof OffscreenCanvas && there.width === width && there.height === height ? there : new OffscreenCanvas(width, height);
+
+// The scan as something to draw, through a window; in a canvas that is there already, where it fits.
+export function drawScan(slice, { scan, values }, window, there) {
   if (!values) return scan;
   const { black, white } = slice.values;
   const grey = greys(slice.values, window ?? { level: (black + white) / 2, width: Math.max(white - black, 1e-6) });
-  const canvas = new OffscreenCanvas(slice.width, slice.height);
+  const canvas = canvasFor(there, slice.width, slice.height);
   const image = new ImageData(slice.width, slice.height);
   const out = new Uint32Array(image.data.buffer);
   for (let i = 0; i < values.length; i++) out[i] = 0xff000000 | (grey[values[i]] * 0x010101);
@@ -105,19 +109,24 @@ export function drawScan(slice, { scan, values }, window) {
   return canvas;
 }
 
-// Heat in colours, nothing below a threshold (0 to 255). Over a scan it shows in proportion to itself, as in the overlays
-// that the command line draws.
-export function drawHeat({ width, height, steps }, over, threshold = 0) {
-  const canvas = new OffscreenCanvas(width, height);
-  const image = new ImageData(width, height);
-  const out = image.data;
-  for (let i = 0; i < steps.length; i++) {
-    const step = steps[i];
-    out[4 * i] = INFERNO[3 * step];
-    out[4 * i + 1] = INFERNO[3 * step + 1];
-    out[4 * i + 2] = INFERNO[3 * step + 2];
-    out[4 * i + 3] = over ? (step < threshold ? 0 : 255 * Math.sqrt(step / 255)) : 255;
+// The colour of each of 256 steps of heat, as a pixel's bytes; nothing below a threshold (0 to 255). Over a scan heat shows in
+// proportion to itself, as in the overlays that the command line draws.
+export function heatColours(over, threshold = 0) {
+  const bytes = new Uint8ClampedArray(4 * 256);
+  for (let step = 0; step < 256; step++) {
+    for (let c = 0; c < 3; c++) bytes[4 * step + c] = INFERNO[3 * step + c];
+    bytes[4 * step + 3] = over ? (step < threshold ? 0 : 255 * Math.sqrt(step / 255)) : 255;
   }
+  return new Uint32Array(bytes.buffer);
+}
+
+// Heat in colours; in a canvas that is there already, where it fits.
+export function drawHeat({ width, height, steps }, over, threshold = 0, there = null) {
+  const colours = heatColours(over, threshold);
+  const canvas = canvasFor(there, width, height);
+  const image = new ImageData(width, height);
+  const out = new Uint32Array(image.data.buffer);
+  for (let i = 0; i < steps.length; i++) out[i] = colours[steps[i]];
   canvas.getContext("2d").putImageData(image, 0, 0);
   return canvas;
 }

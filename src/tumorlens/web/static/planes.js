@@ -1,7 +1,7 @@
 // Three planes of a series: the plane it was taken in, large, and the two across it, with heat, contour and one cursor.
 
 import { colourBar, cross, scaleBar, stroke, words } from "./drawing.js";
-import { INFERNO, greys, loadVolume } from "./pictures.js";
+import { greys, heatColours, loadVolume } from "./pictures.js";
 
 // How each plane is seen: across which direction of the patient it cuts, and which run to the right and down, with their
 // signs. Directions: 0 to the left, 1 to the back, 2 to the head.
@@ -54,14 +54,14 @@ export class Planes extends EventTarget {
     this.axes = axesOf(this.grid);
     this.paint();
     const scan = this.keep(`${base}/volume`, Uint16Array);
-    const heat = key === null ? null : this.keep(`${base}/heat/${key}`, Uint8Array);
     const current = () => this.series === series && this.key === key;
     const data = await scan;
     if (!current()) return;
     this.data = data;
-    if (!heat) this.heat = null;
+    if (key === null) this.heat = null;
     this.paint();
-    const warm = await heat;
+    // Asked for now: beside the scan it would have kept the server from that.
+    const warm = key === null ? null : await this.keep(`${base}/heat/${key}`, Uint8Array);
     if (!current()) return;
     this.heat = warm;
     this.paint();
@@ -151,11 +151,13 @@ export class Planes extends EventTarget {
     }
     else words(context, "loading …", x + w / 2, y + h / 2, ratio, "#fff", "center");
     const place = this.cursor[pane.across.axis] + 1;
-    words(context, `${pane.name} ${place} of ${this.grid.shape[pane.across.axis]}`, x + 8 * ratio, y + 18 * ratio, ratio);
+    const name = `${pane.name} ${place} of ${this.grid.shape[pane.across.axis]}`;
+    words(context, name, x + 8 * ratio, y + 18 * ratio, ratio);
+    const narrow = context.measureText(name).width > w / 2 - 20 * ratio; // the letter would stand in the name
     const [right, left, top, bottom] = pane.ends;
     words(context, right, x + 6 * ratio, y + h / 2, ratio);
     words(context, left, x + w - 6 * ratio, y + h / 2, ratio, "#fff", "right");
-    words(context, top, x + w / 2, y + 18 * ratio, ratio, "#fff", "center");
+    words(context, top, x + w / 2, y + (narrow ? 36 : 18) * ratio, ratio, "#fff", "center");
     words(context, bottom, x + w / 2, y + h - 8 * ratio, ratio, "#fff", "center");
     if (this.data) scaleBar(context, [x + w, y + h], w, pane.scale, ratio);
     context.restore();
@@ -187,14 +189,13 @@ export class Planes extends EventTarget {
     const voxel = this.cursor.map((v, axis) => Math.min(shape[axis] - 1, Math.floor(((v + 0.5) * shape[axis]) / this.grid.shape[axis])));
     const { width, height, at } = this.cut(pane, shape, voxel);
     const image = new ImageData(width, height);
-    const floor = 255 * this.threshold;
+    const out = new Uint32Array(image.data.buffer);
+    const colours = heatColours(true, 255 * this.threshold);
     let peak = 0;
     for (let j = 0; j < height; j++) {
       for (let i = 0; i < width; i++) {
         const step = this.heat[at(i, j)];
-        const to = 4 * (j * width + i);
-        for (let c = 0; c < 3; c++) image.data[to + c] = INFERNO[3 * step + c];
-        image.data[to + 3] = step < floor ? 0 : 255 * Math.sqrt(step / 255);
+        out[j * width + i] = colours[step];
         if (step > peak) peak = step;
       }
     }
@@ -202,7 +203,7 @@ export class Planes extends EventTarget {
       context.globalAlpha = this.opacity;
       context.drawImage(canvasOf(image), ...pane.at, ...pane.size);
       context.globalAlpha = 1;
-      if (pane === this.panes[0]) colourBar(context, [pane.box[0] + pane.box[2], pane.box[1] + 30 * ratio], pane.box[3], this.threshold, ratio, "certain");
+      if (pane === this.panes[0]) colourBar(context, [pane.box[0] + pane.box[2], pane.box[1] + 14 * ratio], pane.box[3] * 0.8, this.threshold, ratio, "certain");
     }
     const level = this.level * this.peakOf();
     if (!this.contour || !peak || peak < level || !level) return;

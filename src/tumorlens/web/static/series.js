@@ -36,8 +36,8 @@ export class SeriesList {
   plate(one, slices) {
     const middle = slices[one.slices[Math.floor(one.slices.length / 2)] - 1];
     const details = [one.plane, plural(one.slices.length, "slice")].filter(Boolean).join(" · ");
-    const doubts = [one.missing ? `${plural(one.missing, "slice")} missing` : "", one.twice.length ? `${plural(one.twice.length, "image")} given twice` : ""].filter(Boolean);
-    const more = [one.sequence && one.sequence !== one.name ? one.sequence : "", one.reason].filter(Boolean).join("; ");
+    const doubts = doubtsOf(one);
+    const more = [one.sequence && one.sequence !== one.name ? one.sequence : "", one.reason && `not counted: ${one.reason}`].filter(Boolean).join("; ");
     const plate = h("button", { type: "button", class: "plate", title: [more, ...doubts].filter(Boolean).join("; "), onclick: (event) => this.pick(one, event.shiftKey) },
       middle ? h("img", { src: middle.scan, alt: "", loading: "lazy" }) : null,
       h("span", { class: "about" }, h("strong", {}, one.number === null ? one.name : `${one.number} · ${one.name}`), h("span", {}, details), more ? h("span", {}, more) : null, doubts.length ? h("span", { class: "why" }, doubts.join("; ")) : null));
@@ -45,3 +45,7 @@ export class SeriesList {
     return plate;
   }
 }
+
+// What is odd about a series' slices, in words.
+export const doubtsOf = ({ missing, twice }) =>
+  [missing ? `${plural(missing, "slice")} missing` : "", twice.length ? `${plural(twice.length, "image")} given twice` : ""].filter(Boolean);

@@ -2,6 +2,7 @@
 // series, a dot for slices that somebody assessed, a line under those that decided.
 
 import { byId, capital, classes, nothing } from "./common.js";
+import { empty } from "./drawing.js";
 
 export class Strip {
   // pick is called with a slice's number, words gives what is said of one that a pointer is over.
@@ -23,7 +24,7 @@ export class Strip {
       tip.style.left = `${Math.min(Math.max(0, x - tip.offsetWidth / 2), Math.max(0, box.width - tip.offsetWidth))}px`;
     });
     canvas.addEventListener("pointerleave", () => (tip.hidden = true));
-    new ResizeObserver(() => this.paint()).observe(canvas);
+    new ResizeObserver(() => this.measure()).observe(canvas);
     window.addEventListener("themechange", () => this.paint());
   }
 
@@ -41,51 +42,69 @@ export class Strip {
 
   show(current) {
     this.current = current;
+    this.mark();
+  }
+
+  measure() {
+    const { width, height } = this.canvas.getBoundingClientRect();
+    this.size = [width, height].map((side) => Math.max(1, Math.round(side * (devicePixelRatio || 1))));
     this.paint();
   }
 
+  // All but the mark of the slice that is shown.
   paint() {
     const ratio = devicePixelRatio || 1;
-    const { canvas, slices } = this;
-    const box = canvas.getBoundingClientRect();
-    canvas.width = Math.max(1, box.width * ratio);
-    canvas.height = Math.max(1, box.height * ratio);
-    if (!slices.length) return;
-    const context = canvas.getContext("2d");
+    const { slices } = this;
+    if (!slices.length || !this.size) return;
+    const [width, height] = this.size;
+    this.bars = new OffscreenCanvas(width, height);
+    const context = this.bars.getContext("2d");
     const style = getComputedStyle(document.documentElement);
     const colours = classes.map((_, i) => style.getPropertyValue(`--class-${i % 4}`));
-    const ink = style.getPropertyValue("--ink");
-    const step = canvas.width / slices.length;
+    const [accent, edge] = ["--accent", "--edge"].map((name) => style.getPropertyValue(name));
+    this.ink = style.getPropertyValue("--ink");
+    const step = width / slices.length;
     const gap = step > 4 * ratio ? ratio : 0;
-    const floor = canvas.height - 4 * ratio;
+    const floor = height - 4 * ratio;
     slices.forEach((slice, i) => {
       const { probabilities, unknown } = slice.finding;
       const tumours = unknown ? [] : classes.filter((key) => !nothing[key]);
       const best = tumours.reduce((a, b) => (probabilities[b] > probabilities[a] ? b : a), tumours[0]);
       const p = tumours.reduce((sum, key) => sum + probabilities[key], 0);
-      const height = Math.max(2 * ratio, p * (floor - 8 * ratio));
-      context.fillStyle = unknown ? style.getPropertyValue("--edge") : colours[classes.indexOf(best)];
+      const tall = Math.max(2 * ratio, p * (floor - 8 * ratio));
+      context.fillStyle = unknown ? edge : colours[classes.indexOf(best)];
       context.globalAlpha = unknown ? 0.45 : 0.35 + 0.65 * p;
-      context.fillRect(i * step, floor - height, Math.max(ratio, step - gap), height);
+      context.fillRect(i * step, floor - tall, Math.max(ratio, step - gap), tall);
       context.globalAlpha = 1;
       if (this.key.has(slice.number)) {
-        context.fillStyle = style.getPropertyValue("--accent");
+        context.fillStyle = accent;
         context.fillRect(i * step, floor + ratio, Math.max(ratio, step), 3 * ratio);
       }
-      if (slice.number === this.current) {
-        context.fillStyle = ink;
-        context.fillRect(i * step, 0, Math.max(2 * ratio, step - gap), 3 * ratio);
-        context.fillRect(i * step + Math.max(0, step / 2 - ratio), 0, 2 * ratio, canvas.height);
-      }
       if (this.marks.has(slice.number)) {
-        context.fillStyle = ink;
+        context.fillStyle = this.ink;
         context.beginPath();
         context.arc((i + 0.5) * step, 7 * ratio, 3 * ratio, 0, 2 * Math.PI);
         context.fill();
       }
     });
-    context.fillStyle = style.getPropertyValue("--edge");
-    for (const border of this.borders) if (border) context.fillRect(border * step - ratio, 0, 2 * ratio, canvas.height);
+    context.fillStyle = edge;
+    for (const border of this.borders) if (border) context.fillRect(border * step - ratio, 0, 2 * ratio, height);
+    this.mark();
+  }
+
+  mark() {
+    if (!this.bars) return;
+    const ratio = devicePixelRatio || 1;
+    const [width, height] = this.size;
+    empty(this.canvas, this.size);
+    const context = this.canvas.getContext("2d");
+    context.drawImage(this.bars, 0, 0);
+    const i = this.slices.findIndex((slice) => slice.number === this.current);
+    if (i < 0) return;
+    const step = width / this.slices.length;
+    context.fillStyle = this.ink;
+    context.fillRect(i * step, 0, Math.max(2 * ratio, step - (step > 4 * ratio ? ratio : 0)), 3 * ratio);
+    context.fillRect(i * step + Math.max(0, step / 2 - ratio), 0, 2 * ratio, height);
   }
 }
 

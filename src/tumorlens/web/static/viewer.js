@@ -1,6 +1,6 @@
 // The viewer of a slice: one pane or four, moved and zoomed together; heat, contour, outline, measurements, scale, cursor.
 
-import { colourBar, cross, line, scaleBar } from "./drawing.js";
+import { colourBar, cross, empty, line, scaleBar } from "./drawing.js";
 import { Pictures, drawHeat, drawScan } from "./pictures.js";
 
 const PANES = {
@@ -10,7 +10,8 @@ const PANES = {
 const CONTOUR = "#40e0ff";
 const OUTLINE = "#fff04d";
 
-// Events: "step" (slices to go), "window" (dragged by), "outlined", "cursor" (a place was pointed at), "view" (zoomed, moved).
+// Events: "step" (slices to go), "window" (dragged by), "outlined", "cursor" (a place was pointed at), "view" (zoomed, moved),
+// "paint" (about to be painted).
 export class Viewer extends EventTarget {
   constructor(stage, panes, readout, pictures = new Pictures()) {
     super();
@@ -28,7 +29,10 @@ export class Viewer extends EventTarget {
     this.tool = null; // measures where a pointer goes; null moves and steps
     this.pointers = new Map();
     this.lay();
-    new ResizeObserver(() => this.paint()).observe(stage);
+    new ResizeObserver(() => {
+      this.measure();
+      this.paint();
+    }).observe(stage);
     stage.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     stage.addEventListener("pointerdown", (event) => this.down(event));
     stage.addEventListener("pointermove", (event) => this.move(event));
@@ -56,6 +60,16 @@ export class Viewer extends EventTarget {
         return pane;
       }),
     );
+    this.measure();
+  }
+
+  // How large the panes are. Only asked for when that may have changed: the browser lays the page out anew to answer.
+  measure() {
+    const ratio = globalThis.devicePixelRatio || 1;
+    for (const pane of this.panes) {
+      const { width, height } = pane.canvas.getBoundingClientRect();
+      pane.size = [width, height].map((side) => Math.max(1, Math.round(side * ratio)));
+    }
   }
 
   setView(view) {
@@ -91,12 +105,12 @@ export class Viewer extends EventTarget {
 
   redrawScan() {
     if (!this.shown) return;
-    this.scan = drawScan(this.slice, this.shown, this.window);
+    this.scan = drawScan(this.slice, this.shown, this.window, this.scan);
     this.paint();
   }
 
   redrawHeat(paint = true) {
-    this.over = this.heat && drawHeat(this.heat, true, 255 * this.threshold);
+    this.over = this.heat && drawHeat(this.heat, true, 255 * this.threshold, this.over);
     this.map = this.heat && this.view === "four" ? drawHeat(this.heat, false) : null;
     if (paint) this.paint();
   }
@@ -116,14 +130,12 @@ export class Viewer extends EventTarget {
   paint() {
     if (!this.slice || !this.panes.length) return;
     const ratio = globalThis.devicePixelRatio || 1;
+    this.dispatchEvent(new Event("paint"));
     if (this.view === "four" && this.heat && !this.map) this.map = drawHeat(this.heat, false);
-    for (const { canvas, layers } of this.panes) {
-      const box = canvas.getBoundingClientRect();
-      canvas.width = Math.max(1, Math.round(box.width * ratio));
-      canvas.height = Math.max(1, Math.round(box.height * ratio));
+    for (const { canvas, layers, size } of this.panes) {
+      empty(canvas, size);
       if (this.scan) this.paintPane(canvas, layers, ratio);
     }
-    this.dispatchEvent(new Event("paint"));
   }
 
   paintPane(canvas, layers, ratio) {
@@ -190,6 +202,11 @@ export class Viewer extends EventTarget {
   moved() {
     this.paint();
     this.dispatchEvent(new Event("view"));
+  }
+
+  // Where the page is longer than the screen, what is to be drawn on must be seen.
+  reveal() {
+    this.stage.scrollIntoView({ block: "nearest" });
   }
 
   reset() {
