@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from tumorlens.cli.demo import run_demo
 
 pytestmark = pytest.mark.e2e
 browser = pages.browser  # fixture
+_PATIENCE = 60  # seconds
 _FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -96,10 +98,10 @@ def test_a_table_sorts_by_the_column_that_is_clicked(report: Path, browser: Brow
     assert len(before) == 4
     assert len(set(before)) > 1, "nothing to sort by"
     head.locator("button").click()
-    expect(head).to_have_attribute("aria-sort", "descending")
+    expect(head).to_have_attribute("aria-sort", "descending", timeout=1000 * _PATIENCE)
     assert values() == sorted(before, reverse=True)
     head.locator("button").click()
-    expect(head).to_have_attribute("aria-sort", "ascending")
+    expect(head).to_have_attribute("aria-sort", "ascending", timeout=1000 * _PATIENCE)
     assert values() == sorted(before)
     table.locator("th button").first.click()  # by name, and the other column is sorted no longer
     assert head.get_attribute("aria-sort") is None
@@ -120,9 +122,12 @@ def test_a_plot_tells_its_values_under_the_pointer(report: Path, browser: Browse
         box = picture.bounding_box()
         assert box is not None
         across, down, _ = points[len(points) // 2]
-        page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
-        expect(hint).to_be_visible()
+        until = time.monotonic() + _PATIENCE
+        while not hint.is_visible() and time.monotonic() < until:  # scrolling hides it, and may be told late
+            page.mouse.move(0, 0)
+            page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
+            page.wait_for_timeout(100)
         assert hint.inner_text() in {point[2] for point in points}
         page.mouse.move(0, 0)
-        expect(hint).to_be_hidden()
+        expect(hint).to_be_hidden(timeout=1000 * _PATIENCE)
     page.close()
