@@ -74,7 +74,9 @@ def leakage() -> Figure:
     figure, axes = _wide(3.2)
     for place, key in enumerate(names):
         right = Estimate.of(next(row for row in rows if row["tested on"].startswith(key))["accuracy"])
-        _interval(axes, place, Estimate(1 - right.value, 1 - right.high, 1 - right.low), 1 if key.endswith("keep") else 0)
+        _interval(
+            axes, place, Estimate(1 - right.value, 1 - right.high, 1 - right.low), 1 if key.endswith("keep") else 0
+        )
     _rows(axes, list(names.values()), "errors of the same network, by how it is tested; 95% intervals")
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xlim(0, 1.15 * axes.get_xlim()[1])

@@ -304,7 +304,7 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
         make_console().cards(cards)
 
 
-def demo(
+def make_demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path("demo"),
     count: Annotated[int, typer.Option(min=80, help="Number of phantoms.")] = 2400,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of training.")] = 30,
@@ -316,14 +316,14 @@ def demo(
 
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Begin": (demo, doctor, info),
+    "Begin": (make_demo, doctor, info),
     "Read scans": (predict, serve, results, slide),
     "Train, and measure": (train, settings, crossvalidate, evaluate, compare, validate, export),
     "In a hospital": (deidentify,),
 }
 for _panel, _commands in _PANELS.items():
-    for _command in _commands:
-        app.command(rich_help_panel=_panel)(_command)
+    for _command in _commands:  # `demo` is called otherwise here: a module beside this one has that name
+        app.command(_command.__name__.removeprefix("make_"), rich_help_panel=_panel)(_command)
 app.add_typer(data_app, name="data", rich_help_panel="Train, and measure")
 app.add_typer(node_app, name="node", rich_help_panel="In a hospital")
 app.add_typer(accounts_app, name="accounts", rich_help_panel="In a hospital")
