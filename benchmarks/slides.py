@@ -35,7 +35,7 @@ def write_slide(path: Path, side: int) -> None:
     import tifffile
 
     # It asks for an encoder though every block comes packed, and has one only with a further package.
-    tifffile.TIFF.COMPRESSORS._codecs[7] = bytes
+    tifffile.TIFF.COMPRESSORS._codecs[7] = bytes  # type: ignore[attr-defined]
     rng = np.random.default_rng(0)
 
     def block(shade: tuple[int, int, int]) -> bytes:

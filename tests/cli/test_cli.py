@@ -263,6 +263,16 @@ def test_info_lists_the_packages_weights(run: Run, tiny_weights: Path, monkeypat
     assert "no tumour" in out
 
 
+def test_info_shows_ones_own_weights(run: Run, tiny_weights: Path, tmp_path: Path) -> None:
+    code, out, err = run("info", tiny_weights)
+    assert (code, err) == (0, "")
+    assert "tiny (cnn_lstm, 32 pixels)" in out
+    assert [w["name"] for w in json.loads(run("info", tiny_weights, "--json")[1])["weights"]] == ["tiny"]
+    code, _, err = run("info", tmp_path / "nowhere")
+    assert code == 2
+    assert "nowhere" in err
+
+
 def test_info_without_weights_says_so(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cards, "SHIPPED", tmp_path)
     assert run("info") == (0, "", "there are no weights in the package; make some with: tumorlens train\n")

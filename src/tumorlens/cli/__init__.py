@@ -291,13 +291,18 @@ def validate(
     console.scores(validation.scores, output / "validation.html")
 
 
-def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show the version, and the weights in the package with their cards."""
+def info(
+    weights: Annotated[
+        str | None, typer.Argument(metavar="[WEIGHTS]", help="Weights to show alone: a run's folder, say.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the version, and the weights in the package, or any others, with their cards."""
     import json
 
-    from tumorlens.card import shipped_cards
+    from tumorlens.card import find_weights, read_card, shipped_cards
 
-    cards = shipped_cards()
+    cards = shipped_cards() if weights is None else [read_card(find_weights(weights))]
     if as_json:
         typer.echo(json.dumps({"version": __version__, "weights": [c.model_dump(mode="json") for c in cards]}))
     else:
