@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -188,7 +188,8 @@ def kill_at(stage: str, folder: Path, *, slices: int = 12, studies: int = 3, kil
                 rehearsal.at_any_time(kills, seed)
             else:
                 rehearsal.once(stage)
-            wait_for(lambda: node.states()["done"] == studies)
+            while (done := node.states()["done"]) != studies:  # however long it takes, as long as it goes on
+                wait_for(lambda before=done: node.states()["done"] != before)
             return rehearsal.count(stage, kills if stage == "at any time" else 1)
         finally:
             if node.process is not None and node.process.poll() is None:
@@ -338,7 +339,9 @@ def wait_for(what: Callable[[], object], seconds: float = _PATIENCE) -> None:
 
 
 def free_port() -> int:
-    """A TCP port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of this machine that nobody listens on, and that no outgoing connection is given meanwhile."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
