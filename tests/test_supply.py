@@ -42,7 +42,8 @@ def _needed(*extras: str) -> Iterator[Requirement]:
 def _assert_fit(locked: dict[str, str], *extras: str) -> None:
     for requirement in _needed(*extras):
         if requirement.name != "torch":
-            version = locked[re.sub(r"[-_.]+", "-", requirement.name).lower()]
+            version = locked.get(re.sub(r"[-_.]+", "-", requirement.name).lower(), "none")
+            assert version != "none", f"{requirement.name} is not locked; run: make lock"
             assert requirement.specifier.contains(version, prereleases=True), "run: make lock"
 
 
