@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from rehearsal.archive import Archive
+from rehearsal.kills import NEVER
 from rehearsal.phantoms import prepare_pretend
-from tests.node.helpers import NEVER, PATIENCE, StartNode
+from tests.node.helpers import PATIENCE, StartNode
 from tumorlens import limits
 from tumorlens.node.config import NodeConfig
 from tumorlens.node.inbox import Inbox
@@ -51,7 +52,7 @@ def inbox(spool: Spool, ledger: Ledger) -> Inbox:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> dict[str, Any]:
-    """A node's settings, to be changed. It takes a study for complete when it is told so: see `helpers.complete`."""
+    """A node's settings, to be changed. It takes a study for complete when `rehearsal.kills.complete` says so."""
     return {"folder": tmp_path / "node", "port": 0, "quiet_seconds": NEVER, "retries": {"first": 0.05, "longest": 0.2}}
 
 

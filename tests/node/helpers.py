@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydicom import Dataset
 
 from rehearsal.archive import send
-from rehearsal.kills import wait_for
+from rehearsal.kills import complete, wait_for
 from rehearsal.phantoms import make_instance
-from tumorlens.node.ledger import Ledger
 from tumorlens.node.node import Node
 from tumorlens.node.status import study_states
 
@@ -19,17 +17,6 @@ StartNode = Callable[..., Node]
 
 PATIENCE = 60.0
 """Seconds for what takes milliseconds, on a machine that does much else."""
-
-NEVER = 3600.0
-"""Seconds that no test lasts."""
-
-
-def complete(ledger: Ledger) -> None:
-    """Has the studies that came be taken for complete, as if nothing of them had come for long.
-
-    A node of the tests waits for `NEVER` else: a pause of the sender, on a busy machine, would cut a study in two.
-    """
-    ledger.write("UPDATE studies SET last_received = ? WHERE last_seq > upto", time.time() - 2 * NEVER)
 
 
 def deliver(node: Node, instances: Sequence[Dataset]) -> list[int]:

@@ -16,9 +16,9 @@ import pytest
 from pydicom import Dataset
 
 from rehearsal.archive import Archive, send
-from rehearsal.kills import NodeProcess, free_port, wait_for
+from rehearsal.kills import NEVER, NodeProcess, complete, free_port, wait_for
 from rehearsal.phantoms import make_instance, pretend
-from tests.node.helpers import NEVER, StartNode, complete, deliver, study_of, until
+from tests.node.helpers import StartNode, deliver, study_of, until
 from tumorlens.errors import ConfigError
 from tumorlens.listener import Listener
 from tumorlens.node.config import NodeConfig

@@ -152,6 +152,9 @@ def test_a_body_that_comes_in_time_is_taken(serve: Serve, monkeypatch: pytest.Mo
         received(self, data)
         heard.append(len(data))
 
+    def came(size: int) -> bool:
+        return sum(heard) == size
+
     received = Connection.data_received
     monkeypatch.setattr(Connection, "data_received", hear)
     monkeypatch.setattr(connections, "time", clock)
@@ -160,7 +163,7 @@ def test_a_body_that_comes_in_time_is_taken(serve: Serve, monkeypatch: pytest.Mo
     with _connect(serve(), _HEAD) as connection:
         for number in range(1, 41):  # of 25,000 bytes each, every 0.6 of the time in which 20,000 have to come
             connection.sendall(bytes(25_000))
-            wait_for(lambda number=number: sum(heard) == len(_HEAD) + number * 25_000)
+            wait_for(partial(came, len(_HEAD) + number * 25_000))
             clock.go_on(0.6 * limits.BODY_SECONDS)
         assert connection.recv(15) == b"HTTP/1.1 200 OK"
 

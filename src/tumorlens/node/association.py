@@ -39,9 +39,9 @@ Open = Callable[[bytes], Incoming]
 """Begins an instance, with what stands before its data set in a file."""
 
 
-def _close(wire: AssociationSocket) -> None:
+def _close(self: AssociationSocket) -> None:
     """Ends a connection. pynetdicom 3.0.4 leaves it open where the other side was quicker: there is nothing to end."""
-    if (connection := wire.socket) is not None:
+    if (connection := self.socket) is not None:
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
         connection.close()
