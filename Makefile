@@ -67,7 +67,7 @@ bench-programs: $(VENV)/.dev
 container: $(VENV)/.python  ## lint the container's file, and build it or run its steps in an empty environment
 	.ci/container
 
-lock: $(VENV)/.dev  ## pin what the container is made of, and write its bill of materials, into locks/
+lock: $(VENV)/.dev  ## pin what container and tests are made of, and write the container's bill of materials, into locks/
 	$(BIN)/python .ci/supply lock
 
 licences: $(VENV)/.python  ## list the licences of what the container is made of
@@ -89,17 +89,20 @@ $(VENV)/.python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	touch $@
 
+# The versions that the tests ran with, on the Python they were locked for; on another the newest that fit.
+AS_LOCKED = $$($(BIN)/python -V | grep -q ' 3\.11\.' && echo --constraint locks/dev.txt)
+
 # The dev environment holds all that the others do, so a later `make demo` or `make site` installs nothing again.
-$(VENV)/.train: $(VENV)/.python pyproject.toml
+$(VENV)/.train: $(VENV)/.python pyproject.toml locks/dev.txt
 	@echo "installing TumorLens and what it needs into $(VENV) (a few minutes, once)"
-	$(BIN)/python -m pip install --quiet --editable '.[train]'
+	$(BIN)/python -m pip install --quiet $(AS_LOCKED) --editable '.[train]'
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.python pyproject.toml
+$(VENV)/.dev: $(VENV)/.python pyproject.toml locks/dev.txt
 	@echo "installing TumorLens and what its tests need into $(VENV) (a few minutes, once)"
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet $(AS_LOCKED) --editable '.[dev]'
 	touch $@ $(VENV)/.train $(VENV)/.docs
 
-$(VENV)/.docs: $(VENV)/.python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+$(VENV)/.docs: $(VENV)/.python pyproject.toml locks/dev.txt
+	$(BIN)/python -m pip install --quiet $(AS_LOCKED) --editable '.[docs]'
 	touch $@

@@ -12,8 +12,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -23,11 +24,15 @@ from rehearsal.phantoms import make_instance
 from tumorlens.errors import PeerError
 from tumorlens.node.config import DicomPeer
 from tumorlens.node.dimse import Peer
+from tumorlens.node.ledger import Ledger
 from tumorlens.node.node import open_ledger
 from tumorlens.node.status import study_states
 
 STAGES = ("receiving", "waiting", "analysing", "sending", "confirming", "at any time")
 """Where the node is killed."""
+
+NEVER = 3600.0
+"""Seconds that no rehearsal lasts: a node that waits for so long takes a study for complete when `complete` says so."""
 
 _CHECKOUT = Path(__file__).parents[1]
 _PATIENCE = 120.0  # seconds for anything to happen at all
@@ -179,7 +184,7 @@ def kill_at(stage: str, folder: Path, *, slices: int = 12, studies: int = 3, kil
     """
     with Archive() as archive:
         # A study whose sending a kill interrupts must not be taken for complete before it goes on.
-        quiet = 8.0 if stage == "at any time" else 2.0
+        quiet = 8.0 if stage == "at any time" else NEVER
         node = NodeProcess(folder, archive.port, commitment=stage == "confirming", quiet_seconds=quiet)
         rehearsal = _Rehearsal(node, archive, slices, studies)
         try:
@@ -188,7 +193,7 @@ def kill_at(stage: str, folder: Path, *, slices: int = 12, studies: int = 3, kil
                 rehearsal.at_any_time(kills, seed)
             else:
                 rehearsal.once(stage)
-            wait_for(lambda: node.states()["done"] == studies)
+            rehearsal.see_to_the_end()
             return rehearsal.count(stage, kills if stage == "at any time" else 1)
         finally:
             if node.process is not None and node.process.poll() is None:
@@ -233,11 +238,30 @@ class _Rehearsal:
         else:
             with node.holding():
                 self.send_all()
+                self.complete()
                 wanted = {"analysing": 1, "waiting": len(self.studies) - 1}
                 wait_for(lambda: all(node.states()[state] == n for state, n in wanted.items()))
                 node.kill()
         node.start()
         self.send_all()
+        self.complete()
+
+    def see_to_the_end(self) -> None:
+        """Waits until all studies are done: however long it takes, as long as it goes on."""
+
+        def goes_on(done: int) -> bool:
+            return self.node.states()["done"] != done
+
+        while (done := self.node.states()["done"]) != len(self.studies):
+            wait_for(partial(goes_on, done))
+
+    def complete(self) -> None:
+        """Has the node take what it was sent for complete."""
+        ledger = open_ledger(self.node.folder)
+        try:
+            complete(ledger)
+        finally:
+            ledger.close()
 
     def _kill_while_sending(self) -> None:
         arrived, go_on = threading.Event(), threading.Event()
@@ -249,6 +273,7 @@ class _Rehearsal:
 
         self.archive.answer = hold
         self.send_all()
+        self.complete()
         if not arrived.wait(_PATIENCE):
             raise TimeoutError("nothing was sent")
         self.node.kill()
@@ -267,6 +292,7 @@ class _Rehearsal:
         self.archive.commits_to = ("127.0.0.1", self.node.port, "TUMORLENS")
         self.archive.before_report = hold
         self.send_all()
+        self.complete()
         wait_for(lambda: len(self.archive.stored) == len(self.studies) and asked["times"] > 0)
         wait_for(lambda: self.node.states()["sending"] == len(self.studies))
         self.node.kill()
@@ -324,6 +350,14 @@ class _Rehearsal:
         )
 
 
+def complete(ledger: Ledger) -> None:
+    """Has the studies that came be taken for complete, as if nothing of them had come for long.
+
+    Else a pause of the sender, on a busy machine, would cut a study in two.
+    """
+    ledger.write("UPDATE studies SET last_received = ? WHERE last_seq > upto", time.time() - 2 * NEVER)
+
+
 def wait_for(what: Callable[[], object], seconds: float = _PATIENCE) -> None:
     """Waits until something is so.
 
@@ -338,7 +372,9 @@ def wait_for(what: Callable[[], object], seconds: float = _PATIENCE) -> None:
 
 
 def free_port() -> int:
-    """A TCP port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of this machine that nobody listens on, and that no outgoing connection is given meanwhile."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

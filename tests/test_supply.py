@@ -1,4 +1,4 @@
-"""What the container is made of is locked, billed and licensed, and its file keeps to the rules that matter."""
+"""What container and tests are made of is locked, billed, licensed, audited; the container file keeps to its rules."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 import runpy
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,77 @@ def _locked() -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9-]+)==(\S+) --hash=sha256:[0-9a-f]{64}$", LOCK, re.M))
 
 
-def test_the_lock_has_what_the_container_needs_at_a_version_that_fits() -> None:
+def _needed(*extras: str) -> Iterator[Requirement]:
+    """What the project and some of its extras need here."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    lines = [*project["dependencies"], *(line for e in extras for line in project["optional-dependencies"][e])]
+    for requirement in map(Requirement, lines):
+        if requirement.name == "tumorlens":
+            yield from _needed(*requirement.extras)
+        elif requirement.marker is None or requirement.marker.evaluate():
+            yield requirement
+
+
+def _assert_fit(locked: dict[str, str], *extras: str) -> None:
+    for requirement in _needed(*extras):
+        if requirement.name != "torch":
+            version = locked.get(re.sub(r"[-_.]+", "-", requirement.name).lower(), "none")
+            assert version != "none", f"{requirement.name} is not locked; run: make lock"
+            assert requirement.specifier.contains(version, prereleases=True), "run: make lock"
+
+
+def test_the_lock_has_what_the_container_needs_at_a_version_that_fits() -> None:
     locked = _locked()
     assert len(locked) == len(LOCK.splitlines()) - 1
-    extras = project["optional-dependencies"]
-    for line in (*project["dependencies"], *extras["web"], *extras["postgres"]):
-        requirement = Requirement(line)
-        if requirement.name != "tumorlens" and (requirement.marker is None or requirement.marker.evaluate()):
-            version = locked[re.sub(r"[-_.]+", "-", requirement.name).lower()]
-            assert requirement.specifier.contains(version, prereleases=True), "run: make lock"
+    _assert_fit(locked, "web", "postgres")
+
+
+def test_the_tests_have_a_lock_and_make_uses_it(supply: dict[str, Any]) -> None:
+    text = (ROOT / "locks" / "dev.txt").read_text("utf-8")
+    locked = dict(re.findall(r"^([a-z0-9-]+)==([^\s+]+)$", text, re.M))
+    assert len(locked) == len(text.splitlines()) - 1
+    assert "torch" not in locked  # a machine's own build; PyPI's is for CUDA
+    _assert_fit(locked, "dev")
+    assert supply["constraints_of"]({"torch": "1", "a": "2.0+cpu"}).splitlines()[1:] == ["a==2.0"]
+    installs = re.findall(r"pip install .*--editable .*", (ROOT / "Makefile").read_text("utf-8"))
+    assert len(installs) == 3
+    assert all("$(AS_LOCKED)" in install for install in installs)
+
+
+def test_what_is_installed_is_followed_to_its_end(supply: dict[str, Any]) -> None:
+    installed = supply["installed"]("web")
+    assert {"fastapi", "starlette", "anyio", "idna"} <= set(installed)  # each for the one before
+    assert not {"tumorlens", "pytest"} & set(installed)
+
+
+_ADVISORY = """id: PYSEC-1
+affected:
+- package: {name: thing, ecosystem: PyPI}
+  ranges:
+  - {type: GIT, repo: x, events: [{introduced: "0"}]}
+  - type: ECOSYSTEM
+    events: [{introduced: "0"}, {fixed: "1.2"}, {introduced: "2.0"}, {last_affected: "2.3"}]
+  versions: ["3.1"]
+- package: {name: thing, ecosystem: npm}
+  ranges:
+  - {type: ECOSYSTEM, events: [{introduced: "0"}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("version", "affected"),
+    [("1.1", 1), ("1.2", 0), ("1.10", 0), ("2.0", 1), ("2.3", 1), ("2.3.1", 0), ("3.1", 1), ("4", 0)],
+)
+def test_an_advisory_is_of_the_versions_that_it_names(
+    supply: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], version: str, affected: int
+) -> None:
+    (tmp_path / "thing").mkdir()
+    (tmp_path / "thing" / "PYSEC-1.yaml").write_text(_ADVISORY)
+    (tmp_path / "thing" / "PYSEC-2.yaml").write_text(f'{_ADVISORY}withdrawn: "2026-01-01"\n')
+    lock = tmp_path / "lock.txt"
+    lock.write_text(f"# Made\nthing=={version} --hash=sha256:0\nother==1\n")
+    assert supply["audit"](lock, tmp_path) == affected
+    assert f"lock.txt: of 1 advisories on 2 packages, {affected} apply" in capsys.readouterr().out
 
 
 def test_the_bill_is_of_the_lock_and_every_licence_is_known() -> None:

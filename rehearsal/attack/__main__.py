@@ -6,9 +6,10 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from rehearsal.attack import FULL, SMALL, Attack, api, dimse, disks, files, http, outputs
+from rehearsal.attack import FULL, SMALL, Attack, Line, Size, api, dimse, disks, files, http, outputs
 
 ATTACKS: dict[str, Attack] = {
     "dimse": dimse.attack,
@@ -20,6 +21,14 @@ ATTACKS: dict[str, Attack] = {
 }
 
 
+def _lines(name: str, size: Size, folder: Path) -> Iterator[Line]:
+    """An attack's; what breaks off has fallen, and the others go on."""
+    try:
+        yield from ATTACKS[name](size, folder)
+    except (OSError, RuntimeError) as error:  # a TimeoutError is one
+        yield Line(f"{name}: broke off", 1, 0, str(error)[-100:])
+
+
 def main() -> int:
     """Attacks, and prints the table."""
     parser = argparse.ArgumentParser(prog="python -m rehearsal.attack", description=__doc__)
@@ -29,7 +38,7 @@ def main() -> int:
     fell, began = 0, time.monotonic()
     with tempfile.TemporaryDirectory(prefix="attack") as folder:
         for name in asked.names or ATTACKS:
-            for line in ATTACKS[name](FULL if asked.full else SMALL, Path(folder)):
+            for line in _lines(name, FULL if asked.full else SMALL, Path(folder)):
                 print(line, flush=True)  # noqa: T201
                 fell += line.tried - line.held
     print(f"{f'{fell} fell' if fell else 'all held'}, after {time.monotonic() - began:.0f} s")  # noqa: T201

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import math
 import shlex
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from tumorlens import limits
 
 _FILES = 1024  # that the page may open, a common default of shells
 _LOG = 1 * MB  # bytes that the log may grow by
+_LONGEST = 60.0  # seconds that anything takes
 _OTHER = "127.0.0.2"  # the address of somebody else, while the first is attacking
 
 
@@ -26,7 +28,7 @@ class Page:
     """A page in a process of its own, that may open few files."""
 
     def __init__(self, folder: Path, patience: float, *options: str) -> None:
-        self._patience = patience
+        self.patience = patience
         self.port, self.home, self._log = free_port(), folder / "home", folder / "log"
         folder.mkdir(parents=True, exist_ok=True)
         command = f"ulimit -n {_FILES}; exec {sys.executable} -m tumorlens serve --no-open --port {self.port} "
@@ -37,16 +39,19 @@ class Page:
             )
         wait_for(lambda: self.is_well(patience=60), 1200)
 
-    def is_well(self, address: str = "127.0.0.1", patience: float = 0.0) -> bool:
+    def is_well(self, patience: float = 0.0) -> bool:
         """Whether it answers /healthz in time."""
-        seconds = patience or self._patience
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, seconds, source_address=(address, 0))
+        return self.answers_in() < (patience or self.patience)
+
+    def answers_in(self, address: str = "127.0.0.1") -> float:
+        """Seconds that it takes to answer /healthz; infinity if it does not."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, _LONGEST, source_address=(address, 0))
+        began = time.monotonic()
         try:
-            began = time.monotonic()
             connection.request("GET", "/healthz")
-            return connection.getresponse().status == 200 and time.monotonic() - began < seconds
+            return time.monotonic() - began if connection.getresponse().status == 200 else math.inf
         except (OSError, http.client.HTTPException):
-            return False
+            return math.inf
         finally:
             connection.close()
 
@@ -84,7 +89,7 @@ def attack(size: Size, folder: Path) -> Iterator[Line]:
 
 def _held(page: Page, name: str, count: int, first: bytes, drip: bytes = b"", *, address: str = "127.0.0.1") -> Line:
     """Connections that are held, and whether others are answered meanwhile."""
-    held, answers = list[socket.socket](), list[bool]()
+    held, took, alone = list[socket.socket](), list[float](), page.answers_in()
     with Watch(page.process.pid, memory(page.process.pid)) as watch:
         try:
             for _ in range(count):
@@ -95,13 +100,15 @@ def _held(page: Page, name: str, count: int, first: bytes, drip: bytes = b"", *,
                 for connection in held if drip else ():
                     with suppress(OSError):
                         connection.sendall(drip)
-                answers.append(page.is_well(address))
+                took.append(page.answers_in(address))
                 time.sleep(0.2)
         finally:
             for connection in held:
                 connection.close()
-    wait_for(page.is_well, 30)
-    return Line(f"HTTP: /healthz amid {name}", 5, sum(answers) if watch.most < MOST_GROWTH else 0, watch.curve)
+    wait_for(page.is_well)
+    answers = sum(seconds < page.patience for seconds in took)
+    note = f"slowest {max(took):.2f} s, {alone:.2f} s before; {watch.curve}"
+    return Line(f"HTTP: /healthz amid {name}", 5, answers if watch.most < MOST_GROWTH else 0, note)
 
 
 def _pushed(page: Page, size: Size) -> Iterator[Line]:

@@ -32,7 +32,7 @@ from tumorlens.web.accounts import Accounts
 from tumorlens.web.database import Database
 from tumorlens.web.settings import Settings
 
-pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
+pytestmark = pytest.mark.e2e
 _PATIENCE = 600  # seconds; machines that do much else take long
 
 

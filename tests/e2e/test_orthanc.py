@@ -35,10 +35,7 @@ from tumorlens.results.make import KINDS
 
 PREPARE = prepare_analysis("cnn_lstm")  # the weights that know phantoms
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
-]
+pytestmark = pytest.mark.e2e
 StartNode = Callable[..., Node]
 STUDY = str(make_instance("e2e").StudyInstanceUID)
 

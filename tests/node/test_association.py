@@ -15,8 +15,9 @@ from rehearsal.archive import send
 from rehearsal.attack.dimse import command, data, request
 from rehearsal.kills import wait_for
 from rehearsal.phantoms import make_instance
-from tests.node.helpers import StartNode
+from tests.node.helpers import PATIENCE, StartNode
 from tumorlens import limits
+from tumorlens.node.dimse import hold_reactor
 from tumorlens.node.node import Node
 
 _MR = b"1.2.840.10008.5.1.4.1.1.4"
@@ -33,7 +34,7 @@ def associate() -> Iterator[Associate]:
     opened: list[socket.socket] = []
 
     def one(node: Node) -> socket.socket:
-        opened.append(socket.create_connection(("127.0.0.1", node.receiver.port), 5))
+        opened.append(socket.create_connection(("127.0.0.1", node.receiver.port), PATIENCE))
         opened[-1].sendall(request())
         assert opened[-1].recv(4096)[0] == 2
         return opened[-1]
@@ -104,7 +105,7 @@ def test_a_message_that_does_not_end_ends_the_association(
     connection.sendall(_STORE + data(3, 0, bytes(10)) * 2)
     assert _last(connection) == _ABORT
     assert "took more than 0 s over a message" in caplog.text
-    wait_for(lambda: not list(node.spool.coming.iterdir()), 5)
+    wait_for(lambda: not list(node.spool.coming.iterdir()))
 
 
 def test_an_instance_that_is_too_long_is_refused_and_the_others_are_taken(
@@ -124,9 +125,22 @@ def test_what_breaks_off_leaves_no_file(start_node: StartNode, associate: Associ
     node = start_node()
     connection = associate(node)
     connection.sendall(_STORE + data(3, 0, bytes(1000)))
-    wait_for(lambda: list(node.spool.coming.iterdir()), 5)
+    wait_for(lambda: list(node.spool.coming.iterdir()))
     connection.close()
-    wait_for(lambda: not list(node.spool.coming.iterdir()), 5)
+    wait_for(lambda: not list(node.spool.coming.iterdir()))
+
+
+def test_a_sender_that_breaks_off_leaves_no_socket_open(start_node: StartNode, associate: Associate) -> None:
+    node = start_node()
+    connection = associate(node)
+    (association,) = node.receiver._associations
+    wire = association.dul.socket
+    assert wire is not None
+    held = wire.socket
+    assert held is not None
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()  # reset, so that there is nothing to shut down
+    wait_for(lambda: held.fileno() == -1)
 
 
 def test_what_was_sent_is_kept_byte_by_byte_in_however_many_fragments(start_node: StartNode) -> None:
@@ -139,6 +153,7 @@ def test_what_was_sent_is_kept_byte_by_byte_in_however_many_fragments(start_node
         contexts=[build_context(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID)],
         max_pdu=4096,
     )
+    hold_reactor(association)
     assert association.send_c_store(ds).Status == 0x0000
     association.release()
     row = node.ledger.instance(str(ds.SOPInstanceUID))

@@ -20,7 +20,7 @@ from pynetdicom import sop_class as sop
 from rehearsal.archive import Archive
 from rehearsal.kills import free_port, wait_for
 from rehearsal.phantoms import make_instance, pretend, write_study
-from tests.node.helpers import StartNode
+from tests.node.helpers import PATIENCE, StartNode
 from tumorlens.errors import ConfigError, PeerError
 from tumorlens.node.config import DicomPeer, NodeConfig
 from tumorlens.node.delivery import Outgoing
@@ -49,7 +49,7 @@ def _results(folder: Path, classes: Any = RESULT_CLASSES) -> list[Outgoing]:
 
 
 def _sender(port: int) -> DicomSender:
-    peer = DicomPeer(name="pacs", host="127.0.0.1", port=port, ae_title="ARCHIVE", seconds=5)
+    peer = DicomPeer(name="pacs", host="127.0.0.1", port=port, ae_title="ARCHIVE", seconds=PATIENCE)
     return DicomSender("TUMORLENS", peer, lambda _: None)
 
 
@@ -186,7 +186,14 @@ STUDY = str(make_instance("retrieve").StudyInstanceUID)
 
 
 def _with_source(settings: dict[str, Any], port: int, how: str) -> NodeConfig:
-    source = {"name": "pacs", "host": "127.0.0.1", "port": port, "ae_title": "PACS", "retrieve": how, "seconds": 5}
+    source = {
+        "name": "pacs",
+        "host": "127.0.0.1",
+        "port": port,
+        "ae_title": "PACS",
+        "retrieve": how,
+        "seconds": PATIENCE,
+    }
     return NodeConfig.model_validate(settings | {"sources": [source]})
 
 
@@ -211,12 +218,12 @@ def test_what_a_source_does_not_have_is_said(start_node: StartNode, settings: di
 
 def test_dcmtk_hears_us(tmp_path: Path) -> None:
     port = free_port()
+    (tmp_path / "got").mkdir()
     try:
         process = subprocess.Popen(["storescp", "--output-directory", tmp_path / "got", str(port)])
     except FileNotFoundError:
         pytest.skip("dcmtk is not installed")
     try:
-        (tmp_path / "got").mkdir()
 
         def stored() -> bool:
             try:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from rehearsal.archive import Archive, send
+from rehearsal.archive import Archive
 from rehearsal.kills import wait_for
 from rehearsal.phantoms import CT, make_instance, prepare_pretend
-from tests.node.helpers import StartNode, study_of, until
+from tests.node.helpers import StartNode, deliver, study_of, until
 from tumorlens.errors import ConfigError, ModelError
 from tumorlens.node import node as node_module
 from tumorlens.node.config import NodeConfig
@@ -21,9 +21,9 @@ def test_a_study_that_grows_is_analysed_again_whole_and_earlier_results_stay(
     start_node: StartNode, archive: Archive, destination: dict[str, Any], tmp_path: Path
 ) -> None:
     node = start_node(destinations=[destination])
-    send(node.receiver.port, study_of("grows", 2))
+    deliver(node, study_of("grows", 2))
     until(node, done=1)
-    send(node.receiver.port, study_of("grows", 5))
+    deliver(node, study_of("grows", 5))
     wait_for(lambda: len(archive.stored) == 2)
     until(node, done=1)
     counts = [int(line.split()[1]) for line in (tmp_path / "analysed").read_text().splitlines()]
@@ -36,10 +36,10 @@ def test_growth_that_the_rules_do_not_take_is_not_analysed(
     start_node: StartNode, archive: Archive, destination: dict[str, Any]
 ) -> None:
     node = start_node(destinations=[destination])
-    send(node.receiver.port, study_of("scout", 2))
+    deliver(node, study_of("scout", 2))
     until(node, done=1)
     scout = make_instance("scout", 9, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
-    send(node.receiver.port, [scout])
+    deliver(node, [scout])
     wait_for(lambda: node.ledger.value("SELECT count(*) FROM revisions WHERE state = 'done'") == 2)
     assert sum(archive.stored.values()) == 1
     assert (
@@ -49,7 +49,7 @@ def test_growth_that_the_rules_do_not_take_is_not_analysed(
 
 def test_a_study_that_no_rule_takes_is_done_and_says_why(start_node: StartNode) -> None:
     node = start_node()
-    send(node.receiver.port, study_of("ct", 2, Modality="CT"))
+    deliver(node, study_of("ct", 2, Modality="CT"))
     until(node, done=1)
     assert "modality CT, and MR is wanted" in node.ledger.value("SELECT note FROM revisions")
 
@@ -69,7 +69,7 @@ def test_the_rule_that_takes_a_series_chooses_its_weights(
     rules = [{"name": "mr"}, {"name": "ct", "modality": ["CT"], "weights": "for ct"}]
     node = start_node(own_analysis=True, weights="for mr", rules=rules, destinations=[destination])
     of_ct = [make_instance("both", n, **CT, SeriesInstanceUID="1.2.3", SOPInstanceUID=f"1.2.3.{n}") for n in (1, 2, 3)]
-    send(node.receiver.port, [*study_of("both", 2), *of_ct])
+    deliver(node, [*study_of("both", 2), *of_ct])
     until(node, done=1)
     counts = {w: (tmp_path / w / "analysed").read_text().split()[1] for w in ("for mr", "for ct")}
     assert counts == {"for mr": "2", "for ct": "3"}
@@ -94,7 +94,7 @@ def test_a_corrupt_instance_is_a_dead_letter_and_the_rest_goes_on(
     node = start_node(destinations=[destination])
     instances = study_of("corrupt", 4)
     instances[2].PixelData = instances[2].PixelData[:100]
-    assert send(node.receiver.port, instances) == [0x0000] * 4
+    assert deliver(node, instances) == [0x0000] * 4
     until(node, done=1)
     (letter,) = dead_letters(node.ledger)
     assert (letter.what, letter.uid) == ("instance", str(instances[2].SOPInstanceUID))
@@ -106,9 +106,9 @@ def test_the_good_copy_of_a_corrupt_instance_heals_the_study(start_node: StartNo
     node = start_node()
     instances = study_of("heals", 3)
     good, instances[1].PixelData = make_instance("heals", 2), bytes(10)
-    send(node.receiver.port, instances)
+    deliver(node, instances)
     until(node, done=1)
-    send(node.receiver.port, [good])
+    deliver(node, [good])
     wait_for(lambda: len((tmp_path / "analysed").read_text().splitlines()) == 2)
     assert (tmp_path / "analysed").read_text().split()[-1] == "3"
     assert dead_letters(node.ledger) == []
@@ -124,7 +124,7 @@ def test_results_that_cannot_be_written_are_made_again_and_cost_no_try(
             raise OSError(28, "No space left on device")
 
         patched.setattr(node.spool, "keep_results", full)
-        send(node.receiver.port, study_of("unwritten", 2))
+        deliver(node, study_of("unwritten", 2))
         wait_for(
             lambda: node.ledger.value("SELECT count(*) FROM revisions WHERE state = 'waiting' AND next_try > 0") == 1
         )

@@ -16,15 +16,15 @@ import pytest
 from pydicom import Dataset
 
 from rehearsal.archive import Archive, send
-from rehearsal.kills import NodeProcess, wait_for
+from rehearsal.kills import NEVER, NodeProcess, complete, free_port, wait_for
 from rehearsal.phantoms import make_instance, pretend
-from tests.node.helpers import StartNode, study_of, until
+from tests.node.helpers import StartNode, deliver, study_of, until
 from tumorlens.errors import ConfigError
 from tumorlens.listener import Listener
 from tumorlens.node.config import NodeConfig
 from tumorlens.node.dimse import Peer
 from tumorlens.node.isolation import Analyse
-from tumorlens.node.node import Node
+from tumorlens.node.node import Node, open_ledger
 from tumorlens.node.status import dead_letters, retry, study_states, totals
 
 
@@ -44,7 +44,7 @@ def test_a_study_comes_in_and_its_result_goes_out(
     start_node: StartNode, archive: Archive, destination: dict[str, Any]
 ) -> None:
     node = start_node(destinations=[destination])
-    send(node.receiver.port, study_of("whole", 4))
+    deliver(node, study_of("whole", 4))
     until(node, done=1)
     assert list(archive.stored.values()) == [1]
     (name,) = (row[0] for row in node.ledger.rows("SELECT file FROM results"))
@@ -56,7 +56,7 @@ def test_a_study_sent_twice_is_analysed_once(
 ) -> None:
     node = start_node(destinations=[destination])
     for _ in range(2):
-        send(node.receiver.port, study_of("twice", 3))
+        deliver(node, study_of("twice", 3))
         until(node, done=1)
     assert totals(node.ledger)["sent again"] == 3
     assert list(archive.stored.values()) == [1]
@@ -67,7 +67,7 @@ def test_our_results_sent_back_to_us_start_nothing(
     start_node: StartNode, archive: Archive, destination: dict[str, Any]
 ) -> None:
     node = start_node(destinations=[destination])
-    send(node.receiver.port, study_of("echo", 2))
+    deliver(node, study_of("echo", 2))
     until(node, done=1)
     name = node.ledger.value("SELECT file FROM results")
     assert send(node.receiver.port, [node.spool.absolute(name)]) == [0x0000]
@@ -78,10 +78,9 @@ def test_our_results_sent_back_to_us_start_nothing(
 def test_a_destination_that_is_down_gets_its_results_when_it_comes_back(
     start_node: StartNode, destination: dict[str, Any]
 ) -> None:
-    with Archive() as gone:
-        port = gone.port
+    port = free_port()
     node = start_node(destinations=[destination | {"port": port}])
-    send(node.receiver.port, study_of("down", 2))
+    deliver(node, study_of("down", 2))
     wait_for(lambda: (node.ledger.value("SELECT max(tries) FROM deliveries") or 0) >= 2)
     assert study_states(node.ledger)["sending"] == 1
     with Archive(port=port) as back:
@@ -95,7 +94,7 @@ def test_a_destination_that_answers_errors_gets_each_result_once_it_takes_them(
     answers = iter([0xA700, 0xC000, 0x0000])
     archive.answer = lambda _: next(answers, 0x0000)
     node = start_node(destinations=[destination])
-    send(node.receiver.port, study_of("errors", 2))
+    deliver(node, study_of("errors", 2))
     until(node, done=1)
     assert list(archive.stored.values()) == [1]
 
@@ -107,7 +106,7 @@ def test_too_many_failures_are_dead_letters_and_hold_up_no_other_destination(
         other = destination | {"name": "full", "port": full.port}
         settings = {"first": 0.02, "longest": 0.05, "tries": 3}
         node = start_node(destinations=[other, destination], retries=settings)
-        send(node.receiver.port, study_of("dead", 2))
+        deliver(node, study_of("dead", 2))
         until(node, dead=1)
         (letter,) = dead_letters(node.ledger)
         assert (letter.what, letter.reason) == ("delivery", "full: answered with status A700")
@@ -123,14 +122,14 @@ def test_one_result_that_is_refused_holds_up_no_other(
 ) -> None:
     archive.answer = lambda sop: 0xC000 if sop.endswith(".1") else 0x0000
     node = start_node(_three_kinds, destinations=[destination], retries={"first": 0.02, "longest": 0.05, "tries": 2})
-    send(node.receiver.port, study_of("kinds", 2))
+    deliver(node, study_of("kinds", 2))
     until(node, dead=1)
     assert [sop[-2:] for sop in archive.stored] == [".2"]
 
 
 def test_storage_commitment_is_waited_for(start_node: StartNode, destination: dict[str, Any], archive: Archive) -> None:
     node = start_node(destinations=[destination | {"commitment": True}])
-    send(node.receiver.port, study_of("commitment", 2))
+    deliver(node, study_of("commitment", 2))
     wait_for(lambda: node.ledger.value("SELECT count(*) FROM deliveries WHERE state = 'sent' AND asked <> ''") == 1)
     assert study_states(node.ledger)["sending"] == 1
     # Never told, it asks again; then it is told.
@@ -143,20 +142,21 @@ def test_storage_commitment_is_waited_for(start_node: StartNode, destination: di
 def test_what_commitment_is_refused_for_is_sent_again(
     start_node: StartNode, destination: dict[str, Any], archive: Archive
 ) -> None:
-    node = start_node(destinations=[destination | {"commitment": True, "commitment_seconds": 0.5}])
+    node = start_node(destinations=[destination | {"commitment": True, "commitment_seconds": 30}])
     archive.commits_to = ("127.0.0.1", node.receiver.port, "TUMORLENS")
     archive.answer = lambda sop: archive.lost.append(sop) or 0x0000 if not archive.stored else 0x0000  # type: ignore[func-returns-value]
-    send(node.receiver.port, study_of("refused", 2))
+    deliver(node, study_of("refused", 2))
     until(node, done=1)
     assert list(archive.stored.values()) == [2]
 
 
 def test_sigterm_in_the_middle_ends_cleanly_and_nothing_is_lost(tmp_path: Path) -> None:
     with Archive() as archive:
-        node = NodeProcess(tmp_path, archive.port)
+        node = NodeProcess(tmp_path, archive.port, quiet_seconds=NEVER)
         node.start()
         with node.holding():
             accepted = send(node.port, study_of("term", 3))
+            _complete(node)
             wait_for(lambda: node.states()["analysing"] == 1)
             assert node.end(signal.SIGTERM) == 0
         assert accepted == [0x0000] * 3
@@ -176,14 +176,14 @@ def test_only_one_node_runs_on_a_folder(start_node: StartNode, settings: dict[st
 def test_associations_at_once_lose_nothing(
     start_node: StartNode, archive: Archive, destination: dict[str, Any]
 ) -> None:
-    # Long enough that no study is taken for complete while its sender waits for a busy processor.
-    node = start_node(destinations=[destination], quiet_seconds=5)
+    node = start_node(destinations=[destination])
     studies = [study_of(f"parallel {n}", 15) for n in range(4)]
     threads = [threading.Thread(target=send, args=(node.receiver.port, study)) for study in studies]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    complete(node.ledger)
     until(node, done=4)
     assert totals(node.ledger)["instances"] == 60
     assert sorted(archive.stored.values()) == [1, 1, 1, 1]
@@ -199,18 +199,18 @@ def test_an_echo_is_answered_while_a_study_is_analysed(start_node: StartNode, tm
 
     node = start_node()
     (tmp_path / "hold").touch()
-    send(node.receiver.port, study_of("busy", 2))
+    deliver(node, study_of("busy", 2))
     until(node, analysing=1)
-    peer = DicomPeer(name="n", host="127.0.0.1", port=node.receiver.port, ae_title="TUMORLENS")
+    peer = DicomPeer(name="n", host="127.0.0.1", port=node.receiver.port, ae_title="TUMORLENS", seconds=60)
     Peer("A", peer).echo()
-    assert send(node.receiver.port, study_of("next", 2)) == [0, 0]
+    assert deliver(node, study_of("next", 2)) == [0, 0]
     (tmp_path / "hold").unlink()
     until(node, done=2)
 
 
 def test_a_disk_that_is_really_full_is_said_to_the_sender_and_heals(tmp_path: Path) -> None:
     with Archive() as archive:
-        node = NodeProcess(tmp_path, archive.port)
+        node = NodeProcess(tmp_path, archive.port, quiet_seconds=NEVER)
         node.start()
         assert node.process is not None
         large = [make_instance("large", number, size=700) for number in (1, 2)]
@@ -221,9 +221,16 @@ def test_a_disk_that_is_really_full_is_said_to_the_sender_and_heals(tmp_path: Pa
         assert not list(node.folder.rglob("*.part"))
         resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, before)
         assert send(node.port, large) == [0x0000, 0x0000]
+        _complete(node)
         wait_for(lambda: node.states()["done"] == 2)
         assert node.end() == 0
         assert len(archive.stored) == 2
+
+
+def _complete(node: NodeProcess) -> None:
+    ledger = open_ledger(node.folder)
+    complete(ledger)
+    ledger.close()
 
 
 def before_hard() -> int:

@@ -14,9 +14,9 @@ import pydicom
 import pytest
 from pydicom import Dataset
 
-from rehearsal.archive import Archive, send
+from rehearsal.archive import Archive
 from rehearsal.kills import wait_for
-from tests.node.helpers import StartNode, study_of, until
+from tests.node.helpers import StartNode, deliver, study_of, until
 from tests.results.test_report import report_of
 from tests.studies import BrightEngine
 from tumorlens.classifier import Classifier
@@ -78,7 +78,7 @@ def assess(shared: Path, origin: str, name: str = NAME, /, **changes: Any) -> No
 
 def reply(shared: Path, name: str = NAME) -> dict[str, str]:
     path = shared / "replies" / f"{name}.json"
-    wait_for(path.exists, 20)
+    wait_for(path.exists)
     found: dict[str, str] = json.loads(path.read_text())
     return found
 
@@ -87,7 +87,7 @@ def test_a_study_goes_to_the_page_and_its_assessment_to_the_archive(
     start: Callable[..., Node], archive: Archive, destination: dict[str, Any], shared: Path
 ) -> None:
     node = start(destinations=[destination], page={"organization": "A hospital"})
-    send(node.receiver.port, study_of("shared", 3))
+    deliver(node, study_of("shared", 3))
     until(node, done=1)
     wait_for(lambda: bool(handed(shared)))
     (study,) = handed(shared)
@@ -115,7 +115,7 @@ def test_an_assessment_that_no_destination_takes_is_a_dead_letter_and_can_be_tri
 ) -> None:
     retries = {"first": 0.02, "longest": 0.05, "tries": 2}
     node = start(destinations=[destination], retries=retries)
-    send(node.receiver.port, study_of("later", 2))
+    deliver(node, study_of("later", 2))
     until(node, done=1)
     wait_for(lambda: bool(handed(shared)))
     archive.answer = lambda _: 0xA700

@@ -20,17 +20,19 @@ from pynetdicom import AE, build_context
 from rehearsal.archive import send
 from rehearsal.kills import wait_for
 from rehearsal.phantoms import make_instance
-from tests.node.helpers import StartNode
+from tests.node.helpers import PATIENCE, StartNode, deliver
 from tumorlens.errors import ConfigError, PeerError
 from tumorlens.node.config import Caller, DicomPeer, NodeConfig
-from tumorlens.node.dimse import Peer
+from tumorlens.node.dimse import Peer, hold_reactor
 from tumorlens.node.inbox import Inbox
 from tumorlens.node.ledger import Ledger
 from tumorlens.node.receiver import CANNOT_UNDERSTAND, SUCCESS, admitted, store
 
 
 def _peer(port: int, title: str = "MODALITY", **more: Any) -> Peer:
-    return Peer(title, DicomPeer(name="node", host="127.0.0.1", port=port, ae_title="TUMORLENS", seconds=5, **more))
+    return Peer(
+        title, DicomPeer(name="node", host="127.0.0.1", port=port, ae_title="TUMORLENS", seconds=PATIENCE, **more)
+    )
 
 
 def test_it_answers_an_echo(start_node: StartNode) -> None:
@@ -96,6 +98,7 @@ def test_an_association_that_is_aborted_midway_keeps_what_was_answered(start_nod
     association = AE("MODALITY").associate(
         "127.0.0.1", node.receiver.port, contexts=[build_context(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID)]
     )
+    hold_reactor(association)
     assert association.send_c_store(ds).Status == 0x0000
     association.abort()
     # Half a PDU, and then nothing.
@@ -148,7 +151,7 @@ def test_nothing_of_the_patient_is_logged(start_node: StartNode, caplog: pytest.
     caplog.set_level(logging.DEBUG)
     node = start_node()
     ds = make_instance("logged")
-    send(node.receiver.port, [ds])
+    deliver(node, [ds])
     wait_for(lambda: node.ledger.value("SELECT count(*) FROM revisions WHERE state = 'done'") == 1)
     for word in ("Phantom", "PHANTOM-1", str(ds.SOPInstanceUID), str(ds.StudyInstanceUID)):
         assert word not in caplog.text

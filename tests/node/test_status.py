@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
-from rehearsal.archive import send
 from rehearsal.kills import wait_for
 from rehearsal.phantoms import pretend
-from tests.node.helpers import StartNode, study_of, until
+from tests.node.helpers import StartNode, deliver, study_of, until
 from tumorlens.errors import ConfigError
 from tumorlens.listener import Listener
 from tumorlens.node.isolation import Analyse
@@ -27,8 +26,8 @@ def _fails() -> Analyse:
 
 def test_a_study_that_fails_is_a_dead_letter_until_it_is_tried_again(start_node: StartNode) -> None:
     node = start_node(_fails, analysis={"tries": 2})
-    send(node.receiver.port, study_of("fails", 2))
-    send(node.receiver.port, study_of("good", 3))
+    deliver(node, study_of("fails", 2))
+    deliver(node, study_of("good", 3))
     until(node, dead=1, done=1)
     (letter,) = dead_letters(node.ledger)
     assert letter.what == "study"

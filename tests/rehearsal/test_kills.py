@@ -7,8 +7,6 @@ import pytest
 from rehearsal.kills import STAGES, kill_at
 
 
-# pynetdicom leaves the socket of a refused connection to the garbage collector.
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_kill_loses_and_doubles_nothing(stage: str, tmp_path: Path) -> None:
     counts = kill_at(stage, tmp_path, slices=6, studies=3, kills=3)

@@ -8,7 +8,6 @@ import io
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from rehearsal.files import write_dicom, write_nifti
+from rehearsal.kills import free_port
 from tumorlens.phantoms.phantom import Phantom, make_phantoms, make_study
+from tumorlens.web import pool
 from tumorlens.web.accounts import Accounts
 from tumorlens.web.app import create_app
 from tumorlens.web.database import Database
@@ -36,14 +37,14 @@ READS_PHANTOMS = "cnn_lstm"
 """The weights that know phantoms."""
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _as_postgres() -> list[str]:
     return ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> None:
+    """Lets workers take their time to start: on a machine that does much else, they do."""
+    pool._START_SECONDS = 600
 
 
 @pytest.fixture(scope="session")
@@ -165,7 +166,7 @@ class Page:
         assert self.post(f"/cases/{case}/start").status_code == 202
         return self.wait(case)
 
-    def wait(self, case: str, seconds: float = 60) -> dict[str, Any]:
+    def wait(self, case: str, seconds: float = 600) -> dict[str, Any]:
         until = time.monotonic() + seconds
         while (found := self.get(f"/cases/{case}").json())["status"] not in ("done", "failed"):
             assert time.monotonic() < until, found
@@ -196,6 +197,7 @@ class Server:
         self.process = subprocess.Popen(self._command, stderr=self._log)
         until = time.monotonic() + 300  # of a machine that does much else
         while time.monotonic() < until:
+            assert self.process.poll() is None, "the server ended"
             try:
                 if httpx2.get(f"{self.address}/healthz").status_code == 200:
                     return
@@ -209,7 +211,7 @@ class Server:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
 
 @pytest.fixture(scope="session")

@@ -21,12 +21,14 @@ import uvicorn
 
 from rehearsal.kills import wait_for
 from tumorlens import limits
+from tumorlens.web import connections
 from tumorlens.web.connections import HANDFUL, Connection, Connections, Porch, raise_files
 
 _HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
 _GREEDY = b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n"
 
 _REFUSED = (503, 0)  # a close may overtake the answer that says why
+_PATIENCE = 60.0  # seconds for what takes milliseconds, on a machine that does much else
 
 Serve = Callable[..., int]
 
@@ -79,13 +81,13 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def _connect(port: int, content: bytes = b"") -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), 5)
+    connection = socket.create_connection(("127.0.0.1", port), _PATIENCE)
     connection.sendall(content)
     return connection
 
 
 def _status(port: int, address: str = "127.0.0.1") -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, 5, source_address=(address, 0))
+    connection = http.client.HTTPConnection("127.0.0.1", port, _PATIENCE, source_address=(address, 0))
     try:
         connection.request("GET", "/")
         return connection.getresponse().status
@@ -96,9 +98,9 @@ def _status(port: int, address: str = "127.0.0.1") -> int:
 
 
 def _ended(connection: socket.socket, drip: bytes = b"") -> bool:
-    """Whether the other side ends it within some seconds."""
+    """Whether the other side ends it."""
     connection.settimeout(0.1)
-    until = time.monotonic() + 10
+    until = time.monotonic() + _PATIENCE
     while time.monotonic() < until:
         try:
             connection.sendall(drip)
@@ -126,21 +128,53 @@ def test_a_body_that_hardly_comes_ends_the_connection(serve: Serve, monkeypatch:
         assert _ended(connection, b"x")
 
 
+class _Clock:
+    """The time of the connections, which goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now, self.looked = 1000.0, 0
+
+    def monotonic(self) -> float:
+        self.looked += 1
+        return self.now
+
+    def go_on(self, seconds: float) -> None:
+        """Lets time pass, and the server notice."""
+        self.now += seconds
+        before = self.looked
+        wait_for(lambda: self.looked > before + 1)
+
+
 def test_a_body_that_comes_in_time_is_taken(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "BODY_SECONDS", 0.5)
-    monkeypatch.setattr(limits, "BODY_BYTES", 1000)
+    clock, heard = _Clock(), list[int]()
+
+    def hear(self: Connection, data: bytes) -> None:
+        received(self, data)
+        heard.append(len(data))
+
+    def came(size: int) -> bool:
+        return sum(heard) == size
+
+    received = Connection.data_received
+    monkeypatch.setattr(Connection, "data_received", hear)
+    monkeypatch.setattr(connections, "time", clock)
+    monkeypatch.setattr(connections, "_SWEEP", 0.02)
+    monkeypatch.setattr(limits, "BODY_BYTES", 20_000)
     with _connect(serve(), _HEAD) as connection:
-        for _ in range(40):
+        for number in range(1, 41):  # of 25,000 bytes each, every 0.6 of the time in which 20,000 have to come
             connection.sendall(bytes(25_000))
-            time.sleep(0.1)
+            wait_for(partial(came, len(_HEAD) + number * 25_000))
+            clock.go_on(0.6 * limits.BODY_SECONDS)
         assert connection.recv(15) == b"HTTP/1.1 200 OK"
 
 
-def test_an_answer_that_nobody_takes_ends_the_connection(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_nobody_takes_ends_the_connection(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(limits, "ANSWER_SECONDS", 0.5)
     port = serve()
     with _connect(port, _GREEDY) as connection:
-        time.sleep(3)
+        wait_for(lambda: any(getattr(record, "late", 0) for record in caplog.records))
         size = 0
         with pytest.raises(ConnectionError):  # noqa: PT012 - what the kernel holds comes still
             while more := connection.recv(1 << 20):
@@ -158,7 +192,7 @@ def test_requests_that_wait_for_no_answer_end_the_connection_with_the_first(serv
             while more := connection.recv(1 << 20):
                 answers += more
     assert answers.count(b"HTTP/1.1 200 OK") <= 1
-    client = http.client.HTTPConnection("127.0.0.1", port, 5)
+    client = http.client.HTTPConnection("127.0.0.1", port, _PATIENCE)
     for _ in range(3):  # who waits keeps it
         client.request("GET", "/")
         held = client.sock
@@ -175,7 +209,7 @@ def test_a_crowd_in_tls_handshakes_makes_room(
     held = [_connect(port) for _ in range(60)]
     try:
         trusting = ssl._create_unverified_context()
-        client = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=trusting)
+        client = http.client.HTTPSConnection("127.0.0.1", port, timeout=_PATIENCE, context=trusting)
         client.request("GET", "/")
         assert client.getresponse().status == 200
         client.close()
@@ -187,6 +221,7 @@ def test_a_crowd_in_tls_handshakes_makes_room(
 
 def test_whoever_waits_longest_makes_room(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CONNECTIONS", 16)
+    monkeypatch.setattr(limits, "HEAD_SECONDS", 600)
     port = serve(proxied=True)
     held = [_connect(port) for _ in range(40)]
     try:
@@ -203,6 +238,7 @@ def test_an_address_that_has_all_its_requests_at_work_is_told_to_wait_and_others
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "PEER_CONNECTIONS", 3)
+    monkeypatch.setattr(limits, "BODY_SECONDS", 600)
     port = serve()
     held = [_connect(port, _HEAD[:-2] + b"Expect: 100-continue\r\n\r\n") for _ in range(3)]
     try:

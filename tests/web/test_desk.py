@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from rehearsal.kills import wait_for
 from tests.web.conftest import Page
 from tumorlens.web.app import create_app
 from tumorlens.web.settings import Settings
@@ -15,15 +16,11 @@ from tumorlens.web.settings import Settings
 def test_a_case_deleted_while_it_is_read_leaves_nothing(page: Page, long_archive: bytes, jpeg: bytes) -> None:
     case = page.new_case({"study.zip": long_archive})
     page.post(f"/cases/{case}/start")
-    while page.get(f"/cases/{case}").json()["slices"] == 0:
-        time.sleep(0.002)
+    wait_for(lambda: page.get(f"/cases/{case}").json()["slices"])
     page.http.delete(f"/api/v1/cases/{case}")
 
     assert page.read({"next.jpg": jpeg})["status"] == "done"  # by the worker that was reading it
-    until = time.monotonic() + 10
-    while (page.settings.cases / case).exists():
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_for(lambda: not (page.settings.cases / case).exists())
 
 
 def test_cases_are_deleted_after_their_time(open_page: Callable[..., Page], jpeg: bytes) -> None:
@@ -114,9 +111,6 @@ def test_a_case_deleted_in_the_moment_it_is_finished_is_no_error(
 
     monkeypatch.setattr(store, "_study", deleted)
     page.post(f"/cases/{case}/start")
-    until = time.monotonic() + 60
-    while page.get(f"/cases/{case}").status_code != 404 or store.folder_of(case).exists():
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_for(lambda: page.get(f"/cases/{case}").status_code == 404 and not store.folder_of(case).exists())
     page.close()
     assert not [record for record in caplog.records if record.exc_info]

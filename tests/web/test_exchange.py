@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rehearsal.kills import wait_for
 from tests.web.conftest import READS_PHANTOMS, Page
 from tumorlens.classifier import Classifier
 from tumorlens.results.analysis import analyse
@@ -48,14 +49,7 @@ def give(shared: Path, study: Path, origin: str = ORIGIN) -> Path:
     return part.rename(shared / "studies" / origin)
 
 
-def wait_until(check: Callable[[], bool], seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
-def case_of(page: Page, origin: str = ORIGIN, seconds: float = 60) -> dict[str, Any]:
+def case_of(page: Page, origin: str = ORIGIN, seconds: float = 300) -> dict[str, Any]:
     until = time.monotonic() + seconds
     while True:
         found = [c for c in page.get("/cases").json()["cases"] if c["origin"] == origin]
@@ -84,16 +78,17 @@ def test_a_case_has_the_node_s_finding_to_the_last_digit(
     document = beside.get(f"/cases/{case['id']}/findings").json()
     assert document["studies"][0]["probabilities"] == analysed.study.probabilities
     assert beside.get(f"/cases/{case['id']}/slices/1/heat/glioma.png").status_code == 200
-    wait_until(lambda: not place.exists())
+    wait_for(lambda: not place.exists())
 
 
 def test_a_study_that_is_there_again_after_a_kill_is_one_case(
     beside: Page, shared: Path, handed: tuple[Path, AnalysedStudy]
 ) -> None:
-    give(shared, handed[0])
+    first = give(shared, handed[0])
     case_of(beside)
+    wait_for(lambda: not first.exists())
     place = give(shared, handed[0])
-    wait_until(lambda: not place.exists())
+    wait_for(lambda: not place.exists())
     assert beside.get("/cases").json()["total"] == 1
 
 
@@ -131,5 +126,5 @@ def test_what_is_sent_is_what_was_said_last_and_its_fate_is_noted(
     (shared / "replies").mkdir()
     (shared / "replies" / f"{sending['id']}.json").write_text('{"state": "delivered", "note": ""}')
     (shared / "replies" / "nonsense.json").write_text("{")
-    wait_until(lambda: beside.get(f"{at}/sendings").json()[0]["state"] == "delivered")
-    wait_until(lambda: list((shared / "replies").iterdir()) == [])
+    wait_for(lambda: beside.get(f"{at}/sendings").json()[0]["state"] == "delivered")
+    wait_for(lambda: list((shared / "replies").iterdir()) == [])

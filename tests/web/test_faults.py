@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rehearsal.kills import wait_for
 from tests.web.conftest import Page, Server
 from tumorlens.web.settings import Settings
 
@@ -114,14 +115,14 @@ def test_a_server_killed_mid_upload_goes_on_after_its_restart(
 ) -> None:
     settings = make_settings()
     server = Server(settings)
-    api = httpx2.Client(base_url=f"{server.address}/api/v1", timeout=30)
+    api = httpx2.Client(base_url=f"{server.address}/api/v1", timeout=120)
     case = api.post("/cases", json={}).json()["id"]
     for path in series[:5]:
         assert api.put(f"/cases/{case}/files", params={"name": path.name}, content=path.read_bytes()).status_code == 201
 
     def killing() -> Iterator[bytes]:
         yield series[5].read_bytes()[:1000]
-        time.sleep(0.2)
+        wait_for(lambda: list(settings.cases.rglob("*.part")))
         server.kill()
         yield b"x" * 100_000
 
@@ -135,7 +136,7 @@ def test_a_server_killed_mid_upload_goes_on_after_its_restart(
             answer = api.put(f"/cases/{case}/files", params={"name": path.name}, content=path.read_bytes())
             assert answer.status_code == 201
         assert api.post(f"/cases/{case}/start").status_code == 202
-        until = time.monotonic() + 60
+        until = time.monotonic() + 300
         while (found := api.get(f"/cases/{case}").json())["status"] not in ("done", "failed"):
             assert time.monotonic() < until
             time.sleep(0.05)

@@ -17,6 +17,7 @@ from PIL import Image
 from tests.web.conftest import Page
 from tumorlens.errors import AnalysisFailed
 from tumorlens.web import pool as pools
+from tumorlens.web.desk import ATTEMPTS
 from tumorlens.web.messages import Done, FindInFile
 from tumorlens.web.pool import Pool
 from tumorlens.web.settings import Settings
@@ -28,17 +29,27 @@ def saved(image: Image.Image, kind: str = "PNG") -> bytes:
     return file.getvalue()
 
 
+def kill_readers(page: Page, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Kills the worker each time it has begun to read a case, so many times."""
+    store, left = page.parts.store, [signal.SIGKILL] * times
+    begin = store.begin
+
+    def deadly(case: str) -> object:
+        if left:
+            for pid in page.parts.pool.pids:
+                os.kill(pid, left.pop())
+        return begin(case)
+
+    monkeypatch.setattr(store, "begin", deadly)
+
+
 def test_a_worker_that_is_killed_is_replaced_and_the_case_read(
-    open_page: Callable[..., Page], long_archive: bytes
+    open_page: Callable[..., Page], long_archive: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = open_page()
     (victim,) = page.parts.pool.pids
-    case = page.new_case({"study.zip": long_archive})
-    page.post(f"/cases/{case}/start")
-    while page.get(f"/cases/{case}").json()["status"] != "reading":
-        time.sleep(0.001)
-    os.kill(victim, signal.SIGKILL)
-    found = page.wait(case)
+    kill_readers(page, monkeypatch, 1)
+    found = page.read({"study.zip": long_archive})
 
     assert (found["status"], found["slices"]) == ("done", 120)
     assert page.parts.pool.pids != [victim]
@@ -46,26 +57,17 @@ def test_a_worker_that_is_killed_is_replaced_and_the_case_read(
 
 
 def test_a_case_that_kills_every_worker_fails_and_the_next_is_read(
-    open_page: Callable[..., Page], long_archive: bytes, jpeg: bytes
+    open_page: Callable[..., Page], long_archive: bytes, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = open_page()
-    case = page.new_case({"study.zip": long_archive})
-    page.post(f"/cases/{case}/start")
-    killed: set[int] = set()
-    until = time.monotonic() + 60
-    while (found := page.get(f"/cases/{case}").json())["status"] not in ("done", "failed"):
-        assert time.monotonic() < until
-        if found["status"] == "reading":
-            for pid in set(page.parts.pool.pids) - killed:
-                os.kill(pid, signal.SIGKILL)
-                killed.add(pid)
-        time.sleep(0.002)
+    kill_readers(page, monkeypatch, ATTEMPTS)
+    found = page.read({"study.zip": long_archive})
 
     assert found["status"] == "failed"
     assert "was lost" in found["error"]
     assert page.read({"good.jpg": jpeg})["status"] == "done"
-    assert page.post(f"/cases/{case}/start").status_code == 202
-    again = page.wait(case)
+    assert page.post(f"/cases/{found['id']}/start").status_code == 202
+    again = page.wait(found["id"])
     assert (again["status"], again["slices"]) == ("done", 120)
 
 
@@ -106,11 +108,12 @@ def test_what_takes_too_much_memory_is_refused(open_page: Callable[..., Page], j
 class Stub:
     """A worker that takes its time."""
 
-    def __init__(self, *, running: bool, seconds: float) -> None:
+    def __init__(self, *, running: bool, seconds: float, start: float = 0.1) -> None:
         self.running, self.busy, self.seconds, self.starts = running, False, seconds, 0
+        self._start = start
 
     async def start(self) -> None:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(self._start)
         self.running, self.starts = True, self.starts + 1
 
     async def stop(self) -> None:
@@ -145,8 +148,10 @@ def test_a_worker_is_free_again_however_often_whoever_asked_is_cancelled(
             await asyncio.sleep(0.07)
             asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
-        await asyncio.sleep(0.5)
-        assert (worker.busy, worker.running, worker.starts) == (False, True, 1)
+        async with asyncio.timeout(60):
+            while worker.busy or not worker.running:
+                await asyncio.sleep(0.01)
+        assert worker.starts == 1
 
     asyncio.run(run())
 
@@ -167,8 +172,8 @@ def test_a_pool_that_closes_starts_no_worker_again(make_settings: Callable[..., 
 
 
 def test_the_start_of_a_worker_is_not_in_the_time_of_what_is_asked(make_settings: Callable[..., Settings]) -> None:
-    worker = Stub(running=False, seconds=0)
-    asyncio.run(_ask(_pool_of(make_settings(), worker), 0.05))
+    worker = Stub(running=False, seconds=0, start=2)
+    asyncio.run(_ask(_pool_of(make_settings(), worker), 1))
     assert worker.starts == 1
 
 

@@ -87,7 +87,6 @@ class Peer:
         except (OSError, RuntimeError) as error:
             raise PeerError(f"{peer.name}: no association ({type(error).__name__})") from error
         if not association.is_established:
-            _close(association)
             raise PeerError(f"{peer.name}: {_refusal(association)}")
         hold_reactor(association)
         try:
@@ -326,13 +325,6 @@ def _syntax(result: Outgoing) -> UID:
         return UID(read_file_meta_info(result.path).TransferSyntaxUID)
     except (OSError, AttributeError):
         return ExplicitVRLittleEndian  # sending it says what is wrong
-
-
-def _close(association: Association) -> None:
-    """Closes the socket of an association that never was, which pynetdicom shuts down and leaves open."""
-    wire = association.dul.socket
-    if (opened := wire.socket if wire is not None else None) is not None:
-        opened.close()
 
 
 def _refusal(association: Association) -> str:

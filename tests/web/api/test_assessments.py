@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import httpx2
 import pytest
 from PIL import Image
 
+from rehearsal.kills import wait_for
 from tests.web.conftest import READS_PHANTOMS, Page, Server, token
 from tumorlens.web.client import Client
 from tumorlens.web.settings import Settings
@@ -117,10 +117,7 @@ def test_drafts_are_their_readers_own(guarded: Page, jpeg: bytes) -> None:
     case = guarded.post("/cases", json={}, headers=jane).json()["id"]
     guarded.http.put(f"/api/v1/cases/{case}/files", params={"name": "a.jpg"}, content=jpeg, headers=jane)
     guarded.post(f"/cases/{case}/start", headers=jane)
-    until = time.monotonic() + 60
-    while guarded.get(f"/cases/{case}", headers=jane).json()["status"] != "done":
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_for(lambda: guarded.get(f"/cases/{case}", headers=jane).json()["status"] == "done")
     path = f"/api/v1/cases/{case}/slices/1/draft"
     assert guarded.http.put(path, json={"version": 0, "comment": "jane's"}, headers=jane).status_code == 200
     assert guarded.http.put(path, json={"version": 0, "comment": "joe's"}, headers=joe).status_code == 200

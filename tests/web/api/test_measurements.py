@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom import dcmread
 
+from rehearsal.kills import wait_for
 from tests.web.conftest import Page, token
 
 
@@ -56,8 +56,7 @@ def test_only_one_s_own_are_deleted(guarded: Page, jpeg: bytes) -> None:
     case = guarded.post("/cases", json={}, headers=jane).json()["id"]
     guarded.http.put(f"/api/v1/cases/{case}/files", params={"name": "a.jpg"}, content=jpeg, headers=jane)
     guarded.post(f"/cases/{case}/start", headers=jane)
-    while guarded.get(f"/cases/{case}", headers=jane).json()["status"] not in ("done", "failed"):
-        time.sleep(0.1)
+    wait_for(lambda: guarded.get(f"/cases/{case}", headers=jane).json()["status"] in ("done", "failed"))
     new = {"slice": 1, "kind": "length", "points": [[0, 0], [1, 1]]}
     number = guarded.post(f"/cases/{case}/measurements", json=new, headers=joe).json()["id"]
     at = f"/api/v1/cases/{case}/measurements/{number}"
