@@ -77,7 +77,7 @@ def folds(options: argparse.Namespace) -> None:
     parts = []
     for folder in sorted(options.runs.glob("fold-*")):
         if (run := Run.open(folder)).finished:
-            parts.append(_tested(run))
+            parts.append(_tested(run, raw=options.raw))
             _scores(folder.name.removeprefix("fold-"), parts[-1])
     _scores(
         f"{len(parts)} together",
@@ -113,18 +113,25 @@ def leak(options: argparse.Namespace) -> None:
     print(f"\nOf a random fifth of all {len(slices)} tiles, {known:.1%} show a spot of which another tile would train.")
 
 
-def _tested(run: Run) -> Predictions:
+def _tested(run: Run, *, raw: bool = False) -> Predictions:
     manifest, parts = read_manifests(run.data), run.read_parts()
     test = tuple(e for e in manifest.entries if parts.get(e.name) == "test")
-    return _predict(run, load(replace(manifest, entries=test), run.config.preprocessing))
+    return _predict(run, load(replace(manifest, entries=test), run.config.preprocessing), raw=raw)
 
 
-def _predict(run: Run, part: Slices) -> Predictions:
+def _predict(run: Run, part: Slices, *, raw: bool = False) -> Predictions:
     classifier = Classifier.load(run.folder)
+    card = classifier.card
+    probabilities = classifier.probabilities(part.images, batch_size=32)
+    if raw:
+        bias = np.array([card.bias.get(key, 0.0) for key in card.classes.keys])
+        logits = card.temperature * np.log(np.maximum(probabilities, 1e-30)) - bias
+        probabilities = np.exp(logits - logits.max(1, keepdims=True))
+        probabilities /= probabilities.sum(1, keepdims=True)
     return Predictions(
-        classes=classifier.card.classes,
+        classes=card.classes,
         truth=part.labels,
-        probabilities=classifier.probabilities(part.images, batch_size=32),
+        probabilities=probabilities,
         names=[e.name for e in part.manifest.entries],
         groups=np.array(part.groups, str),
     )
@@ -155,6 +162,7 @@ def main() -> None:
             added.add_argument("--sets", nargs="+", type=Path, required=True)
     added = commands.add_parser("folds", help=folds.__doc__)
     added.add_argument("runs", type=Path)
+    added.add_argument("--raw", action="store_true", help="as the networks say, before each fold's own calibration")
     added.set_defaults(command=folds)
     added = commands.add_parser("leak", help=leak.__doc__)
     added.add_argument("run", type=Path)
