@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
@@ -65,7 +65,11 @@ def test_a_case_is_renamed_and_deleted(case: tuple[Page, Server, str]) -> None:
     assert title(server, made) == "<b>Tuesday</b>"
 
     # Neither Cancel nor Escape renames, though Save was pressed before.
-    for leave in (naming.get_by_role("button", name="Cancel").click, lambda: tab.keyboard.press("Escape")):
+    leaves: tuple[Callable[[], None], ...] = (
+        lambda: naming.get_by_role("button", name="Cancel").click(),
+        lambda: tab.keyboard.press("Escape"),
+    )
+    for leave in leaves:
         tab.locator("#rename").click()
         naming.get_by_label("Title").fill("not wanted")
         leave()
