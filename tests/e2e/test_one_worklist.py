@@ -62,7 +62,8 @@ class Both:
         database.close()
         command = [sys.executable, "-m", "tumorlens", "serve", "--node", str(config), "--home", str(home)]
         command += ["--port", str(self.port), "--no-open", "--workers", "1", "--accounts"]
-        self.process = subprocess.Popen(command, stderr=(folder / "log").open("w"))
+        with (folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(command, stderr=log)
         self.http = httpx2.Client(base_url=f"http://localhost:{self.port}/api/v1", timeout=30)
 
     def answers(self) -> bool:
