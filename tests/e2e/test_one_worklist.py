@@ -100,7 +100,7 @@ class Both:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(_PATIENCE)
 
 
 @pytest.fixture
@@ -115,6 +115,7 @@ def both(tmp_path: Path, orthanc: Orthanc) -> Iterator[Both]:
     wait_for(running.answers, _PATIENCE)
     wait_for(running.node, _PATIENCE)
     yield running
+    running.http.close()
     running.process.kill()
     running.process.wait()
 
