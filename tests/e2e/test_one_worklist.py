@@ -62,7 +62,8 @@ class Both:
         database.close()
         command = [sys.executable, "-m", "tumorlens", "serve", "--node", str(config), "--home", str(home)]
         command += ["--port", str(self.port), "--no-open", "--workers", "1", "--accounts"]
-        self.process = subprocess.Popen(command, stderr=(folder / "log").open("w"))
+        with (folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(command, stderr=log)
         self.http = httpx2.Client(base_url=f"http://localhost:{self.port}/api/v1", timeout=30)
 
     def answers(self) -> bool:
@@ -99,7 +100,7 @@ class Both:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(_PATIENCE)
 
 
 @pytest.fixture
@@ -114,6 +115,7 @@ def both(tmp_path: Path, orthanc: Orthanc) -> Iterator[Both]:
     wait_for(running.answers, _PATIENCE)
     wait_for(running.node, _PATIENCE)
     yield running
+    running.http.close()
     running.process.kill()
     running.process.wait()
 
