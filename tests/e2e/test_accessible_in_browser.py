@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e import test_page_in_browser as browsing
 from tests.e2e import test_viewer_in_browser as viewing
+from tests.e2e.conftest import PATIENCE
 from tests.e2e.test_page_in_browser import violations
 from tests.e2e.test_viewer_in_browser import show
 from tests.web.conftest import Server
@@ -110,6 +111,7 @@ def test_every_state_of_a_case_is_accessible(
     context = browser.new_context(viewport={"width": width, "height": 900}, reduced_motion="reduce")
     context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
     tab = context.new_page()
+    tab.set_default_timeout(PATIENCE)
     show(tab, server, cases["study"])
     wrong = {}
     for enter in STATES:

@@ -36,13 +36,11 @@ def case(
         api.post(f"/cases/{made}/start")
     tab = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce").new_page()
     tab.set_default_timeout(_PATIENCE)
-    expect.set_options(timeout=_PATIENCE)
     broken: list[str] = []
     tab.on("pageerror", lambda error: broken.append(str(error)))
     tab.goto(f"{server.address}/cases/{made}")
     expect(tab.locator("#report-pdf")).to_be_visible()
     yield tab, server, made
-    expect.set_options(timeout=5_000)
     tab.context.close()
     server.kill()
     assert broken == []

@@ -22,14 +22,6 @@ archive, series = web.archive, web.series  # fixtures
 browser, another_server = first.browser, first.another_server
 
 
-@pytest.fixture(scope="module", autouse=True)
-def patience() -> Iterator[None]:
-    """A draft is kept by a server that may have much else to do."""
-    expect.set_options(timeout=90_000)
-    yield
-    expect.set_options(timeout=5_000)
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(Settings(home=tmp_path_factory.mktemp("page"), weights=READS_PHANTOMS, workers=1))

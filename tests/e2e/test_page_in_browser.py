@@ -19,6 +19,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
+from tests.e2e.conftest import PATIENCE
 from tests.web import conftest as web
 from tests.web.conftest import READS_PHANTOMS, Server
 from tumorlens.web.accounts import Accounts
@@ -63,6 +64,7 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
     """A tab, in which nothing may go wrong unseen."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     tab = context.new_page()
+    tab.set_default_timeout(PATIENCE)
     wrong: list[str] = []
     tab.on("pageerror", lambda error: wrong.append(str(error)))
     tab.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
@@ -91,7 +93,7 @@ def drop(page: Page, server: Server, name: str, content: bytes) -> None:
     if again.is_visible():
         again.click()
     page.wait_for_url("**/cases/*")
-    page.wait_for_selector("#desk:not([hidden])", timeout=30_000)
+    page.wait_for_selector("#desk:not([hidden])")
     expect(page.locator("#report-pdf")).to_be_visible(timeout=30_000)
     settle(page)
 
@@ -149,7 +151,7 @@ def test_a_jpeg_dropped_shows_its_finding_and_is_explained(page: Page, server: S
 
 def test_an_unknown_scan_shows_why_and_nothing_of_a_class(page: Page, server: Server, cases: dict[str, str]) -> None:
     page.goto(f"{server.address}/cases/{cases['unknown']}")
-    page.wait_for_selector("#desk:not([hidden])", timeout=30_000)
+    page.wait_for_selector("#desk:not([hidden])")
     settle(page)
     expect(page.locator("#unknown")).to_contain_text("Unlike the scans it was trained on")
     expect(page.locator("#classes")).to_be_hidden()
@@ -222,7 +224,7 @@ def test_a_nifti_volume_in_three_planes(page: Page, server: Server, nifti: bytes
     page.locator("input[name=class][value=meningioma]").check()
     page.get_by_role("radio", name="Three planes").click()
     expect(page.locator("#planes")).to_be_visible()
-    expect(page.locator("#planes")).to_have_attribute("data-ready", "true", timeout=30_000)
+    expect(page.locator("#planes")).to_have_attribute("data-ready", "true")
     settle(page)
     seen = pixels(page)
     assert (seen.max(-1) > 60).mean() > 0.1  # a head is there
@@ -285,7 +287,21 @@ def test_hostile_names_and_too_many_files(page: Page, server: Server, jpeg: byte
           document.getElementById("drop").dispatchEvent(event);
         }"""
     )
-    expect(page.locator("#uploads")).to_contain_text("10,000 files; a case may have 5,000", timeout=60_000)
+    expect(page.locator("#uploads")).to_contain_text("10,000 files; a case may have 5,000")
+
+
+def test_what_is_dropped_before_the_worklist_has_come_is_taken(page: Page, server: Server) -> None:
+    page.route("**/api/v1/cases?*", lambda route: None)  # never answered
+    page.goto(server.address)
+    page.evaluate(
+        """() => {
+          const transfer = new DataTransfer();
+          for (let i = 0; i < 5001; i++) transfer.items.add(new File(["x"], `${i}.dcm`));
+          const event = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: transfer });
+          document.getElementById("drop").dispatchEvent(event);
+        }"""
+    )
+    expect(page.locator("#uploads")).to_contain_text("5,001 files; a case may have 5,000")
 
 
 def test_a_server_that_is_restarted_loses_no_upload(
@@ -294,6 +310,7 @@ def test_a_server_that_is_restarted_loses_no_upload(
     server = another_server
     context = browser.new_context()
     tab = context.new_page()
+    tab.set_default_timeout(PATIENCE)
     tab.goto(server.address)
 
     def slow(route: Route) -> None:
@@ -306,8 +323,8 @@ def test_a_server_that_is_restarted_loses_no_upload(
     server.kill()
     tab.wait_for_timeout(500)
     server.start()
-    tab.wait_for_url("**/cases/*", timeout=60_000)
-    expect(tab.locator("#title")).to_have_text("DICOM study, 12 slices", timeout=30_000)
+    tab.wait_for_url("**/cases/*")
+    expect(tab.locator("#title")).to_have_text("DICOM study, 12 slices")
     context.close()
 
 
@@ -338,6 +355,7 @@ def test_every_page_fits_and_is_accessible(
     context = browser.new_context(viewport={"width": width, "height": 900}, has_touch=width < 500)
     context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
     tab = context.new_page()
+    tab.set_default_timeout(PATIENCE)
     pages = {"room": "/", "model": "/model", "how-to-read": "/how-to-read", "api": "/api"}
     pages |= {kind: f"/cases/{case}" for kind, case in cases.items()}
     wrong = {}
@@ -363,6 +381,7 @@ def test_accounts_in_the_browser(browser: Browser, tmp_path: Path) -> None:
     server = Server(settings, "--accounts")
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     tab = context.new_page()
+    tab.set_default_timeout(PATIENCE)
     tab.goto(f"{server.address}/model")
     assert violations(tab) == []
     keep(tab, "login")

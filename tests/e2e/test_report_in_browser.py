@@ -85,6 +85,7 @@ def test_on_a_phone_nothing_runs_out_of_the_page(report: Path, browser: Browser)
 
 def test_a_table_sorts_by_the_column_that_is_clicked(report: Path, browser: Browser) -> None:
     page = browser.new_page()
+    page.set_default_timeout(1000 * _PATIENCE)
     page.goto(report.as_uri())
     table = page.locator("main table", has=page.locator("th button", has_text="recall")).first
     head = table.locator("th", has=page.locator("button", has_text="recall"))

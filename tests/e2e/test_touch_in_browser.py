@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from tests.e2e import test_page_in_browser as browsing
 from tests.e2e import test_viewer_in_browser as viewing
+from tests.e2e.conftest import PATIENCE
 from tests.e2e.test_page_in_browser import changed, pixels, settle
 from tests.e2e.test_viewer_in_browser import show
 from tests.web.conftest import Server
@@ -26,6 +27,7 @@ def phone(browser: Browser, server: Server, cases: dict[str, str]) -> Iterator[P
     """A volume on a phone."""
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
     tab = context.new_page()
+    tab.set_default_timeout(PATIENCE)
     wrong: list[str] = []
     tab.on("pageerror", lambda error: wrong.append(str(error)))
     show(tab, server, cases["volume"])

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e import test_page_in_browser as browsing
+from tests.e2e.conftest import PATIENCE
 from tests.e2e.test_page_in_browser import changed, keep, pixels, settle, violations
 from tests.web import conftest as web
 from tests.web.conftest import Server
@@ -135,7 +136,7 @@ def test_an_earlier_case_of_the_same_person_stands_beside(page: Page, server: Se
     two.click()
     beside, where = page.locator("#beside-where"), page.locator("#where").inner_text()
     page.locator("#other-series").select_option(index=2)
-    expect(beside).to_contain_text("earlier, ", timeout=60_000)
+    expect(beside).to_contain_text("earlier, ")
     expect(beside).to_contain_text("series 3, FLAIR")
     expect(beside).to_contain_text("not linked: no common position")
     expect(beside).to_contain_text("4 of 6")
@@ -148,7 +149,6 @@ def test_an_earlier_case_of_the_same_person_stands_beside(page: Page, server: Se
           const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
           return data.some((value, i) => i % 4 < 3 && value > 60);
         }""",
-        timeout=60_000,
     )
     assert page.locator("#where").inner_text() == where
     keep(page, "earlier-1280")
@@ -162,7 +162,7 @@ def test_three_planes_share_the_cursor_with_the_slices(
     show(page, server, cases[kind])
     page.get_by_role("radio", name="Three planes").click()
     planes = page.locator("#planes")
-    expect(planes).to_have_attribute("data-ready", "true", timeout=30_000)
+    expect(planes).to_have_attribute("data-ready", "true")
     settle(page)
     seen = pixels(page)
     third = seen.shape[1] // 3
@@ -231,6 +231,7 @@ def test_keys_work_wherever_the_focus_is_but_where_one_types(page: Page, server:
 def test_offline_blanks_the_stage_and_says_so(browser: Browser, server: Server, cases: dict[str, str]) -> None:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     tab = context.new_page()
+    tab.set_default_timeout(PATIENCE)
     show(tab, server, cases["study"])
     tab.wait_for_timeout(1500)
     tab.keyboard.press("End")
@@ -261,6 +262,7 @@ def test_the_picture_owns_the_screen(
     context = browser.new_context(viewport={"width": width, "height": height}, has_touch=width < 500)
     context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
     tab = context.new_page()
+    tab.set_default_timeout(PATIENCE)
     show(tab, server, cases["study"])
     stage, tools = tab.locator("#stage").bounding_box(), tab.locator(".tools").bounding_box()
     assert stage
@@ -325,7 +327,7 @@ def test_measured_by_dragging_or_by_clicking_and_kept(page: Page, server: Server
     expect(page.locator("#measured li").nth(2)).to_contain_text("mean")
     keep(page, "measured-1280")
     page.reload()
-    expect(page.locator("#measured li")).to_have_count(3, timeout=30_000)
+    expect(page.locator("#measured li")).to_have_count(3)
     page.get_by_role("button", name="Delete: angle").click()
     expect(page.locator("#measured li")).to_have_count(2)
     assert violations(page) == []

@@ -165,4 +165,4 @@ byId("filters").addEventListener("submit", (event) => { event.preventDefault(); 
 byId("more").addEventListener("click", () => { shown = Math.min(shown + PAGE, 500); refresh(); });
 restore();
 watch(() => soon());
-await refresh();
+refresh(); // nobody waits for it: what is dropped before the list has come is taken too
