@@ -82,7 +82,7 @@ def test_filters_survive_a_reload_and_failed_cases_are_seen(page: Page, server: 
     row = page.locator("#worklist .case")
     expect(row).to_have_count(1)
     expect(row).to_contain_text("Could not be read")
-    assert page.locator(".thumb.none.failed svg").bounding_box()
+    expect(page.locator(".thumb.none.failed svg")).to_be_visible()  # which it is by having a size
     expect(row.get_by_role("button", name="Try again")).to_have_count(0)
     page.reload()
     expect(page.get_by_label("State")).to_have_value("failed")
