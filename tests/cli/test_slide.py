@@ -5,33 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from tests.cli.conftest import Run
-from tests.slides.conftest import draw, write_slide
-from tumorlens.card import WeightsCard
-from tumorlens.classes import ClassSet
-from tumorlens.modality import find_modality
-from tumorlens.model import build_network
-from tumorlens.model.weights import save_weights
-from tumorlens.preprocess import Preprocessing
+from tests.slides.conftest import draw, save_tile_weights, write_slide
 
 
 @pytest.fixture
 def tile_weights(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    card = WeightsCard(
-        name="tiles",
-        network="cnn",
-        options={"widths": [4], "depth": 1},
-        preprocessing=Preprocessing(size=32, channels=3),
-        classes=ClassSet.of(["benign", "malignant"]),
-        modality=find_modality("SM"),
-    )
-    path = tmp_path / "tiles.safetensors"
-    save_weights(build_network("cnn", channels=3, classes=2, widths=(4,), depth=1), card, path)
-    return path
+    return save_tile_weights(tmp_path)
 
 
 def test_a_slide_is_mapped(run: Run, tile_weights: Path, tmp_path: Path) -> None:

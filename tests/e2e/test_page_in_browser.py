@@ -274,33 +274,32 @@ def test_the_reader_s_word_an_outline_and_the_report(
     assert download.value.suggested_filename == "tumorlens-feedback.zip"
 
 
+def drop_many(page: Page, count: int) -> None:
+    """Drops so many files of one byte, at once."""
+    page.evaluate(
+        """(count) => {
+          const transfer = new DataTransfer();
+          for (let i = 0; i < count; i++) transfer.items.add(new File(["x"], `${i}.dcm`));
+          const event = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: transfer });
+          document.getElementById("drop").dispatchEvent(event);
+        }""",
+        count,
+    )
+
+
 def test_hostile_names_and_too_many_files(page: Page, server: Server, jpeg: bytes) -> None:
     drop(page, server, "<img src=x onerror=document.title='owned'>.jpg", jpeg)
     expect(page.locator("#title")).to_have_text("<img src=x onerror=document.title='owned'>.jpg")
     assert page.title() != "owned"
     page.goto(server.address)
-    page.evaluate(
-        """() => {
-          const transfer = new DataTransfer();
-          for (let i = 0; i < 10000; i++) transfer.items.add(new File(["x"], `${i}.dcm`));
-          const event = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: transfer });
-          document.getElementById("drop").dispatchEvent(event);
-        }"""
-    )
+    drop_many(page, 10_000)
     expect(page.locator("#uploads")).to_contain_text("10,000 files; a case may have 5,000")
 
 
 def test_what_is_dropped_before_the_worklist_has_come_is_taken(page: Page, server: Server) -> None:
     page.route("**/api/v1/cases?*", lambda route: None)  # never answered
     page.goto(server.address)
-    page.evaluate(
-        """() => {
-          const transfer = new DataTransfer();
-          for (let i = 0; i < 5001; i++) transfer.items.add(new File(["x"], `${i}.dcm`));
-          const event = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: transfer });
-          document.getElementById("drop").dispatchEvent(event);
-        }"""
-    )
+    drop_many(page, 5_001)
     expect(page.locator("#uploads")).to_contain_text("5,001 files; a case may have 5,000")
 
 

@@ -6,7 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from tumorlens.card import WeightsCard
+from tumorlens.classes import ClassSet
+from tumorlens.modality import find_modality
+from tumorlens.model import build_network
+from tumorlens.model.weights import save_weights
+from tumorlens.preprocess import Preprocessing
 
 GLASS, PINK, VIOLET = (240, 240, 238), (230, 150, 190), (120, 70, 160)
 
@@ -18,6 +26,22 @@ def draw(width: int = 1024, height: int = 768) -> np.ndarray:
     picture[128:640, 512:768] = VIOLET
     noise = np.random.default_rng(0).integers(-6, 7, picture.shape)
     return (picture + noise).clip(0, 255).astype(np.uint8)
+
+
+def save_tile_weights(folder: Path) -> Path:
+    """Weights of tiles that nobody trained, of the classes benign and malignant."""
+    torch.manual_seed(0)
+    card = WeightsCard(
+        name="tiles",
+        network="cnn",
+        options={"widths": [4], "depth": 1},
+        preprocessing=Preprocessing(size=32, channels=3),
+        classes=ClassSet.of(["benign", "malignant"]),
+        modality=find_modality("SM"),
+    )
+    path = folder / "tiles.safetensors"
+    save_weights(build_network("cnn", channels=3, classes=2, widths=(4,), depth=1), card, path)
+    return path
 
 
 def write_slide(

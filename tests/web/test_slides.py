@@ -10,19 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from tests.slides.conftest import PINK, draw, write_slide
+from tests.slides.conftest import PINK, draw, save_tile_weights, write_slide
 from tests.web.conftest import Page
-from tumorlens.card import WeightsCard
-from tumorlens.classes import ClassSet
 from tumorlens.classifier import Classifier
 from tumorlens.errors import ConfigError, NotAScan
-from tumorlens.modality import find_modality
-from tumorlens.model import build_network
-from tumorlens.model.weights import save_weights
-from tumorlens.preprocess import Preprocessing
 from tumorlens.web.messages import ReadPane, TilesRead
 from tumorlens.web.slides import read_pane, read_slide
 
@@ -31,18 +24,7 @@ pytest.importorskip("openslide")
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    card = WeightsCard(
-        name="tiles",
-        network="cnn",
-        options={"widths": [4], "depth": 1},
-        preprocessing=Preprocessing(size=32, channels=3),
-        classes=ClassSet.of(["benign", "malignant"]),
-        modality=find_modality("SM"),
-    )
-    path = tmp_path_factory.mktemp("tiles") / "tiles.safetensors"
-    save_weights(build_network("cnn", channels=3, classes=2, widths=(4,), depth=1), card, path)
-    return path
+    return save_tile_weights(tmp_path_factory.mktemp("tiles"))
 
 
 @pytest.fixture(scope="module")
