@@ -24,6 +24,7 @@ from tumorlens.errors import ConfigError, ModelError, needs_extra
 from tumorlens.files import writing
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
     from onnx import ModelProto
 
 TOLERANCE = 1e-4
@@ -113,7 +114,9 @@ def _onnx(network: ExplainingNetwork, card: WeightsCard) -> bytes:
             external_data=False,
             optimize=not card.half,  # which would merge normalisation into weights that half precision holds
         )
-    assert program is not None
+        assert program is not None
+        if card.half:
+            _fold(program.model)
     program.model.producer_name, program.model.producer_version = "tumorlens", card.version
     program.model.metadata_props.update(
         {"weights_sha256": card.sha256, "card": card.model_copy(update={"graph_sha256": ""}).model_dump_json()}
@@ -126,6 +129,18 @@ def _onnx(network: ExplainingNetwork, card: WeightsCard) -> bytes:
         _halve(model)
     graph: bytes = model.SerializeToString()
     return graph
+
+
+def _fold(model: ir.Model) -> None:
+    """Computes what is constant, beginning with the absent biases of convolutions and the limits of activations.
+
+    A runtime that finds them computed anew at each pass neither merges normalisations and activations into convolutions
+    nor takes its quick ones: that made a pass 2.9 times as long.
+    """
+    from onnxscript import optimizer
+
+    optimizer.fold_constants(model)
+    optimizer.remove_unused_nodes(model)
 
 
 def _halve(model: ModelProto) -> None:
