@@ -3,8 +3,8 @@
     python benchmarks/weights.py                       # those in the package
     python benchmarks/weights.py runs/mine other.json  # and others, which must have their graph beside them
 
-Bytes on the disk, parameters, multiplications of one pass, and milliseconds of one explained scan at batch 1 on one
-thread, all taking turns. Prints Markdown.
+Bytes on the disk, parameters, multiplications of one pass (a mirror image counts twice), and milliseconds of one
+explained scan at batch 1 on one thread, all taking turns. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def row(weights: str, seconds: list[float]) -> list[Any]:
         f"{card.preprocessing.size} × {card.preprocessing.size}",
         f"{megabytes[0]:.1f} + {megabytes[1]:.1f}",
         f"{sum(p.numel() for p in network.parameters()):,}",
-        f"{macs(weights) * (2 if card.mirrored else 1) / 1e6:.0f}",
+        f"{macs(weights) / 1e6:.0f}",
         f"{median(seconds) * 1e3:.2f}",
     ]
 
