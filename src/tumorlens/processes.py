@@ -6,6 +6,7 @@ Messages are JSON: a worker that a hostile file took over can hand nobody a pick
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import multiprocessing
@@ -222,6 +223,7 @@ def begin(*, nice: int = 0) -> None:
 
     `nice` says how far its work comes after that of others.
     """
+    collect_rarely()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     if nice:
@@ -231,6 +233,11 @@ def begin(*, nice: int = 0) -> None:
     except ImportError:  # not on Windows
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold patients' pixels
+
+
+def collect_rarely() -> None:
+    """Has Python look for garbage in cycles less often: each time it goes through all that is in memory."""
+    gc.set_threshold(100_000, 50, 100)
 
 
 def keep_quiet() -> None:

@@ -21,6 +21,7 @@ from tumorlens.classifier import Classifier
 from tumorlens.errors import UnreadableFile
 from tumorlens.finding import FailureRecord, Finding, FindingRecord
 from tumorlens.formats import Failure, Source, read_source
+from tumorlens.formats.checks import QUIET
 from tumorlens.place import SlicePlace
 from tumorlens.processes import Message
 from tumorlens.scan import Scan
@@ -140,6 +141,11 @@ class Worker:
     def __call__(self, chunk: Chunk, reading: Callable[[int], None] = lambda _: None) -> Part:
         """Predicts a chunk of files, one batch of scans at a time; `reading` is told which of them is read next."""
         done = [FileFindings(path=item.path, name=item.name) for item in chunk.items]
+        with QUIET:  # once, and not several times a file
+            self._fill(done, chunk, reading)
+        return Part.of(chunk.place, done)
+
+    def _fill(self, done: list[FileFindings], chunk: Chunk, reading: Callable[[int], None]) -> None:
         for batch in _batches(self._scans(chunk.items, done, reading)):
             findings = self.classifier.find_each(
                 [scan for _, _, scan in batch],
@@ -151,7 +157,6 @@ class Worker:
             for (index, name, scan), finding in zip(batch, findings, strict=True):
                 done[index].findings.append(self._write(name, scan, finding))
                 done[index].places.append(SlicePlace.of(scan) if scan.study else None)
-        return Part.of(chunk.place, done)
 
     def _scans(
         self, items: Iterable[Item], done: list[FileFindings], reading: Callable[[int], None]

@@ -134,10 +134,12 @@ def predict(
     """
     from tumorlens import batch
     from tumorlens.cli.weights import choose_weights
+    from tumorlens.processes import collect_rarely
 
     if axis not in ("axial", "coronal", "sagittal"):
         raise ConfigError(f"--axis {axis}: choose axial, coronal or sagittal")
     console = make_console(quiet)
+    collect_rarely()
     job = batch.Job(output, axis, explain, target, heat_map, pictures)  # type: ignore[arg-type]
     computing = batch.Computing(choose_weights(weights, paths), device)
     pool = None

@@ -63,6 +63,11 @@ def _part_with(hot: NDArray[np.bool_], seed: tuple[np.intp, ...]) -> NDArray[np.
     A pixel spreads along its whole run in its row, then in its column, and so on: a few rounds fill any usual part.
     SciPy's labelling gives the same, but importing it takes as long as the rest of a start.
     """
+    # Most maps have one hot part, of one run in each row: that is seen at once.
+    beside = hot[:, 1:] & hot[:, :-1]
+    runs = hot.sum(1) - beside.sum(1)
+    if (runs == 1).all() and (hot[1:] & hot[:-1]).any(1).all():
+        return hot
     filled = np.zeros_like(hot)
     filled[seed] = True
     count = 0
@@ -91,12 +96,14 @@ def _trace(
     `surface` is the part of a picture of `shape` (H, W) whose first pixel lies at `corner` (x, y).
     """
     # A border of zeros closes lines that would run out of the picture.
-    padded = np.zeros((surface.shape[0] + 2, surface.shape[1] + 2), np.float32)
+    padded, x, y = np.zeros((3, surface.shape[0] + 2, surface.shape[1] + 2))
     padded[1:-1, 1:-1] = surface
-    lines = contourpy.contour_generator(z=padded, name="serial").lines(level)
+    # The picture's corner is half a pixel before the first centre.
+    x += np.arange(padded.shape[1]) + corner[0] - 0.5
+    y += np.arange(padded.shape[0])[:, None] + corner[1] - 0.5
+    lines = contourpy.contour_generator(x, y, padded, name="serial").lines(level)
     outermost = max((np.asarray(line) for line in lines), key=enclosed_area)
-    # contourpy counts pixel centres from 0; the picture's corner is half a pixel before the first centre.
-    points = np.clip(outermost - 1 + 0.5 + corner, 0, [shape[1], shape[0]])
+    points = np.clip(outermost, 0, [shape[1], shape[0]])
     return tuple(zip(*np.round(points.T, 2).tolist(), strict=True))
 
 
