@@ -32,6 +32,7 @@ from torch import nn
 from tumorlens.card import find_weights, read_card
 from tumorlens.classifier import Classifier
 from tumorlens.engines.graph import Graph, graph_beside
+from tumorlens.formats import read_scans
 from tumorlens.model import build_network
 from tumorlens.overlay import draw_scan
 from tumorlens.phantoms.phantom import make_phantoms
@@ -253,6 +254,42 @@ def from_files(weights: str, folder: Path, count: int, rounds: int) -> dict[str,
     return rates
 
 
+def stages(weights: str, folder: Path, rounds: int) -> dict[str, float]:
+    """What one scan takes in one process, by what is done with it."""
+    files = sorted(folder.glob("*.jpg"))[:256]
+    classifier = Classifier.load(weights, threads=1)
+    scans = [scan for path in files for scan in read_scans(path)]
+    images = classifier.prepare(scans)
+
+    def whole() -> None:
+        list(classifier.find_each(scan for path in files for scan in read_scans(path)))
+
+    found = take_turns(
+        {
+            "decoding": timed(lambda: [Image.open(path).load() for path in files]),
+            "reading": timed(lambda: [read_scans(path) for path in files]),
+            "scaling": timed(lambda: classifier.prepare(scans)),
+            "network": timed(lambda: classifier.engine.answer(images)),
+            "all": timed(whole),
+        },
+        rounds,
+        3,
+    )
+    took = {name: median(seconds) / len(files) * 1e6 for name, seconds in found.items()}
+    rest = took["all"] - took["reading"] - took["scaling"] - took["network"]
+    parts = {
+        "decoding the JPEG": took["decoding"],
+        "opening and checking the file": took["reading"] - took["decoding"],
+        "scaling and percentiles": took["scaling"],
+        "network, heat maps and gate": took["network"],
+        "heat map on the scan's grid, region, finding": rest,
+        "all": took["all"],
+    }
+    rows = [[name, f"{value:.0f}", f"{value / took['all']:.0%}"] for name, value in parts.items()]
+    table(f"A file of these in one process, {weights}", ["what", "microseconds", "share"], rows)
+    return parts
+
+
 def predict(path: Path, weights: str) -> tuple[float, int]:
     """Runs the command, and gives its seconds and peak memory in kB."""
     with tempfile.TemporaryDirectory() as out:
@@ -356,6 +393,7 @@ def main() -> None:
             found[f"many {size}"] = many(size, weights, rival, arguments.scale)
             rounds = max(1, int(3 * arguments.scale))
             found[f"files {size}"] = from_files(weights, folder, arguments.files, rounds)
+            found[f"stages {size}"] = stages(weights, folder, rounds)
         if rival is not None:
             rounds = max(2, int(7 * arguments.scale))
             found["start"] = cold_start(arguments.weights[1], next(folder.glob("*.jpg")), rival, rounds)
