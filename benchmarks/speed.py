@@ -121,7 +121,7 @@ def macs(weights: str) -> float:
             total += steps * sum(p.numel() for name, p in module.named_parameters() if "weight" in name)
         else:
             positions = output.shape[2] * output.shape[3] if output.ndim == 4 else 1
-            total += module.weight.numel() * positions  # type: ignore[union-attr, operator]
+            total += module.weight.numel() * positions  # type: ignore[operator]
 
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.LSTM | nn.Linear):
