@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from tumorlens.evaluation.metrics import Scores
 from tumorlens.experiments.experiment import Experiment, cautions, evaluate_weights, make_split
 from tumorlens.formats import read_scans
 from tumorlens.listener import Listener
+from tumorlens.overlay import draw_scan
+from tumorlens.phantoms.phantom import make_phantoms
 from tumorlens.preprocess import Preprocessing
 from tumorlens.training.config import TrainConfig, read_config
 from tumorlens.training.run import Run
@@ -231,9 +234,30 @@ def test_weights_are_tested_on_all_scans_or_a_part(
         scores = evaluate_weights(str(run.folder), [easy], split, tmp_path / split[:4], Listener())
         assert scores.n == count
     page = (tmp_path / "all" / "report.html").read_text()
-    assert "Whether these scans stood in the training data is not known here" in page
     assert "easy: 80 scans" in page
     assert f"--data {easy} --split all" in page
+
+
+def test_scans_that_trained_the_weights_are_counted_where_that_is_known(
+    tmp_path: Path, easy: Path, done: tuple[Run, Scores, list[str]]
+) -> None:
+    run, listener = Run(tmp_path / "run"), Listener()
+    shutil.copytree(done[0].folder, run.folder)
+    trained = sum(part != "test" for part in run.read_parts().values())
+    scores = evaluate_weights(str(run.folder), [easy], "all", tmp_path / "known", listener)
+    assert f"{trained} of these 80 scans trained the weights" in (tmp_path / "known" / "report.html").read_text()
+    assert "how well they are remembered" in scores.notes[0]  # which the command line prints
+    copied = tmp_path / "others" / "glioma"
+    copied.mkdir(parents=True)
+    for number, phantom in enumerate(make_phantoms(8, size=64, seed=9)):
+        (copied.parent / phantom.label).mkdir(exist_ok=True)
+        draw_scan(phantom.scan).save(copied.parent / phantom.label / f"{number}.png")
+    evaluate_weights(str(run.folder), [copied.parent], "all", tmp_path / "new", listener)
+    assert "None of these scans trained the weights" in (tmp_path / "new" / "report.html").read_text()
+    run.weights.with_suffix(".fingerprints").unlink()
+    evaluate_weights(str(run.folder), [easy], "all", tmp_path / "untold", listener)
+    page = (tmp_path / "untold" / "report.html").read_text()
+    assert "Whether these scans stood in the training data is not known here" in page
 
 
 def test_a_part_that_is_empty(tmp_path: Path, easy: Path, done: tuple[Run, Scores, list[str]]) -> None:

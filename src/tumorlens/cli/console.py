@@ -176,6 +176,8 @@ class Console:
             guesses = key in worth and no_better(estimate, worth[key])
             rows.append((name, _estimate(estimate), f"no better than guessing ({worth[key]:.3f})" if guesses else ""))
         self.table(("figure", "value (95% interval)", ""), rows)
+        for note in scores.notes:
+            self.out.print(f"note: {note}", markup=False, soft_wrap=True)
         self.say(f"report: {report}")
 
     def study_scores(self, scores: StudyScores, path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tumorlens.data.fingerprints import Fingerprints, fingerprint
 from tumorlens.data.manifest import Entry, Manifest, pseudonym
 from tumorlens.errors import DataError, InputError
 from tumorlens.formats import Failure, read_frame, read_registered, read_scans
@@ -34,6 +35,7 @@ class Slices:
         failures: Files that could not be read; they are left out.
         coverage: (N, S, S) uint8, the share of each pixel of the input inside the scan's outline, in 255ths; zero where
             the scan has none. None where no scan has one.
+        fingerprints: (N,) uint64, those of the scans as they were read; None where they were not read from files.
     """
 
     images: NDArray[np.float32]
@@ -41,6 +43,7 @@ class Slices:
     manifest: Manifest
     failures: tuple[Failure, ...] = ()
     coverage: NDArray[np.uint8] | None = None
+    fingerprints: Fingerprints | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -63,6 +66,7 @@ class Slices:
             labels=self.labels[indices],
             manifest=replace(self.manifest, entries=tuple(self.manifest.entries[i] for i in indices)),
             coverage=None if self.coverage is None else self.coverage[indices],
+            fingerprints=None if self.fingerprints is None else self.fingerprints[indices],
         )
 
 
@@ -79,28 +83,31 @@ def load_slices(
     if preprocessing.sequences and (alone := [e.name for e in manifest.entries if not e.sequences]):
         wanted = ", ".join(f"path_{name}" for name in preprocessing.sequences)
         raise DataError(f"{alone[0]}: has no files of its sequences; a table names them in the columns {wanted}")
-    images, entries, covered, failures = [], [], [], list(manifest.failures)
+    images, entries, covered, fingerprints = [], [], [], []
+    failures = list(manifest.failures)
     outlined = any(e.outline for e in manifest.entries)
     nowhere = np.zeros((preprocessing.size, preprocessing.size), np.uint8)
 
     def cover(entry: Entry, scan: Scan) -> NDArray[np.uint8]:
         return nowhere if entry.outline is None else preprocessing.cover(entry.outline, scan)
 
-    def prepare(entry: Entry) -> list[tuple[Entry, NDArray[np.float32], NDArray[np.uint8]]] | Failure:
+    def prepare(entry: Entry) -> list[tuple[Entry, NDArray[np.float32], NDArray[np.uint8], int]] | Failure:
         try:
             scans = read_registered(entry.sequences) if preprocessing.sequences else read_scans(entry.path)
         except InputError as error:
             return Failure(entry.name, str(error))
-        return [(_grouped(entry, s, len(scans) > 1), preprocessing(s), cover(entry, s)) for s in scans]
+        several = len(scans) > 1
+        return [(_grouped(entry, s, several), preprocessing(s), cover(entry, s), fingerprint(s)) for s in scans]
 
     for done, result in enumerate(in_order(prepare, manifest.entries), 1):
         if isinstance(result, Failure):
             failures.append(result)
         else:
-            for entry, image, where in result:
+            for entry, image, where, number in result:
                 entries.append(entry)
                 images.append(image)
                 covered.append(where)
+                fingerprints.append(number)
         if progress:
             progress(done, len(manifest))
     if not images:
@@ -108,7 +115,14 @@ def load_slices(
     labels = np.array([manifest.classes.keys.index(e.label) for e in entries], np.int64)
     unit = "patient or series" if manifest.unit == "scan" and any(e.unit for e in entries) else manifest.unit
     read = replace(manifest, entries=tuple(entries), unit=unit)
-    return Slices(np.stack(images), labels, read, tuple(failures), np.stack(covered) if outlined else None)
+    return Slices(
+        np.stack(images),
+        labels,
+        read,
+        tuple(failures),
+        np.stack(covered) if outlined else None,
+        np.array(fingerprints, np.uint64),
+    )
 
 
 def read_scan(entry: Entry) -> Scan:

@@ -118,6 +118,7 @@ def crossvalidate(
     if last is not None:
         listener.say("training on all folds")
         last.train()
+        last.write_fingerprints(slices)  # the copies too, of which one trained
         last.calibrate(HeldOut.pool(list(held.values())))
         words = (
             f"all {len(single)} scans, one of each duplicate group; the scores are out-of-fold: those of "

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from lightning.pytorch.loggers import Logger
 
-from tumorlens.card import WeightsCard, read_card, write_card
+from tumorlens.card import WeightsCard, find_weights, read_card, write_card
 from tumorlens.classifier import Classifier
+from tumorlens.data.fingerprints import read_fingerprints, write_fingerprints
 from tumorlens.data.loader import Slices, load_slices
 from tumorlens.data.manifest import Manifest, find_set, merge, read_manifest
 from tumorlens.data.split import Split, in_test_part, shared_groups, split_randomly, split_training
@@ -100,7 +101,14 @@ class Experiment:
         chosen = "choosing the epoch on {validation}, " if len(split.validation) else ""
         self.listener.say(("training on {train}, " + chosen + "keeping {test} for the test").format(**counts))
         card = _card(self.run, self.slices, split)
+        # Before there are weights: none without them can then look finished.
+        self.write_fingerprints(self.slices.pick(np.concatenate([split.train, split.validation])))
         train(self.run, self.slices, split, card, listener=self.listener, loggers=loggers, machines=machines)
+
+    def write_fingerprints(self, trained: Slices) -> None:
+        """Writes beside the weights which pictures they learn from."""
+        if trained.fingerprints is not None:
+            write_fingerprints(self.run.weights, trained.fingerprints.tolist())
 
     def calibrate(self, held: HeldOut | None = None) -> None:
         """Fits calibration, gate and the heat map's threshold into the trained weights, unless they have them.
@@ -244,20 +252,34 @@ def evaluate_weights(
             raise DataError(f"no scan belongs to --split {split}; try --split all")
         manifest = replace(manifest, entries=tuple(chosen))
     slices = load(manifest, card.preprocessing, listener)
-    cautions = [
-        "Whether these scans stood in the training data is not known here. The weights' card says: "
-        f"trained on {card.data or 'unnamed data'}; {card.split or 'unknown split'}."
-    ]
+    doubt, remembered = _of_training(slices, weights, card)
     sets = [argument for path in data for argument in ("--data", str(path))]
     context = _context(
         classifier,
         slices,
         title=f"{card.name} on {_names(data)}",
         data=f"{_names(data)}, {split}: {len(slices)} scans",
-        cautions=cautions,
+        cautions=[doubt],
+        notes=[doubt] if remembered else [],
         command=shlex.join(["tumorlens", "evaluate", "--weights", weights, *sets, "--split", split]),
     )
     return evaluate(classifier, slices, np.arange(len(slices)), folder, context, listener=listener)
+
+
+def _of_training(slices: Slices, weights: str, card: WeightsCard) -> tuple[str, bool]:
+    """How many scans trained the weights that are tested on them, in words; and whether any is known to have."""
+    told = f"The weights' card says: trained on {card.data or 'unnamed data'}; {card.split or 'unknown split'}."
+    trained = read_fingerprints(find_weights(weights))
+    if trained is None or slices.fingerprints is None:
+        return f"Whether these scans stood in the training data is not known here. {told}", False
+    count = int(np.isin(slices.fingerprints, trained).sum())
+    if not count:
+        return (
+            "None of these scans trained the weights. Whether copies of them did, or other slices of the same "
+            f"patients, is not known here. {told}"
+        ), False
+    figures = "the figures say how well they are remembered"
+    return f"{count} of these {len(slices)} scans trained the weights: {figures}. {told}", True
 
 
 def cautions(slices: Slices, split: Split, config: TrainConfig) -> list[str]:

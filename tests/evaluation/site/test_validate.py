@@ -1,5 +1,6 @@
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,18 @@ def test_of_a_duplicate_group_one_counts_but_of_a_patient_all() -> None:
     images, labels, groups = [1, 2, 3, 4], [0, 0, 1, 1], ["a", "a", "b", "c"]
     assert each_once(slices_of(images, labels, groups, "duplicate_group"))[0].tolist() == [0, 2, 3]
     assert each_once(slices_of(images, labels, groups))[0].tolist() == [0, 1, 2, 3]
+
+
+def test_what_trained_the_network_is_left_out_with_its_copies() -> None:
+    slices = replace(
+        slices_of([1, 2, 3, 4], [0, 0, 1, 1], ["a", "a", "b", "c"], "duplicate_group"),
+        fingerprints=np.array([11, 12, 13, 14], np.uint64),
+    )
+    kept, excluded = each_once(slices, np.array([12, 14, 99], np.uint64))
+    assert kept.tolist() == [2]
+    assert excluded == {"of a duplicate group that is in already": 1, "one that the network was trained on": 2}
+    with pytest.raises(DataError, match="every picture trained these weights"):
+        each_once(slices, np.array([12, 13, 14], np.uint64))
 
 
 def test_failures_by_kind_the_surest_first() -> None:

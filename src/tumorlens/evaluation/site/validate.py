@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tumorlens.card import WeightsCard
+from tumorlens.card import WeightsCard, find_weights
 from tumorlens.classes import ClassSet
 from tumorlens.classifier import Classifier
+from tumorlens.data.fingerprints import Fingerprints, read_fingerprints
 from tumorlens.data.loader import Slices, load_slices
 from tumorlens.data.manifest import Manifest, merge, read_manifest
 from tumorlens.errors import DataError
@@ -43,6 +44,7 @@ from tumorlens.listener import SILENT, Listener, counted
 from tumorlens.scan import FACTS
 from tumorlens.version import __version__
 
+TRAINED = "one that the network was trained on"
 _UNKNOWN = "of a class the network does not know"
 _UNLABELLED = "in no class folder, or not in the table"
 
@@ -71,7 +73,8 @@ def validate_site(
     manifest, steps = read_site(data, card.classes, listener)
     listener.say(f"reading {len(manifest)} files")
     slices = load_slices(manifest, card.preprocessing, progress=listener.progress)
-    kept, copies = each_once(slices)
+    trained = read_fingerprints(find_weights(weights))
+    kept, copies = each_once(slices, trained)
     unreadable, reasons = _unreadable(slices)
     readable = steps[-1].count - len(slices.failures)
     steps.append(Step(name="readable", count=readable, unit="files", excluded=reasons))
@@ -108,7 +111,7 @@ def validate_site(
         unknown=None if judged is None else sum(one.unknown for one in judged),
         subgroups=tuple(subgroups(predictions, facts, scores)),
         unreadable=tuple(unreadable),
-        cautions=tuple(_cautions(card, scores, comparisons, facts)),
+        cautions=tuple(_cautions(card, scores, comparisons, facts, told=trained is not None)),
         command=f"tumorlens validate {' '.join(f'--data {p.name}' for p in data)} --weights {card.name}",
     )
     failures = choose_failures(predictions)
@@ -164,13 +167,17 @@ def read_site(data: Sequence[Path], classes: ClassSet, listener: Listener = SILE
     ]
 
 
-def each_once(slices: Slices) -> tuple[NDArray[np.intp], dict[str, int]]:
+def each_once(slices: Slices, trained: Fingerprints | None = None) -> tuple[NDArray[np.intp], dict[str, int]]:
     """The slices to analyse: one of each picture, and one of each duplicate group where the data name these.
 
-    Pictures are the same if the network's input is, bit for bit. One that stands under two classes is left out.
+    Pictures are the same if the network's input is, bit for bit. One that stands under two classes is left out, and so
+    is one that trained the network, as far as `trained`, the fingerprints of those, tells.
 
     Returns:
         Indices into the slices, ascending, and how many were left out, by reason.
+
+    Raises:
+        DataError: If none is left.
     """
     same: dict[bytes, list[int]] = {}
     for i, image in enumerate(slices.images):
@@ -188,6 +195,12 @@ def each_once(slices: Slices) -> tuple[NDArray[np.intp], dict[str, int]]:
     kept = list(first.values())
     if not kept:
         raise DataError("every picture stands under two classes; no scan is left to analyse")
+    if trained is not None and slices.fingerprints is not None:
+        known = {copies[i] for i in np.flatnonzero(np.isin(slices.fingerprints, trained))}
+        new = [i for i in kept if copies[i] not in known]
+        excluded[TRAINED] += len(kept) - len(new)
+        if not (kept := new):
+            raise DataError("every picture trained these weights, so there is nothing to test; validate on others")
     return np.array(sorted(kept)), dict(+excluded)
 
 
@@ -243,13 +256,21 @@ def _unreadable(slices: Slices) -> tuple[list[Unreadable], dict[str, int]]:
 
 
 def _cautions(
-    card: WeightsCard, scores: Scores, comparisons: Sequence[AgainstCard], facts: Sequence[dict[str, str]]
+    card: WeightsCard,
+    scores: Scores,
+    comparisons: Sequence[AgainstCard],
+    facts: Sequence[dict[str, str]],
+    *,
+    told: bool,
 ) -> list[str]:
     cautions = [f"The network itself: {caution}" for caution in card.cautions]
-    cautions.append(
-        "Whether a scan here stood in the network's training data is not checked. The card says: "
-        f"trained on {card.data or 'unnamed data'}."
+    checked = (
+        "Pictures that trained the network are left out, where the pixels are the same; copies of them, and other "
+        "slices of the same patients, are not recognised."
+        if told
+        else "Whether a scan here stood in the network's training data is not checked."
     )
+    cautions.append(f"{checked} The card says: trained on {card.data or 'unnamed data'}.")
     if any(c.verdict == "above" for c in comparisons):
         cautions.append(
             "Better than promised is a reason to look: shared patients, or easier cases, would do the same."

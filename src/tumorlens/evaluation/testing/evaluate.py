@@ -53,6 +53,7 @@ def evaluate(
     listener.say("scoring, with 1,000 resamples for the intervals")
     calibrated = classifier.card.calibration is not None
     scores = score(predictions, calibrated=calibrated, progress=listener.progress)
+    scores.notes[:0] = context.notes
     calibration = None
     if (fitted := classifier.card.calibration) is not None:
         listener.say("asking the gate which scans are unlike those of the training")

@@ -30,6 +30,7 @@ class ReportContext:
         split: Number of scans in each part, such as {"training": 4000, "validation": 700, "test": 1311}.
         grouped_by: What a group is, in the singular: "patient", "series", "duplicate group" or "scan".
         cautions: What speaks against trusting the figures, such as possible leakage; one sentence or two each.
+        notes: What must be read with the scores wherever they are shown, and goes before their own notes.
         training: Facts about the training in the order shown, such as {"epochs": 30, "seconds per epoch": 12.5}.
         best_epoch: The epoch whose weights were kept; None for the one with the lowest validation loss.
         heat_map: How the heat maps were made, in a sentence or two.
@@ -47,6 +48,7 @@ class ReportContext:
     grouped_by: str = "scan"
     split_seed: int | None = None
     cautions: Sequence[str] = ()
+    notes: Sequence[str] = ()
     command: str = ""
     training: Mapping[str, object] = field(default_factory=dict)
     best_epoch: int | None = None
