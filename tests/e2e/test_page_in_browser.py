@@ -176,6 +176,24 @@ def test_no_tumour_is_not_drawn_as_heat(page: Page, server: Server, archive: byt
     assert changed(with_heat, pixels(page)) < 0.001
 
 
+def test_slices_that_are_found_between_two_questions_are_shown(page: Page, server: Server, archive: bytes) -> None:
+    drop(page, server, "study.zip", archive)
+    asked: list[str] = []
+
+    def before_the_first_slice(route: Route) -> None:
+        asked.append(route.request.url)
+        answer = route.fetch().json()
+        early = [] if isinstance(answer, list) else {**answer, "status": "reading", "slices": 0, "study": None}
+        route.fulfill(json=early)
+
+    case = page.url.rpartition("/")[2]
+    page.route(f"**/api/v1/cases/{case}", before_the_first_slice, times=1)
+    page.route(f"**/api/v1/cases/{case}/series", before_the_first_slice, times=1)
+    page.reload()  # the slices themselves are answered as they are: all of them
+    expect(page.locator("#where")).to_contain_text("of 12")
+    assert len(asked) == 2
+
+
 def test_side_by_side_and_keys(page: Page, server: Server, archive: bytes) -> None:
     drop(page, server, "study.zip", archive)
     where = page.locator("#where")

@@ -29,7 +29,7 @@ let shownCase = null;
 let slices = []; // by number, from 1
 let series = [];
 let order = []; // numbers of the slices as they are shown: series by series
-let listed = 0; // so many slices, or more, are in the series that are known
+let anew = false; // whether it was begun again from here
 let current = 0; // number of the slice that is shown
 let picked = null; // class that the reader picked; null follows the finding
 let moved = false; // whether the reader has chosen a slice
@@ -48,21 +48,22 @@ async function refresh() {
   const before = shownCase?.status;
   try {
     shownCase = await ask("GET", `/cases/${id}`);
-    if (shownCase.slices < slices.length) [slices, current, listed] = [[], 0, 0]; // it was begun again
-    const others = shownCase.slices > listed || shownCase.status !== before;
-    const [found, all] = await Promise.all([ask("GET", `/cases/${id}/slices?after=${slices.length}`), others && ask("GET", `/cases/${id}/series`)]);
+    if (anew || shownCase.slices < slices.length) [slices, series, current, anew] = [[], [], 0, false]; // it was begun again
+    const others = shownCase.slices > listed() || shownCase.status !== before;
+    const [found, all] = await Promise.all([ask("GET", `/cases/${id}/slices?after=${slices.length}`), others && askSeries()]);
     more = found;
     slices.push(...more);
-    if (all) [series, listed] = [withHere(all), shownCase.slices];
+    if (all) series = withHere(all);
+    if (slices.length > listed()) series = withHere(await askSeries()); // some were found between the questions
     await Promise.all([assessment.load(), measuring.load()]);
   } catch (error) {
     byId("state").replaceChildren(h("p", { class: "notice bad" }, error.status === 404 ? "The case was deleted." : error.message));
     return;
   }
   showCase();
-  if (!slices.length) return;
-  byId("desk").hidden = false;
   order = series.flatMap((one) => one.slices);
+  if (!order.length) return;
+  byId("desk").hidden = false;
   byId("desk").classList.toggle("several", series.length > 1);
   byId("slice").max = order.length;
   byId("scroller").hidden = order.length < 2;
@@ -81,6 +82,9 @@ async function refresh() {
   assessment.show();
 }
 
+const askSeries = () => ask("GET", `/cases/${id}/series`);
+// So many slices are in the series that are known.
+const listed = () => series.reduce((sum, one) => sum + one.slices.length, 0);
 // Without the slices that were found between two questions.
 function withHere(all) {
   const known = all.map((one) => ({ ...one, slices: one.slices.filter((number) => number <= slices.length) }));
@@ -120,8 +124,8 @@ function showStrip() {
 
 async function again() {
   await ask("POST", `/cases/${id}/start`);
-  [slices, series, current, listed] = [[], [], 0, 0];
-  await refresh();
+  anew = true;
+  await soon();
 }
 
 // one slice
@@ -343,7 +347,7 @@ listen({
   ...Object.fromEntries(classes.slice(0, 9).map((label, i) => [i + 1, () => pick(label)])),
 }, () => slices.length > 0);
 
-offerActions(id, () => shownCase?.title ?? "", refresh);
+offerActions(id, () => shownCase?.title ?? "", soon);
 
 // One refresh at a time; what happens meanwhile asks for one more.
 let busy = false;
@@ -354,11 +358,14 @@ async function soon() {
     return;
   }
   busy = true;
-  do {
-    oneMore = false;
-    await refresh();
-  } while (oneMore);
-  busy = false;
+  try {
+    do {
+      oneMore = false;
+      await refresh();
+    } while (oneMore);
+  } finally {
+    busy = false; // what went wrong once must not keep the page from what happens next
+  }
 }
 byId("legend").replaceChildren(...classes.filter((k) => !nothing[k]).map((k) => h("span", { class: "row" }, h("span", { class: `dot ${colourOf(k)}` }), names[k])));
 watch((event) => (event.connected || event.case === id) && soon());
