@@ -22,7 +22,7 @@ from tumorlens.scan import Scan
 
 HARM = {
     "crash.png": "the process that analyses died (signal SIGSEGV, perhaps for want of memory)",
-    "hang.png": "it took longer than 40 s",
+    "hang.png": "it took longer than 25 s",
     "greedy.png": "it needs more memory than a worker may take; split it or resample it",
     "odd.png": "it could not be analysed; export it again, or convert it to PNG (ValueError at test_pools.py:",
 }
@@ -79,7 +79,7 @@ def test_a_file_that_harms_its_worker_costs_itself_only(tmp_path: Path, monkeypa
     good = [f"{i}.png" for i in range(6)]
     items = _files(tmp_path, *good[:3], *HARM, *good[3:])
     chunks = [Chunk(place=0, items=items[:6]), Chunk(place=6, items=items[6:])]
-    parts = list(pools.processes(Computing(), Job(explain=False), 2, seconds=40)(chunks))
+    parts = list(pools.processes(Computing(), Job(explain=False), 2, seconds=25)(chunks))
     done = [each for part in parts for each in part.open()]
     assert [each.name for each in done] == [item.name for item in items]  # in their order, none twice
     assert [each.name for each in done if each.findings] == good
