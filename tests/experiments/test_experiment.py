@@ -247,12 +247,11 @@ def test_scans_that_trained_the_weights_are_counted_where_that_is_known(
     scores = evaluate_weights(str(run.folder), [easy], "all", tmp_path / "known", listener)
     assert f"{trained} of these 80 scans trained the weights" in (tmp_path / "known" / "report.html").read_text()
     assert "how well they are remembered" in scores.notes[0]  # which the command line prints
-    copied = tmp_path / "others" / "glioma"
-    copied.mkdir(parents=True)
+    others = tmp_path / "others"
     for number, phantom in enumerate(make_phantoms(8, size=64, seed=9)):
-        (copied.parent / phantom.label).mkdir(exist_ok=True)
-        draw_scan(phantom.scan).save(copied.parent / phantom.label / f"{number}.png")
-    evaluate_weights(str(run.folder), [copied.parent], "all", tmp_path / "new", listener)
+        (others / phantom.label).mkdir(parents=True, exist_ok=True)
+        draw_scan(phantom.scan).save(others / phantom.label / f"{number}.png")
+    evaluate_weights(str(run.folder), [others], "all", tmp_path / "new", listener)
     assert "None of these scans trained the weights" in (tmp_path / "new" / "report.html").read_text()
     run.weights.with_suffix(".fingerprints").unlink()
     evaluate_weights(str(run.folder), [easy], "all", tmp_path / "untold", listener)

@@ -44,7 +44,7 @@ from tumorlens.listener import SILENT, Listener, counted
 from tumorlens.scan import FACTS
 from tumorlens.version import __version__
 
-TRAINED = "one that the network was trained on"
+_TRAINED = "one that the network was trained on"
 _UNKNOWN = "of a class the network does not know"
 _UNLABELLED = "in no class folder, or not in the table"
 
@@ -198,7 +198,7 @@ def each_once(slices: Slices, trained: Fingerprints | None = None) -> tuple[NDAr
     if trained is not None and slices.fingerprints is not None:
         known = {copies[i] for i in np.flatnonzero(np.isin(slices.fingerprints, trained))}
         new = [i for i in kept if copies[i] not in known]
-        excluded[TRAINED] += len(kept) - len(new)
+        excluded[_TRAINED] += len(kept) - len(new)
         if not (kept := new):
             raise DataError("every picture trained these weights, so there is nothing to test; validate on others")
     return np.array(sorted(kept)), dict(+excluded)
