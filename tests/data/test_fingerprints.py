@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from tumorlens.card import find_weights, shipped_weights
 from tumorlens.data.fingerprints import fingerprint, read_fingerprints, write_fingerprints
-from tumorlens.data.manifest import find_set, read_manifest
+from tumorlens.data.manifest import read_manifest
 from tumorlens.errors import ModelError
 from tumorlens.formats import read_scans
 from tumorlens.overlay import draw_scan
@@ -50,7 +51,10 @@ def test_they_lie_beside_the_weights(tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_real_pictures_that_trained_the_weights_in_the_package_are_known() -> None:
-    entries = read_manifest(find_set(Path("masoud"))).entries
+    home = os.environ.get("TUMORLENS_DATA")
+    if not home or not (Path(home) / "masoud").is_dir():
+        pytest.skip("TUMORLENS_DATA names no folder with masoud in it")
+    entries = read_manifest(Path(home, "masoud")).entries
     for name in shipped_weights():
         trained = read_fingerprints(find_weights(name))
         assert trained is not None
